@@ -1,0 +1,99 @@
+/*-------------------------------------------------------------------------
+ *
+ * encoding.c
+ *	  Percent-encoding, hexadecimal, UTC timestamps.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <time.h>
+
+#include "core/encoding.h"
+
+static const char upper_hex[] = "0123456789ABCDEF";
+static const char lower_hex[] = "0123456789abcdef";
+
+static bool is_unreserved(unsigned char c);
+static void put_decimal(char *out, int value, int digits);
+
+/*
+ * Appends text as RFC 3986, section 2.1, with every byte outside of the
+ * unreserved set of section 2.3 encoded: a space is %20, an asterisk %2A.  That
+ * is the form of which the service computes its signature.
+ */
+void
+pnvs_encoding_append_percent(PnvsTextBuffer *buffer, const char *text)
+{
+	for (; *text; text++)
+	{
+		unsigned char c = (unsigned char) *text;
+
+		if (is_unreserved(c))
+			pnvs_text_buffer_append_char(buffer, (char) c);
+		else
+		{
+			char		triplet[3] = {'%', upper_hex[c >> 4], upper_hex[c & 0x0F]};
+
+			pnvs_text_buffer_append_len(buffer, triplet, sizeof(triplet));
+		}
+	}
+}
+
+/* Appends two lower-case hexadecimal digits for each byte. */
+void
+pnvs_encoding_append_hex(PnvsTextBuffer *buffer, const unsigned char *bytes, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+	{
+		char		pair[2] = {lower_hex[bytes[i] >> 4], lower_hex[bytes[i] & 0x0F]};
+
+		pnvs_text_buffer_append_len(buffer, pair, sizeof(pair));
+	}
+}
+
+/*
+ * Writes seconds since the epoch as "yyyy-MM-ddTHH:mm:ssZ".  Returns false for
+ * a time outside of the years 1970 to 9999, which that form cannot hold.
+ */
+bool
+pnvs_encoding_utc_timestamp(int64_t epoch_s, char out[PNVS_UTC_TIMESTAMP_SIZE])
+{
+	time_t		when = (time_t) epoch_s;
+	struct tm	utc;
+
+	if (epoch_s < 0 || gmtime_r(&when, &utc) == NULL || utc.tm_year > 9999 - 1900)
+		return false;
+
+	put_decimal(out, utc.tm_year + 1900, 4);
+	out[4] = '-';
+	put_decimal(out + 5, utc.tm_mon + 1, 2);
+	out[7] = '-';
+	put_decimal(out + 8, utc.tm_mday, 2);
+	out[10] = 'T';
+	put_decimal(out + 11, utc.tm_hour, 2);
+	out[13] = ':';
+	put_decimal(out + 14, utc.tm_min, 2);
+	out[16] = ':';
+	put_decimal(out + 17, utc.tm_sec, 2);
+	out[19] = 'Z';
+	out[20] = '\0';
+	return true;
+}
+
+/* Not isalnum(), whose answer depends on the locale. */
+static bool
+is_unreserved(unsigned char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		(c >= '0' && c <= '9') ||
+		c == '-' || c == '_' || c == '.' || c == '~';
+}
+
+static void
+put_decimal(char *out, int value, int digits)
+{
+	while (digits-- > 0)
+	{
+		out[digits] = (char) ('0' + value % 10);
+		value /= 10;
+	}
+}

@@ -1,0 +1,218 @@
+/*-------------------------------------------------------------------------
+ *
+ * endpoint.c
+ *	  Reading the address of the service.
+ *
+ * This takes far less than a URL on purpose: scheme, host and optional port.
+ * What it takes, libcurl cannot read in another way, for there is no user, no
+ * path, no query, no escape and no character outside of letters, digits, dots
+ * and hyphens that the two could see differently.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "core/endpoint.h"
+
+#define MAX_HOST_LEN 253
+#define MAX_LABEL_LEN 63
+
+static bool skip_prefix(const char **text, const char *prefix);
+static char to_lower(char c);
+static bool is_digit(char c);
+static bool is_hex_digit(char c);
+static bool is_letter_or_digit(char c);
+static size_t name_len(const char *text);
+static size_t ipv6_len(const char *text);
+static bool parse_port(const char *text, uint32_t *port);
+static bool is_loopback(const char *host, size_t len);
+
+/*
+ * Reads "https://host[:port]" or "http://loopback-address[:port]".  A host is a
+ * name, an IPv4 address or an IPv6 address in brackets.  The host header is
+ * lower-cased and leaves the scheme's default port out, as libcurl and the
+ * service do.  *endpoint is valid only where the result is PNVS_ENDPOINT_OK, or
+ * PNVS_ENDPOINT_NOT_LOOPBACK: that is found last.
+ */
+PnvsEndpointFault
+pnvs_endpoint_parse(const char *text, PnvsEndpoint *endpoint)
+{
+	const char *host;
+	size_t		host_len;
+	size_t		port_len;
+	uint32_t	port;
+	uint32_t	default_port;
+
+	if (skip_prefix(&text, "https://"))
+		endpoint->tls = true;
+	else if (skip_prefix(&text, "http://"))
+		endpoint->tls = false;
+	else
+		return PNVS_ENDPOINT_BAD_SCHEME;
+
+	host = text;
+	host_len = *host == '[' ? ipv6_len(host) : name_len(host);
+	if (host_len == 0)
+		return PNVS_ENDPOINT_BAD_HOST;
+	text = host + host_len;
+	default_port = endpoint->tls ? 443 : 80;
+	port = default_port;
+	if (*text == ':' && !parse_port(text + 1, &port))
+		return PNVS_ENDPOINT_BAD_PORT;
+	if (*text != ':' && *text != '\0')
+		return PNVS_ENDPOINT_BAD_HOST;
+
+	for (size_t i = 0; i < host_len; i++)
+		endpoint->host_header[i] = to_lower(host[i]);
+	port_len = port == default_port ? 0 : strlen(text);
+	memcpy(endpoint->host_header + host_len, text, port_len);
+	endpoint->host_header[host_len + port_len] = '\0';
+
+	if (!endpoint->tls && !is_loopback(host, host_len))
+		return PNVS_ENDPOINT_NOT_LOOPBACK;
+	return PNVS_ENDPOINT_OK;
+}
+
+static bool
+skip_prefix(const char **text, const char *prefix)
+{
+	const char *rest = *text;
+
+	for (; *prefix; prefix++, rest++)
+	{
+		if (to_lower(*rest) != *prefix)
+			return false;
+	}
+	*text = rest;
+	return true;
+}
+
+static char
+to_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+}
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static bool
+is_hex_digit(char c)
+{
+	c = to_lower(c);
+	return is_digit(c) || (c >= 'a' && c <= 'f');
+}
+
+static bool
+is_letter_or_digit(char c)
+{
+	c = to_lower(c);
+	return is_digit(c) || (c >= 'a' && c <= 'z');
+}
+
+/*
+ * The length of the host name or IPv4 address that text begins with, or 0: labels
+ * of letters, digits and inner hyphens (RFC 1123, section 2.1), dots between.
+ */
+static size_t
+name_len(const char *text)
+{
+	size_t		len = 0;
+	size_t		label_len = 0;
+
+	for (; is_letter_or_digit(text[len]) || text[len] == '-' || text[len] == '.'; len++)
+	{
+		bool		ends_label = text[len] == '.';
+
+		if ((ends_label || text[len] == '-') && label_len == 0)
+			return 0;
+		if (ends_label && text[len - 1] == '-')
+			return 0;
+		label_len = ends_label ? 0 : label_len + 1;
+		if (label_len > MAX_LABEL_LEN || len >= MAX_HOST_LEN)
+			return 0;
+	}
+	if (label_len == 0 || text[len - 1] == '-')
+		return 0;
+	return len;
+}
+
+/*
+ * The length of the bracketed IPv6 address that text begins with, brackets
+ * included, or 0.  Whether the digits make an address is left to libcurl, which
+ * refuses what does not; zones ("%eth0") are not taken.
+ */
+static size_t
+ipv6_len(const char *text)
+{
+	size_t		len = 1;
+	bool		has_colon = false;
+
+	/* 45 is the longest form, with an IPv4 tail. */
+	for (; is_hex_digit(text[len]) || text[len] == ':' || text[len] == '.'; len++)
+	{
+		if (text[len] == ':')
+			has_colon = true;
+		if (len > 45)
+			return 0;
+	}
+	return has_colon && text[len] == ']' ? len + 1 : 0;
+}
+
+/* A port without leading zeros, 1 to 65535, up to the end of the text. */
+static bool
+parse_port(const char *text, uint32_t *port)
+{
+	uint32_t	value = 0;
+
+	if (*text < '1' || *text > '9')
+		return false;
+	for (; is_digit(*text); text++)
+	{
+		value = value * 10 + (uint32_t) (*text - '0');
+		if (value > 65535)
+			return false;
+	}
+	*port = value;
+	return *text == '\0';
+}
+
+/*
+ * Whether the host is an address of this machine: 127.0.0.0/8 in four decimal
+ * parts, or [::1].  "localhost" is a name, and a name can be made to lead
+ * elsewhere.
+ */
+static bool
+is_loopback(const char *host, size_t len)
+{
+	int			parts = 1;
+	int			value = -1;
+
+	if (len == 5 && memcmp(host, "[::1]", 5) == 0)
+		return true;
+	if (len < 9 || memcmp(host, "127.", 4) != 0)
+		return false;
+	for (size_t i = 4; i < len; i++)
+	{
+		if (host[i] == '.')
+		{
+			if (value < 0)
+				return false;
+			parts++;
+			value = -1;
+		}
+		else if (is_digit(host[i]) && value != 0)
+		{
+			value = (value < 0 ? 0 : value * 10) + (host[i] - '0');
+			if (value > 255)
+				return false;
+		}
+		else
+			return false;
+	}
+	return parts == 3 && value >= 0;
+}

@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * header.c
+ *	  One line of a reply's headers, read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <string.h>
+
+#include "core/header.h"
+
+/* No service means more than a day. */
+#define MAX_MILLISECONDS (24 * 60 * 60 * 1000)
+
+static bool is_space(char c);
+static char to_lower(char c);
+
+/*
+ * Whether a header line, its line break included and not NUL-terminated, is the
+ * named header (name in lower case).  If so, its value without surrounding
+ * white space is copied to value as a NUL-terminated text.  A value that does
+ * not fit is no value: false.
+ */
+bool
+pnvs_header_value(const char *line, size_t line_len, const char *name,
+				  char *value, size_t value_size)
+{
+	size_t		name_len = strlen(name);
+	const char *end = line + line_len;
+
+	if (line_len <= name_len || line[name_len] != ':')
+		return false;
+	for (size_t i = 0; i < name_len; i++)
+	{
+		if (to_lower(line[i]) != name[i])
+			return false;
+	}
+
+	line += name_len + 1;
+	while (line < end && is_space(*line))
+		line++;
+	while (end > line && is_space(end[-1]))
+		end--;
+	if ((size_t) (end - line) >= value_size)
+		return false;
+	memcpy(value, line, (size_t) (end - line));
+	value[end - line] = '\0';
+	return true;
+}
+
+/* A whole number of milliseconds from 0 to a day, or -1 for anything else. */
+int64_t
+pnvs_header_milliseconds(const char *value)
+{
+	int64_t		result = 0;
+
+	if (*value == '\0')
+		return -1;
+	for (; *value; value++)
+	{
+		if (*value < '0' || *value > '9')
+			return -1;
+		result = result * 10 + (*value - '0');
+		if (result > MAX_MILLISECONDS)
+			return -1;
+	}
+	return result;
+}
+
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static char
+to_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+}

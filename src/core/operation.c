@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * operation.c
+ *	  The table of the service's operations.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stddef.h>
+
+#include "core/operation.h"
+
+static const PnvsOperation operations[PNVS_OPERATION_COUNT] = {
+	[PNVS_START_VERIFICATION] = {
+		.name = "StartVerification",
+		.sends_message = true,
+		.nparameters = 3,
+		.parameters = {
+			[PNVS_START_CHANNEL] = {"Channel", true, PNVS_PLAIN},
+			[PNVS_START_SERVICE_SID] = {"ServiceSid", true, PNVS_PLAIN},
+			[PNVS_START_TO] = {"To", true, PNVS_PERSONAL},
+		},
+	},
+	[PNVS_CHECK_VERIFICATION] = {
+		.name = "CheckVerification",
+		.sends_message = false,
+		.nparameters = 4,
+		.parameters = {
+			[PNVS_CHECK_CODE] = {"Code", true, PNVS_SECRET},
+			[PNVS_CHECK_SERVICE_SID] = {"ServiceSid", false, PNVS_PLAIN},
+			[PNVS_CHECK_TO] = {"To", false, PNVS_PERSONAL},
+			[PNVS_CHECK_VERIFICATION_ID] = {"VerificationId", true, PNVS_PLAIN},
+		},
+	},
+	[PNVS_SEARCH_VERIFICATION] = {
+		.name = "SearchVerification",
+		.sends_message = false,
+		.nparameters = 7,
+		.parameters = {
+			[PNVS_SEARCH_CODE] = {"Code", false, PNVS_SECRET},
+			[PNVS_SEARCH_CURRENT_PAGE] = {"CurrentPage", false, PNVS_PLAIN},
+			[PNVS_SEARCH_PAGE_SIZE] = {"PageSize", false, PNVS_PLAIN},
+			[PNVS_SEARCH_SEND_DATE] = {"SendDate", false, PNVS_PLAIN},
+			[PNVS_SEARCH_SERVICE_SID] = {"ServiceSid", false, PNVS_PLAIN},
+			[PNVS_SEARCH_TO] = {"To", false, PNVS_PERSONAL},
+			[PNVS_SEARCH_VERIFICATION_ID] = {"VerificationId", false, PNVS_PLAIN},
+		},
+	},
+};
+
+/* The channels of StartVerification. */
+static const char *const channels[] = {"SMS", "VOICE", "WHATSAPP"};
+
+static bool equals_ignoring_case(const char *text, const char *upper);
+
+/* The table's entry of an operation; constant, never NULL. */
+const PnvsOperation *
+pnvs_operation_get(PnvsOperationId id)
+{
+	return &operations[id];
+}
+
+/*
+ * The service's own spelling of a channel that is given in any letter case, or
+ * NULL where there is no such channel.  The result is constant.
+ */
+const char *
+pnvs_operation_channel(const char *text)
+{
+	for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++)
+	{
+		if (equals_ignoring_case(text, channels[i]))
+			return channels[i];
+	}
+	return NULL;
+}
+
+/* Not strcasecmp(), whose answer depends on the locale (Turkish i). */
+static bool
+equals_ignoring_case(const char *text, const char *upper)
+{
+	for (; *text && *upper; text++, upper++)
+	{
+		char		c = *text;
+
+		if (c >= 'a' && c <= 'z')
+			c = (char) (c - 'a' + 'A');
+		if (c != *upper)
+			return false;
+	}
+	return *text == *upper;
+}

@@ -1,0 +1,141 @@
+/*-------------------------------------------------------------------------
+ *
+ * outcome.c
+ *	  What became of a request.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "core/outcome.h"
+
+typedef struct CodeRow
+{
+	const char *code;			/* one that ends in '*' names a whole family */
+	PnvsCodeGroup group;
+} CodeRow;
+
+/*
+ * The service's error codes, from its help pages and those of Alibaba Cloud's
+ * gateway.  The first row that fits counts, so families stand behind their
+ * exceptions.
+ */
+static const CodeRow code_rows[] = {
+	{"OK", PNVS_CODE_OK},
+
+	{"InvalidAccessKeyId.*", PNVS_CODE_CREDENTIALS},
+	{"InvalidSecurityToken.*", PNVS_CODE_CREDENTIALS},
+	{"SignatureDoesNotMatch", PNVS_CODE_CREDENTIALS},
+	{"IncompleteSignature", PNVS_CODE_CREDENTIALS},
+	{"Forbidden.*", PNVS_CODE_CREDENTIALS},
+
+	{"InvalidTimeStamp.Expired", PNVS_CODE_CLOCK},
+	{"InvalidTimeStamp.*", PNVS_CODE_REFUSED},
+	{"SignatureNonceUsed", PNVS_CODE_NONCE},
+
+	{"Throttling", PNVS_CODE_THROTTLED},
+	{"Throttling.*", PNVS_CODE_THROTTLED},
+	{"SENTINEL_BLOCK_EXCEPTION", PNVS_CODE_THROTTLED},
+
+	{"InternalError", PNVS_CODE_AMBIGUOUS},
+	{"InternalError.*", PNVS_CODE_AMBIGUOUS},
+	{"ServiceUnavailable", PNVS_CODE_AMBIGUOUS},
+	{"ServiceUnavailable.*", PNVS_CODE_AMBIGUOUS},
+	{"SMS_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS},
+	{"VOICE_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS},
+	{"WHATSAPP_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS},
+
+	{"INVALID_PARAMETERS", PNVS_CODE_REFUSED},
+	{"Invalid.Parameters", PNVS_CODE_REFUSED},
+	{"InvalidParameter*", PNVS_CODE_REFUSED},
+	{"Missing*", PNVS_CODE_REFUSED},
+	{"MOBILE_NUMBER_ILLEGAL", PNVS_CODE_REFUSED},
+	{"NOT_SUPPORTED_CHANNEL", PNVS_CODE_REFUSED},
+	{"COUNTRY_BLACKLISTED", PNVS_CODE_REFUSED},
+	{"BIZ_NOT_OPEN_STATUS", PNVS_CODE_REFUSED},
+	{"SECURITY_INTERCEPTED", PNVS_CODE_REFUSED},
+	{"RESOURCE_NOT_ENOUGH", PNVS_CODE_REFUSED},
+	{"isp.VERIFY_SCHEME_NOT_EXIST", PNVS_CODE_REFUSED},
+	{"InvalidApi.NotFound", PNVS_CODE_REFUSED},
+	{"InvalidProduct.NotFound", PNVS_CODE_REFUSED},
+	{"InvalidProtocol.NeedSsl", PNVS_CODE_REFUSED},
+	{"InsufficientBalance", PNVS_CODE_REFUSED},
+};
+
+static bool code_fits(const char *code, const char *pattern);
+
+/* The stage's name as it stands in DETAIL; constant. */
+const char *
+pnvs_stage_name(PnvsStage stage)
+{
+	static const char *const names[] = {"resolve", "connect", "tls", "request", "reply"};
+
+	return names[stage];
+}
+
+/* The group of a Code; NULL and what no page mentions are PNVS_CODE_UNKNOWN. */
+PnvsCodeGroup
+pnvs_code_group(const char *code)
+{
+	if (code == NULL)
+		return PNVS_CODE_UNKNOWN;
+	for (size_t i = 0; i < sizeof(code_rows) / sizeof(code_rows[0]); i++)
+	{
+		if (code_fits(code, code_rows[i].code))
+			return code_rows[i].group;
+	}
+	return PNVS_CODE_UNKNOWN;
+}
+
+/* The outcome of a request that ended at stage without a readable reply. */
+PnvsOutcome
+pnvs_outcome_of_failure(PnvsStage stage)
+{
+	return stage < PNVS_STAGE_REQUEST ? PNVS_UNSENT : PNVS_AMBIGUOUS;
+}
+
+/*
+ * The outcome of a request that the service answered: HTTP status, Code (or
+ * NULL), its word on success, and whether the transport may have delivered the
+ * request more than once.
+ *
+ * A used nonce is a refusal only where this was the nonce's one delivery:
+ * otherwise the service refuses the repeat of a request that it may have
+ * accepted.  An unknown code is the service's "no", but with a 5xx status the
+ * service does not know itself how far it got.
+ */
+PnvsOutcome
+pnvs_outcome_of_reply(int http_status, const char *code, bool success,
+					  bool maybe_repeated)
+{
+	if (success)
+		return PNVS_ACCEPTED;
+	switch (pnvs_code_group(code))
+	{
+		case PNVS_CODE_REFUSED:
+		case PNVS_CODE_CREDENTIALS:
+		case PNVS_CODE_CLOCK:
+			return PNVS_REFUSED;
+		case PNVS_CODE_THROTTLED:
+			return PNVS_THROTTLED;
+		case PNVS_CODE_AMBIGUOUS:
+			return PNVS_AMBIGUOUS;
+		case PNVS_CODE_NONCE:
+			return maybe_repeated ? PNVS_AMBIGUOUS : PNVS_REFUSED;
+		case PNVS_CODE_OK:
+		case PNVS_CODE_UNKNOWN:
+			break;
+	}
+	return http_status >= 500 ? PNVS_AMBIGUOUS : PNVS_REFUSED;
+}
+
+static bool
+code_fits(const char *code, const char *pattern)
+{
+	size_t		len = strlen(pattern);
+
+	if (pattern[len - 1] == '*')
+		return strncmp(code, pattern, len - 1) == 0;
+	return strcmp(code, pattern) == 0;
+}

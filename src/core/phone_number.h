@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * phone_number.h
+ *	  Phone numbers: as people write them, as the service takes them, and as
+ *	  they may be shown.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_PHONE_NUMBER_H
+#define PNVS_PHONE_NUMBER_H
+
+#include <stddef.h>
+
+/* ITU-T E.164, section 6: calling code and number have 15 digits at the most. */
+#define PNVS_PHONE_NUMBER_MAX_DIGITS 15
+
+/* The shortest international numbers (Saint Helena, Niue) have 7 digits. */
+#define PNVS_PHONE_NUMBER_MIN_DIGITS 7
+
+/* Digits and a NUL. */
+#define PNVS_PHONE_NUMBER_SIZE (PNVS_PHONE_NUMBER_MAX_DIGITS + 1)
+
+typedef enum PnvsPhoneNumberFault
+{
+	PNVS_PHONE_NUMBER_OK,
+	PNVS_PHONE_NUMBER_BAD_CHARACTER,
+	PNVS_PHONE_NUMBER_MISPLACED_PLUS,
+	PNVS_PHONE_NUMBER_TRUNK_PREFIX, /* "(0)", which is not dialled from abroad */
+	PNVS_PHONE_NUMBER_LEADING_ZERO, /* no calling code begins with 0 */
+	PNVS_PHONE_NUMBER_TOO_SHORT,
+	PNVS_PHONE_NUMBER_TOO_LONG
+} PnvsPhoneNumberFault;
+
+extern PnvsPhoneNumberFault pnvs_phone_number_normalise(const char *text,
+														char out[PNVS_PHONE_NUMBER_SIZE]);
+extern void pnvs_phone_number_mask(const char *digits,
+								   char out[PNVS_PHONE_NUMBER_SIZE]);
+extern size_t pnvs_phone_number_calling_code_len(const char *digits);
+
+#endif							/* PNVS_PHONE_NUMBER_H */

@@ -1,0 +1,105 @@
+# pnvs: verify phone numbers from SQL.
+#
+#   make, make install, make installcheck    as for every extension; PG_CONFIG=... chooses the server
+#   make test    build and test in a private copy of PostgreSQL; touches no installed server
+#   make demo    the whole loop on this machine, without an account
+#   make unit    the unit tests alone; need no PostgreSQL
+#   make lint    the checks of style and structure
+#   make indent  lay out the C sources
+#   make prepare install what the tests need (Debian and Ubuntu)
+
+EXTENSION = pnvs
+MODULE_big = pnvs
+PGFILEDESC = "pnvs - verify phone numbers from SQL"
+DATA = $(sort $(wildcard pnvs--*.sql))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS_OPTS = --encoding=UTF8 --no-locale
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+EXTRA_CLEAN = build
+
+PKG_CONFIG ?= pkg-config
+LIBRARIES = 'libcurl >= 7.80' 'openssl >= 3.0'
+PG_CPPFLAGS = -I$(srcdir)/src $(shell $(PKG_CONFIG) --cflags $(LIBRARIES) 2>/dev/null)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES) 2>/dev/null)
+
+# The environment's PG_CONFIG counts too.
+PG_CONFIG ?= pg_config
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+
+.DEFAULT_GOAL := all
+
+ifneq ($(PGXS),)
+
+include $(PGXS)
+
+# Every object depends on every header: simple, and never stale.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h) | libraries
+
+else
+
+# No PostgreSQL to build against: say so, but let the targets below work, which install what is missing.
+all install installcheck uninstall:
+	@echo "$(PG_CONFIG) gives no PGXS: PostgreSQL's server headers are missing." >&2
+	@echo "Install them (Debian, Ubuntu: \"make prepare\", or apt-get install postgresql-server-dev-all)," >&2
+	@echo "or name the right one: make PG_CONFIG=/path/to/pg_config" >&2
+	@exit 1
+
+clean distclean maintainer-clean:
+	rm -rf $(EXTRA_CLEAN)
+
+.PHONY: all install installcheck uninstall clean distclean maintainer-clean
+
+endif
+
+.PHONY: libraries prepare test demo unit lint indent
+
+libraries:
+	@$(PKG_CONFIG) --exists $(LIBRARIES) || { \
+		echo "$(PKG_CONFIG) does not find $(LIBRARIES)." >&2; \
+		echo "Debian, Ubuntu: \"make prepare\", or apt-get install pkg-config libcurl4-openssl-dev libssl-dev" >&2; \
+		exit 1; }
+
+prepare:
+	@test/prepare
+
+test:
+	@test/run
+
+demo:
+	@test/demo
+
+lint:
+	@test/lint/run
+
+indent:
+	@test/lint/format --write
+
+
+# The unit tests: src/core and nothing else, so that no PostgreSQL is needed.
+# They are built apart from the module, with sanitizers.
+
+UNIT_CFLAGS ?= -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_WARNINGS = -Wall -Wextra -Wmissing-prototypes
+UNIT_SOURCES = $(wildcard test/unit/test_*.c)
+UNIT_PROGRAMS = $(UNIT_SOURCES:test/unit/%.c=build/unit/%)
+UNIT_OBJECTS = $(patsubst %.c,build/unit/%.o,$(wildcard src/core/*.c) \
+	$(filter-out $(UNIT_SOURCES),$(wildcard test/unit/*.c)))
+UNIT_HEADERS = $(wildcard src/core/*.h test/unit/*.h)
+UNIT_COMPILE = $(CC) -std=gnu99 $(UNIT_CFLAGS) $(UNIT_WARNINGS) $(COPT) -Isrc -Itest/unit \
+	$(shell $(PKG_CONFIG) --cflags libcrypto 2>/dev/null)
+
+unit: $(UNIT_PROGRAMS)
+	@test -n "$^" || { echo "no unit test in test/unit" >&2; exit 1; }
+	prove $(PROVE_FLAGS) --exec '' $(sort $^)
+
+$(UNIT_OBJECTS): build/unit/%.o: %.c $(UNIT_HEADERS)
+	@mkdir -p $(@D)
+	$(UNIT_COMPILE) -c -o $@ $<
+
+$(UNIT_PROGRAMS): build/unit/%: test/unit/%.c $(UNIT_OBJECTS) $(UNIT_HEADERS)
+	@mkdir -p $(@D)
+	$(UNIT_COMPILE) -o $@ $< $(UNIT_OBJECTS) $(shell $(PKG_CONFIG) --libs libcrypto 2>/dev/null || echo -lcrypto)

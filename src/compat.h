@@ -1,0 +1,108 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  The one place that knows versions: of PostgreSQL (15 to 19) and of
+ *	  libcurl (7.80 and later).
+ *
+ * The libcurl part is there only for a file that has included <curl/curl.h>
+ * before.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_COMPAT_H
+#define PNVS_COMPAT_H
+
+#include "common/jsonapi.h"
+#include "executor/executor.h"
+#include "utils/guc.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "pnvs needs PostgreSQL 15 or later"
+#endif
+
+#ifndef __linux__
+#error "pnvs waits with epoll and timerfd, and so needs Linux"
+#endif
+
+/*
+ * Values and extras of settings must come from GUC's own allocator since 16,
+ * and from malloc() before.
+ */
+#if PG_VERSION_NUM >= 160000
+#define pnvs_guc_malloc(size) guc_malloc(LOG, size)
+#define pnvs_guc_strdup(text) guc_strdup(LOG, text)
+#define pnvs_guc_free(pointer) guc_free(pointer)
+#else
+#define pnvs_guc_malloc(size) malloc(size)
+#define pnvs_guc_strdup(text) strdup(text)
+#define pnvs_guc_free(pointer) free(pointer)
+#endif
+
+/* The JSON parser's actions return a verdict since 16. */
+#if PG_VERSION_NUM >= 160000
+#define PNVS_JSON_ACTION JsonParseErrorType
+#define PNVS_JSON_ACTION_DONE return JSON_SUCCESS
+#else
+#define PNVS_JSON_ACTION void
+#define PNVS_JSON_ACTION_DONE return
+#endif
+
+/* 17 lets the caller bring the lexer's memory. */
+#if PG_VERSION_NUM >= 170000
+#define pnvs_make_json_lexer(json, len, encoding, need_escapes) \
+	makeJsonLexContextCstringLen(NULL, json, len, encoding, need_escapes)
+#else
+#define pnvs_make_json_lexer(json, len, encoding, need_escapes) \
+	makeJsonLexContextCstringLen(json, len, encoding, need_escapes)
+#endif
+
+/* 18 dropped the last argument of ExecutorRun(). */
+#if PG_VERSION_NUM >= 180000
+#define PNVS_EXECUTOR_RUN_ARGS \
+	QueryDesc *query, ScanDirection direction, uint64 count
+#define PNVS_EXECUTOR_RUN_PASS query, direction, count
+#else
+#define PNVS_EXECUTOR_RUN_ARGS \
+	QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
+#define PNVS_EXECUTOR_RUN_PASS query, direction, count, execute_once
+#endif
+
+/* Extensions name their own wait events since 17. */
+#if PG_VERSION_NUM >= 170000
+#define pnvs_new_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define pnvs_new_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+#ifdef LIBCURL_VERSION_NUM
+
+/*
+ * Before 7.80 nothing can stop libcurl from posting a request a second time by
+ * itself (CURLOPT_PREREQFUNCTION), so a message could be sent twice.
+ */
+#if LIBCURL_VERSION_NUM < 0x075000
+#error "pnvs needs libcurl 7.80 or later"
+#endif
+
+#if LIBCURL_VERSION_NUM >= 0x075500
+#define PNVS_CURLOPT_PROTOCOLS CURLOPT_PROTOCOLS_STR
+#define PNVS_PROTOCOL_HTTPS "https"
+#define PNVS_PROTOCOL_HTTP "http"
+#else
+#define PNVS_CURLOPT_PROTOCOLS CURLOPT_PROTOCOLS
+#define PNVS_PROTOCOL_HTTPS ((long) CURLPROTO_HTTPS)
+#define PNVS_PROTOCOL_HTTP ((long) CURLPROTO_HTTP)
+#endif
+
+/*
+ * Before 7.87 a call that is cancelled while its host name is looked up waits
+ * until the resolver gives up: libcurl joins its resolver thread.
+ */
+#if LIBCURL_VERSION_NUM >= 0x075700
+#define PNVS_HAVE_QUICK_EXIT 1
+#endif
+
+#endif							/* LIBCURL_VERSION_NUM */
+
+#endif							/* PNVS_COMPAT_H */

@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * pnvs.c
+ *	  The front door: what happens when the library is loaded.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "settings.h"
+#include "sql/statement.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+/* Nothing of libcurl or OpenSSL is touched here: this may be the postmaster. */
+void
+_PG_init(void)
+{
+	pnvs_settings_init();
+	pnvs_statement_init();
+}

@@ -1,0 +1,361 @@
+/*-------------------------------------------------------------------------
+ *
+ * client.c
+ *	  One operation of the service, from its parameters to its answer.
+ *
+ * Clocks.  The service refuses a request whose time stamp is more than 15
+ * minutes off.  Such a refusal is answered once, with the clock of the
+ * service's own Date header, and the difference is kept for the calls that
+ * follow in this process; that a clock is set right later is found out in the
+ * same way.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <openssl/crypto.h>
+#include <time.h>
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "core/encoding.h"
+#include "core/signature.h"
+#include "errcodes.h"
+#include "remote/client.h"
+#include "remote/credentials.h"
+#include "settings.h"
+
+#define USER_AGENT "pnvs/1.0"
+#define NONCE_LEN 16
+
+/*
+ * The longest query is a check's: a code of 16 characters, a verification ID
+ * and a service ID, every byte of them encoded.
+ */
+#define QUERY_SIZE 4096
+#define URL_SIZE (QUERY_SIZE + PNVS_ENDPOINT_HOST_SIZE + sizeof("https:///?"))
+#define CANONICAL_REQUEST_SIZE (QUERY_SIZE + PNVS_MAX_SECURITY_TOKEN_LEN + 1024)
+#define AUTHORIZATION_SIZE 512
+#define MAX_HEADERS 16
+
+struct PnvsCall
+{
+	PnvsHttpTransfer *transfer;
+	int			connect_timeout_ms;
+	int			request_timeout_ms;
+};
+
+/* What one request says beside its query. */
+typedef struct Stamp
+{
+	char		date[PNVS_UTC_TIMESTAMP_SIZE];
+	char		nonce[NONCE_LEN * 2 + 1];
+} Stamp;
+
+/* The service's clock minus ours, in seconds. */
+static int64 clock_offset_s = 0;
+
+static void make_stamp(Stamp *stamp);
+static void make_query(const PnvsOperation *operation, const char *const *values,
+					   PnvsTextBuffer *query);
+static void make_authorization(const PnvsSignedRequest *request,
+							   const PnvsCredentials *credentials,
+							   PnvsTextBuffer *authorization);
+static const char **make_headers(const PnvsSignedRequest *request,
+								 const char *authorization);
+static void perform(const PnvsOperation *operation, const char *const *values,
+					PnvsAnswer *answer);
+static void wait_for(const PnvsCall *call);
+static void describe_wait(void *arg);
+static bool correct_clock(const PnvsAnswer *answer);
+static void signing_failed(void) pg_attribute_noreturn();
+
+/*
+ * Starts an operation with the settings of this moment.  values are by the
+ * operation's own enumeration, in UTF-8, NULL where left out; they are not
+ * kept.  The call lives in the current memory context and is given up when that
+ * is reset.  Throws where it cannot be started; then nothing has been sent.
+ */
+PnvsCall *
+pnvs_client_start(const PnvsOperation *operation, const char *const *values)
+{
+	const PnvsEndpoint *endpoint = pnvs_settings_endpoint();
+	PnvsCredentials credentials;
+	PnvsSignedRequest request;
+	PnvsHttpRequest http;
+	PnvsTextBuffer query;
+	PnvsTextBuffer authorization;
+	Stamp		stamp;
+	char		query_data[QUERY_SIZE];
+	char		authorization_data[AUTHORIZATION_SIZE];
+	char		url[URL_SIZE];
+	PnvsCall   *call = palloc(sizeof(PnvsCall));
+
+	pnvs_credentials_get(&credentials);
+	make_stamp(&stamp);
+	pnvs_text_buffer_init(&query, query_data, sizeof(query_data));
+	make_query(operation, values, &query);
+
+	request.method = "POST";
+	request.host = endpoint->host_header;
+	request.action = operation->name;
+	request.version = PNVS_API_VERSION;
+	request.date = stamp.date;
+	request.nonce = stamp.nonce;
+	request.security_token = credentials.security_token;
+	request.canonical_query = query.data;
+	pnvs_text_buffer_init(&authorization, authorization_data, sizeof(authorization_data));
+	make_authorization(&request, &credentials, &authorization);
+
+	snprintf(url, sizeof(url), "%s://%s/?%s", endpoint->tls ? "https" : "http",
+			 endpoint->host_header, query.data);
+	http.url = url;
+	http.headers = make_headers(&request, authorization.data);
+	http.tls = endpoint->tls;
+	http.ca_file = pnvs_ca_file;
+	http.proxy = pnvs_proxy;
+	http.connect_timeout_ms = call->connect_timeout_ms = pnvs_connect_timeout_ms;
+	http.request_timeout_ms = call->request_timeout_ms = pnvs_request_timeout_ms;
+	call->transfer = pnvs_http_start(&http);
+	return call;
+}
+
+/* Whether the call has ended, well or not; pnvs_http_advance() moves it. */
+bool
+pnvs_client_is_done(const PnvsCall *call)
+{
+	return pnvs_http_is_done(call->transfer);
+}
+
+/*
+ * Judges a call that is done.  The answer's texts are allocated in the current
+ * memory context; http.body belongs to the call.
+ */
+void
+pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer)
+{
+	memset(answer, 0, sizeof(*answer));
+	answer->connect_timeout_ms = call->connect_timeout_ms;
+	answer->request_timeout_ms = call->request_timeout_ms;
+	pnvs_http_result(call->transfer, &answer->http);
+
+	if (answer->http.fault == PNVS_HTTP_NO_FAULT)
+	{
+		answer->reply_fault = pnvs_reply_parse(answer->http.body, answer->http.body_len,
+											   &answer->reply);
+		answer->has_reply = answer->reply_fault == PNVS_REPLY_OK;
+	}
+	if (!answer->has_reply)
+	{
+		answer->code_group = PNVS_CODE_UNKNOWN;
+		answer->outcome = answer->http.maybe_sent ? PNVS_AMBIGUOUS : PNVS_UNSENT;
+		return;
+	}
+	answer->succeeded = pnvs_reply_succeeded(&answer->reply, answer->http.status);
+	answer->code_group = pnvs_code_group(answer->reply.code);
+	answer->outcome = pnvs_outcome_of_reply(answer->http.status, answer->reply.code,
+											answer->succeeded, false);
+}
+
+/*
+ * Performs an operation and waits for its answer, which is allocated in the
+ * current memory context.  Interrupts are served at once; one that throws takes
+ * the call back, and its message says how far the call had got.
+ */
+void
+pnvs_client_call(const PnvsOperation *operation, const char *const *values,
+				 PnvsAnswer *answer)
+{
+	perform(operation, values, answer);
+	if (correct_clock(answer))
+		perform(operation, values, answer);
+}
+
+/* The time, by the service's clock as far as it is known, and a new nonce. */
+static void
+make_stamp(Stamp *stamp)
+{
+	unsigned char random[NONCE_LEN];
+	PnvsTextBuffer nonce;
+
+	if (!pg_strong_random(random, sizeof(random)) ||
+		!pnvs_encoding_utc_timestamp((int64) time(NULL) + clock_offset_s, stamp->date))
+		signing_failed();
+	pnvs_text_buffer_init(&nonce, stamp->nonce, sizeof(stamp->nonce));
+	pnvs_encoding_append_hex(&nonce, random, sizeof(random));
+}
+
+static void
+make_query(const PnvsOperation *operation, const char *const *values,
+		   PnvsTextBuffer *query)
+{
+	PnvsQueryParameter parameters[PNVS_MAX_PARAMETERS];
+
+	for (int i = 0; i < operation->nparameters; i++)
+	{
+		Assert(values[i] != NULL || !operation->parameters[i].required);
+		parameters[i].name = operation->parameters[i].name;
+		parameters[i].value = values[i];
+	}
+	if (!pnvs_signature_canonical_query(query, parameters, operation->nparameters))
+		signing_failed();
+}
+
+static void
+make_authorization(const PnvsSignedRequest *request, const PnvsCredentials *credentials,
+				   PnvsTextBuffer *authorization)
+{
+	char		canonical_request_data[CANONICAL_REQUEST_SIZE];
+	char		string_to_sign_data[PNVS_STRING_TO_SIGN_SIZE];
+	PnvsTextBuffer canonical_request;
+	PnvsTextBuffer string_to_sign;
+
+	pnvs_text_buffer_init(&canonical_request, canonical_request_data,
+						  sizeof(canonical_request_data));
+	pnvs_text_buffer_init(&string_to_sign, string_to_sign_data,
+						  sizeof(string_to_sign_data));
+	if (!pnvs_signature_canonical_request(&canonical_request, request) ||
+		!pnvs_signature_string_to_sign(&string_to_sign, &canonical_request) ||
+		!pnvs_signature_authorization(authorization, &string_to_sign,
+									  credentials->access_key_id,
+									  credentials->access_key_secret,
+									  credentials->security_token != NULL))
+		signing_failed();
+}
+
+/*
+ * The request's headers, NULL-terminated, in the current memory context.  An
+ * empty value stops libcurl from adding that header by itself: it would not be
+ * among those that are signed.
+ */
+static const char **
+make_headers(const PnvsSignedRequest *request, const char *authorization)
+{
+	const char **headers = palloc(MAX_HEADERS * sizeof(char *));
+	int			n = 0;
+
+	headers[n++] = "Accept: application/json";
+	headers[n++] = "Content-Type:";
+	headers[n++] = "Expect:";
+	headers[n++] = "User-Agent: " USER_AGENT;
+	headers[n++] = psprintf("Host: %s", request->host);
+	headers[n++] = psprintf("x-acs-action: %s", request->action);
+	headers[n++] = "x-acs-content-sha256: " PNVS_EMPTY_BODY_SHA256;
+	headers[n++] = psprintf("x-acs-date: %s", request->date);
+	headers[n++] = psprintf("x-acs-signature-nonce: %s", request->nonce);
+	headers[n++] = psprintf("x-acs-version: %s", request->version);
+	if (request->security_token)
+		headers[n++] = psprintf("x-acs-security-token: %s", request->security_token);
+	headers[n++] = psprintf("Authorization: %s", authorization);
+	headers[n] = NULL;
+	return headers;
+}
+
+/* One request and its answer. */
+static void
+perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *answer)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "pnvs call",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	/* a cancel that is waiting already must not cost a message */
+	CHECK_FOR_INTERRUPTS();
+
+	PG_TRY();
+	{
+		PnvsCall   *call;
+
+		MemoryContextSwitchTo(context);
+		call = pnvs_client_start(operation, values);
+		wait_for(call);
+		MemoryContextSwitchTo(caller);
+		pnvs_client_finish(call, answer);
+		answer->http.body = NULL;
+	}
+	PG_FINALLY();
+	{
+		/*
+		 * Not left to the caller's context: in a PL/pgSQL block that traps a
+		 * cancel, that one lives on, and the request with it.
+		 */
+		MemoryContextSwitchTo(caller);
+		MemoryContextDelete(context);
+	}
+	PG_END_TRY();
+}
+
+/* Waits for the end of a call, on the latch and on the network together. */
+static void
+wait_for(const PnvsCall *call)
+{
+	static uint32 wait_event = 0;
+	ErrorContextCallback context;
+
+	if (wait_event == 0)
+		wait_event = pnvs_new_wait_event("PnvsReply");
+
+	context.callback = describe_wait;
+	context.arg = unconstify(PnvsCall *, call);
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+
+	while (!pnvs_client_is_done(call))
+	{
+		int			happened = WaitLatchOrSocket(MyLatch,
+												 WL_LATCH_SET | WL_SOCKET_READABLE |
+												 WL_EXIT_ON_PM_DEATH,
+												 pnvs_http_descriptor(), -1, wait_event);
+
+		if (happened & WL_LATCH_SET)
+		{
+			ResetLatch(MyLatch);
+			CHECK_FOR_INTERRUPTS();
+		}
+		pnvs_http_advance();
+	}
+	error_context_stack = context.previous;
+}
+
+/*
+ * Error context callback: says how far the call had got when something else,
+ * such as a cancel, ended it.  The statement is kept out of the log, for it
+ * holds the caller's literals.
+ */
+static void
+describe_wait(void *arg)
+{
+	const PnvsCall *call = arg;
+
+	errhidestmt(true);
+	errcontext("call of the verification service: sent=%s stage=%s",
+			   pnvs_http_maybe_sent(call->transfer) ? "maybe" : "no",
+			   pnvs_stage_name(pnvs_http_stage(call->transfer)));
+}
+
+/*
+ * Whether the service refused the request for its time stamp and has told the
+ * time, so that another try is worth it.
+ */
+static bool
+correct_clock(const PnvsAnswer *answer)
+{
+	if (answer->code_group != PNVS_CODE_CLOCK || answer->outcome != PNVS_REFUSED ||
+		answer->http.server_time_s < 0)
+		return false;
+	clock_offset_s = answer->http.server_time_s - (int64) time(NULL);
+	return true;
+}
+
+static void
+signing_failed(void)
+{
+	ereport(ERROR,
+			(errcode(PNVS_ERRCODE_UNSENT),
+			 errmsg("could not sign a request to the verification service"),
+			 errdetail("sent=no stage=resolve: OpenSSL or the clock failed."),
+			 errhidestmt(true)));
+}

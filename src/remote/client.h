@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ *
+ * client.h
+ *	  One operation of the service, from its parameters to its answer.
+ *
+ * A session calls pnvs_client_call(), which waits.  What has many calls under
+ * way at once takes the three steps apart: start, wait by itself, finish.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_CLIENT_H
+#define PNVS_CLIENT_H
+
+#include "core/operation.h"
+#include "remote/http.h"
+#include "remote/reply.h"
+
+typedef struct PnvsAnswer
+{
+	PnvsOutcome outcome;
+	PnvsCodeGroup code_group;
+	PnvsHttpResult http;
+	PnvsReplyFault reply_fault; /* where the transport had no fault */
+	PnvsReply	reply;			/* where neither had one */
+	bool		has_reply;
+	bool		succeeded;		/* the service says so */
+	int			connect_timeout_ms; /* that it ran under */
+	int			request_timeout_ms;
+} PnvsAnswer;
+
+typedef struct PnvsCall PnvsCall;
+
+extern PnvsCall *pnvs_client_start(const PnvsOperation *operation,
+								   const char *const *values);
+extern bool pnvs_client_is_done(const PnvsCall *call);
+extern void pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer);
+extern void pnvs_client_call(const PnvsOperation *operation,
+							 const char *const *values, PnvsAnswer *answer);
+
+#endif							/* PNVS_CLIENT_H */

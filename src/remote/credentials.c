@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ *
+ * credentials.c
+ *	  What requests are signed with: the access key of the settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "remote/credentials.h"
+#include "settings.h"
+
+/*
+ * Fills in the credentials, or throws where there are none.  The texts belong
+ * to the settings: use them at once, keep none.
+ */
+void
+pnvs_credentials_get(PnvsCredentials *credentials)
+{
+	const char *token = pnvs_settings_security_token();
+
+	credentials->access_key_id = pnvs_settings_access_key_id();
+	credentials->access_key_secret = pnvs_settings_access_key_secret();
+	credentials->security_token = token[0] ? token : NULL;
+
+	if (credentials->access_key_id[0] == '\0' ||
+		credentials->access_key_secret[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIG_FILE_ERROR),
+				 errmsg("no credentials for the verification service are configured"),
+				 errdetail("\"%s\" is empty.",
+						   credentials->access_key_id[0] ?
+						   "pnvs.access_key_secret" : "pnvs.access_key_id"),
+				 errhint("Set \"pnvs.access_key_id\" and \"pnvs.access_key_secret\" in a configuration file of mode 0600 and reload."),
+				 errhidestmt(true)));
+}

@@ -1,0 +1,20 @@
+/*-------------------------------------------------------------------------
+ *
+ * credentials.h
+ *	  What requests are signed with.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_CREDENTIALS_H
+#define PNVS_CREDENTIALS_H
+
+typedef struct PnvsCredentials
+{
+	const char *access_key_id;
+	const char *access_key_secret;
+	const char *security_token; /* NULL where the key is not a temporary one */
+} PnvsCredentials;
+
+extern void pnvs_credentials_get(PnvsCredentials *credentials);
+
+#endif							/* PNVS_CREDENTIALS_H */

@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * http.h
+ *	  HTTP requests in flight, behind one descriptor that can be waited on.
+ *
+ * How to use it: start a transfer, then wait until pnvs_http_descriptor() is
+ * readable, call pnvs_http_advance(), and look whether the transfer is done;
+ * read its result and release it.  Any number of transfers can be under way.
+ * Nothing here waits, and nothing here looks for interrupts: both are the
+ * caller's, who waits on its latch at the same time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_HTTP_H
+#define PNVS_HTTP_H
+
+#include "core/outcome.h"
+
+/* A reply of the service has a few hundred bytes, a full page of a search 250 kB. */
+#define PNVS_MAX_BODY_LEN (1024 * 1024)
+
+/* Alibaba Cloud's gateway sends about 500 bytes. */
+#define PNVS_MAX_REPLY_HEADERS_LEN (64 * 1024)
+
+/* libcurl's CURL_ERROR_SIZE */
+#define PNVS_HTTP_DETAIL_SIZE 256
+
+typedef enum PnvsHttpFault
+{
+	PNVS_HTTP_NO_FAULT,
+	PNVS_HTTP_TIMED_OUT,
+	PNVS_HTTP_UNTRUSTED,		/* certificate or host name do not hold */
+	PNVS_HTTP_BAD_CA,			/* the trusted certificates cannot be read */
+	PNVS_HTTP_TOO_LARGE,		/* the reply passes a limit above */
+	PNVS_HTTP_REPEAT_STOPPED,	/* libcurl was about to send it again */
+	PNVS_HTTP_OUT_OF_MEMORY,
+	PNVS_HTTP_BROKEN			/* anything else: detail says what */
+} PnvsHttpFault;
+
+typedef struct PnvsHttpRequest
+{
+	const char *url;			/* complete and encoded */
+	const char *const *headers; /* "Name: value", the last one NULL */
+	bool		tls;			/* https, not http */
+	const char *ca_file;		/* or empty: the system's */
+	const char *proxy;			/* or empty: none */
+	int			connect_timeout_ms;
+	int			request_timeout_ms;
+} PnvsHttpRequest;
+
+typedef struct PnvsHttpResult
+{
+	PnvsHttpFault fault;
+	PnvsStage	stage;			/* the furthest that it got */
+	bool		maybe_sent;		/* some of the request may have arrived */
+	int			status;			/* 0 before a status line */
+	const char *body;			/* the transfer's, until its release */
+	size_t		body_len;
+	int64		server_time_s;	/* the Date header, or -1 */
+	int64		retry_after_ms; /* the x-acs-retry-after header, or -1 */
+	char		detail[PNVS_HTTP_DETAIL_SIZE];	/* libcurl's words, ASCII */
+} PnvsHttpResult;
+
+typedef struct PnvsHttpTransfer PnvsHttpTransfer;
+
+extern PnvsHttpTransfer *pnvs_http_start(const PnvsHttpRequest *request);
+extern int	pnvs_http_descriptor(void);
+extern void pnvs_http_advance(void);
+extern bool pnvs_http_is_done(const PnvsHttpTransfer *transfer);
+extern PnvsStage pnvs_http_stage(const PnvsHttpTransfer *transfer);
+extern bool pnvs_http_maybe_sent(const PnvsHttpTransfer *transfer);
+extern void pnvs_http_result(const PnvsHttpTransfer *transfer, PnvsHttpResult *result);
+
+#endif							/* PNVS_HTTP_H */

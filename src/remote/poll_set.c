@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ *
+ * poll_set.c
+ *	  Sockets and a timer behind one descriptor.
+ *
+ * PostgreSQL's WaitEventSet cannot drop a socket again.  So everything that
+ * comes and goes is watched by an epoll descriptor of our own, and PostgreSQL
+ * waits for that one, beside its latch.
+ *
+ * Nothing here throws: the callers run inside libcurl's callbacks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "remote/poll_set.h"
+
+#define MAX_EVENTS 64
+
+/*
+ * Opens a set.  On failure it returns false, sets errno and leaves nothing
+ * open.
+ */
+bool
+pnvs_poll_set_open(PnvsPollSet *set)
+{
+	set->timer_due = false;
+	set->descriptor = epoll_create1(EPOLL_CLOEXEC);
+	if (set->descriptor < 0)
+		return false;
+	set->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (set->timer < 0 || !pnvs_poll_set_watch(set, set->timer, PNVS_POLL_READ))
+	{
+		int			saved_errno = errno;
+
+		if (set->timer >= 0)
+			close(set->timer);
+		close(set->descriptor);
+		errno = saved_errno;
+		return false;
+	}
+	return true;
+}
+
+/* Watches a socket, or changes what it is watched for; false: out of memory. */
+bool
+pnvs_poll_set_watch(PnvsPollSet *set, int socket, int what)
+{
+	struct epoll_event event = {.data.fd = socket};
+
+	if (what & PNVS_POLL_READ)
+		event.events |= EPOLLIN;
+	if (what & PNVS_POLL_WRITE)
+		event.events |= EPOLLOUT;
+	return epoll_ctl(set->descriptor, EPOLL_CTL_MOD, socket, &event) == 0 ||
+		(errno == ENOENT &&
+		 epoll_ctl(set->descriptor, EPOLL_CTL_ADD, socket, &event) == 0);
+}
+
+/* Forgets a socket; one that was closed already has been forgotten. */
+void
+pnvs_poll_set_unwatch(PnvsPollSet *set, int socket)
+{
+	(void) epoll_ctl(set->descriptor, EPOLL_CTL_DEL, socket, NULL);
+}
+
+/*
+ * Sets the one timer to run out after wait_ms milliseconds, or never where
+ * that is negative.
+ */
+bool
+pnvs_poll_set_timer(PnvsPollSet *set, long wait_ms)
+{
+	struct itimerspec spec = {0};
+
+	set->timer_due = wait_ms == 0;
+	if (wait_ms > 0)
+	{
+		spec.it_value.tv_sec = wait_ms / 1000;
+		spec.it_value.tv_nsec = (wait_ms % 1000) * 1000000;
+	}
+	return timerfd_settime(set->timer, 0, &spec, NULL) == 0;
+}
+
+/*
+ * Takes what has happened, up to max_events of it, without waiting.  Returns
+ * their number.
+ */
+int
+pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
+{
+	struct epoll_event ready[MAX_EVENTS];
+	int			nready;
+	int			nevents = 0;
+
+	if (set->timer_due)
+	{
+		set->timer_due = false;
+		events[nevents++] = (PnvsPollEvent) {PNVS_POLL_TIMER, 0};
+	}
+	nready = epoll_wait(set->descriptor, ready,
+						Min(MAX_EVENTS, max_events - nevents), 0);
+	for (int i = 0; i < nready; i++)
+	{
+		PnvsPollEvent *event = &events[nevents++];
+		uint64		expirations;
+
+		event->socket = ready[i].data.fd;
+		event->what = 0;
+		if (ready[i].events & EPOLLIN)
+			event->what |= PNVS_POLL_READ;
+		if (ready[i].events & EPOLLOUT)
+			event->what |= PNVS_POLL_WRITE;
+		if (ready[i].events & (EPOLLERR | EPOLLHUP))
+			event->what |= PNVS_POLL_ERROR;
+		if (event->socket == set->timer)
+		{
+			(void) !read(set->timer, &expirations, sizeof(expirations));
+			event->socket = PNVS_POLL_TIMER;
+		}
+	}
+	return nevents;
+}

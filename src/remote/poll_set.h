@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * poll_set.h
+ *	  Sockets and a timer behind one descriptor.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_POLL_SET_H
+#define PNVS_POLL_SET_H
+
+/* What a socket is watched for, and what happened to it. */
+#define PNVS_POLL_READ	0x1
+#define PNVS_POLL_WRITE 0x2
+#define PNVS_POLL_ERROR 0x4
+
+/* In place of a socket: the timer ran out. */
+#define PNVS_POLL_TIMER (-1)
+
+typedef struct PnvsPollEvent
+{
+	int			socket;			/* or PNVS_POLL_TIMER */
+	int			what;			/* PNVS_POLL_… */
+} PnvsPollEvent;
+
+typedef struct PnvsPollSet
+{
+	int			descriptor;		/* readable when there is an event */
+	int			timer;
+	bool		timer_due;		/* it was set to nothing: no need to wait */
+} PnvsPollSet;
+
+extern bool pnvs_poll_set_open(PnvsPollSet *set);
+extern bool pnvs_poll_set_watch(PnvsPollSet *set, int socket, int what);
+extern void pnvs_poll_set_unwatch(PnvsPollSet *set, int socket);
+extern bool pnvs_poll_set_timer(PnvsPollSet *set, long wait_ms);
+extern int	pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events,
+								  int max_events);
+
+#endif							/* PNVS_POLL_SET_H */

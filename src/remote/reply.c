@@ -1,0 +1,537 @@
+/*-------------------------------------------------------------------------
+ *
+ * reply.c
+ *	  Reading the service's reply with PostgreSQL's own JSON parser.
+ *
+ * A reply is an object, the envelope, whose field Model is an object too; that
+ * of a search has an array of objects, the records.  The tables below name the
+ * fields that are read of each; everything else is passed over, whatever it
+ * is.  Where a field is repeated the last one counts, as in jsonb; where a
+ * field is of an unexpected kind it counts as missing.
+ *
+ * After an accepted send the reply is all there is, so nothing in it that is
+ * merely odd may be an error: a NUL or half a surrogate pair, which PostgreSQL
+ * cannot hold, stays in the text as the escape that it came as, and so does
+ * what the database's encoding does not have.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "common/jsonapi.h"
+#include "mb/pg_wchar.h"
+
+#include "compat.h"
+#include "remote/reply.h"
+
+/* The service nests four levels deep. */
+#define MAX_DEPTH 32
+
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
+
+/* "\u" and four digits */
+#define ESCAPE_LEN 6
+
+/* Which object the parser is in. */
+typedef enum Section
+{
+	OTHER,
+	ENVELOPE,
+	MODEL,
+	RECORDS,
+	RECORD
+} Section;
+
+typedef enum FieldKind
+{
+	TEXT_FIELD,
+	TRUTH_FIELD,
+	NUMBER_FIELD,
+	SECTION_FIELD				/* opens another section */
+} FieldKind;
+
+typedef struct Field
+{
+	Section		section;
+	const char *name;
+	FieldKind	kind;
+	size_t		offset;			/* in PnvsReply, or PnvsRecord in a record */
+} Field;
+
+#define REPLY_FIELD(member) offsetof(PnvsReply, member)
+#define RECORD_FIELD(member) offsetof(PnvsRecord, member)
+
+static const Field fields[] = {
+	{ENVELOPE, "RequestId", TEXT_FIELD, REPLY_FIELD(request_id)},
+	{ENVELOPE, "Code", TEXT_FIELD, REPLY_FIELD(code)},
+	{ENVELOPE, "Message", TEXT_FIELD, REPLY_FIELD(message)},
+	{ENVELOPE, "Success", TRUTH_FIELD, REPLY_FIELD(success)},
+	{ENVELOPE, "Model", SECTION_FIELD, 0},
+
+	{MODEL, "verifyCode", TEXT_FIELD, REPLY_FIELD(verify_code)},
+	{MODEL, "verificationId", TEXT_FIELD, REPLY_FIELD(verification_id)},
+	{MODEL, "status", TEXT_FIELD, REPLY_FIELD(status)},
+	{MODEL, "phoneNumber", TEXT_FIELD, REPLY_FIELD(phone_number)},
+	{MODEL, "channel", TEXT_FIELD, REPLY_FIELD(channel)},
+	{MODEL, "pageNo", NUMBER_FIELD, REPLY_FIELD(page_no)},
+	{MODEL, "totalPage", NUMBER_FIELD, REPLY_FIELD(total_pages)},
+	{MODEL, "records", SECTION_FIELD, 0},
+
+	{RECORD, "verificationId", TEXT_FIELD, RECORD_FIELD(verification_id)},
+	{RECORD, "to", TEXT_FIELD, RECORD_FIELD(recipient)},
+	{RECORD, "channel", TEXT_FIELD, RECORD_FIELD(channel)},
+	{RECORD, "serviceSid", TEXT_FIELD, RECORD_FIELD(service_sid)},
+	{RECORD, "status", TEXT_FIELD, RECORD_FIELD(status)},
+	{RECORD, "sendDate", NUMBER_FIELD, RECORD_FIELD(send_date_ms)},
+	{RECORD, "updatedDate", NUMBER_FIELD, RECORD_FIELD(updated_date_ms)},
+};
+
+typedef struct Reader
+{
+	PnvsReply  *reply;
+	int			records_size;
+	int			depth;
+	Section		sections[MAX_DEPTH + 1];	/* by depth */
+	const Field *field;			/* the one whose value comes next, or NULL */
+} Reader;
+
+static PnvsReplyFault name_markup(const char *body, size_t len);
+static char *plain_escapes(const char *body, size_t len, size_t *out_len);
+static int	read_escape(const char *text, const char *end, pg_wchar *c);
+static bool read_hex4(const char *text, const char *end, pg_wchar *value);
+static bool is_too_deep(char *json, size_t len);
+static void clear_model(PnvsReply *reply);
+static const Field *find_field(Section section, const char *name);
+static PNVS_JSON_ACTION on_object_start(void *state);
+static PNVS_JSON_ACTION on_array_start(void *state);
+static PNVS_JSON_ACTION on_end(void *state);
+static PNVS_JSON_ACTION on_field(void *state, char *name, bool isnull);
+static PNVS_JSON_ACTION on_scalar(void *state, char *token, JsonTokenType type);
+static PnvsRecord *add_record(Reader *reader);
+static char *make_text(const char *token);
+static char *convert_text(const char *text, int len);
+static PnvsTruth make_truth(const char *token, JsonTokenType type);
+static int64 make_number(const char *token);
+
+/*
+ * Reads a reply.  *reply is filled in whatever the result; its texts are
+ * allocated in the current memory context.
+ */
+PnvsReplyFault
+pnvs_reply_parse(const char *body, size_t body_len, PnvsReply *reply)
+{
+	Reader		reader = {.reply = reply};
+	JsonSemAction actions = {0};
+	PnvsReplyFault markup;
+	char	   *json;
+	size_t		json_len;
+
+	memset(reply, 0, sizeof(*reply));
+	clear_model(reply);
+
+	if (body_len >= 3 && memcmp(body, BYTE_ORDER_MARK, 3) == 0)
+	{
+		body += 3;
+		body_len -= 3;
+	}
+	markup = name_markup(body, body_len);
+	if (markup != PNVS_REPLY_OK)
+		return markup;
+	if (pg_encoding_verifymbstr(PG_UTF8, body, (int) body_len) != (int) body_len)
+		return PNVS_REPLY_NOT_UTF8;
+
+	json = plain_escapes(body, body_len, &json_len);
+	if (is_too_deep(json, json_len))
+		return PNVS_REPLY_TOO_DEEP;
+
+	actions.semstate = &reader;
+	actions.object_start = on_object_start;
+	actions.object_end = on_end;
+	actions.array_start = on_array_start;
+	actions.array_end = on_end;
+	actions.object_field_start = on_field;
+	actions.scalar = on_scalar;
+	if (pg_parse_json(pnvs_make_json_lexer(json, (int) json_len, PG_UTF8, true),
+					  &actions) != JSON_SUCCESS)
+		return PNVS_REPLY_NOT_JSON;
+	if (reply->code == NULL && reply->success == PNVS_UNKNOWN)
+		return PNVS_REPLY_NOT_ENVELOPE;
+	return PNVS_REPLY_OK;
+}
+
+/*
+ * Whether the service says that it did what it was asked.  Success and Code
+ * must not contradict each other, and one of them must say so.
+ */
+bool
+pnvs_reply_succeeded(const PnvsReply *reply, int http_status)
+{
+	if (http_status / 100 != 2 || reply->success == PNVS_FALSE)
+		return false;
+	if (reply->code == NULL)
+		return reply->success == PNVS_TRUE;
+	return strcmp(reply->code, "OK") == 0;
+}
+
+/* Recognises what a proxy or gateway puts in the place of a reply. */
+static PnvsReplyFault
+name_markup(const char *body, size_t len)
+{
+	while (len > 0 && strchr(" \t\r\n", *body) != NULL && *body != '\0')
+	{
+		body++;
+		len--;
+	}
+	if (len == 0)
+		return PNVS_REPLY_EMPTY;
+	if (*body != '<')
+		return PNVS_REPLY_OK;
+	if ((len >= 5 && pg_strncasecmp(body, "<?xml", 5) == 0) ||
+		(len >= 6 && pg_strncasecmp(body, "<Error", 6) == 0))
+		return PNVS_REPLY_XML;
+	return PNVS_REPLY_HTML;
+}
+
+/*
+ * Copies a JSON text so that PostgreSQL's parser meets no escape that it could
+ * not turn into a character of the database's encoding: one above ASCII becomes
+ * the character itself, in UTF-8, and one that stands for no character (NUL,
+ * half a surrogate pair) becomes plain text by a second backslash.
+ */
+static char *
+plain_escapes(const char *body, size_t len, size_t *out_len)
+{
+	const char *end = body + len;
+	char	   *out;
+	char	   *to;
+
+	/* the second backslash makes seven bytes of six */
+	out = to = palloc(len + len / ESCAPE_LEN + 1);
+	while (body < end)
+	{
+		pg_wchar	c;
+		int			taken;
+
+		if (*body != '\\' || end - body < 2)
+		{
+			*to++ = *body++;
+			continue;
+		}
+		if (body[1] != 'u')
+		{
+			*to++ = *body++;
+			*to++ = *body++;
+			continue;
+		}
+		taken = read_escape(body, end, &c);
+		if (taken > 0 && c > 0x7F)
+		{
+			unicode_to_utf8(c, (unsigned char *) to);
+			to += pg_utf_mblen((unsigned char *) to);
+			body += taken;
+			continue;
+		}
+		if (taken == 0 || c == 0)
+			*to++ = '\\';
+		memcpy(to, body, Min(ESCAPE_LEN, end - body));
+		to += Min(ESCAPE_LEN, end - body);
+		body += Min(ESCAPE_LEN, end - body);
+	}
+	*to = '\0';
+	*out_len = (size_t) (to - out);
+	return out;
+}
+
+/*
+ * Reads the escape, or the pair of two that makes one character, at text.
+ * Returns the number of bytes that it takes, or 0 where it stands for no
+ * character.
+ */
+static int
+read_escape(const char *text, const char *end, pg_wchar *c)
+{
+	pg_wchar	second;
+
+	if (!read_hex4(text, end, c))
+	{
+		/* not an escape at all: left to the parser, which will refuse it */
+		*c = 1;
+		return ESCAPE_LEN;
+	}
+	if (is_utf16_surrogate_first(*c))
+	{
+		if (!read_hex4(text + ESCAPE_LEN, end, &second) ||
+			!is_utf16_surrogate_second(second))
+			return 0;
+		*c = surrogate_pair_to_codepoint(*c, second);
+		return 2 * ESCAPE_LEN;
+	}
+	return is_utf16_surrogate_second(*c) ? 0 : ESCAPE_LEN;
+}
+
+static bool
+read_hex4(const char *text, const char *end, pg_wchar *value)
+{
+	if (end - text < ESCAPE_LEN || text[0] != '\\' || text[1] != 'u')
+		return false;
+	*value = 0;
+	for (int i = 2; i < ESCAPE_LEN; i++)
+	{
+		const char *digits = "0123456789abcdef";
+		const char *digit = strchr(digits, pg_tolower((unsigned char) text[i]));
+
+		if (digit == NULL || *digit == '\0')
+			return false;
+		*value = (*value << 4) | (pg_wchar) (digit - digits);
+	}
+	return true;
+}
+
+/*
+ * Whether a JSON text nests deeper than MAX_DEPTH.  The parser calls itself for
+ * each level, so this has to be known before it runs; PostgreSQL's lexer tells,
+ * which does not.
+ */
+static bool
+is_too_deep(char *json, size_t len)
+{
+	JsonLexContext *lexer = pnvs_make_json_lexer(json, (int) len, PG_UTF8, false);
+	int			depth = 0;
+
+	while (json_lex(lexer) == JSON_SUCCESS && lexer->token_type != JSON_TOKEN_END)
+	{
+		if (lexer->token_type == JSON_TOKEN_OBJECT_START ||
+			lexer->token_type == JSON_TOKEN_ARRAY_START)
+			depth++;
+		else if (lexer->token_type == JSON_TOKEN_OBJECT_END ||
+				 lexer->token_type == JSON_TOKEN_ARRAY_END)
+			depth--;
+		if (depth > MAX_DEPTH)
+			return true;
+	}
+	return false;
+}
+
+static void
+clear_model(PnvsReply *reply)
+{
+	reply->verify_code = NULL;
+	reply->verification_id = NULL;
+	reply->status = NULL;
+	reply->phone_number = NULL;
+	reply->channel = NULL;
+	reply->page_no = -1;
+	reply->total_pages = -1;
+	reply->nrecords = 0;
+}
+
+static const Field *
+find_field(Section section, const char *name)
+{
+	for (int i = 0; i < lengthof(fields); i++)
+	{
+		if (fields[i].section == section && strcmp(fields[i].name, name) == 0)
+			return &fields[i];
+	}
+	return NULL;
+}
+
+/* The parser's actions: is_too_deep() has made sure that the depth fits. */
+static PNVS_JSON_ACTION
+on_object_start(void *state)
+{
+	Reader	   *reader = state;
+	Section		outer = reader->sections[reader->depth];
+	Section		section = OTHER;
+
+	if (reader->depth == 0)
+		section = ENVELOPE;
+	else if (outer == ENVELOPE && reader->field && reader->field->kind == SECTION_FIELD)
+		section = MODEL;
+	else if (outer == RECORDS)
+	{
+		section = RECORD;
+		add_record(reader);
+	}
+	reader->sections[++reader->depth] = section;
+	reader->field = NULL;
+	PNVS_JSON_ACTION_DONE;
+}
+
+static PNVS_JSON_ACTION
+on_array_start(void *state)
+{
+	Reader	   *reader = state;
+	Section		outer = reader->sections[reader->depth];
+	bool		is_records = outer == MODEL && reader->field &&
+		reader->field->kind == SECTION_FIELD;
+
+	reader->sections[++reader->depth] = is_records ? RECORDS : OTHER;
+	reader->field = NULL;
+	PNVS_JSON_ACTION_DONE;
+}
+
+static PNVS_JSON_ACTION
+on_end(void *state)
+{
+	Reader	   *reader = state;
+
+	reader->depth--;
+	reader->field = NULL;
+	PNVS_JSON_ACTION_DONE;
+}
+
+static PNVS_JSON_ACTION
+on_field(void *state, char *name, bool isnull)
+{
+	Reader	   *reader = state;
+	Section		section = reader->sections[reader->depth];
+
+	reader->field = find_field(section, name);
+	if (reader->field && reader->field->kind == SECTION_FIELD)
+	{
+		/* a repeated Model or array of records takes the place of the first */
+		if (section == ENVELOPE)
+			clear_model(reader->reply);
+		else
+			reader->reply->nrecords = 0;
+	}
+	PNVS_JSON_ACTION_DONE;
+}
+
+static PNVS_JSON_ACTION
+on_scalar(void *state, char *token, JsonTokenType type)
+{
+	Reader	   *reader = state;
+	const Field *field = reader->field;
+	char	   *base = (char *) reader->reply;
+
+	reader->field = NULL;
+	if (field == NULL)
+		PNVS_JSON_ACTION_DONE;
+	if (field->section == RECORD)
+		base = (char *) &reader->reply->records[reader->reply->nrecords - 1];
+	base += field->offset;
+
+	switch (field->kind)
+	{
+		case TEXT_FIELD:
+			*(char **) base = type == JSON_TOKEN_NULL ? NULL : make_text(token);
+			break;
+		case TRUTH_FIELD:
+			*(PnvsTruth *) base = make_truth(token, type);
+			break;
+		case NUMBER_FIELD:
+			*(int64 *) base = type == JSON_TOKEN_NULL ? -1 : make_number(token);
+			break;
+		case SECTION_FIELD:
+			break;
+	}
+	PNVS_JSON_ACTION_DONE;
+}
+
+static PnvsRecord *
+add_record(Reader *reader)
+{
+	PnvsReply  *reply = reader->reply;
+	PnvsRecord *record;
+
+	if (reply->records == NULL)
+	{
+		reader->records_size = 32;
+		reply->records = palloc(reader->records_size * sizeof(PnvsRecord));
+	}
+	else if (reply->nrecords == reader->records_size)
+	{
+		reader->records_size *= 2;
+		reply->records = repalloc(reply->records,
+								  reader->records_size * sizeof(PnvsRecord));
+	}
+	record = &reply->records[reply->nrecords++];
+	memset(record, 0, sizeof(*record));
+	record->send_date_ms = -1;
+	record->updated_date_ms = -1;
+	return record;
+}
+
+/* A copy in the database's encoding, trimmed; NULL where nothing is left. */
+static char *
+make_text(const char *token)
+{
+	size_t		len;
+
+	token += strspn(token, " \t\r\n");
+	len = strlen(token);
+	while (len > 0 && strchr(" \t\r\n", token[len - 1]) != NULL)
+		len--;
+	return len > 0 ? convert_text(token, (int) len) : NULL;
+}
+
+/*
+ * Converts UTF-8 to the database's encoding, with an escape for each character
+ * that it does not have.
+ */
+static char *
+convert_text(const char *text, int len)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			conversion;
+	StringInfoData out;
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return pnstrdup(text, len);
+	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
+	if (!OidIsValid(conversion))
+		return pnstrdup(text, len);
+
+	initStringInfo(&out);
+	while (len > 0)
+	{
+		int			room = len * MAX_CONVERSION_GROWTH + 1;
+		int			taken;
+		int			char_len;
+
+		enlargeStringInfo(&out, room);
+		taken = pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding,
+											  (unsigned char *) unconstify(char *, text), len,
+											  (unsigned char *) out.data + out.len, room,
+											  true);
+		out.len += strlen(out.data + out.len);
+		text += taken;
+		len -= taken;
+		if (len == 0)
+			break;
+		appendStringInfo(&out, "\\u%04x",
+						 (unsigned) utf8_to_unicode((const unsigned char *) text));
+		char_len = pg_utf_mblen((const unsigned char *) text);
+		text += char_len;
+		len -= char_len;
+	}
+	return out.data;
+}
+
+/* true and false, as JSON has them or as texts. */
+static PnvsTruth
+make_truth(const char *token, JsonTokenType type)
+{
+	if (type == JSON_TOKEN_TRUE ||
+		(type == JSON_TOKEN_STRING && pg_strcasecmp(token, "true") == 0))
+		return PNVS_TRUE;
+	if (type == JSON_TOKEN_FALSE ||
+		(type == JSON_TOKEN_STRING && pg_strcasecmp(token, "false") == 0))
+		return PNVS_FALSE;
+	return PNVS_UNKNOWN;
+}
+
+/* A whole number that is not negative, also as a text; -1 for anything else. */
+static int64
+make_number(const char *token)
+{
+	char	   *end;
+	int64		value;
+
+	errno = 0;
+	value = strtoi64(token, &end, 10);
+	return end != token && *end == '\0' && errno == 0 && value >= 0 ? value : -1;
+}

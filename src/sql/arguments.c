@@ -1,0 +1,252 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.c
+ *	  What callers pass, checked and made ready for the service.
+ *
+ * Every function takes the call's frame and the argument's position, counted
+ * from 0, and returns a text in UTF-8 in the current memory context.  What
+ * cannot be right is an error here, before a byte goes out.  No message holds
+ * the argument: it is somebody's number, or a code.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "core/operation.h"
+#include "core/phone_number.h"
+#include "settings.h"
+#include "sql/arguments.h"
+
+#define USECS_PER_MSEC 1000
+
+static const char *text_argument(FunctionCallInfo fcinfo, int n);
+static const char *required(const char *value, const char *name);
+static const char *check_number(const char *text);
+static const char *check_service_sid(const char *text);
+static const char *check_typed_code(const char *code);
+static int	count_characters(const char *text);
+static const char *check_verification_id(const char *id);
+static void refuse(const char *what, const char *hint) pg_attribute_noreturn();
+
+/* A channel, required; in the service's spelling. */
+const char *
+pnvs_argument_channel(FunctionCallInfo fcinfo, int n)
+{
+	const char *channel = pnvs_operation_channel(required(text_argument(fcinfo, n),
+														  "channel"));
+
+	if (channel == NULL)
+		refuse("invalid channel", "The channels are SMS, VOICE and WHATSAPP.");
+	return channel;
+}
+
+/* A phone number, required; as digits. */
+const char *
+pnvs_argument_number(FunctionCallInfo fcinfo, int n)
+{
+	return check_number(required(text_argument(fcinfo, n), "to"));
+}
+
+/* A phone number as digits, or NULL. */
+const char *
+pnvs_argument_optional_number(FunctionCallInfo fcinfo, int n)
+{
+	const char *number = text_argument(fcinfo, n);
+
+	return number ? check_number(number) : NULL;
+}
+
+/* A service ID, by default that of the settings, or NULL where that is empty. */
+const char *
+pnvs_argument_service_sid(FunctionCallInfo fcinfo, int n)
+{
+	const char *service_sid = text_argument(fcinfo, n);
+
+	if (service_sid)
+		return check_service_sid(service_sid);
+	return pnvs_service_sid[0] ? pnvs_service_sid : NULL;
+}
+
+/* A service ID, required, by default that of the settings. */
+const char *
+pnvs_argument_required_service_sid(FunctionCallInfo fcinfo, int n)
+{
+	const char *service_sid = pnvs_argument_service_sid(fcinfo, n);
+
+	if (service_sid == NULL)
+		refuse("no service is named",
+			   "Pass service_sid, or set \"pnvs.service_sid\".");
+	return service_sid;
+}
+
+/* The code that a person typed, required. */
+const char *
+pnvs_argument_typed_code(FunctionCallInfo fcinfo, int n)
+{
+	return check_typed_code(required(text_argument(fcinfo, n), "code"));
+}
+
+/* The code that a person typed, or NULL. */
+const char *
+pnvs_argument_optional_typed_code(FunctionCallInfo fcinfo, int n)
+{
+	const char *code = text_argument(fcinfo, n);
+
+	return code ? check_typed_code(code) : NULL;
+}
+
+/* A verification's ID, required. */
+const char *
+pnvs_argument_verification_id(FunctionCallInfo fcinfo, int n)
+{
+	return check_verification_id(required(text_argument(fcinfo, n),
+										  "verification_id"));
+}
+
+/* A verification's ID, or NULL. */
+const char *
+pnvs_argument_optional_verification_id(FunctionCallInfo fcinfo, int n)
+{
+	const char *id = text_argument(fcinfo, n);
+
+	return id ? check_verification_id(id) : NULL;
+}
+
+/* A timestamptz as milliseconds since the epoch, or NULL. */
+const char *
+pnvs_argument_send_date(FunctionCallInfo fcinfo, int n)
+{
+	const TimestampTz epoch = ((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) *
+		USECS_PER_DAY;
+	TimestampTz when;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	when = PG_GETARG_TIMESTAMPTZ(n);
+	if (TIMESTAMP_NOT_FINITE(when) || when < epoch)
+		refuse("invalid send_date", "Pass a time of the last 30 days.");
+	return psprintf(INT64_FORMAT, (when - epoch) / USECS_PER_MSEC);
+}
+
+/* A count from 1 to max, required. */
+int
+pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name, int max)
+{
+	int			count = PG_ARGISNULL(n) ? 0 : PG_GETARG_INT32(n);
+
+	if (count < 1 || count > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be between 1 and %d", name, max),
+				 errhidestmt(true)));
+	return count;
+}
+
+static const char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+	char	   *value;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	value = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	return pg_server_to_any(value, (int) strlen(value), PG_UTF8);
+}
+
+/* A NULL where a value is needed is an error: a message must not be lost quietly. */
+static const char *
+required(const char *value, const char *name)
+{
+	if (value == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be null", name),
+				 errhidestmt(true)));
+	return value;
+}
+
+static const char *
+check_number(const char *text)
+{
+	static const char *const hints[] = {
+		[PNVS_PHONE_NUMBER_BAD_CHARACTER] = "Only digits, a leading plus sign, spaces, hyphens, dots and parentheses can stand in it.",
+		[PNVS_PHONE_NUMBER_MISPLACED_PLUS] = "A plus sign can stand at the beginning only.",
+		[PNVS_PHONE_NUMBER_TRUNK_PREFIX] = "Leave out the \"(0)\": it is not dialled from abroad.",
+		[PNVS_PHONE_NUMBER_LEADING_ZERO] = "It must begin with the country calling code, as in +62 812 3456 7890, without a zero before it.",
+		[PNVS_PHONE_NUMBER_TOO_SHORT] = "It must have the country calling code and 7 digits in all at least.",
+		[PNVS_PHONE_NUMBER_TOO_LONG] = "It can have 15 digits at the most, the country calling code included.",
+	};
+	char		number[PNVS_PHONE_NUMBER_SIZE];
+	PnvsPhoneNumberFault fault = pnvs_phone_number_normalise(text, number);
+
+	if (fault != PNVS_PHONE_NUMBER_OK)
+		refuse("invalid phone number", hints[fault]);
+	return pstrdup(number);
+}
+
+static const char *
+check_service_sid(const char *text)
+{
+	size_t		len = strlen(text);
+
+	if (len == 0 || len > PNVS_MAX_SERVICE_SID_LEN)
+		refuse("invalid service_sid", "It is empty or too long.");
+	for (size_t i = 0; i < len; i++)
+	{
+		if (text[i] < 0x21 || text[i] > 0x7E)
+			refuse("invalid service_sid",
+				   "It is the service's ID as the console shows it, such as FA00000000000001.");
+	}
+	return text;
+}
+
+/*
+ * A verification's ID has more characters than a typed code, or '/' and '+' in
+ * it: this catches the two in the wrong order.
+ */
+static const char *
+check_typed_code(const char *code)
+{
+	if (code[0] == '\0')
+		refuse("code is empty", "Pass what the person typed.");
+	if (count_characters(code) > PNVS_MAX_TYPED_CODE_LEN ||
+		strpbrk(code, "/+") != NULL)
+		refuse("invalid code",
+			   "This looks like a verification ID: code comes first, verification_id second.");
+	return code;
+}
+
+/* The number of characters of a text in UTF-8. */
+static int
+count_characters(const char *text)
+{
+	int			count = 0;
+
+	for (; *text; text += pg_utf_mblen((const unsigned char *) text))
+		count++;
+	return count;
+}
+
+static const char *
+check_verification_id(const char *id)
+{
+	if (id[0] == '\0' || strlen(id) > PNVS_MAX_VERIFICATION_ID_LEN)
+		refuse("invalid verification_id",
+			   "Pass the verification_id that start_verification() returned.");
+	return id;
+}
+
+static void
+refuse(const char *what, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s", what),
+			 errhint("%s", hint),
+			 errhidestmt(true)));
+}

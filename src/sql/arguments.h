@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.h
+ *	  What callers pass, checked and made ready for the service.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_ARGUMENTS_H
+#define PNVS_ARGUMENTS_H
+
+#include "fmgr.h"
+
+/* A typed code is 4 to 8 digits; what is longer is something else. */
+#define PNVS_MAX_TYPED_CODE_LEN 16
+
+/* The service's own have about 30 characters. */
+#define PNVS_MAX_VERIFICATION_ID_LEN 256
+
+extern const char *pnvs_argument_channel(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_number(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_optional_number(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_service_sid(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_required_service_sid(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_typed_code(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_optional_typed_code(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_verification_id(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_optional_verification_id(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_send_date(FunctionCallInfo fcinfo, int n);
+extern int	pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name,
+								int max);
+
+#endif							/* PNVS_ARGUMENTS_H */

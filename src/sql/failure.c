@@ -1,0 +1,260 @@
+/*-------------------------------------------------------------------------
+ *
+ * failure.c
+ *	  Calls that did not succeed, as PostgreSQL errors.
+ *
+ * Every message says what happened, its DETAIL whether the request may have
+ * reached the service and at which stage the call ended, its HINT what to do.
+ * None holds a number, a code or a key, and none lets the statement, which
+ * does, into the log.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+#include "core/redaction.h"
+#include "errcodes.h"
+#include "settings.h"
+#include "sql/failure.h"
+
+/* The service's words are cut in a message; the row has them whole. */
+#define MAX_QUOTED_LEN 256
+
+/* The service's are UUIDs of 36. */
+#define MAX_REQUEST_ID_LEN 64
+
+static void throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer)
+			pg_attribute_noreturn();
+static void throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer)
+			pg_attribute_noreturn();
+static const char *transport_message(const PnvsAnswer *answer);
+static const char *transport_hint(const PnvsAnswer *answer);
+static const char *reply_message(const PnvsAnswer *answer);
+static const char *resend_hint(const PnvsOperation *operation);
+static int	refusal_sqlstate(const PnvsAnswer *answer);
+static const char *refusal_hint(const PnvsOperation *operation,
+								const PnvsAnswer *answer);
+static char *quote(const char *text);
+static const char *plain_request_id(const char *id);
+
+/*
+ * Throws where the call has no answer that can be judged: 38V01 where the
+ * request provably was not sent, 38V02 where it may have been.
+ */
+void
+pnvs_failure_throw_if_unjudged(const PnvsOperation *operation, const PnvsAnswer *answer)
+{
+	if (answer->http.fault != PNVS_HTTP_NO_FAULT)
+		throw_transport(operation, answer);
+	if (!answer->has_reply)
+		throw_reply(operation, answer);
+}
+
+/*
+ * Throws where the service did not do what it was asked: 38V04, 38V05 for the
+ * credentials, and 38V02 where it does not know itself how far it got.
+ */
+void
+pnvs_failure_throw_if_refused(const PnvsOperation *operation, const PnvsAnswer *answer)
+{
+	const PnvsReply *reply = &answer->reply;
+
+	if (answer->succeeded)
+		return;
+	ereport(ERROR,
+			(errcode(refusal_sqlstate(answer)),
+			 errmsg("the verification service refused %s: %s", operation->name,
+					reply->code ? quote(reply->code) : "no code"),
+			 errdetail("sent=%s stage=reply: HTTP status %d, message \"%s\", request ID %s.",
+					   answer->outcome == PNVS_AMBIGUOUS ? "maybe" : "no",
+					   answer->http.status,
+					   reply->message ? quote(reply->message) : "",
+					   plain_request_id(reply->request_id)),
+			 errhint("%s", refusal_hint(operation, answer)),
+			 errhidestmt(true)));
+}
+
+/* Throws for a reply that can be read by itself but makes no sense. */
+void
+pnvs_failure_throw_unreadable(const char *what)
+{
+	ereport(ERROR,
+			(errcode(PNVS_ERRCODE_MAYBE_SENT),
+			 errmsg("the verification service gave no usable reply: %s", what),
+			 errdetail("sent=maybe stage=reply"),
+			 errhint("Narrow the search, or try again later."),
+			 errhidestmt(true)));
+}
+
+/* The request failed on its way, or its reply did. */
+static void
+throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer)
+{
+	bool		maybe_sent = answer->http.maybe_sent;
+
+	ereport(ERROR,
+			(errcode(maybe_sent ? PNVS_ERRCODE_MAYBE_SENT : PNVS_ERRCODE_UNSENT),
+			 errmsg("%s", transport_message(answer)),
+			 errdetail("sent=%s stage=%s: %s", maybe_sent ? "maybe" : "no",
+					   pnvs_stage_name(answer->http.stage), answer->http.detail),
+			 errhint("%s", maybe_sent ? resend_hint(operation) : transport_hint(answer)),
+			 errhidestmt(true)));
+}
+
+/* The service, or something before it, answered with something else. */
+static void
+throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer)
+{
+	ereport(ERROR,
+			(errcode(PNVS_ERRCODE_MAYBE_SENT),
+			 errmsg("the verification service gave no usable reply: %s",
+					reply_message(answer)),
+			 errdetail("sent=maybe stage=reply: HTTP status %d, %zu bytes",
+					   answer->http.status, answer->http.body_len),
+			 errhint("%s", resend_hint(operation)),
+			 errhidestmt(true)));
+}
+
+static const char *
+transport_message(const PnvsAnswer *answer)
+{
+	static const char *const broken[] = {
+		[PNVS_STAGE_RESOLVE] = "could not look up the host of the verification service",
+		[PNVS_STAGE_CONNECT] = "could not connect to the verification service",
+		[PNVS_STAGE_TLS] = "could not establish a secure connection to the verification service",
+		[PNVS_STAGE_REQUEST] = "could not send a request to the verification service",
+		[PNVS_STAGE_REPLY] = "lost the connection to the verification service before its reply was complete",
+	};
+	static const char *const timed_out[] = {
+		[PNVS_STAGE_RESOLVE] = "timed out while looking up the host of the verification service",
+		[PNVS_STAGE_CONNECT] = "timed out while connecting to the verification service",
+		[PNVS_STAGE_TLS] = "timed out in the TLS handshake with the verification service",
+		[PNVS_STAGE_REQUEST] = "timed out while sending a request to the verification service",
+		[PNVS_STAGE_REPLY] = "timed out while waiting for the reply of the verification service",
+	};
+
+	switch (answer->http.fault)
+	{
+		case PNVS_HTTP_TIMED_OUT:
+			return timed_out[answer->http.stage];
+		case PNVS_HTTP_UNTRUSTED:
+			return "could not verify the certificate of the verification service";
+		case PNVS_HTTP_BAD_CA:
+			return "could not read the trusted certificates";
+		case PNVS_HTTP_TOO_LARGE:
+			return "the reply of the verification service is too large";
+		case PNVS_HTTP_REPEAT_STOPPED:
+			return "the verification service closed the connection without a reply";
+		case PNVS_HTTP_OUT_OF_MEMORY:
+			return "out of memory in a call of the verification service";
+		case PNVS_HTTP_NO_FAULT:
+		case PNVS_HTTP_BROKEN:
+			break;
+	}
+	return broken[answer->http.stage];
+}
+
+/* What to do about a request that was not sent. */
+static const char *
+transport_hint(const PnvsAnswer *answer)
+{
+	if (answer->http.fault == PNVS_HTTP_UNTRUSTED ||
+		answer->http.fault == PNVS_HTTP_BAD_CA)
+		return "Nothing was sent. Check \"pnvs.ca_file\", the system's certificates and the host in \"pnvs.endpoint\".";
+	if (answer->http.fault == PNVS_HTTP_TIMED_OUT)
+		return psprintf("Nothing was sent, and the call can be repeated. \"pnvs.connect_timeout\" is %d ms, \"pnvs.request_timeout\" %d ms.",
+						answer->connect_timeout_ms, answer->request_timeout_ms);
+	return "Nothing was sent, and the call can be repeated. Check \"pnvs.endpoint\", \"pnvs.proxy\" and the network.";
+}
+
+static const char *
+reply_message(const PnvsAnswer *answer)
+{
+	if (answer->http.status / 100 == 3)
+		return "it is a redirect, which is not followed";
+	switch (answer->reply_fault)
+	{
+		case PNVS_REPLY_EMPTY:
+			return "it is empty";
+		case PNVS_REPLY_HTML:
+			return "it is an HTML page, as proxies and gateways send";
+		case PNVS_REPLY_XML:
+			return "it is an XML document, as gateways send";
+		case PNVS_REPLY_NOT_UTF8:
+			return "it is not UTF-8";
+		case PNVS_REPLY_TOO_DEEP:
+			return "it is nested too deeply";
+		case PNVS_REPLY_NOT_ENVELOPE:
+			return "it has neither a code nor a word on success";
+		case PNVS_REPLY_OK:
+		case PNVS_REPLY_NOT_JSON:
+			break;
+	}
+	return "it is not JSON";
+}
+
+/* What to do about a request that may have been sent. */
+static const char *
+resend_hint(const PnvsOperation *operation)
+{
+	if (operation->sends_message)
+		return "The message may have been sent. Look for it with search_verification() before sending another.";
+	return "The service may have received the request.";
+}
+
+static int
+refusal_sqlstate(const PnvsAnswer *answer)
+{
+	if (answer->outcome == PNVS_AMBIGUOUS)
+		return PNVS_ERRCODE_MAYBE_SENT;
+	if (answer->code_group == PNVS_CODE_CREDENTIALS)
+		return PNVS_ERRCODE_CREDENTIALS;
+	return PNVS_ERRCODE_REFUSED;
+}
+
+static const char *
+refusal_hint(const PnvsOperation *operation, const PnvsAnswer *answer)
+{
+	if (answer->outcome == PNVS_AMBIGUOUS)
+		return resend_hint(operation);
+	switch (answer->code_group)
+	{
+		case PNVS_CODE_CREDENTIALS:
+			return "Check \"pnvs.access_key_id\", \"pnvs.access_key_secret\", \"pnvs.security_token\" and the RAM policy of the key.";
+		case PNVS_CODE_CLOCK:
+			return "Set the clock of this server.";
+		case PNVS_CODE_THROTTLED:
+			if (answer->http.retry_after_ms >= 0)
+				return psprintf("Try again in " INT64_FORMAT " ms.",
+								answer->http.retry_after_ms);
+			return "Try again later.";
+		default:
+			return "Look the code up in the service's documentation.";
+	}
+}
+
+/*
+ * What the service said, as it may stand in a message: cut, and without numbers,
+ * codes and keys.
+ */
+static char *
+quote(const char *text)
+{
+	char	   *copy = pnstrdup(text, pg_mbcliplen(text, (int) strlen(text), MAX_QUOTED_LEN));
+
+	pnvs_redact(copy, pnvs_settings_access_key_id());
+	return copy;
+}
+
+/* A request ID, which support asks for, where it looks like one. */
+static const char *
+plain_request_id(const char *id)
+{
+	static const char allowed[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-";
+
+	return id && strlen(id) <= MAX_REQUEST_ID_LEN && id[strspn(id, allowed)] == '\0' ?
+		id : "unknown";
+}

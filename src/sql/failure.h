@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * failure.h
+ *	  Calls that did not succeed, as PostgreSQL errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_FAILURE_H
+#define PNVS_FAILURE_H
+
+#include "remote/client.h"
+
+extern void pnvs_failure_throw_if_unjudged(const PnvsOperation *operation,
+										   const PnvsAnswer *answer);
+extern void pnvs_failure_throw_if_refused(const PnvsOperation *operation,
+										  const PnvsAnswer *answer);
+extern void pnvs_failure_throw_unreadable(const char *what) pg_attribute_noreturn();
+
+#endif							/* PNVS_FAILURE_H */

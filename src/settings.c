@@ -10,10 +10,11 @@
  * itself travels beside the value, as what GUC calls its extra.
  *
  * That protects a secret from the moment at which the library is loaded.
- * Before, PostgreSQL knows the setting as a placeholder and shows it to every
- * role.  So a secret in a configuration file needs the library in
- * shared_preload_libraries or session_preload_libraries, and a warning says so
- * where it is not there.
+ * Before, PostgreSQL knows the setting as a placeholder, shows it to every role
+ * and logs its changes.  So a secret in a configuration file needs the library
+ * in shared_preload_libraries.  session_preload_libraries does not reach the
+ * postmaster, which logs, nor replication connections, which can SHOW; without
+ * either, a warning says so when the library is loaded.
  *
  * A check hook never lets GUC print the value that it refuses: proxies and
  * endpoints can hold a password by mistake, too.
@@ -112,7 +113,7 @@ pnvs_settings_init(void)
 	if (secret_was_readable)
 		ereport(WARNING,
 				(errmsg("every role can read the credentials of pnvs before its library is loaded"),
-				 errhint("Add \"pnvs\" to session_preload_libraries or shared_preload_libraries.")));
+				 errhint("Add \"pnvs\" to shared_preload_libraries.")));
 }
 
 /* The parsed pnvs.endpoint; never NULL.  Valid until the setting changes. */

@@ -18,7 +18,8 @@ typedef enum PnvsStage
 	PNVS_STAGE_CONNECT,			/* TCP, and a proxy's CONNECT */
 	PNVS_STAGE_TLS,				/* handshake and certificate */
 	PNVS_STAGE_REQUEST,			/* the request is being written */
-	PNVS_STAGE_REPLY			/* it was written; the reply is awaited or read */
+	PNVS_STAGE_REPLY			/* it was written; the reply is awaited or
+								 * read */
 } PnvsStage;
 
 typedef enum PnvsOutcome

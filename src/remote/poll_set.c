@@ -100,7 +100,8 @@ pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
 	if (set->timer_due)
 	{
 		set->timer_due = false;
-		events[nevents++] = (PnvsPollEvent) {PNVS_POLL_TIMER, 0};
+		events[nevents].socket = PNVS_POLL_TIMER;
+		events[nevents++].what = 0;
 	}
 	nready = epoll_wait(set->descriptor, ready,
 						Min(MAX_EVENTS, max_events - nevents), 0);

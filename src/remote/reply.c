@@ -9,29 +9,21 @@
  * is.  Where a field is repeated the last one counts, as in jsonb; where a
  * field is of an unexpected kind it counts as missing.
  *
- * After an accepted send the reply is all there is, so nothing in it that is
- * merely odd may be an error: a NUL or half a surrogate pair, which PostgreSQL
- * cannot hold, stays in the text as the escape that it came as, and so does
- * what the database's encoding does not have.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 
 #include "compat.h"
 #include "remote/reply.h"
+#include "remote/reply_text.h"
 
 /* The service nests four levels deep. */
 #define MAX_DEPTH 32
 
 #define BYTE_ORDER_MARK "\xEF\xBB\xBF"
-
-/* "\u" and four digits */
-#define ESCAPE_LEN 6
 
 /* Which object the parser is in. */
 typedef enum Section
@@ -97,9 +89,6 @@ typedef struct Reader
 } Reader;
 
 static PnvsReplyFault name_markup(const char *body, size_t len);
-static char *plain_escapes(const char *body, size_t len, size_t *out_len);
-static int	read_escape(const char *text, const char *end, pg_wchar *c);
-static bool read_hex4(const char *text, const char *end, pg_wchar *value);
 static bool is_too_deep(char *json, size_t len);
 static void clear_model(PnvsReply *reply);
 static const Field *find_field(Section section, const char *name);
@@ -109,8 +98,6 @@ static PNVS_JSON_ACTION on_end(void *state);
 static PNVS_JSON_ACTION on_field(void *state, char *name, bool isnull);
 static PNVS_JSON_ACTION on_scalar(void *state, char *token, JsonTokenType type);
 static PnvsRecord *add_record(Reader *reader);
-static char *make_text(const char *token);
-static char *convert_text(const char *text, int len);
 static PnvsTruth make_truth(const char *token, JsonTokenType type);
 static int64 make_number(const char *token);
 
@@ -141,7 +128,7 @@ pnvs_reply_parse(const char *body, size_t body_len, PnvsReply *reply)
 	if (pg_encoding_verifymbstr(PG_UTF8, body, (int) body_len) != (int) body_len)
 		return PNVS_REPLY_NOT_UTF8;
 
-	json = plain_escapes(body, body_len, &json_len);
+	json = pnvs_reply_text_plain_escapes(body, body_len, &json_len);
 	if (is_too_deep(json, json_len))
 		return PNVS_REPLY_TOO_DEEP;
 
@@ -194,101 +181,6 @@ name_markup(const char *body, size_t len)
 }
 
 /*
- * Copies a JSON text so that PostgreSQL's parser meets no escape that it could
- * not turn into a character of the database's encoding: one above ASCII becomes
- * the character itself, in UTF-8, and one that stands for no character (NUL,
- * half a surrogate pair) becomes plain text by a second backslash.
- */
-static char *
-plain_escapes(const char *body, size_t len, size_t *out_len)
-{
-	const char *end = body + len;
-	char	   *out;
-	char	   *to;
-
-	/* the second backslash makes seven bytes of six */
-	out = to = palloc(len + len / ESCAPE_LEN + 1);
-	while (body < end)
-	{
-		pg_wchar	c;
-		int			taken;
-
-		if (*body != '\\' || end - body < 2)
-		{
-			*to++ = *body++;
-			continue;
-		}
-		if (body[1] != 'u')
-		{
-			*to++ = *body++;
-			*to++ = *body++;
-			continue;
-		}
-		taken = read_escape(body, end, &c);
-		if (taken > 0 && c > 0x7F)
-		{
-			unicode_to_utf8(c, (unsigned char *) to);
-			to += pg_utf_mblen((unsigned char *) to);
-			body += taken;
-			continue;
-		}
-		if (taken == 0 || c == 0)
-			*to++ = '\\';
-		memcpy(to, body, Min(ESCAPE_LEN, end - body));
-		to += Min(ESCAPE_LEN, end - body);
-		body += Min(ESCAPE_LEN, end - body);
-	}
-	*to = '\0';
-	*out_len = (size_t) (to - out);
-	return out;
-}
-
-/*
- * Reads the escape, or the pair of two that makes one character, at text.
- * Returns the number of bytes that it takes, or 0 where it stands for no
- * character.
- */
-static int
-read_escape(const char *text, const char *end, pg_wchar *c)
-{
-	pg_wchar	second;
-
-	if (!read_hex4(text, end, c))
-	{
-		/* not an escape at all: left to the parser, which will refuse it */
-		*c = 1;
-		return ESCAPE_LEN;
-	}
-	if (is_utf16_surrogate_first(*c))
-	{
-		if (!read_hex4(text + ESCAPE_LEN, end, &second) ||
-			!is_utf16_surrogate_second(second))
-			return 0;
-		*c = surrogate_pair_to_codepoint(*c, second);
-		return 2 * ESCAPE_LEN;
-	}
-	return is_utf16_surrogate_second(*c) ? 0 : ESCAPE_LEN;
-}
-
-static bool
-read_hex4(const char *text, const char *end, pg_wchar *value)
-{
-	if (end - text < ESCAPE_LEN || text[0] != '\\' || text[1] != 'u')
-		return false;
-	*value = 0;
-	for (int i = 2; i < ESCAPE_LEN; i++)
-	{
-		const char *digits = "0123456789abcdef";
-		const char *digit = strchr(digits, pg_tolower((unsigned char) text[i]));
-
-		if (digit == NULL || *digit == '\0')
-			return false;
-		*value = (*value << 4) | (pg_wchar) (digit - digits);
-	}
-	return true;
-}
-
-/*
  * Whether a JSON text nests deeper than MAX_DEPTH.  The parser calls itself for
  * each level, so this has to be known before it runs; PostgreSQL's lexer tells,
  * which does not.
@@ -329,7 +221,7 @@ clear_model(PnvsReply *reply)
 static const Field *
 find_field(Section section, const char *name)
 {
-	for (int i = 0; i < lengthof(fields); i++)
+	for (size_t i = 0; i < lengthof(fields); i++)
 	{
 		if (fields[i].section == section && strcmp(fields[i].name, name) == 0)
 			return &fields[i];
@@ -365,7 +257,7 @@ on_array_start(void *state)
 	Reader	   *reader = state;
 	Section		outer = reader->sections[reader->depth];
 	bool		is_records = outer == MODEL && reader->field &&
-		reader->field->kind == SECTION_FIELD;
+	reader->field->kind == SECTION_FIELD;
 
 	reader->sections[++reader->depth] = is_records ? RECORDS : OTHER;
 	reader->field = NULL;
@@ -417,7 +309,7 @@ on_scalar(void *state, char *token, JsonTokenType type)
 	switch (field->kind)
 	{
 		case TEXT_FIELD:
-			*(char **) base = type == JSON_TOKEN_NULL ? NULL : make_text(token);
+			*(char **) base = type == JSON_TOKEN_NULL ? NULL : pnvs_reply_text_make(token);
 			break;
 		case TRUTH_FIELD:
 			*(PnvsTruth *) base = make_truth(token, type);
@@ -453,62 +345,6 @@ add_record(Reader *reader)
 	record->send_date_ms = -1;
 	record->updated_date_ms = -1;
 	return record;
-}
-
-/* A copy in the database's encoding, trimmed; NULL where nothing is left. */
-static char *
-make_text(const char *token)
-{
-	size_t		len;
-
-	token += strspn(token, " \t\r\n");
-	len = strlen(token);
-	while (len > 0 && strchr(" \t\r\n", token[len - 1]) != NULL)
-		len--;
-	return len > 0 ? convert_text(token, (int) len) : NULL;
-}
-
-/*
- * Converts UTF-8 to the database's encoding, with an escape for each character
- * that it does not have.
- */
-static char *
-convert_text(const char *text, int len)
-{
-	int			encoding = GetDatabaseEncoding();
-	Oid			conversion;
-	StringInfoData out;
-
-	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
-		return pnstrdup(text, len);
-	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
-	if (!OidIsValid(conversion))
-		return pnstrdup(text, len);
-
-	initStringInfo(&out);
-	while (len > 0)
-	{
-		int			room = len * MAX_CONVERSION_GROWTH + 1;
-		int			taken;
-		int			char_len;
-
-		enlargeStringInfo(&out, room);
-		taken = pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding,
-											  (unsigned char *) unconstify(char *, text), len,
-											  (unsigned char *) out.data + out.len, room,
-											  true);
-		out.len += strlen(out.data + out.len);
-		text += taken;
-		len -= taken;
-		if (len == 0)
-			break;
-		appendStringInfo(&out, "\\u%04x",
-						 (unsigned) utf8_to_unicode((const unsigned char *) text));
-		char_len = pg_utf_mblen((const unsigned char *) text);
-		text += char_len;
-		len -= char_len;
-	}
-	return out.data;
 }
 
 /* true and false, as JSON has them or as texts. */

@@ -122,7 +122,7 @@ const char *
 pnvs_argument_send_date(FunctionCallInfo fcinfo, int n)
 {
 	const TimestampTz epoch = ((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) *
-		USECS_PER_DAY;
+	USECS_PER_DAY;
 	TimestampTz when;
 
 	if (PG_ARGISNULL(n))

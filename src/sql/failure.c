@@ -253,7 +253,7 @@ static const char *
 plain_request_id(const char *id)
 {
 	static const char allowed[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-";
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-";
 
 	return id && strlen(id) <= MAX_REQUEST_ID_LEN && id[strspn(id, allowed)] == '\0' ?
 		id : "unknown";

@@ -215,9 +215,9 @@ static void
 put_time(int64 epoch_ms, Datum *value, bool *null)
 {
 	const int64 end_ms = (int64) (TIMESTAMP_END_JULIAN - UNIX_EPOCH_JDATE) *
-		MSECS_PER_DAY;
+	MSECS_PER_DAY;
 	const int64 epoch = ((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) *
-		USECS_PER_DAY;
+	USECS_PER_DAY;
 
 	*null = epoch_ms < 0 || epoch_ms >= end_ms;
 	*value = *null ? (Datum) 0 : TimestampTzGetDatum(epoch_ms * 1000 + epoch);

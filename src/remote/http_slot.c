@@ -1,0 +1,317 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_slot.c
+ *	  One easy handle of libcurl, what it is told and what it reports.
+ *
+ * Facts about how far a request got come from libcurl's clock marks: name
+ * looked up, connected.  CURLOPT_PREREQFUNCTION is called right before the
+ * request is written, and that is where it begins to be possible that the
+ * service has seen it.  When a reused connection turns out to be dead, libcurl
+ * posts again on a new one by itself; it calls that function a second time
+ * then, and is stopped there unless no byte was written the first time.
+ *
+ * HTTP/1.1 is spoken, whose single write makes "no byte was written" a fact.
+ *
+ * Nothing throws here, for the callbacks run inside libcurl: they note the
+ * reason in the slot and tell libcurl to stop.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+
+#include "compat.h"
+#include "core/header.h"
+#include "remote/http_slot.h"
+
+/*
+ * Alibaba Cloud's load balancers close a connection that was idle for 15
+ * seconds; a request must not cross with that.
+ */
+#define MAX_IDLE_S 10
+
+#define FIRST_BODY_SIZE 4096
+
+static bool set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared);
+static long written_len(const PnvsHttpSlot *slot);
+static int	on_request(void *clientp, char *remote_ip, char *local_ip,
+					   int remote_port, int local_port);
+static size_t on_header(char *line, size_t size, size_t nitems, void *userdata);
+static size_t on_body(char *data, size_t size, size_t nmemb, void *userdata);
+static bool grow_body(PnvsHttpSlot *slot, size_t needed);
+
+/* A new slot, or NULL where there is no memory. */
+PnvsHttpSlot *
+pnvs_http_slot_create(const PnvsHttpShared *shared)
+{
+	PnvsHttpSlot *slot = calloc(1, sizeof(PnvsHttpSlot));
+
+	if (slot == NULL)
+		return NULL;
+	slot->easy = curl_easy_init();
+	if (slot->easy == NULL || !set_fixed_options(slot, shared))
+	{
+		pnvs_http_slot_destroy(slot);
+		return NULL;
+	}
+	return slot;
+}
+
+/* Frees a slot that has no transfer under way. */
+void
+pnvs_http_slot_destroy(PnvsHttpSlot *slot)
+{
+	if (slot->easy)
+		curl_easy_cleanup(slot->easy);
+	free(slot->body);
+	free(slot);
+}
+
+/* Forgets the last transfer. */
+void
+pnvs_http_slot_clear(PnvsHttpSlot *slot)
+{
+	slot->next_idle = NULL;
+	slot->done = false;
+	slot->code = CURLE_OK;
+	slot->begun = 0;
+	slot->repeat_stopped = false;
+	slot->too_large = false;
+	slot->out_of_memory = false;
+	slot->body_len = 0;
+	slot->headers_len = 0;
+	slot->server_time_s = -1;
+	slot->retry_after_ms = -1;
+	slot->error[0] = '\0';
+}
+
+/*
+ * Tells libcurl what differs from request to request; it copies the texts but
+ * not the list of headers.  Returns false where there is no memory, or where
+ * libcurl does not take an option.
+ */
+bool
+pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
+					   const PnvsHttpRequest *request, struct curl_slist *headers)
+{
+	CURL	   *easy = slot->easy;
+	bool		own_ca = request->ca_file[0] != '\0';
+	unsigned	failed = 0;
+
+	slot->uses_proxy = request->proxy[0] != '\0';
+	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->url);
+	failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+	failed |= curl_easy_setopt(easy, PNVS_CURLOPT_PROTOCOLS,
+							   request->tls ? PNVS_PROTOCOL_HTTPS : PNVS_PROTOCOL_HTTP);
+	failed |= curl_easy_setopt(easy, CURLOPT_CAINFO,
+							   own_ca ? request->ca_file : shared->system_ca_file);
+	failed |= curl_easy_setopt(easy, CURLOPT_CAPATH,
+							   own_ca ? NULL : shared->system_ca_path);
+
+	/* An empty text, unlike NULL, also switches the environment's proxy off. */
+	failed |= curl_easy_setopt(easy, CURLOPT_PROXY, request->proxy);
+	failed |= curl_easy_setopt(easy, CURLOPT_NOPROXY, slot->uses_proxy ? "" : "*");
+	failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+							   (long) request->connect_timeout_ms);
+	failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+							   (long) request->request_timeout_ms);
+	return failed == CURLE_OK;
+}
+
+/* How far the transfer has got, also while it is under way. */
+PnvsStage
+pnvs_http_slot_stage(const PnvsHttpSlot *slot)
+{
+	curl_off_t	looked_up_us = 0;
+	curl_off_t	connected_us = 0;
+	long		proxy_status = 0;
+
+	if (slot->begun > 0)
+		return written_len(slot) > 0 ? PNVS_STAGE_REPLY : PNVS_STAGE_REQUEST;
+
+	curl_easy_getinfo(slot->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us);
+	curl_easy_getinfo(slot->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
+	curl_easy_getinfo(slot->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+	if (connected_us > 0 && (!slot->uses_proxy || proxy_status / 100 == 2))
+		return PNVS_STAGE_TLS;
+	return looked_up_us > 0 ? PNVS_STAGE_CONNECT : PNVS_STAGE_RESOLVE;
+}
+
+/*
+ * Whether some of the request may have reached the service.  A write that
+ * failed as a whole has not: TLS makes one record of it, of which a part is
+ * worth nothing.
+ */
+bool
+pnvs_http_slot_maybe_sent(const PnvsHttpSlot *slot)
+{
+	if (slot->begun == 0)
+		return false;
+	return !(slot->done && slot->code == CURLE_SEND_ERROR && written_len(slot) == 0);
+}
+
+/* Why a transfer that is done has failed, if it has. */
+PnvsHttpFault
+pnvs_http_slot_fault(const PnvsHttpSlot *slot)
+{
+	if (slot->repeat_stopped)
+		return PNVS_HTTP_REPEAT_STOPPED;
+	if (slot->too_large)
+		return PNVS_HTTP_TOO_LARGE;
+	if (slot->out_of_memory)
+		return PNVS_HTTP_OUT_OF_MEMORY;
+	switch (slot->code)
+	{
+		case CURLE_OK:
+			return PNVS_HTTP_NO_FAULT;
+		case CURLE_OPERATION_TIMEDOUT:
+			return PNVS_HTTP_TIMED_OUT;
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_ISSUER_ERROR:
+			return PNVS_HTTP_UNTRUSTED;
+		case CURLE_SSL_CACERT_BADFILE:
+			return PNVS_HTTP_BAD_CA;
+		case CURLE_OUT_OF_MEMORY:
+			return PNVS_HTTP_OUT_OF_MEMORY;
+		default:
+			return PNVS_HTTP_BROKEN;
+	}
+}
+
+/* libcurl's words on a fault, with anything but visible ASCII replaced. */
+void
+pnvs_http_slot_detail(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZE])
+{
+	strlcpy(detail, slot->error[0] ? slot->error : curl_easy_strerror(slot->code),
+			PNVS_HTTP_DETAIL_SIZE);
+	for (; *detail; detail++)
+	{
+		if (*detail < 0x20 || *detail > 0x7E)
+			*detail = '?';
+	}
+}
+
+/* Tells libcurl what is the same for every request. */
+static bool
+set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
+{
+	CURL	   *easy = slot->easy;
+	unsigned	failed = 0;
+
+	failed |= curl_easy_setopt(easy, CURLOPT_PRIVATE, slot);
+	failed |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->error);
+	failed |= curl_easy_setopt(easy, CURLOPT_SHARE, shared->sessions);
+	failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+#ifdef PNVS_HAVE_QUICK_EXIT
+	failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+	failed |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long) MAX_IDLE_S);
+
+	failed |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+	failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
+	failed |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	failed |= curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	failed |= curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+
+	failed |= curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+
+	failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
+	failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot);
+	failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, slot);
+	failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot);
+	return failed == CURLE_OK;
+}
+
+/* Bytes of the request that were handed to the connection. */
+static long
+written_len(const PnvsHttpSlot *slot)
+{
+	long		len = 0;
+
+	curl_easy_getinfo(slot->easy, CURLINFO_REQUEST_SIZE, &len);
+	return len;
+}
+
+/* libcurl is about to write the request. */
+static int
+on_request(void *clientp, char *remote_ip, char *local_ip, int remote_port,
+		   int local_port)
+{
+	PnvsHttpSlot *slot = clientp;
+
+	if (slot->begun > 0 && written_len(slot) > 0)
+	{
+		slot->repeat_stopped = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	slot->begun++;
+	return CURL_PREREQFUNC_OK;
+}
+
+/* A line of the reply's headers, the status line and 1xx replies included. */
+static size_t
+on_header(char *line, size_t size, size_t nitems, void *userdata)
+{
+	PnvsHttpSlot *slot = userdata;
+	size_t		len = size * nitems;
+	char		value[64];
+
+	slot->headers_len += len;
+	if (slot->headers_len > PNVS_MAX_REPLY_HEADERS_LEN)
+	{
+		slot->too_large = true;
+		return 0;
+	}
+	if (pnvs_header_value(line, len, "date", value, sizeof(value)))
+		slot->server_time_s = curl_getdate(value, NULL);
+	else if (pnvs_header_value(line, len, "x-acs-retry-after", value, sizeof(value)))
+		slot->retry_after_ms = pnvs_header_milliseconds(value);
+	return len;
+}
+
+/* A piece of the reply's body. */
+static size_t
+on_body(char *data, size_t size, size_t nmemb, void *userdata)
+{
+	PnvsHttpSlot *slot = userdata;
+	size_t		len = size * nmemb;
+
+	if (len > PNVS_MAX_BODY_LEN - slot->body_len)
+	{
+		slot->too_large = true;
+		return 0;
+	}
+	if (!grow_body(slot, slot->body_len + len))
+	{
+		slot->out_of_memory = true;
+		return 0;
+	}
+	memcpy(slot->body + slot->body_len, data, len);
+	slot->body_len += len;
+	return len;
+}
+
+static bool
+grow_body(PnvsHttpSlot *slot, size_t needed)
+{
+	size_t		size = Max(slot->body_size, FIRST_BODY_SIZE);
+	char	   *body;
+
+	while (size < needed)
+		size *= 2;
+	if (size == slot->body_size)
+		return true;
+	body = realloc(slot->body, size);
+	if (body == NULL)
+		return false;
+	slot->body = body;
+	slot->body_size = size;
+	return true;
+}

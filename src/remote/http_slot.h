@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_slot.h
+ *	  One easy handle of libcurl, what it is told and what it reports.
+ *
+ * Known to http.c alone.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_HTTP_SLOT_H
+#define PNVS_HTTP_SLOT_H
+
+#include <curl/curl.h>
+
+#include "remote/http.h"
+
+/* malloc'ed: it outlives the memory contexts of the transfers that use it. */
+typedef struct PnvsHttpSlot
+{
+	CURL	   *easy;
+	struct PnvsHttpSlot *next_idle;
+	bool		done;
+	CURLcode	code;			/* once done */
+	bool		uses_proxy;
+	int			begun;			/* times that the request was about to be
+								 * written */
+	bool		repeat_stopped;
+	bool		too_large;
+	bool		out_of_memory;
+	char	   *body;			/* malloc'ed */
+	size_t		body_len;
+	size_t		body_size;
+	size_t		headers_len;
+	int64		server_time_s;
+	int64		retry_after_ms;
+	char		error[CURL_ERROR_SIZE];
+} PnvsHttpSlot;
+
+/* What every request of the process has in common. */
+typedef struct PnvsHttpShared
+{
+	CURLSH	   *sessions;		/* TLS sessions */
+	const char *system_ca_file; /* at most one of the two is not NULL */
+	const char *system_ca_path;
+} PnvsHttpShared;
+
+extern PnvsHttpSlot *pnvs_http_slot_create(const PnvsHttpShared *shared);
+extern void pnvs_http_slot_destroy(PnvsHttpSlot *slot);
+extern void pnvs_http_slot_clear(PnvsHttpSlot *slot);
+extern bool pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
+								   const PnvsHttpRequest *request,
+								   struct curl_slist *headers);
+extern PnvsStage pnvs_http_slot_stage(const PnvsHttpSlot *slot);
+extern bool pnvs_http_slot_maybe_sent(const PnvsHttpSlot *slot);
+extern PnvsHttpFault pnvs_http_slot_fault(const PnvsHttpSlot *slot);
+extern void pnvs_http_slot_detail(const PnvsHttpSlot *slot,
+								  char detail[PNVS_HTTP_DETAIL_SIZE]);
+
+#endif							/* PNVS_HTTP_SLOT_H */

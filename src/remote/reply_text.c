@@ -1,0 +1,188 @@
+/*-------------------------------------------------------------------------
+ *
+ * reply_text.c
+ *	  The texts of a reply, on their way into the database's encoding.
+ *
+ * After an accepted send the reply is all there is, so nothing in it that is
+ * merely odd may be an error: a NUL or half a surrogate pair, which PostgreSQL
+ * cannot hold, stays in the text as the escape that it came as, and so does
+ * what the database's encoding does not have.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+
+#include "remote/reply_text.h"
+
+/* "\u" and four digits */
+#define ESCAPE_LEN 6
+
+static int	read_escape(const char *text, const char *end, pg_wchar *c);
+static bool read_hex4(const char *text, const char *end, pg_wchar *value);
+static char *convert_text(const char *text, int len);
+static void append_escape(StringInfo out, pg_wchar c);
+
+/*
+ * Copies a JSON text so that PostgreSQL's parser meets no escape that it could
+ * not turn into a character of the database's encoding: one above ASCII becomes
+ * the character itself, in UTF-8, and one that stands for no character (NUL,
+ * half a surrogate pair) becomes plain text by a second backslash.
+ */
+char *
+pnvs_reply_text_plain_escapes(const char *body, size_t len, size_t *out_len)
+{
+	const char *end = body + len;
+	char	   *out;
+	char	   *to;
+
+	/* the second backslash makes seven bytes of six */
+	out = to = palloc(len + len / ESCAPE_LEN + 1);
+	while (body < end)
+	{
+		pg_wchar	c;
+		int			taken;
+
+		if (*body != '\\' || end - body < 2)
+		{
+			*to++ = *body++;
+			continue;
+		}
+		if (body[1] != 'u')
+		{
+			*to++ = *body++;
+			*to++ = *body++;
+			continue;
+		}
+		taken = read_escape(body, end, &c);
+		if (taken > 0 && c > 0x7F)
+		{
+			unicode_to_utf8(c, (unsigned char *) to);
+			to += pg_utf_mblen((unsigned char *) to);
+			body += taken;
+			continue;
+		}
+		if (taken == 0 || c == 0)
+			*to++ = '\\';
+		memcpy(to, body, Min(ESCAPE_LEN, end - body));
+		to += Min(ESCAPE_LEN, end - body);
+		body += Min(ESCAPE_LEN, end - body);
+	}
+	*to = '\0';
+	*out_len = (size_t) (to - out);
+	return out;
+}
+
+/* A copy in the database's encoding, trimmed; NULL where nothing is left. */
+char *
+pnvs_reply_text_make(const char *token)
+{
+	size_t		len;
+
+	token += strspn(token, " \t\r\n");
+	len = strlen(token);
+	while (len > 0 && strchr(" \t\r\n", token[len - 1]) != NULL)
+		len--;
+	return len > 0 ? convert_text(token, (int) len) : NULL;
+}
+
+/*
+ * Reads the escape, or the pair of two that makes one character, at text.
+ * Returns the number of bytes that it takes, or 0 where it stands for no
+ * character.
+ */
+static int
+read_escape(const char *text, const char *end, pg_wchar *c)
+{
+	pg_wchar	second;
+
+	if (!read_hex4(text, end, c))
+	{
+		/* not an escape at all: left to the parser, which will refuse it */
+		*c = 1;
+		return ESCAPE_LEN;
+	}
+	if (is_utf16_surrogate_first(*c))
+	{
+		if (!read_hex4(text + ESCAPE_LEN, end, &second) ||
+			!is_utf16_surrogate_second(second))
+			return 0;
+		*c = surrogate_pair_to_codepoint(*c, second);
+		return 2 * ESCAPE_LEN;
+	}
+	return is_utf16_surrogate_second(*c) ? 0 : ESCAPE_LEN;
+}
+
+static bool
+read_hex4(const char *text, const char *end, pg_wchar *value)
+{
+	if (end - text < ESCAPE_LEN || text[0] != '\\' || text[1] != 'u')
+		return false;
+	*value = 0;
+	for (int i = 2; i < ESCAPE_LEN; i++)
+	{
+		const char *digits = "0123456789abcdef";
+		const char *digit = strchr(digits, pg_tolower((unsigned char) text[i]));
+
+		if (digit == NULL || *digit == '\0')
+			return false;
+		*value = (*value << 4) | (pg_wchar) (digit - digits);
+	}
+	return true;
+}
+
+/*
+ * Converts UTF-8 to the database's encoding, with an escape for each character
+ * that it does not have.
+ */
+static char *
+convert_text(const char *text, int len)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			conversion;
+	StringInfoData out;
+
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return pnstrdup(text, len);
+	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
+	if (!OidIsValid(conversion))
+		return pnstrdup(text, len);
+
+	initStringInfo(&out);
+	while (len > 0)
+	{
+		int			room = len * MAX_CONVERSION_GROWTH + 1;
+		int			taken;
+		int			char_len;
+
+		enlargeStringInfo(&out, room);
+		taken = pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding,
+											  (unsigned char *) unconstify(char *, text), len,
+											  (unsigned char *) out.data + out.len, room,
+											  true);
+		out.len += strlen(out.data + out.len);
+		text += taken;
+		len -= taken;
+		if (len == 0)
+			break;
+		append_escape(&out, utf8_to_unicode((const unsigned char *) text));
+		char_len = pg_utf_mblen((const unsigned char *) text);
+		text += char_len;
+		len -= char_len;
+	}
+	return out.data;
+}
+
+/* A character as JSON escapes it: outside of the first plane, as two halves. */
+static void
+append_escape(StringInfo out, pg_wchar c)
+{
+	if (c > 0xFFFF)
+		appendStringInfo(out, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10),
+						 0xDC00 + ((c - 0x10000) & 0x3FF));
+	else
+		appendStringInfo(out, "\\u%04x", c);
+}

@@ -1,0 +1,15 @@
+/*-------------------------------------------------------------------------
+ *
+ * reply_text.h
+ *	  The texts of a reply, on their way into the database's encoding.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_REPLY_TEXT_H
+#define PNVS_REPLY_TEXT_H
+
+extern char *pnvs_reply_text_plain_escapes(const char *body, size_t len,
+										   size_t *out_len);
+extern char *pnvs_reply_text_make(const char *token);
+
+#endif							/* PNVS_REPLY_TEXT_H */

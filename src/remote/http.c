@@ -95,6 +95,7 @@ pnvs_http_start(const PnvsHttpRequest *request)
 	transfer->on_reset.arg = transfer->slot;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->on_reset);
 
+	errno = 0;
 	if (!pnvs_http_slot_prepare(transfer->slot, &engine.shared, request, headers) ||
 		curl_multi_add_handle(engine.multi, transfer->slot->easy) != CURLM_OK)
 		setup_failed("could not prepare a request to the verification service");
@@ -170,6 +171,7 @@ pnvs_http_result(const PnvsHttpTransfer *transfer, PnvsHttpResult *result)
 static void
 open_engine(void)
 {
+	errno = 0;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		setup_failed("could not initialize libcurl");
 	if (!pnvs_poll_set_open(&engine.poll_set))
@@ -207,9 +209,12 @@ close_engine(void)
 	ReleaseExternalFD();
 }
 
+/* Throws for a failure that errno explains, or that is a lack of memory. */
 static void
 setup_failed(const char *what)
 {
+	if (errno == 0)
+		errno = ENOMEM;
 	ereport(ERROR,
 			(errcode(PNVS_ERRCODE_UNSENT),
 			 errmsg("%s", what),

@@ -32,6 +32,7 @@ typedef enum PnvsHttpFault
 	PNVS_HTTP_UNTRUSTED,		/* certificate or host name do not hold */
 	PNVS_HTTP_BAD_CA,			/* the trusted certificates cannot be read */
 	PNVS_HTTP_TOO_LARGE,		/* the reply passes a limit above */
+	PNVS_HTTP_MALFORMED,		/* the reply is not HTTP */
 	PNVS_HTTP_REPEAT_STOPPED,	/* libcurl was about to send it again */
 	PNVS_HTTP_OUT_OF_MEMORY,
 	PNVS_HTTP_BROKEN			/* anything else: detail says what */

@@ -3,10 +3,11 @@
  * http_slot.c
  *	  One easy handle of libcurl, what it is told and what it reports.
  *
- * Facts about how far a request got come from libcurl's clock marks: name
- * looked up, connected.  CURLOPT_PREREQFUNCTION is called right before the
- * request is written, and that is where it begins to be possible that the
- * service has seen it.  When a reused connection turns out to be dead, libcurl
+ * Facts about how far a request got: libcurl marks the time at which the name
+ * was looked up; it calls CURLOPT_SSL_CTX_FUNCTION when the connection stands
+ * and TLS begins; and it calls CURLOPT_PREREQFUNCTION right before the request
+ * is written, which is where it begins to be possible that the service has
+ * seen it.  When a reused connection turns out to be dead, libcurl
  * posts again on a new one by itself; it calls that function a second time
  * then, and is stopped there unless no byte was written the first time.
  *
@@ -35,6 +36,7 @@
 
 static bool set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared);
 static long written_len(const PnvsHttpSlot *slot);
+static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *userdata);
 static int	on_request(void *clientp, char *remote_ip, char *local_ip,
 					   int remote_port, int local_port);
 static size_t on_header(char *line, size_t size, size_t nitems, void *userdata);
@@ -75,6 +77,7 @@ pnvs_http_slot_clear(PnvsHttpSlot *slot)
 	slot->next_idle = NULL;
 	slot->done = false;
 	slot->code = CURLE_OK;
+	slot->tls_begun = false;
 	slot->begun = 0;
 	slot->repeat_stopped = false;
 	slot->too_large = false;
@@ -124,16 +127,14 @@ PnvsStage
 pnvs_http_slot_stage(const PnvsHttpSlot *slot)
 {
 	curl_off_t	looked_up_us = 0;
-	curl_off_t	connected_us = 0;
 	long		proxy_status = 0;
 
 	if (slot->begun > 0)
 		return written_len(slot) > 0 ? PNVS_STAGE_REPLY : PNVS_STAGE_REQUEST;
 
 	curl_easy_getinfo(slot->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us);
-	curl_easy_getinfo(slot->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
 	curl_easy_getinfo(slot->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
-	if (connected_us > 0 && (!slot->uses_proxy || proxy_status / 100 == 2))
+	if (slot->tls_begun && (!slot->uses_proxy || proxy_status / 100 == 2))
 		return PNVS_STAGE_TLS;
 	return looked_up_us > 0 ? PNVS_STAGE_CONNECT : PNVS_STAGE_RESOLVE;
 }
@@ -172,6 +173,9 @@ pnvs_http_slot_fault(const PnvsHttpSlot *slot)
 			return PNVS_HTTP_UNTRUSTED;
 		case CURLE_SSL_CACERT_BADFILE:
 			return PNVS_HTTP_BAD_CA;
+		case CURLE_UNSUPPORTED_PROTOCOL:
+		case CURLE_WEIRD_SERVER_REPLY:
+			return PNVS_HTTP_MALFORMED;
 		case CURLE_OUT_OF_MEMORY:
 			return PNVS_HTTP_OUT_OF_MEMORY;
 		default:
@@ -179,12 +183,18 @@ pnvs_http_slot_fault(const PnvsHttpSlot *slot)
 	}
 }
 
-/* libcurl's words on a fault, with anything but visible ASCII replaced. */
+/* Words on a fault: libcurl's, with anything but visible ASCII replaced. */
 void
 pnvs_http_slot_detail(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZE])
 {
-	strlcpy(detail, slot->error[0] ? slot->error : curl_easy_strerror(slot->code),
-			PNVS_HTTP_DETAIL_SIZE);
+	const char *words = slot->error[0] ? slot->error : curl_easy_strerror(slot->code);
+
+	if (slot->repeat_stopped)
+		words = "the connection was reused, and its end came unexpected";
+	else if (slot->too_large)
+		words = "more than 1 MiB of body or 64 KiB of headers";
+
+	strlcpy(detail, words, PNVS_HTTP_DETAIL_SIZE);
 	for (; *detail; detail++)
 	{
 		if (*detail < 0x20 || *detail > 0x7E)
@@ -220,6 +230,8 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 
+	failed |= curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+	failed |= curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, slot);
 	failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
 	failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot);
 	failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -237,6 +249,16 @@ written_len(const PnvsHttpSlot *slot)
 
 	curl_easy_getinfo(slot->easy, CURLINFO_REQUEST_SIZE, &len);
 	return len;
+}
+
+/* The connection stands, and TLS begins on it. */
+static CURLcode
+on_tls(CURL *easy, void *ssl_ctx, void *userdata)
+{
+	PnvsHttpSlot *slot = userdata;
+
+	slot->tls_begun = true;
+	return CURLE_OK;
 }
 
 /* libcurl is about to write the request. */

@@ -22,6 +22,7 @@ typedef struct PnvsHttpSlot
 	bool		done;
 	CURLcode	code;			/* once done */
 	bool		uses_proxy;
+	bool		tls_begun;
 	int			begun;			/* times that the request was about to be
 								 * written */
 	bool		repeat_stopped;

@@ -147,7 +147,12 @@ transport_message(const PnvsAnswer *answer)
 			return "the reply of the verification service is too large";
 		case PNVS_HTTP_REPEAT_STOPPED:
 			return "the verification service closed the connection without a reply";
+		case PNVS_HTTP_MALFORMED:
+			return "the reply of the verification service is not valid HTTP";
 		case PNVS_HTTP_OUT_OF_MEMORY:
+			/* libcurl also says so of a header line of more than 100 kB */
+			if (answer->http.stage == PNVS_STAGE_REPLY)
+				return "the reply of the verification service does not fit into memory";
 			return "out of memory in a call of the verification service";
 		case PNVS_HTTP_NO_FAULT:
 		case PNVS_HTTP_BROKEN:

@@ -1,0 +1,152 @@
+"""Faults that come before HTTP does, each on a port of its own: TCP, TLS, and proxies."""
+
+import socket
+import threading
+
+from connection import PeerGone
+from listener import HOST, Listener
+
+RECORD_OF_HALF_A_SERVER_HELLO = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"
+PLAIN_TEXT_ANSWER = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nno\n"
+LOOPBACK_NAMES = ("localhost", "127.0.0.1")
+MAX_HEAD = 65536
+CONNECT_SECONDS = 5
+FILL_SECONDS = 0.1
+MAX_FILL = 16
+
+
+class Faults:
+    """Opens all the ports; what must stay alive for them is held here."""
+
+    def __init__(self, log, frontend, certificates):
+        self._log = log
+        self._held = []
+        self.ports = {"connect_stall": self._open_stalled(), "refused": self._open_refused()}
+        serve = frontend.serve
+        plain = {
+            "accept_close": do_nothing, "accept_reset": reset, "tls_stall": stall, "tls_garbage": tls_garbage,
+            "tls_reset": tls_reset, "tls_half": tls_half, "http": serve, "proxy": proxy,
+            "proxy_refuse": proxy_refuse, "proxy_hang": stall,
+        }
+        for name, behaviour in plain.items():
+            self._open(name, behaviour)
+        for name in ("expired", "notyet", "selfsigned", "wronghost"):
+            self._open(f"tls_{name}", serve, certificates.context(name))
+        self._open("tls_old", serve, certificates.context("server", old=True))
+        self._open("tls_mute", tls_mute, certificates.context("server"))
+
+    def _open(self, name, behaviour, context=None):
+        self.ports[name] = Listener(self._log, name, behaviour, context).port
+
+    def _open_refused(self):
+        """Bound, so that nobody else gets the port, but not listening."""
+        sock = socket.socket()
+        sock.bind((HOST, 0))
+        self._held.append(sock)
+        return sock.getsockname()[1]
+
+    def _open_stalled(self):
+        """A port whose accept queue is full, so that the kernel leaves a SYN unanswered."""
+        listener = socket.create_server((HOST, 0), backlog=0)
+        self._held.append(listener)
+        for _ in range(MAX_FILL):
+            sock = socket.socket()
+            sock.settimeout(FILL_SECONDS)
+            try:
+                sock.connect(listener.getsockname())
+            except TimeoutError:
+                sock.close()
+                return listener.getsockname()[1]
+            self._held.append(sock)
+        raise SystemExit("simulator: could not fill the accept queue of connect_stall")
+
+
+def do_nothing(connection):
+    """The listener closes the connection."""
+
+
+def reset(connection):
+    connection.reset()
+
+
+def stall(connection):
+    connection.wait_for_peer()
+
+
+def tls_garbage(connection):
+    connection.receive()
+    connection.send(PLAIN_TEXT_ANSWER)
+
+
+def tls_reset(connection):
+    connection.receive()
+    connection.reset()
+
+
+def tls_half(connection):
+    connection.receive()
+    connection.send(RECORD_OF_HALF_A_SERVER_HELLO)
+    connection.wait_for_peer()
+
+
+def tls_mute(connection):
+    connection.wait_without_reading()
+
+
+def read_connect(connection):
+    """The host and the port that the client asks a proxy for."""
+    head = connection.read_until(b"\r\n\r\n", MAX_HEAD)
+    words = (head or b"").split(b"\r\n")[0].decode("latin-1").split(" ")
+    if len(words) != 3 or words[0] != "CONNECT":
+        raise PeerGone
+    host, _, port = words[1].rpartition(":")
+    return host, int(port) if port.isdigit() else 0
+
+
+def proxy_refuse(connection):
+    host, port = read_connect(connection)
+    connection.event("proxied", target=f"{host}:{port}", status=407)
+    connection.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"simulator\"\r\n"
+                    b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def proxy(connection):
+    """Tunnels, but never off this machine."""
+    host, port = read_connect(connection)
+    status = 200 if host in LOOPBACK_NAMES else 403
+    connection.event("proxied", target=f"{host}:{port}", status=status)
+    if status != 200:
+        connection.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        return
+    try:
+        upstream = socket.create_connection((HOST, port), CONNECT_SECONDS)
+    except OSError:
+        connection.send(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        return
+    upstream.settimeout(None)
+    connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    tunnel(connection, upstream)
+
+
+def tunnel(connection, upstream):
+    with upstream:
+        back = threading.Thread(target=pump_back, args=(upstream, connection), daemon=True)
+        back.start()
+        try:
+            while True:
+                upstream.sendall(connection.take_all())
+                if not connection.receive():
+                    break
+            upstream.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        back.join(1)
+
+
+def pump_back(upstream, connection):
+    try:
+        while data := upstream.recv(65536):
+            connection.send(data)
+        connection.end_of_data()
+    except OSError:
+        pass

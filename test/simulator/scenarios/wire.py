@@ -1,0 +1,168 @@
+"""HTTP that is broken, endless or late. Most of these write to the connection by themselves."""
+
+import functools
+import gzip
+import json
+import os
+import time
+
+from http_messages import Reply
+from scenarios.table import Table
+
+TABLE = Table()
+OVERSIZE = 2 << 20
+GZIP_SIZE = 100 << 20
+BIG_HEADER = 200 << 10
+
+
+def chunk(data):
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def send_chunked_head(call):
+    reply = call.reply()
+    reply.headers = {"Content-Length": None, "Transfer-Encoding": "chunked"}
+    call.send_head(reply)
+    return reply.body
+
+
+def send_forever(call, make):
+    """Until the peer has had enough of it: send() throws then."""
+    count = 0
+    while True:
+        call.connection.send(b"".join(make(number) for number in range(count, count + 100)))
+        count += 100
+
+
+def drip_bytes(call, data, ms):
+    for position in range(len(data)):
+        call.connection.send(data[position:position + 1])
+        time.sleep(ms / 1000)
+
+
+def padded_json(answer, size):
+    return json.dumps({**answer, "Message": "x" * size}).encode()
+
+
+@TABLE.add("hang", sends=True)
+def hang(call):
+    """Reads the request and never answers; the connection stays until the peer closes it."""
+    call.connection.wait_for_peer()
+
+
+@TABLE.add("drip", sends=True)
+def drip(call, ms: int):
+    """A valid reply, its body one byte in that many milliseconds."""
+    reply = call.reply()
+    call.send_head(reply)
+    drip_bytes(call, reply.body, ms)
+
+
+@TABLE.add("drip-headers", sends=True)
+def drip_headers(call, ms: int):
+    """The same, but from the status line on."""
+    drip_bytes(call, call.reply().render(call.now()), ms)
+
+
+@TABLE.add("close", sends=True)
+def close(call):
+    """Reads the request and closes the connection without a byte."""
+
+
+@TABLE.add("reset", sends=True)
+def reset(call):
+    """Reads the request and resets the connection."""
+    call.connection.reset()
+
+
+@TABLE.add("close-early", sends=True)
+def close_early(call):
+    """Half a status line, then the connection closes."""
+    call.connection.send(b"HTTP/1.1 2")
+
+
+@TABLE.add("truncate", sends=True)
+def truncate(call):
+    """Content-Length promises more than the half of the body that comes."""
+    reply = call.reply()
+    call.send_head(reply)
+    call.connection.send(reply.body[:len(reply.body) // 2])
+
+
+@TABLE.add("truncate-chunked", sends=True)
+def truncate_chunked(call):
+    """The whole body as a chunk, but the connection closes without the last, empty chunk."""
+    call.connection.send(chunk(send_chunked_head(call)))
+
+
+@TABLE.add("badchunk", sends=True)
+def bad_chunk(call):
+    """A chunk whose size is no number."""
+    body = send_chunked_head(call)
+    call.connection.send(b"zz\r\n" + body + b"\r\n0\r\n\r\n")
+
+
+@TABLE.add("oversize", sends=True)
+def oversize(call):
+    """Valid JSON of 2 MiB, announced by Content-Length."""
+    return Reply(200, padded_json(call.answer, OVERSIZE), code=call.answer["Code"])
+
+
+@TABLE.add("oversize-chunked", sends=True)
+def oversize_chunked(call):
+    """Chunks without end."""
+    send_chunked_head(call)
+    send_forever(call, lambda number: chunk(b" " * 4096))
+
+
+@TABLE.add("bigheader", sends=True)
+def big_header(call):
+    """One header of 200 KiB, with the normal answer."""
+    reply = call.reply()
+    reply.headers["X-Big"] = "x" * BIG_HEADER
+    return reply
+
+
+@TABLE.add("headerflood", sends=True)
+def header_flood(call):
+    """Headers without end."""
+    call.connection.send(b"HTTP/1.1 200 OK\r\n")
+    send_forever(call, lambda number: b"X-Flood-%d: %s\r\n" % (number, b"x" * 100))
+
+
+@TABLE.add("1xxflood", sends=True)
+def interim_flood(call):
+    """Interim responses 100 and 103 without end."""
+    send_forever(call, lambda number: b"HTTP/1.1 %s\r\n\r\n" % (b"103 Early Hints" if number % 2 else b"100 Continue"))
+
+
+@TABLE.add("folded", sends=True)
+def folded(call):
+    """Folded and repeated headers, with the normal answer."""
+    reply = call.reply()
+    head = call.reply().head(call.now())
+    odd = b"X-Folded: one\r\n two\r\n\tthree\r\nX-Twice: 1\r\nX-Twice: 2\r\nContent-Type: application/json\r\n\r\n"
+    call.connection.send(head[:-2] + odd + reply.body)
+
+
+@functools.cache
+def gzip_bomb():
+    return gzip.compress(b'{"Code":"OK","Success":true,"Message":"' + b"x" * GZIP_SIZE + b'"}', compresslevel=1)
+
+
+@TABLE.add("gzip", sends=True)
+def gzip_body(call):
+    """Content-Encoding: gzip, though nobody asked for it; the body inflates to 100 MiB."""
+    return Reply(200, gzip_bomb(), headers={"Content-Encoding": "gzip"})
+
+
+@TABLE.add("http09", sends=True)
+def http_09(call):
+    """A body without status line and headers."""
+    call.connection.send(call.reply().body)
+
+
+@TABLE.add("garbage", sends=True)
+def garbage(call):
+    """Random bytes where the status line should be."""
+    call.connection.send(b"\xff" + os.urandom(1023))

@@ -5,9 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <time.h>
-
 #include "core/encoding.h"
+
+#define DAY 86400
+#define YEAR_10000 INT64_C(253402300800)
 
 static const char upper_hex[] = "0123456789ABCDEF";
 static const char lower_hex[] = "0123456789abcdef";
@@ -57,23 +58,41 @@ pnvs_encoding_append_hex(PnvsTextBuffer *buffer, const unsigned char *bytes, siz
 bool
 pnvs_encoding_utc_timestamp(int64_t epoch_s, char out[PNVS_UTC_TIMESTAMP_SIZE])
 {
-	time_t		when = (time_t) epoch_s;
-	struct tm	utc;
+	int			second;
+	int			day;
+	int			century;
+	int			year;
+	int			month;
 
-	if (epoch_s < 0 || gmtime_r(&when, &utc) == NULL || utc.tm_year > 9999 - 1900)
+	if (epoch_s < 0 || epoch_s >= YEAR_10000)
 		return false;
 
-	put_decimal(out, utc.tm_year + 1900, 4);
+	/*
+	 * Days since 1 March 0000: years that begin in March end in their leap
+	 * day, and their months have lengths that repeat every five (153 days).
+	 */
+	second = (int) (epoch_s % DAY);
+	day = (int) (epoch_s / DAY) + 719468;
+	century = (4 * day + 3) / 146097;
+	day -= 146097 * century / 4;
+	year = (4 * day + 3) / 1461;
+	day -= 1461 * year / 4;
+	month = (5 * day + 2) / 153;
+	day -= (153 * month + 2) / 5;
+	year += 100 * century + month / 10;
+	month = month < 10 ? month + 3 : month - 9;
+
+	put_decimal(out, year, 4);
 	out[4] = '-';
-	put_decimal(out + 5, utc.tm_mon + 1, 2);
+	put_decimal(out + 5, month, 2);
 	out[7] = '-';
-	put_decimal(out + 8, utc.tm_mday, 2);
+	put_decimal(out + 8, day + 1, 2);
 	out[10] = 'T';
-	put_decimal(out + 11, utc.tm_hour, 2);
+	put_decimal(out + 11, second / 3600, 2);
 	out[13] = ':';
-	put_decimal(out + 14, utc.tm_min, 2);
+	put_decimal(out + 14, second / 60 % 60, 2);
 	out[16] = ':';
-	put_decimal(out + 17, utc.tm_sec, 2);
+	put_decimal(out + 17, second % 60, 2);
 	out[19] = 'Z';
 	out[20] = '\0';
 	return true;

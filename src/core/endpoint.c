@@ -26,6 +26,8 @@ static bool is_letter_or_digit(char c);
 static size_t name_len(const char *text);
 static size_t ipv6_len(const char *text);
 static bool parse_port(const char *text, uint32_t *port);
+static bool ends_in_number(const char *host, size_t len);
+static bool is_ipv4(const char *host, size_t len);
 static bool is_loopback(const char *host, size_t len);
 
 /*
@@ -53,13 +55,13 @@ pnvs_endpoint_parse(const char *text, PnvsEndpoint *endpoint)
 
 	host = text;
 	host_len = *host == '[' ? ipv6_len(host) : name_len(host);
-	if (host_len == 0)
+	if (host_len == 0 || (ends_in_number(host, host_len) && !is_ipv4(host, host_len)))
 		return PNVS_ENDPOINT_BAD_HOST;
 	text = host + host_len;
 	default_port = endpoint->tls ? 443 : 80;
 	port = default_port;
 	if (*text == ':' && !parse_port(text + 1, &port))
-		return PNVS_ENDPOINT_BAD_PORT;
+		return strpbrk(text, "@/?#") ? PNVS_ENDPOINT_BAD_HOST : PNVS_ENDPOINT_BAD_PORT;
 	if (*text != ':' && *text != '\0')
 		return PNVS_ENDPOINT_BAD_HOST;
 
@@ -182,21 +184,37 @@ parse_port(const char *text, uint32_t *port)
 }
 
 /*
- * Whether the host is an address of this machine: 127.0.0.0/8 in four decimal
- * parts, or [::1].  "localhost" is a name, and a name can be made to lead
- * elsewhere.
+ * Whether the last label is a decimal or hexadecimal number.  libcurl reads such
+ * a host as an IPv4 address where inet_aton() would, "127.1" and "0x7f000001"
+ * included, and so connects to another host than is written and signed.
  */
 static bool
-is_loopback(const char *host, size_t len)
+ends_in_number(const char *host, size_t len)
+{
+	size_t		start = len;
+	size_t		i;
+
+	while (start > 0 && host[start - 1] != '.')
+		start--;
+	if (len - start >= 2 && host[start] == '0' && to_lower(host[start + 1]) == 'x')
+	{
+		for (i = start + 2; i < len && is_hex_digit(host[i]);)
+			i++;
+		return i == len;
+	}
+	for (i = start; i < len && is_digit(host[i]);)
+		i++;
+	return i == len;
+}
+
+/* Whether the host is an IPv4 address of four decimal parts without leading zeros. */
+static bool
+is_ipv4(const char *host, size_t len)
 {
 	int			parts = 1;
 	int			value = -1;
 
-	if (len == 5 && memcmp(host, "[::1]", 5) == 0)
-		return true;
-	if (len < 9 || memcmp(host, "127.", 4) != 0)
-		return false;
-	for (size_t i = 4; i < len; i++)
+	for (size_t i = 0; i < len; i++)
 	{
 		if (host[i] == '.')
 		{
@@ -214,5 +232,17 @@ is_loopback(const char *host, size_t len)
 		else
 			return false;
 	}
-	return parts == 3 && value >= 0;
+	return parts == 4 && value >= 0;
+}
+
+/*
+ * Whether the host is an address of this machine: 127.0.0.0/8 or [::1].
+ * "localhost" is a name, and a name can be made to lead elsewhere.
+ */
+static bool
+is_loopback(const char *host, size_t len)
+{
+	if (len == 5 && memcmp(host, "[::1]", 5) == 0)
+		return true;
+	return is_ipv4(host, len) && memcmp(host, "127.", 4) == 0;
 }

@@ -19,7 +19,7 @@ static char to_lower(char c);
  * Whether a header line, its line break included and not NUL-terminated, is the
  * named header (name in lower case).  If so, its value without surrounding
  * white space is copied to value as a NUL-terminated text.  A value that does
- * not fit is no value: false.
+ * not fit, or that holds a NUL, is no value: false.
  */
 bool
 pnvs_header_value(const char *line, size_t line_len, const char *name,
@@ -41,7 +41,8 @@ pnvs_header_value(const char *line, size_t line_len, const char *name,
 		line++;
 	while (end > line && is_space(end[-1]))
 		end--;
-	if ((size_t) (end - line) >= value_size)
+	if ((size_t) (end - line) >= value_size ||
+		memchr(line, '\0', (size_t) (end - line)) != NULL)
 		return false;
 	memcpy(value, line, (size_t) (end - line));
 	value[end - line] = '\0';

@@ -24,11 +24,11 @@ typedef struct CodeRow
 static const CodeRow code_rows[] = {
 	{"OK", PNVS_CODE_OK},
 
-	{"InvalidAccessKeyId.*", PNVS_CODE_CREDENTIALS},
-	{"InvalidSecurityToken.*", PNVS_CODE_CREDENTIALS},
+	{"InvalidAccessKeyId*", PNVS_CODE_CREDENTIALS},
+	{"InvalidSecurityToken*", PNVS_CODE_CREDENTIALS},
 	{"SignatureDoesNotMatch", PNVS_CODE_CREDENTIALS},
 	{"IncompleteSignature", PNVS_CODE_CREDENTIALS},
-	{"Forbidden.*", PNVS_CODE_CREDENTIALS},
+	{"Forbidden*", PNVS_CODE_CREDENTIALS},
 
 	{"InvalidTimeStamp.Expired", PNVS_CODE_CLOCK},
 	{"InvalidTimeStamp.*", PNVS_CODE_REFUSED},
@@ -88,11 +88,14 @@ pnvs_code_group(const char *code)
 	return PNVS_CODE_UNKNOWN;
 }
 
-/* The outcome of a request that ended at stage without a readable reply. */
+/*
+ * The outcome of a request without a readable reply, of which some may have
+ * reached the service, or none.
+ */
 PnvsOutcome
-pnvs_outcome_of_failure(PnvsStage stage)
+pnvs_outcome_of_failure(bool maybe_sent)
 {
-	return stage < PNVS_STAGE_REQUEST ? PNVS_UNSENT : PNVS_AMBIGUOUS;
+	return maybe_sent ? PNVS_AMBIGUOUS : PNVS_UNSENT;
 }
 
 /*
@@ -100,9 +103,8 @@ pnvs_outcome_of_failure(PnvsStage stage)
  * NULL), its word on success, and whether the transport may have delivered the
  * request more than once.
  *
- * A used nonce is a refusal only where this was the nonce's one delivery:
- * otherwise the service refuses the repeat of a request that it may have
- * accepted.  An unknown code is the service's "no", but with a 5xx status the
+ * A refusal is one only where this was the request's one delivery: otherwise the
+ * service may refuse the repeat of what it has accepted.  An unknown code is the service's "no", but with a 5xx status the
  * service does not know itself how far it got.
  */
 PnvsOutcome
@@ -111,18 +113,19 @@ pnvs_outcome_of_reply(int http_status, const char *code, bool success,
 {
 	if (success)
 		return PNVS_ACCEPTED;
+	if (maybe_repeated)
+		return PNVS_AMBIGUOUS;
 	switch (pnvs_code_group(code))
 	{
 		case PNVS_CODE_REFUSED:
 		case PNVS_CODE_CREDENTIALS:
 		case PNVS_CODE_CLOCK:
+		case PNVS_CODE_NONCE:
 			return PNVS_REFUSED;
 		case PNVS_CODE_THROTTLED:
 			return PNVS_THROTTLED;
 		case PNVS_CODE_AMBIGUOUS:
 			return PNVS_AMBIGUOUS;
-		case PNVS_CODE_NONCE:
-			return maybe_repeated ? PNVS_AMBIGUOUS : PNVS_REFUSED;
 		case PNVS_CODE_OK:
 		case PNVS_CODE_UNKNOWN:
 			break;

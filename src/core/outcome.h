@@ -46,7 +46,7 @@ typedef enum PnvsCodeGroup
 
 extern const char *pnvs_stage_name(PnvsStage stage);
 extern PnvsCodeGroup pnvs_code_group(const char *code);
-extern PnvsOutcome pnvs_outcome_of_failure(PnvsStage stage);
+extern PnvsOutcome pnvs_outcome_of_failure(bool maybe_sent);
 extern PnvsOutcome pnvs_outcome_of_reply(int http_status, const char *code,
 										 bool success, bool maybe_repeated);
 

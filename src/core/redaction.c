@@ -23,19 +23,22 @@ void
 pnvs_redact(char *text, const char *key)
 {
 	size_t		key_len = strlen(key);
+	size_t		hidden = 0;
 
-	while (*text)
+	/* Looks ahead before it overwrites, so that what overlaps is found. */
+	for (; *text; text++)
 	{
-		size_t		hidden = 0;
+		size_t		ndigits = count_digits(text);
 
-		if (key_len > 0 && strncmp(text, key, key_len) == 0)
+		if (ndigits >= MIN_HIDDEN_DIGITS && ndigits > hidden)
+			hidden = ndigits;
+		if (key_len > hidden && strncmp(text, key, key_len) == 0)
 			hidden = key_len;
-		else if (count_digits(text) >= MIN_HIDDEN_DIGITS)
-			hidden = count_digits(text);
-
 		if (hidden > 0)
-			memset(text, '*', hidden);
-		text += hidden > 0 ? hidden : 1;
+		{
+			*text = '*';
+			hidden--;
+		}
 	}
 }
 

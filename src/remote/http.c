@@ -24,6 +24,7 @@
 
 #include <curl/curl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "storage/fd.h"
@@ -65,6 +66,7 @@ static PnvsHttpSlot *take_slot(void);
 static struct curl_slist *make_header_list(const char *const *headers);
 static void release_slot(void *arg);
 static void act_on_events(void);
+static void end_connection(int socket);
 static void note_finished(void);
 static void block_signals(sigset_t *saved);
 static void restore_signals(const sigset_t *saved);
@@ -87,6 +89,9 @@ pnvs_http_start(const PnvsHttpRequest *request)
 
 	if (engine.multi == NULL)
 		open_engine();
+
+	/* notice now which of the kept connections have ended */
+	pnvs_http_advance();
 
 	transfer = palloc0(sizeof(PnvsHttpTransfer));
 	headers = make_header_list(request->headers);
@@ -319,6 +324,11 @@ act_on_events(void)
 		{
 			int			what = 0;
 
+			if (events[i].what == PNVS_POLL_IDLE)
+			{
+				end_connection(events[i].socket);
+				continue;
+			}
 			if (events[i].what & PNVS_POLL_READ)
 				what |= CURL_CSELECT_IN;
 			if (events[i].what & PNVS_POLL_WRITE)
@@ -331,6 +341,23 @@ act_on_events(void)
 									 what, &running);
 		}
 	} while (engine.poll_set.timer_due);
+}
+
+/*
+ * Ends a kept connection on which something has come though nothing was asked:
+ * mostly the service's close.  libcurl's own check before it uses such a
+ * connection again sees the socket's end, but not TLS's before it, and would
+ * write a request of which nobody can say whether it was read.
+ */
+static void
+end_connection(int socket)
+{
+	char		ignored[256];
+
+	pnvs_poll_set_unwatch(&engine.poll_set, socket);
+	shutdown(socket, SHUT_RDWR);
+	while (recv(socket, ignored, sizeof(ignored), MSG_DONTWAIT) > 0)
+		;
 }
 
 static void
@@ -374,7 +401,8 @@ on_socket(CURL *easy, curl_socket_t socket, int what, void *userp, void *socketp
 
 	if (what == CURL_POLL_REMOVE)
 	{
-		pnvs_poll_set_unwatch(&engine.poll_set, socket);
+		/* kept for another request, or about to be closed */
+		(void) pnvs_poll_set_watch(&engine.poll_set, socket, PNVS_POLL_IDLE);
 		return 0;
 	}
 	if (what & CURL_POLL_IN)

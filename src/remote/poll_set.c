@@ -21,6 +21,9 @@
 
 #define MAX_EVENTS 64
 
+/* Beside the socket in an epoll event's data. */
+#define IDLE_BIT (UINT64CONST(1) << 32)
+
 /*
  * Opens a set.  On failure it returns false, sets errno and leaves nothing
  * open.
@@ -50,9 +53,12 @@ pnvs_poll_set_open(PnvsPollSet *set)
 bool
 pnvs_poll_set_watch(PnvsPollSet *set, int socket, int what)
 {
-	struct epoll_event event = {.data.fd = socket};
+	struct epoll_event event = {0};
 
-	if (what & PNVS_POLL_READ)
+	event.data.u64 = (uint32) socket;
+	if (what == PNVS_POLL_IDLE)
+		event.data.u64 |= IDLE_BIT;
+	if (what & (PNVS_POLL_READ | PNVS_POLL_IDLE))
 		event.events |= EPOLLIN;
 	if (what & PNVS_POLL_WRITE)
 		event.events |= EPOLLOUT;
@@ -110,8 +116,13 @@ pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
 		PnvsPollEvent *event = &events[nevents++];
 		uint64		expirations;
 
-		event->socket = ready[i].data.fd;
+		event->socket = (int) (uint32) ready[i].data.u64;
 		event->what = 0;
+		if (ready[i].data.u64 & IDLE_BIT)
+		{
+			event->what = PNVS_POLL_IDLE;
+			continue;
+		}
 		if (ready[i].events & EPOLLIN)
 			event->what |= PNVS_POLL_READ;
 		if (ready[i].events & EPOLLOUT)

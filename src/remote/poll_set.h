@@ -13,6 +13,12 @@
 #define PNVS_POLL_WRITE 0x2
 #define PNVS_POLL_ERROR 0x4
 
+/*
+ * By itself: nobody uses the socket, so nothing should come.  As an event:
+ * something did, if only the end of the connection.
+ */
+#define PNVS_POLL_IDLE	0x8
+
 /* In place of a socket: the timer ran out. */
 #define PNVS_POLL_TIMER (-1)
 

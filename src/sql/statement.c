@@ -13,7 +13,9 @@
  * once for a whole transaction and evaluates it anew each time that the line is
  * reached.  There the per-tuple context, which PL/pgSQL resets after each
  * evaluation, lives as long as the execution.  The two are told apart by
- * following which executor state is the running one.
+ * following which executor state is the running one.  A row that somebody else
+ * has changed meanwhile is checked again in an executor state of its own, whose
+ * context is a child of the running one's.
  *
  *-------------------------------------------------------------------------
  */
@@ -56,8 +58,12 @@ pnvs_statement_context(FunctionCallInfo fcinfo)
 
 	if (prepared == NULL)
 		return NULL;
-	if (prepared == running)
-		return prepared;
+	for (MemoryContext context = prepared; running && context;
+		 context = MemoryContextGetParent(context))
+	{
+		if (context == running)
+			return running;
+	}
 	if (MemoryContextGetParent(CurrentMemoryContext) == prepared)
 		return CurrentMemoryContext;
 	return NULL;

@@ -62,10 +62,11 @@ static const char *access_key_secret = "";
 static const char *security_token = "";
 
 /*
- * Whether the library is being loaded by a running session, not at the start of
- * one, and whether a secret of a configuration file was a placeholder until
- * then.
+ * Whether the library is being loaded, whether that is by a running session, not
+ * at the start of one, and whether a secret of a configuration file was a
+ * placeholder until then.
  */
+static bool loading = false;
 static bool loading_in_session = false;
 static bool secret_was_readable = false;
 
@@ -91,8 +92,8 @@ static void assign_access_key_secret(const char *value, void *extra);
 static void assign_security_token(const char *value, void *extra);
 static bool check_secret(const char *name, int max_len, char **value, void **extra,
 						 GucSource source);
-static bool refuse_secret(GucSource source, const char *name, const char *detail,
-						  const char *hint);
+static bool refuse(GucSource source, const char *name, const char *detail,
+				   const char *hint);
 static bool is_visible_ascii(const char *text, int max_len);
 
 /*
@@ -103,10 +104,13 @@ static bool is_visible_ascii(const char *text, int max_len);
 void
 pnvs_settings_init(void)
 {
-	loading_in_session = IsUnderPostmaster && IsNormalProcessingMode();
+	loading_in_session = IsUnderPostmaster && IsNormalProcessingMode() &&
+		!InitializingParallelWorker;
+	loading = true;
 	define_secrets();
 	define_connection_settings();
 	define_call_settings();
+	loading = false;
 	loading_in_session = false;
 	MarkGUCPrefixReserved("pnvs");
 
@@ -248,9 +252,7 @@ check_endpoint(char **value, void **extra, GucSource source)
 	if (fault != PNVS_ENDPOINT_OK)
 	{
 		pnvs_guc_free(parsed);
-		GUC_check_errmsg("invalid value for parameter \"%s\"", "pnvs.endpoint");
-		GUC_check_errdetail("%s", details[fault]);
-		return false;
+		return refuse(source, "pnvs.endpoint", details[fault], NULL);
 	}
 	*extra = parsed;
 	return true;
@@ -267,9 +269,9 @@ check_proxy(char **value, void **extra, GucSource source)
 	fault = pnvs_endpoint_parse(*value, &parsed);
 	if (fault == PNVS_ENDPOINT_OK || fault == PNVS_ENDPOINT_NOT_LOOPBACK)
 		return true;
-	GUC_check_errmsg("invalid value for parameter \"%s\"", "pnvs.proxy");
-	GUC_check_errdetail("It must be \"http://\" or \"https://\", a host and an optional port; a proxy that asks for a password cannot be used.");
-	return false;
+	return refuse(source, "pnvs.proxy",
+				  "It must be \"http://\" or \"https://\", a host and an optional port.",
+				  "A proxy that asks for a password cannot be used.");
 }
 
 static bool
@@ -277,9 +279,7 @@ check_ca_file(char **value, void **extra, GucSource source)
 {
 	if ((*value)[0] == '\0' || is_absolute_path(*value))
 		return true;
-	GUC_check_errmsg("invalid value for parameter \"%s\"", "pnvs.ca_file");
-	GUC_check_errdetail("It must be an absolute path, or empty.");
-	return false;
+	return refuse(source, "pnvs.ca_file", "It must be an absolute path, or empty.", NULL);
 }
 
 static bool
@@ -287,10 +287,9 @@ check_service_sid(char **value, void **extra, GucSource source)
 {
 	if (is_visible_ascii(*value, PNVS_MAX_SERVICE_SID_LEN))
 		return true;
-	GUC_check_errmsg("invalid value for parameter \"%s\"", "pnvs.service_sid");
-	GUC_check_errdetail("It can have %d visible ASCII characters at the most.",
-						PNVS_MAX_SERVICE_SID_LEN);
-	return false;
+	return refuse(source, "pnvs.service_sid",
+				  "It must be made of visible ASCII characters, without spaces, 128 of them at the most.",
+				  NULL);
 }
 
 static bool
@@ -352,16 +351,16 @@ check_secret(const char *name, int max_len, char **value, void **extra, GucSourc
 
 	if (source == PGC_S_TEST || source == PGC_S_DATABASE || source == PGC_S_USER ||
 		source == PGC_S_DATABASE_USER || source == PGC_S_GLOBAL)
-		return refuse_secret(source, name,
-							 "Settings of roles, databases and functions can be read by everybody.",
-							 "Set it in a configuration file of mode 0600.");
+		return refuse(source, name,
+					  "Settings of roles, databases and functions can be read by everybody.",
+					  "Set it in a configuration file of mode 0600.");
 	if (!is_visible_ascii(*value, max_len))
-		return refuse_secret(source, name,
-							 "It is too long, or has a character other than visible ASCII.",
-							 "Look for a space or a line break at its end.");
+		return refuse(source, name,
+					  "It is too long, or has a character other than visible ASCII.",
+					  "Look for a space or a line break at its end.");
 	if (strcmp(*value, MASK) == 0 && !InitializingParallelWorker)
-		return refuse_secret(source, name, "This is the mask, not the secret.",
-							 "Set the secret itself.");
+		return refuse(source, name, "This is the mask, not the secret.",
+					  "Set the secret itself.");
 
 	if (strcmp(*value, MASK) == 0)
 		(*value)[0] = '\0';
@@ -381,23 +380,25 @@ check_secret(const char *name, int max_len, char **value, void **extra, GucSourc
 }
 
 /*
- * Refuses a secret.  An ERROR from here hides the statement from the log, for
- * it holds the secret; GUC's own would not.  Where GUC only warns, as at the
- * start of a session, there is no statement.
+ * Refuses a value without showing it.  An ERROR from here hides the statement
+ * from the log, for it holds the value; GUC's own would not.  Where GUC only
+ * warns, as at the start of a session or while the library is loaded, it is
+ * left to that.
  */
 static bool
-refuse_secret(GucSource source, const char *name, const char *detail, const char *hint)
+refuse(GucSource source, const char *name, const char *detail, const char *hint)
 {
-	if (source >= PGC_S_INTERACTIVE)
+	if (source >= PGC_S_INTERACTIVE && !loading)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid value for parameter \"%s\"", name),
 				 errdetail("%s", detail),
-				 errhint("%s", hint),
+				 hint ? errhint("%s", hint) : 0,
 				 errhidestmt(true)));
 	GUC_check_errmsg("invalid value for parameter \"%s\"", name);
 	GUC_check_errdetail("%s", detail);
-	GUC_check_errhint("%s", hint);
+	if (hint)
+		GUC_check_errhint("%s", hint);
 	return false;
 }
 

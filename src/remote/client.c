@@ -151,7 +151,7 @@ pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer)
 	if (!answer->has_reply)
 	{
 		answer->code_group = PNVS_CODE_UNKNOWN;
-		answer->outcome = answer->http.maybe_sent ? PNVS_AMBIGUOUS : PNVS_UNSENT;
+		answer->outcome = pnvs_outcome_of_failure(answer->http.maybe_sent);
 		return;
 	}
 	answer->succeeded = pnvs_reply_succeeded(&answer->reply, answer->http.status);

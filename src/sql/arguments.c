@@ -142,20 +142,29 @@ pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name, int max)
 	if (count < 1 || count > max)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be between 1 and %d", name, max),
+				 errmsg("\"%s\" must be between 1 and %d", name, max),
 				 errhidestmt(true)));
 	return count;
 }
 
+/*
+ * A text argument in UTF-8, or NULL.  A database in SQL_ASCII can hold texts of
+ * any encoding: PostgreSQL's own error for those would show their bytes.
+ */
 static const char *
 text_argument(FunctionCallInfo fcinfo, int n)
 {
 	char	   *value;
+	int			len;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
 	value = text_to_cstring(PG_GETARG_TEXT_PP(n));
-	return pg_server_to_any(value, (int) strlen(value), PG_UTF8);
+	len = (int) strlen(value);
+	if (GetDatabaseEncoding() == PG_SQL_ASCII &&
+		pg_encoding_verifymbstr(PG_UTF8, value, len) != len)
+		refuse("invalid text", "The service takes UTF-8, and this argument is something else.");
+	return pg_server_to_any(value, len, PG_UTF8);
 }
 
 /* A NULL where a value is needed is an error: a message must not be lost quietly. */
@@ -165,7 +174,7 @@ required(const char *value, const char *name)
 	if (value == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not be null", name),
+				 errmsg("\"%s\" must not be null", name),
 				 errhidestmt(true)));
 	return value;
 }

@@ -111,7 +111,7 @@ throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer)
 			(errcode(PNVS_ERRCODE_MAYBE_SENT),
 			 errmsg("the verification service gave no usable reply: %s",
 					reply_message(answer)),
-			 errdetail("sent=maybe stage=reply: HTTP status %d, %zu bytes",
+			 errdetail("sent=maybe stage=reply: HTTP status %d, %zu bytes.",
 					   answer->http.status, answer->http.body_len),
 			 errhint("%s", resend_hint(operation)),
 			 errhidestmt(true)));
@@ -241,15 +241,21 @@ refusal_hint(const PnvsOperation *operation, const PnvsAnswer *answer)
 }
 
 /*
- * What the service said, as it may stand in a message: cut, and without numbers,
- * codes and keys.
+ * What the service said, as it may stand in a message: in one line, cut, and
+ * without numbers, codes and keys.
  */
 static char *
 quote(const char *text)
 {
-	char	   *copy = pnstrdup(text, pg_mbcliplen(text, (int) strlen(text), MAX_QUOTED_LEN));
+	char	   *copy = pstrdup(text);
 
 	pnvs_redact(copy, pnvs_settings_access_key_id());
+	copy[pg_mbcliplen(copy, (int) strlen(copy), MAX_QUOTED_LEN)] = '\0';
+	for (char *c = copy; *c; c++)
+	{
+		if ((unsigned char) *c < ' ')
+			*c = ' ';
+	}
 	return copy;
 }
 

@@ -23,29 +23,28 @@ EXTRA_CLEAN = build
 
 PKG_CONFIG ?= pkg-config
 LIBRARIES = 'libcurl >= 7.80' 'openssl >= 3.0'
-PG_CPPFLAGS = -I$(srcdir)/src $(shell $(PKG_CONFIG) --cflags $(LIBRARIES) 2>/dev/null)
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES) 2>/dev/null)
+HAVE_LIBRARIES := $(shell $(PKG_CONFIG) --exists $(LIBRARIES) 2>/dev/null && echo yes)
+PG_CPPFLAGS = -I$(srcdir)/src $(shell $(PKG_CONFIG) --cflags $(LIBRARIES))
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES))
 
 # The environment's PG_CONFIG counts too.
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
 .DEFAULT_GOAL := all
+.PHONY: prepare test demo unit lint indent
 
-ifneq ($(PGXS),)
+ifeq ($(and $(PGXS),$(HAVE_LIBRARIES)),)
 
-include $(PGXS)
-
-# Every object depends on every header: simple, and never stale.
-$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h) | libraries
-
-else
-
-# No PostgreSQL to build against: say so, but let the targets below work, which install what is missing.
+# Something to build with is missing: say what.  The targets further down work, and install it first.
 all install installcheck uninstall:
-	@echo "$(PG_CONFIG) gives no PGXS: PostgreSQL's server headers are missing." >&2
-	@echo "Install them (Debian, Ubuntu: \"make prepare\", or apt-get install postgresql-server-dev-all)," >&2
-	@echo "or name the right one: make PG_CONFIG=/path/to/pg_config" >&2
+ifeq ($(PGXS),)
+	@echo "$(PG_CONFIG) gives no PGXS: PostgreSQL's server headers are missing, or PG_CONFIG is not the right one." >&2
+endif
+ifeq ($(HAVE_LIBRARIES),)
+	@echo "$(PKG_CONFIG) is missing, or does not find $(LIBRARIES)." >&2
+endif
+	@echo "On Debian and Ubuntu \"make prepare\" installs what is missing." >&2
 	@exit 1
 
 clean distclean maintainer-clean:
@@ -53,15 +52,14 @@ clean distclean maintainer-clean:
 
 .PHONY: all install installcheck uninstall clean distclean maintainer-clean
 
+else
+
+include $(PGXS)
+
+# Every object depends on every header: simple, and never stale.
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h)
+
 endif
-
-.PHONY: libraries prepare test demo unit lint indent
-
-libraries:
-	@$(PKG_CONFIG) --exists $(LIBRARIES) || { \
-		echo "$(PKG_CONFIG) does not find $(LIBRARIES)." >&2; \
-		echo "Debian, Ubuntu: \"make prepare\", or apt-get install pkg-config libcurl4-openssl-dev libssl-dev" >&2; \
-		exit 1; }
 
 prepare:
 	@test/prepare
@@ -88,13 +86,18 @@ UNIT_SOURCES = $(wildcard test/unit/test_*.c)
 UNIT_PROGRAMS = $(UNIT_SOURCES:test/unit/%.c=build/unit/%)
 UNIT_OBJECTS = $(patsubst %.c,build/unit/%.o,$(wildcard src/core/*.c) \
 	$(filter-out $(UNIT_SOURCES),$(wildcard test/unit/*.c)))
-UNIT_HEADERS = $(wildcard src/core/*.h test/unit/*.h)
-UNIT_COMPILE = $(CC) -std=gnu99 $(UNIT_CFLAGS) $(UNIT_WARNINGS) $(COPT) -Isrc -Itest/unit \
+UNIT_VECTORS = build/unit/vectors.h
+UNIT_HEADERS = $(wildcard src/core/*.h test/unit/*.h) $(UNIT_VECTORS)
+UNIT_COMPILE = $(CC) -std=gnu99 $(UNIT_CFLAGS) $(UNIT_WARNINGS) $(COPT) -Isrc -Itest/unit -Ibuild/unit \
 	$(shell $(PKG_CONFIG) --cflags libcrypto 2>/dev/null)
 
 unit: $(UNIT_PROGRAMS)
 	@test -n "$^" || { echo "no unit test in test/unit" >&2; exit 1; }
 	prove $(PROVE_FLAGS) --exec '' $(sort $^)
+
+$(UNIT_VECTORS): test/vectors/to_c.py $(wildcard test/vectors/*.json)
+	@mkdir -p $(@D)
+	python3 -B $^ $@
 
 $(UNIT_OBJECTS): build/unit/%.o: %.c $(UNIT_HEADERS)
 	@mkdir -p $(@D)

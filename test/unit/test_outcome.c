@@ -1,0 +1,192 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_outcome.c
+ *	  What became of a request, for every documented code and every stage.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/outcome.h"
+#include "tap.h"
+
+static const char *const outcome_names[] = {
+	[PNVS_ACCEPTED] = "accepted",[PNVS_REFUSED] = "refused",[PNVS_THROTTLED] = "throttled",
+	[PNVS_UNSENT] = "unsent",[PNVS_AMBIGUOUS] = "ambiguous"
+};
+
+static void test_codes(void);
+static void test_unknown_codes(void);
+static void test_success(void);
+static void test_used_nonce(void);
+static void test_stages(void);
+
+int
+main(void)
+{
+	test_codes();
+	test_unknown_codes();
+	test_success();
+	test_used_nonce();
+	test_stages();
+	return tap_done();
+}
+
+/* The service's codes and the gateway's, with an HTTP status of any kind. */
+static void
+test_codes(void)
+{
+	static const struct
+	{
+		const char *code;
+		PnvsCodeGroup group;
+		PnvsOutcome outcome;
+	}			cases[] = {
+		{"INVALID_PARAMETERS", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"Invalid.Parameters", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"MOBILE_NUMBER_ILLEGAL", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"NOT_SUPPORTED_CHANNEL", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"COUNTRY_BLACKLISTED", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"BIZ_NOT_OPEN_STATUS", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"SECURITY_INTERCEPTED", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"RESOURCE_NOT_ENOUGH", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"isp.VERIFY_SCHEME_NOT_EXIST", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"MissingParameter", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"MissingTo", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"MissingSecurityToken", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"Missing", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"InvalidParameter", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"InvalidParameter.To", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"InvalidApi.NotFound", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"InvalidProduct.NotFound", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"InvalidProtocol.NeedSsl", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"InsufficientBalance", PNVS_CODE_REFUSED, PNVS_REFUSED},
+
+		{"InvalidAccessKeyId.NotFound", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"InvalidAccessKeyId.Inactive", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"InvalidSecurityToken.Expired", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"InvalidSecurityToken.Malformed", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"InvalidSecurityToken.MismatchWithAccessKey", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"SignatureDoesNotMatch", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"IncompleteSignature", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"Forbidden.RAM", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"Forbidden.RiskControl", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+
+		{"InvalidTimeStamp.Expired", PNVS_CODE_CLOCK, PNVS_REFUSED},
+		{"InvalidTimeStamp.Format", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"SignatureNonceUsed", PNVS_CODE_NONCE, PNVS_REFUSED},
+
+		{"Throttling", PNVS_CODE_THROTTLED, PNVS_THROTTLED},
+		{"Throttling.User", PNVS_CODE_THROTTLED, PNVS_THROTTLED},
+		{"Throttling.Api", PNVS_CODE_THROTTLED, PNVS_THROTTLED},
+		{"SENTINEL_BLOCK_EXCEPTION", PNVS_CODE_THROTTLED, PNVS_THROTTLED},
+
+		{"InternalError", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"InternalError.Unknown", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"ServiceUnavailable", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"ServiceUnavailable.Backend", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"SMS_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"VOICE_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"WHATSAPP_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+	};
+	static const int statuses[] = {200, 400, 403, 404, 429, 500, 503};
+
+	for (size_t i = 0; i < TAP_LENGTH(cases); i++)
+	{
+		int			other = 0;
+
+		tap_int(pnvs_code_group(cases[i].code), cases[i].group, "%s is in its group",
+				cases[i].code);
+		for (size_t j = 0; j < TAP_LENGTH(statuses); j++)
+			other += pnvs_outcome_of_reply(statuses[j], cases[i].code, false, false) !=
+				cases[i].outcome;
+		tap_int(other, 0, "%s is %s, whatever the HTTP status", cases[i].code,
+				outcome_names[cases[i].outcome]);
+	}
+}
+
+static void
+test_unknown_codes(void)
+{
+	static const char *const codes[] = {
+		"", "NoSuchCode", "OKAY", "ok", "O", "Throttlin", "ThrottlingX", "throttling",
+		"SENTINEL_BLOCK_EXCEPTION2", "InternalErrors", "XInternalError", "InvalidTimeStamp",
+		"InvalidAccessKey", "InvalidSecurity", "Forbid", "SignatureNonceUse",
+		"Invalid", "isp.", "*", "missing", "InvalidParamete",
+	};
+
+	for (size_t i = 0; i < TAP_LENGTH(codes); i++)
+	{
+		tap_int(pnvs_code_group(codes[i]), PNVS_CODE_UNKNOWN, "\"%s\" is unknown", codes[i]);
+		tap_int(pnvs_outcome_of_reply(400, codes[i], false, false), PNVS_REFUSED,
+				"\"%s\" with a 4xx status is refused", codes[i]);
+		tap_int(pnvs_outcome_of_reply(502, codes[i], false, false), PNVS_AMBIGUOUS,
+				"\"%s\" with a 5xx status is ambiguous", codes[i]);
+	}
+	tap_int(pnvs_outcome_of_reply(200, "NoSuchCode", false, false), PNVS_REFUSED,
+			"an unknown code with status 200 is refused");
+	tap_int(pnvs_outcome_of_reply(499, "NoSuchCode", false, false), PNVS_REFUSED,
+			"an unknown code with the last 4xx status is refused");
+	tap_int(pnvs_outcome_of_reply(500, "NoSuchCode", false, false), PNVS_AMBIGUOUS,
+			"an unknown code with the first 5xx status is ambiguous");
+	tap_int(pnvs_code_group(NULL), PNVS_CODE_UNKNOWN, "no code at all is unknown");
+	tap_int(pnvs_outcome_of_reply(503, NULL, false, false), PNVS_AMBIGUOUS,
+			"no code with a 5xx status is ambiguous");
+}
+
+static void
+test_success(void)
+{
+	tap_int(pnvs_code_group("OK"), PNVS_CODE_OK, "OK is in its group");
+	tap_int(pnvs_outcome_of_reply(200, "OK", true, false), PNVS_ACCEPTED, "a success is accepted");
+	tap_int(pnvs_outcome_of_reply(200, NULL, true, false), PNVS_ACCEPTED,
+			"a success without a code is accepted");
+	tap_int(pnvs_outcome_of_reply(200, "OK", true, true), PNVS_ACCEPTED,
+			"a success of a request that may be a repeat is accepted");
+	tap_int(pnvs_outcome_of_reply(200, "OK", false, false), PNVS_REFUSED,
+			"a failure whose code is OK is refused");
+	tap_int(pnvs_outcome_of_reply(500, "OK", false, false), PNVS_AMBIGUOUS,
+			"a failure whose code is OK is ambiguous with a 5xx status");
+}
+
+static void
+test_used_nonce(void)
+{
+	tap_int(pnvs_outcome_of_reply(400, "SignatureNonceUsed", false, false), PNVS_REFUSED,
+			"a used nonce is refused where it was delivered once");
+	tap_int(pnvs_outcome_of_reply(400, "SignatureNonceUsed", false, true), PNVS_AMBIGUOUS,
+			"a used nonce is ambiguous where it may have been delivered twice");
+	tap_int(pnvs_outcome_of_reply(503, "SignatureNonceUsed", false, true), PNVS_AMBIGUOUS,
+			"a used nonce that may be a repeat is ambiguous with a 5xx status");
+}
+
+static void
+test_stages(void)
+{
+	static const struct
+	{
+		PnvsStage	stage;
+		const char *name;
+	}			cases[] = {
+		{PNVS_STAGE_RESOLVE, "resolve"},
+		{PNVS_STAGE_CONNECT, "connect"},
+		{PNVS_STAGE_TLS, "tls"},
+		{PNVS_STAGE_REQUEST, "request"},
+		{PNVS_STAGE_REPLY, "reply"},
+	};
+
+	tap_int(pnvs_outcome_of_failure(false), PNVS_UNSENT,
+			"a failure before anything can have arrived is unsent");
+	tap_int(pnvs_outcome_of_failure(true), PNVS_AMBIGUOUS,
+			"a failure after something may have arrived is ambiguous");
+
+	for (size_t i = 0; i < TAP_LENGTH(cases); i++)
+	{
+		tap_text(pnvs_stage_name(cases[i].stage), cases[i].name, "the stage %s has its name",
+				 cases[i].name);
+		if (i > 0)
+			tap_ok(cases[i - 1].stage < cases[i].stage, "the stage %s follows %s",
+				   cases[i].name, cases[i - 1].name);
+	}
+}

@@ -1,0 +1,107 @@
+/*-------------------------------------------------------------------------
+ *
+ * test_redaction.c
+ *	  What is hidden in a text of the service, and what is not.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/redaction.h"
+#include "exact.h"
+#include "tap.h"
+
+struct redaction
+{
+	const char *text;
+	const char *key;
+	const char *expected;
+	const char *sentence;
+};
+
+static void test_digits(void);
+static void test_key(void);
+static void test_overlaps(void);
+static void test_all(const struct redaction *cases, size_t n);
+
+int
+main(void)
+{
+	test_digits();
+	test_key();
+	test_overlaps();
+	return tap_done();
+}
+
+static void
+test_digits(void)
+{
+	static const struct redaction cases[] = {
+		{"", "", "", "the empty text stays empty"},
+		{"no number", "", "no number", "a text without digits stays"},
+		{"1 12 123", "", "1 12 123", "up to three digits stay"},
+		{"1234", "", "****", "a code of four digits is hidden"},
+		{"code 123456 wrong", "", "code ****** wrong", "a code of six digits is hidden"},
+		{"6281234567890", "", "*************", "a number is hidden whole"},
+		{"+6281234567890 and 6281234567891.", "", "+************* and *************.",
+		"two numbers are both hidden"},
+		{"x1234y5678z", "", "x****y****z", "digits between letters are hidden"},
+		{"123-4567", "", "123-****", "each run of digits is judged by itself"},
+		{"12345678901234567890", "", "********************", "a long number is hidden to its end"},
+		{"/1234:", "", "/****:", "the characters beside the digits stay"},
+		{"caf\xC3\xA9 1234", "", "caf\xC3\xA9 ****", "bytes outside of ASCII stay"},
+	};
+
+	test_all(cases, TAP_LENGTH(cases));
+}
+
+static void
+test_key(void)
+{
+	static const struct redaction cases[] = {
+		{"key LTAIabc unknown", "LTAIabc", "key ******* unknown", "the key is hidden"},
+		{"LTAIabc", "LTAIabc", "*******", "the key alone is hidden"},
+		{"LTAIabc,LTAIabc", "LTAIabc", "*******,*******", "the key is hidden each time"},
+		{"LTAIabcLTAIabc", "LTAIabc", "**************", "the key is hidden twice in a row"},
+		{"xLTAIabcx", "LTAIabc", "x*******x", "the key is hidden inside a word"},
+		{"LTAIab", "LTAIabc", "LTAIab", "the beginning of the key is not the key"},
+		{"ltaiabc", "LTAIabc", "ltaiabc", "the key in another letter case is not the key"},
+		{"LTAILTAIabc", "LTAIabc", "LTAI*******", "the key is found behind its own beginning"},
+		{"key 12 a", "12", "key ** a", "a key of few digits is hidden"},
+		{"LTAI12345abc", "LTAI12345abc", "************", "a key with digits is hidden whole"},
+		{"LTAIabc and 1234", "LTAIabc", "******* and ****", "key and digits are both hidden"},
+		{"abc", "", "abc", "an empty key hides nothing"},
+		{"", "LTAIabc", "", "the key is not found in the empty text"},
+		{"a*b", "*", "a*b", "a key of an asterisk changes nothing"},
+	};
+
+	test_all(cases, TAP_LENGTH(cases));
+}
+
+static void
+test_overlaps(void)
+{
+	static const struct redaction cases[] = {
+		{"ababab", "abab", "******", "a key that overlaps itself is hidden to its last end"},
+		{"12345secret", "45secret", "***********", "a key that begins in a number is hidden whole"},
+		{"secret12345", "secret12", "***********", "a number that begins in a key is hidden whole"},
+	};
+
+	test_all(cases, TAP_LENGTH(cases));
+}
+
+static void
+test_all(const struct redaction *cases, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		char	   *text = exact_copy(cases[i].text);
+		char	   *key = exact_copy(cases[i].key);
+
+		pnvs_redact(text, key);
+		tap_text(text, cases[i].expected, "%s: \"%s\"", cases[i].sentence, cases[i].text);
+		free(text);
+		free(key);
+	}
+}

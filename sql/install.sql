@@ -1,0 +1,113 @@
+--
+-- CREATE EXTENSION makes what is documented, and DROP EXTENSION leaves nothing.
+--
+
+-- How many rows each catalog has.  The tables are made first, so that they
+-- count on both sides.
+CREATE TEMPORARY TABLE size_before (catalog text, size bigint);
+CREATE TEMPORARY TABLE size_after (catalog text, size bigint);
+CREATE TEMPORARY VIEW catalog_size AS
+	SELECT 'pg_proc' AS catalog, count(*) AS size FROM pg_proc
+	UNION ALL SELECT 'pg_type', count(*) FROM pg_type
+	UNION ALL SELECT 'pg_class', count(*) FROM pg_class
+	UNION ALL SELECT 'pg_attribute', count(*) FROM pg_attribute
+	UNION ALL SELECT 'pg_description', count(*) FROM pg_description
+	UNION ALL SELECT 'pg_init_privs', count(*) FROM pg_init_privs
+	UNION ALL SELECT 'pg_depend', count(*) FROM pg_depend
+	UNION ALL SELECT 'pg_shdepend', count(*) FROM pg_shdepend
+		WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+	UNION ALL SELECT 'pg_namespace', count(*) FROM pg_namespace
+	UNION ALL SELECT 'pg_extension', count(*) FROM pg_extension;
+INSERT INTO size_before SELECT * FROM catalog_size;
+
+-- only a superuser may create it
+SELECT superuser, trusted, relocatable, schema, requires
+	FROM pg_available_extension_versions WHERE name = 'pnvs' AND version = '1.0';
+CREATE ROLE regress_pnvs_plain;
+GRANT CREATE ON SCHEMA public TO regress_pnvs_plain;
+SET ROLE regress_pnvs_plain;
+CREATE EXTENSION pnvs;
+RESET ROLE;
+REVOKE CREATE ON SCHEMA public FROM regress_pnvs_plain;
+DROP ROLE regress_pnvs_plain;
+
+CREATE EXTENSION pnvs;
+
+-- a second time
+CREATE EXTENSION pnvs;
+CREATE EXTENSION IF NOT EXISTS pnvs;
+
+-- what it has
+SELECT e.extversion = a.default_version AS newest, e.extrelocatable, a.comment
+	FROM pg_extension e JOIN pg_available_extensions a ON a.name = e.extname
+	WHERE e.extname = 'pnvs';
+CREATE TEMPORARY VIEW member AS
+	SELECT d.classid, d.objid
+	FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
+	WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+		AND e.extname = 'pnvs';
+SELECT pg_describe_object(classid, objid, 0) COLLATE "C" AS object
+	FROM member ORDER BY object;
+
+-- the functions, as users call them
+\x on
+SELECT p.proname AS function,
+		pg_get_function_arguments(p.oid) AS arguments,
+		pg_get_function_result(p.oid) AS result,
+		obj_description(p.oid, 'pg_proc') AS comment
+	FROM pg_proc p JOIN member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass
+	ORDER BY p.proname COLLATE "C";
+\x off
+
+-- and as the planner sees them
+SELECT p.proname AS function, l.lanname AS language, p.provolatile AS volatile,
+		p.proisstrict AS strict, p.proparallel AS parallel,
+		p.procost AS cost, p.prorows AS rows, p.proretset AS set,
+		p.prosecdef AS definer, p.proleakproof AS leakproof, p.proconfig AS config
+	FROM pg_proc p
+	JOIN member m ON m.objid = p.oid AND m.classid = 'pg_proc'::regclass
+	JOIN pg_language l ON l.oid = p.prolang
+	ORDER BY p.proname COLLATE "C";
+
+-- the columns of the results
+SELECT t.typname AS type, a.attname AS column, format_type(a.atttypid, a.atttypmod) AS of
+	FROM pg_type t
+	JOIN member m ON m.objid = t.oid AND m.classid = 'pg_type'::regclass
+	JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0
+	ORDER BY t.typname COLLATE "C", a.attnum;
+
+-- variables and columns can hold them
+CREATE TABLE sent (id integer, answer start_verification_result);
+DO $$
+DECLARE
+	answer start_verification_result;
+BEGIN
+	answer.success := true;
+	answer.verification_id := 'VE1';
+	INSERT INTO sent VALUES (1, answer);
+END
+$$;
+SELECT id, (answer).success, (answer).verification_id, (answer).code FROM sent;
+
+-- and then stand in the way of DROP EXTENSION
+DROP EXTENSION pnvs;
+DROP TABLE sent;
+
+-- a member cannot be dropped alone
+DROP FUNCTION start_verification(text, text, text);
+
+DROP VIEW member;
+DROP EXTENSION pnvs;
+INSERT INTO size_after SELECT * FROM catalog_size;
+SELECT b.catalog, a.size - b.size AS left_behind
+	FROM size_before b JOIN size_after a USING (catalog)
+	WHERE a.size <> b.size;
+
+-- it can come back in the same session, whose library stays loaded
+CREATE EXTENSION pnvs;
+SET pnvs.access_key_id = '';
+SELECT * FROM search_verification();
+DROP EXTENSION pnvs;
+CREATE EXTENSION pnvs;
+SELECT * FROM search_verification();
+DROP EXTENSION pnvs;

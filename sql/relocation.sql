@@ -1,0 +1,76 @@
+--
+-- The extension lives in any schema, moves, and works under an empty search_path.
+--
+
+CREATE SCHEMA regress_pnvs_here;
+CREATE SCHEMA regress_pnvs_there;
+CREATE EXTENSION pnvs SCHEMA regress_pnvs_here;
+SET pnvs.access_key_id = '';	-- so that no call can go out
+
+CREATE FUNCTION pg_temp.places() RETURNS TABLE (kind text, schema name, members bigint)
+LANGUAGE sql AS $$
+	SELECT m.kind, n.nspname, count(*)
+	FROM pg_catalog.pg_depend d
+	JOIN pg_catalog.pg_extension e ON d.refobjid = e.oid
+		AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'
+	JOIN (
+		SELECT 'function', 'pg_catalog.pg_proc'::regclass, oid, pronamespace FROM pg_catalog.pg_proc
+		UNION ALL
+		SELECT 'type', 'pg_catalog.pg_type'::regclass, oid, typnamespace FROM pg_catalog.pg_type
+	) AS m (kind, classid, oid, namespace) ON d.classid = m.classid AND d.objid = m.oid
+	JOIN pg_catalog.pg_namespace n ON n.oid = m.namespace
+	WHERE e.extname = 'pnvs'
+	GROUP BY 1, 2
+	ORDER BY 1, 2
+$$;
+SELECT * FROM pg_temp.places();
+
+-- the bare name is not found there (whose error each version words in its own way)
+\set VERBOSITY sqlstate
+SELECT * FROM start_verification('SMS', '+44 7700 900123', 'FA1');
+\set VERBOSITY default
+
+-- with the schema's name it is, under whatever path
+SET search_path = '';
+SELECT * FROM regress_pnvs_here.start_verification('SMS', '+44 7700 900123', 'FA1');
+SELECT * FROM regress_pnvs_here.check_verification('123456', 'VE1', '+44 7700 900123');
+SELECT * FROM regress_pnvs_here.search_verification();
+SET search_path = regress_pnvs_no_such_schema;
+SELECT * FROM regress_pnvs_here.start_verification('SMS', '+44 7700 900123', 'FA1');
+SET search_path = '';
+
+-- what uses it moves along
+CREATE VIEW public.regress_pnvs_found AS
+	SELECT * FROM regress_pnvs_here.search_verification();
+PREPARE send AS
+	SELECT * FROM regress_pnvs_here.start_verification('SMS', '+44 7700 900123', 'FA1');
+EXECUTE send;
+ALTER EXTENSION pnvs SET SCHEMA regress_pnvs_there;
+SELECT * FROM pg_temp.places();
+SELECT * FROM public.regress_pnvs_found;
+SELECT * FROM regress_pnvs_there.start_verification('SMS', '+44 7700 900123', 'FA1');
+SELECT * FROM regress_pnvs_there.check_verification('123456', 'VE1', '+44 7700 900123');
+SELECT * FROM regress_pnvs_there.search_verification();
+
+-- and the old names are gone
+\set VERBOSITY sqlstate
+EXECUTE send;
+SELECT * FROM regress_pnvs_here.start_verification('SMS', '+44 7700 900123', 'FA1');
+\set VERBOSITY default
+DEALLOCATE send;
+
+-- nothing is left in the first schema
+DROP SCHEMA regress_pnvs_here;
+
+-- the privileges have moved along, too
+SELECT has_function_privilege('public', p.oid, 'EXECUTE') AS public_may, count(*)
+	FROM pg_catalog.pg_proc p
+	WHERE p.pronamespace = 'regress_pnvs_there'::regnamespace
+	GROUP BY 1;
+
+-- the schema takes the extension with it
+DROP VIEW public.regress_pnvs_found;
+DROP SCHEMA regress_pnvs_there;
+SET client_min_messages = warning;
+DROP SCHEMA regress_pnvs_there CASCADE;
+SELECT count(*) AS extensions FROM pg_catalog.pg_extension WHERE extname = 'pnvs';

@@ -1,0 +1,209 @@
+# Simulator.pm: the simulated service (see test/simulator/README.md), and a
+# server that is set up to call it.
+#
+#   my $service = Pnvs::Simulator->new;
+#   my $node = $service->new_node('main');          # started, with the extension
+#   $service->mark;
+#   ... a call ...
+#   is($service->count('sent'), 1, 'one message went out');
+
+package Pnvs::Simulator;
+
+use strict;
+use warnings;
+
+use Carp;
+use Cwd;
+use File::Basename;
+use IPC::Open2;
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Time::HiRes qw(sleep time);
+
+my $PROGRAM = dirname(Cwd::realpath(__FILE__)) . '/../../simulator/simulator.py';
+
+# So that "not yet" and "never" are different things also on a busy machine.
+my $POLL_S = 0.002;
+
+# new([access_key_id, access_key_secret, security_token]): started and ready.
+# It ends with this object, or with the test, whose end of the pipe closes.
+sub new
+{
+	my ($class, %param) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my @argument = ('--dir', $dir, '--exit-with-stdin');
+	my $self = bless { mark => 0, entries => [], tail => '' }, $class;
+	my $line;
+
+	for my $name (sort keys %param)
+	{
+		(my $option = "--$name") =~ tr/_/-/;
+		push @argument, $option, $param{$name};
+	}
+	$self->{pid} = open2($self->{out}, $self->{in}, 'python3', '-B', $PROGRAM, @argument);
+	$line = readline($self->{out}) // croak 'the simulator did not start';
+	$self->{ready} = decode_json($line);
+	open($self->{log}, '<:raw', $self->{ready}{log}) or croak "could not read its log: $!";
+	return $self;
+}
+
+# Its process is a child, which must not be left a zombie; nor may that decide
+# the test's exit status.
+sub DESTROY
+{
+	my ($self) = @_;
+	local ($?, $@, $!);
+
+	CORE::close($self->{in}) if $self->{in};
+	waitpid($self->{pid}, 0) if $self->{pid};
+	return;
+}
+
+sub ca_file { return $_[0]->{ready}{ca_file}; }
+sub port { return $_[0]->{ready}{port}; }
+
+# endpoint([FAULT]): the value of pnvs.endpoint for the main port or a fault's.
+sub endpoint
+{
+	my ($self, $fault) = @_;
+
+	return $self->{ready}{endpoint} unless defined $fault;
+	return ($fault eq 'http' ? 'http' : 'https') . '://127.0.0.1:' . $self->fault_port($fault);
+}
+
+sub fault_port
+{
+	my ($self, $fault) = @_;
+
+	return $self->{ready}{faults}{$fault} // croak "there is no fault port \"$fault\"";
+}
+
+# --- the log
+
+# Forgets what was logged so far: events() and count() begin here.
+sub mark
+{
+	my ($self) = @_;
+
+	$self->_read;
+	$self->{mark} = scalar @{ $self->{entries} };
+	return;
+}
+
+# events([EVENT, [field => value...]]): the log's entries since the mark. A value
+# may be a regular expression.
+sub events
+{
+	my ($self, $event, %wanted) = @_;
+
+	$self->_read;
+	return grep {
+		my $entry = $_;
+
+		(!defined $event || $entry->{event} eq $event)
+		  && !grep { !_fits($entry->{$_}, $wanted{$_}) } keys %wanted
+	} @{ $self->{entries} }[ $self->{mark} .. $#{ $self->{entries} } ];
+}
+
+sub count
+{
+	my ($self, @wanted) = @_;
+
+	return scalar(my @found = $self->events(@wanted));
+}
+
+# wait_for(EVENT, [field => value...]): the first such entry since the mark, as
+# soon as it is there. Dies where it does not come.
+sub wait_for
+{
+	my ($self, $event, %wanted) = @_;
+	my $found;
+
+	wait_until("the simulator logs \"$event\"", sub { ($found) = $self->events($event, %wanted) });
+	return $found;
+}
+
+sub _fits
+{
+	my ($value, $wanted) = @_;
+
+	return 0 unless defined $value;
+	return ref $wanted eq 'Regexp' ? $value =~ $wanted : $value eq $wanted;
+}
+
+# A line without its newline is still being written.
+sub _read
+{
+	my ($self) = @_;
+	my $log = $self->{log};
+
+	seek($log, 0, 1);
+	while (defined(my $line = readline($log)))
+	{
+		$self->{tail} .= $line;
+		next unless $self->{tail} =~ /\n\z/;
+		push @{ $self->{entries} }, decode_json($self->{tail});
+		$self->{tail} = '';
+	}
+	return;
+}
+
+# --- servers that call it
+
+# new_node(NAME, [conf, init, environment, preload, start]): a server with the
+# extension in the database "postgres". conf is added to postgresql.conf, init
+# are arguments of initdb, environment is the server's, preload the setting that
+# names the library (undef: none).
+sub new_node
+{
+	my ($self, $name, %param) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $preload = exists $param{preload} ? $param{preload} : 'session_preload_libraries';
+
+	$node->init(extra => $param{init} // []);
+	$node->append_conf('postgresql.conf', $self->configuration);
+	$node->append_conf('postgresql.conf', "$preload = 'pnvs'") if $preload;
+	$node->append_conf('postgresql.conf', $param{conf}) if $param{conf};
+	{
+		local @ENV{ keys %{ $param{environment} // {} } } = values %{ $param{environment} // {} };
+		$node->start;
+	}
+	$node->safe_psql('postgres', 'CREATE EXTENSION pnvs');
+	return $node;
+}
+
+# What a server needs for calling this simulator.
+sub configuration
+{
+	my ($self) = @_;
+	my $endpoint = $self->endpoint;
+	my $ca_file = $self->ca_file;
+
+	return <<"CONF";
+pnvs.endpoint = '$endpoint'
+pnvs.ca_file = '$ca_file'
+pnvs.access_key_id = 'testid'
+pnvs.access_key_secret = 'testsecret'
+log_statement = none
+log_min_messages = warning
+autovacuum = off
+CONF
+}
+
+# wait_until(WHAT, CONDITION): until the condition is true; dies after the usual
+# time of PostgreSQL's tests.
+sub wait_until
+{
+	my ($what, $condition) = @_;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	until ($condition->())
+	{
+		croak "timed out: $what" if time > $deadline;
+		sleep $POLL_S;
+	}
+	return;
+}
+
+1;

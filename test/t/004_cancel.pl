@@ -1,0 +1,393 @@
+# Calls that are ended from outside: by a cancel, by statement_timeout, by
+# termination, and by barriers that every backend must answer. Each call has
+# provably got as far as it says before it is ended.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use List::Util qw(min max);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+use Pnvs::Session;
+use Pnvs::Simulator;
+
+# What is promised on a quiet machine, and what must hold on a busy one.
+my $PROMISED_S = 0.100;
+my $LIMIT_S = 1;
+my $MAX_TRIES = 5;
+
+my $scratch = PostgreSQL::Test::Utils::tempdir();
+my $marker = "$scratch/marker";
+my $service = Pnvs::Simulator->new;
+my $node = $service->new_node('cancel',
+	conf => "pnvs.connect_timeout = 60000\npnvs.request_timeout = 60000\n",
+	environment => { LD_PRELOAD => build_resolver(), PNVS_RESOLVER_MARKER => $marker });
+my $controller = Pnvs::Session->new($node);
+my $session = Pnvs::Session->new($node);
+my $next_number = 6281400000000;
+
+sub build_resolver
+{
+	my $library = "$scratch/resolver.so";
+	my $cc = $ENV{CC} // 'cc';
+
+	PostgreSQL::Test::Utils::system_or_bail($cc, '-shared', '-fPIC', '-O2', '-Wall', '-Werror',
+		'-o', $library, "$FindBin::RealBin/../resolver/resolver.c", '-ldl');
+	return $library;
+}
+
+sub call
+{
+	my ($service_sid) = @_;
+
+	return sprintf q{SELECT * FROM start_verification('SMS', '%s', '%s')}, $next_number++, $service_sid;
+}
+
+sub lookups { return -s $marker // 0; }
+
+# How many connections from here to a port are in a state of /proc/net/tcp.
+sub connections
+{
+	my ($port, $state) = @_;
+	my $remote = sprintf '0100007F:%04X', $port;
+
+	return scalar(my @found = PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp') =~ /\s$remote $state\s/g);
+}
+
+my $ESTABLISHED = '01';
+my $SYN_SENT = '02';
+
+# Where a call can hang: what it says then, and how its getting there is seen.
+my $lookups_before;
+my %stage = (
+	resolve => {
+		fate => 'sent=no stage=resolve',
+		endpoint => 'https://stall.test',
+		service_sid => 'FA1',
+		reached => sub { lookups() > $lookups_before },
+	},
+	connect => {
+		fate => 'sent=no stage=connect',
+		endpoint => $service->endpoint('connect_stall'),
+		service_sid => 'FA1',
+		reached => sub { connections($service->fault_port('connect_stall'), $SYN_SENT) > 0 },
+	},
+	proxy => {
+		fate => 'sent=no stage=connect',
+		endpoint => $service->endpoint,
+		proxy => 'http://127.0.0.1:' . $service->fault_port('proxy_hang'),
+		service_sid => 'FA1',
+		reached => sub { $service->count('accept', port => 'proxy_hang') },
+	},
+	tls => {
+		fate => 'sent=no stage=tls',
+		endpoint => $service->endpoint('tls_stall'),
+		service_sid => 'FA1',
+		# The simulator has accepted; that this side knows takes a moment more.
+		reached => sub {
+			$service->count('accept', port => 'tls_stall')
+			  && connections($service->fault_port('tls_stall'), $ESTABLISHED) > 0;
+		},
+	},
+	reply => {
+		fate => 'sent=maybe stage=reply',
+		endpoint => $service->endpoint,
+		service_sid => 'sim:hang',
+		reached => sub { $service->count('request', scenario => 'hang') },
+	},
+	body => {
+		fate => 'sent=maybe stage=reply',
+		endpoint => $service->endpoint,
+		service_sid => 'sim:drip:20',
+		reached => sub { $service->count('request', scenario => 'drip') },
+	});
+my @STAGES = qw(resolve connect proxy tls reply body);
+
+sub point_at
+{
+	my ($stage) = @_;
+
+	$session->run("SET pnvs.endpoint = '$stage{$stage}{endpoint}'");
+	$session->run("SET pnvs.proxy = '" . ($stage{$stage}{proxy} // '') . "'");
+	return;
+}
+
+# Begins a statement and returns once its call hangs at the stage. The handshake
+# itself is seen from outside only by its connection; wait_event tells that the
+# backend is back in its wait.
+sub hang_at
+{
+	my ($stage, $sql) = @_;
+
+	point_at($stage);
+	$service->mark;
+	$lookups_before = lookups();
+	$session->send($sql // call($stage{$stage}{service_sid}));
+	Pnvs::Simulator::wait_until("a call hangs at $stage", $stage{$stage}{reached});
+	Pnvs::Simulator::wait_until('the backend waits', sub { is_waiting($session->pid) });
+	return;
+}
+
+sub is_waiting
+{
+	my ($pid) = @_;
+
+	return $controller->value("SELECT count(*) FROM pg_stat_activity WHERE pid = $pid "
+		  . "AND state = 'active' AND wait_event_type = 'Extension'");
+}
+
+sub median
+{
+	my @sorted = sort { $a <=> $b } @_;
+
+	return $sorted[ $#sorted / 2 ];
+}
+
+sub goes_on
+{
+	my ($what) = @_;
+
+	point_at('reply');
+	$service->mark;
+	is($session->run(call('FA1'))->row->{success}, 't', "$what: the session goes on, and the next call succeeds");
+	is($service->count('request'), 1, "$what: the next call makes one request");
+	return;
+}
+
+# --- a cancel, at each stage
+
+for my $stage (@STAGES)
+{
+	my (@took, $result);
+
+	for my $try (1 .. $MAX_TRIES)
+	{
+		my $asked;
+
+		hang_at($stage);
+		ok(!$session->has_answer, "cancel at $stage: the call hangs ($try)");
+		$asked = time;
+		$controller->run('SELECT pg_cancel_backend(' . $session->pid . ')');
+		$result = $session->result;
+		is($result->sqlstate, '57014', "cancel at $stage: SQLSTATE ($try)");
+		push @took, $result->error_time - $asked;
+		cmp_ok($took[-1], '<', $LIMIT_S, "cancel at $stage: ends promptly, whatever the machine does ($try)");
+		last if $try >= 3 && min(@took) < $PROMISED_S;
+	}
+	like($result->context, qr/\b\Q$stage{$stage}{fate}\E\b/, "cancel at $stage: the context says how far it got");
+	cmp_ok(min(@took), '<', $PROMISED_S, "cancel at $stage: ends within 100 ms");
+	diag(sprintf 'cancel at %s: median %.1f ms of %d', $stage, median(@took) * 1000, scalar @took);
+	goes_on("cancel at $stage");
+}
+
+# --- statement_timeout
+
+for my $stage (@STAGES)
+{
+	my ($result, $started, $took);
+
+	# The context says afterwards whether the time was enough for the stage.
+	point_at($stage);
+	$session->run('SET statement_timeout = 300');
+	$started = time;
+	$result = $session->query(call($stage{$stage}{service_sid}));
+	$took = $result->error_time - $started;
+	is($result->sqlstate, '57014', "statement_timeout at $stage: SQLSTATE");
+	like($result->message, qr/statement timeout/, "statement_timeout at $stage: message");
+	like($result->context, qr/\b\Q$stage{$stage}{fate}\E\b/, "statement_timeout at $stage: context");
+	cmp_ok($took, '<', 0.3 + $LIMIT_S, "statement_timeout at $stage: ends in time");
+	$session->run('RESET statement_timeout');
+	goes_on("statement_timeout at $stage");
+}
+
+# --- termination
+
+for my $stage (@STAGES)
+{
+	my ($asked, $result, $pid, $took);
+
+	$pid = $session->pid;
+	hang_at($stage);
+	$asked = time;
+	$controller->run("SELECT pg_terminate_backend($pid)");
+	$result = $session->result;
+	is($result->sqlstate, '57P01', "termination at $stage: SQLSTATE");
+	like($result->context, qr/\b\Q$stage{$stage}{fate}\E\b/, "termination at $stage: context");
+	Pnvs::Simulator::wait_until("backend $pid is gone", sub { !-e "/proc/$pid" });
+	$took = time - $asked;
+	cmp_ok($took, '<', $LIMIT_S, "termination at $stage: the backend is gone promptly");
+	diag(sprintf 'termination at %s: %.1f ms', $stage, $took * 1000);
+	$session = Pnvs::Session->new($node);
+}
+is($controller->value('SELECT 1'), 1, 'no other session was ended');
+
+# --- a client that goes away
+
+{
+	my $pid = $session->pid;
+
+	$session->run('SET client_connection_check_interval = 100');
+	hang_at('reply');
+	$session->{socket}->close;
+	Pnvs::Simulator::wait_until("backend $pid is gone", sub { !-e "/proc/$pid" });
+	like($service->wait_for('close')->{how}, qr/\A(?:peer|tls: end)/, 'the call of a client that went away is given up');
+	$session = Pnvs::Session->new($node);
+}
+
+# --- barriers
+
+{
+	my ($started, $took, $result);
+
+	point_at('reply');
+	$controller->run('CREATE DATABASE other');
+	$service->mark;
+	$session->send(call('sim:slow:1500'));
+	$service->wait_for('request', scenario => 'slow');
+	$started = time;
+	$controller->run('DROP DATABASE other');
+	$took = time - $started;
+	ok(!$session->has_answer, 'DROP DATABASE: the call of another session goes on');
+	$result = $session->result;
+	cmp_ok($took, '<', $LIMIT_S, 'DROP DATABASE is not held up by a call');
+	is($result->row->{success}, 't', 'DROP DATABASE: the call completes');
+	is($service->count('request'), 1, 'DROP DATABASE: the call makes one request');
+	diag(sprintf 'DROP DATABASE during a call: %.1f ms', $took * 1000);
+}
+
+# A reload and a query of its memory interrupt a call, but do not end it.
+$service->mark;
+$session->send(call('sim:slow:500'));
+$service->wait_for('request', scenario => 'slow');
+$node->reload;
+$controller->run('SELECT pg_log_backend_memory_contexts(' . $session->pid . ')');
+is($session->result->row->{success}, 't', 'a call completes though it is interrupted');
+is($service->count('request'), 1, 'a call that is interrupted makes one request');
+
+# --- cancels that are trapped
+
+for my $stage (qw(resolve connect tls reply body))
+{
+	my ($result, $asked, $took);
+	my $service_sid = $stage{$stage}{service_sid};
+
+	# The block goes on in the same transaction: a request that its call left
+	# behind would live on with it.
+	hang_at($stage, <<"SQL");
+DO \$\$
+BEGIN
+	PERFORM start_verification('SMS', '6281400099999', '$service_sid');
+EXCEPTION WHEN query_canceled THEN
+	PERFORM pg_sleep(1000);
+END
+\$\$
+SQL
+	$asked = time;
+	$controller->run('SELECT pg_cancel_backend(' . $session->pid . ')');
+	Pnvs::Simulator::wait_until("the handler at $stage is reached",
+		sub { $controller->value("SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = @{[$session->pid]}") eq 't' });
+	if ($stage eq 'connect')
+	{
+		Pnvs::Simulator::wait_until('the connection is given up',
+			sub { connections($service->fault_port('connect_stall'), $SYN_SENT) == 0 });
+		pass('trapped cancel at connect: the connection is given up');
+	}
+	elsif ($stage ne 'resolve')
+	{
+		like($service->wait_for('close')->{how}, qr/\Apeer|\Atls/, "trapped cancel at $stage: the service sees the end of the connection");
+	}
+	$took = time - $asked;
+	cmp_ok($took, '<', $LIMIT_S, "trapped cancel at $stage: no request is left in flight");
+	$controller->run('SELECT pg_cancel_backend(' . $session->pid . ')');
+	is($session->result->sqlstate, '57014', "trapped cancel at $stage: the handler can be cancelled");
+	goes_on("trapped cancel at $stage");
+}
+
+# Within one transaction, a call after a trapped cancel works.
+hang_at('reply', <<'SQL');
+DO $$
+DECLARE r start_verification_result;
+BEGIN
+	BEGIN
+		PERFORM start_verification('SMS', '6281400088888', 'sim:hang');
+	EXCEPTION WHEN query_canceled THEN
+		r := start_verification('SMS', '6281400088888', 'FA1');
+		RAISE NOTICE 'success: %', r.success;
+	END;
+END
+$$
+SQL
+$controller->run('SELECT pg_cancel_backend(' . $session->pid . ')');
+my ($notice) = $session->result->notices;
+is($notice->{M}, 'success: t', 'a call after a trapped cancel works in the same transaction');
+is($service->count('request'), 2, 'it makes one request');
+
+# --- savepoints and errors leave nothing behind either
+
+hang_at('reply', 'BEGIN; SAVEPOINT s; ' . call('sim:hang'));
+$controller->run('SELECT pg_cancel_backend(' . $session->pid . ')');
+is($session->result->sqlstate, '57014', 'a call after a savepoint can be cancelled');
+is($service->wait_for('close')->{how}, 'peer', 'its connection is closed while the transaction goes on');
+$session->run('ROLLBACK TO s');
+is($session->run(call('FA1'))->row->{success}, 't', 'after ROLLBACK TO a call works');
+$session->run('COMMIT');
+
+# --- a cancel that is there before the call
+
+# Where a backend computes for long without looking up, a cancel waits: it must be
+# seen before the request goes out, which on a warm connection is at once.
+$session->run('CREATE TEMP TABLE long AS SELECT repeat(\'x\', 100000000) AS words');
+goes_on('before a cancel that waits');
+$session->run('SET statement_timeout = 50');
+$service->mark;
+my $result = $session->query("SELECT CASE WHEN md5(words) <> '' THEN (start_verification('SMS', '6281400077777', 'FA1')).status END FROM long");
+is($result->sqlstate, '57014', 'a cancel that is there before the call ends it');
+is($service->count('request'), 0, 'then nothing is sent');
+$session->run('RESET statement_timeout');
+is($session->run("SELECT CASE WHEN md5(words) <> '' THEN (start_verification('SMS', '6281400077777', 'FA1')).status END FROM long")->value,
+	'pending', 'without a cancel the same statement calls');
+
+# --- names that take their time
+
+for my $ms (50, 300)
+{
+	my $started;
+
+	$session->run("SET pnvs.endpoint = 'https://slow-$ms.test:" . $service->port . "'");
+	$started = time;
+	is($session->query(call('FA1'))->fate, 'sent=no stage=tls',
+		"a name that takes $ms ms is found; its certificate is for another");
+	cmp_ok(time - $started, '>=', $ms / 1000, "a name that takes $ms ms takes as long");
+}
+$session->run('SET pnvs.connect_timeout = 200');
+$session->run("SET pnvs.endpoint = 'https://stall.test'");
+my $started = time;
+$result = $session->query(call('FA1'));
+is($result->sqlstate, '38V01', 'a name that is never found is an error 38V01');
+is($result->fate, 'sent=no stage=resolve', 'a name that is never found is no further than that');
+cmp_ok(time - $started, '<', 0.2 + $LIMIT_S, 'a name that is never found ends at connect_timeout');
+goes_on('a name that is never found');
+
+# Threads that still look names up must not hold up the end of the session.
+my $pid = $session->pid;
+$started = time;
+$session->close;
+Pnvs::Simulator::wait_until("backend $pid is gone", sub { !-e "/proc/$pid" });
+cmp_ok(time - $started, '<', $LIMIT_S, 'a session ends promptly though a name is still being looked up');
+
+# --- the end of the server
+
+$session = Pnvs::Session->new($node);
+hang_at('resolve');
+$started = time;
+$controller->close;
+$node->stop('fast');
+cmp_ok(time - $started, '<', 5, 'a fast shutdown does not wait for a call');
+is($session->result->sqlstate, '57P01', 'it ends the call');
+
+done_testing();

@@ -6,6 +6,9 @@
 #   make unit    the unit tests alone; need no PostgreSQL
 #   make lint    the checks of style and structure
 #   make indent  lay out the C sources
+#   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
+#   make fuzz    the fuzzers, SECONDS=30 each
+#   make dist    the archive that PGXN takes
 #   make prepare install what the tests need (Debian and Ubuntu)
 
 EXTENSION = pnvs
@@ -32,7 +35,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
 .DEFAULT_GOAL := all
-.PHONY: prepare test demo unit lint indent
+.PHONY: prepare test demo unit lint indent test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(HAVE_LIBRARIES)),)
 
@@ -69,6 +72,17 @@ test:
 
 demo:
 	@test/demo
+
+test-oracle:
+	@test/oracle/run $(ORACLE_FLAGS)
+
+SECONDS ?= 30
+fuzz:
+	@test/fuzz/run $(SECONDS)
+
+DIST = pnvs-$(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' META.json)
+dist:
+	git archive --format zip --prefix $(DIST)/ -o $(DIST).zip HEAD
 
 lint:
 	@test/lint/run

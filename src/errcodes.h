@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * errcodes.h
- *	  The SQLSTATEs that pnvs adds to PostgreSQL's own.
+ *	  The SQLSTATEs that pnvs adds to PostgreSQL's own, and what all of its
+ *	  errors have in common.
  *
  * Class 38 is "external routine exception".  No driver repeats a statement that
  * failed with one of them and no connection pool throws its connection away,
@@ -23,5 +24,17 @@
 
 /* The service refused the credentials. */
 #define PNVS_ERRCODE_CREDENTIALS MAKE_SQLSTATE('3', '8', 'V', '0', '5')
+
+/*
+ * Part of every ERROR of pnvs: keeps the statement out of the server's log, and
+ * the context, in which PL/pgSQL quotes statements.  Both hold the caller's
+ * literals: numbers, codes, keys.  The client still gets the context.
+ */
+static inline int
+pnvs_errhide(void)
+{
+	errhidestmt(true);
+	return errhidecontext(true);
+}
 
 #endif							/* PNVS_ERRCODES_H */

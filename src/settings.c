@@ -30,6 +30,7 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "errcodes.h"
 #include "settings.h"
 
 #define DEFAULT_ENDPOINT "https://dypnsapi-intl.ap-southeast-1.aliyuncs.com"
@@ -394,7 +395,7 @@ refuse(GucSource source, const char *name, const char *detail, const char *hint)
 				 errmsg("invalid value for parameter \"%s\"", name),
 				 errdetail("%s", detail),
 				 hint ? errhint("%s", hint) : 0,
-				 errhidestmt(true)));
+				 pnvs_errhide()));
 	GUC_check_errmsg("invalid value for parameter \"%s\"", name);
 	GUC_check_errdetail("%s", detail);
 	if (hint)

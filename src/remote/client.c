@@ -322,15 +322,15 @@ wait_for(const PnvsCall *call)
 
 /*
  * Error context callback: says how far the call had got when something else,
- * such as a cancel, ended it.  The statement is kept out of the log, for it
- * holds the caller's literals.
+ * such as a cancel, ended it.  Like our own errors it says so to the client and
+ * keeps the statement out of the log.
  */
 static void
 describe_wait(void *arg)
 {
 	const PnvsCall *call = arg;
 
-	errhidestmt(true);
+	pnvs_errhide();
 	errcontext("call of the verification service: sent=%s stage=%s",
 			   pnvs_http_maybe_sent(call->transfer) ? "maybe" : "no",
 			   pnvs_stage_name(pnvs_http_stage(call->transfer)));
@@ -357,5 +357,5 @@ signing_failed(void)
 			(errcode(PNVS_ERRCODE_UNSENT),
 			 errmsg("could not sign a request to the verification service"),
 			 errdetail("sent=no stage=resolve: OpenSSL or the clock failed."),
-			 errhidestmt(true)));
+			 pnvs_errhide()));
 }

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "errcodes.h"
 #include "remote/credentials.h"
 #include "settings.h"
 
@@ -32,5 +33,5 @@ pnvs_credentials_get(PnvsCredentials *credentials)
 						   credentials->access_key_id[0] ?
 						   "pnvs.access_key_secret" : "pnvs.access_key_id"),
 				 errhint("Set \"pnvs.access_key_id\" and \"pnvs.access_key_secret\" in a configuration file of mode 0600 and reload."),
-				 errhidestmt(true)));
+				 pnvs_errhide()));
 }

@@ -225,7 +225,7 @@ setup_failed(const char *what)
 			 errmsg("%s", what),
 			 errdetail("sent=no stage=resolve: %m"),
 			 errhint("The session has run out of memory or of file descriptors."),
-			 errhidestmt(true)));
+			 pnvs_errhide()));
 }
 
 /*

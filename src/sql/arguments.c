@@ -19,6 +19,7 @@
 
 #include "core/operation.h"
 #include "core/phone_number.h"
+#include "errcodes.h"
 #include "settings.h"
 #include "sql/arguments.h"
 
@@ -143,7 +144,7 @@ pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name, int max)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must be between 1 and %d", name, max),
-				 errhidestmt(true)));
+				 pnvs_errhide()));
 	return count;
 }
 
@@ -175,7 +176,7 @@ required(const char *value, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must not be null", name),
-				 errhidestmt(true)));
+				 pnvs_errhide()));
 	return value;
 }
 
@@ -204,7 +205,8 @@ check_service_sid(const char *text)
 	size_t		len = strlen(text);
 
 	if (len == 0 || len > PNVS_MAX_SERVICE_SID_LEN)
-		refuse("invalid service_sid", "It is empty or too long.");
+		refuse("invalid service_sid",
+			   "It must have 1 to 128 characters; NULL means \"pnvs.service_sid\".");
 	for (size_t i = 0; i < len; i++)
 	{
 		if (text[i] < 0x21 || text[i] > 0x7E)
@@ -223,10 +225,12 @@ check_typed_code(const char *code)
 {
 	if (code[0] == '\0')
 		refuse("code is empty", "Pass what the person typed.");
-	if (count_characters(code) > PNVS_MAX_TYPED_CODE_LEN ||
-		strpbrk(code, "/+") != NULL)
+	if (strpbrk(code, "/+") != NULL)
 		refuse("invalid code",
 			   "This looks like a verification ID: code comes first, verification_id second.");
+	if (count_characters(code) > PNVS_MAX_TYPED_CODE_LEN)
+		refuse("invalid code",
+			   "A code has 16 characters at the most; code comes first, verification_id second.");
 	return code;
 }
 
@@ -257,5 +261,5 @@ refuse(const char *what, const char *hint)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s", what),
 			 errhint("%s", hint),
-			 errhidestmt(true)));
+			 pnvs_errhide()));
 }

@@ -73,7 +73,7 @@ pnvs_failure_throw_if_refused(const PnvsOperation *operation, const PnvsAnswer *
 					   reply->message ? quote(reply->message) : "",
 					   plain_request_id(reply->request_id)),
 			 errhint("%s", refusal_hint(operation, answer)),
-			 errhidestmt(true)));
+			 pnvs_errhide()));
 }
 
 /* Throws for a reply that can be read by itself but makes no sense. */
@@ -85,7 +85,7 @@ pnvs_failure_throw_unreadable(const char *what)
 			 errmsg("the verification service gave no usable reply: %s", what),
 			 errdetail("sent=maybe stage=reply"),
 			 errhint("Narrow the search, or try again later."),
-			 errhidestmt(true)));
+			 pnvs_errhide()));
 }
 
 /* The request failed on its way, or its reply did. */
@@ -100,7 +100,7 @@ throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer)
 			 errdetail("sent=%s stage=%s: %s", maybe_sent ? "maybe" : "no",
 					   pnvs_stage_name(answer->http.stage), answer->http.detail),
 			 errhint("%s", maybe_sent ? resend_hint(operation) : transport_hint(answer)),
-			 errhidestmt(true)));
+			 pnvs_errhide()));
 }
 
 /* The service, or something before it, answered with something else. */
@@ -114,7 +114,7 @@ throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer)
 			 errdetail("sent=maybe stage=reply: HTTP status %d, %zu bytes.",
 					   answer->http.status, answer->http.body_len),
 			 errhint("%s", resend_hint(operation)),
-			 errhidestmt(true)));
+			 pnvs_errhide()));
 }
 
 static const char *

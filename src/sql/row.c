@@ -11,6 +11,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "errcodes.h"
 #include "sql/row.h"
 
 /*
@@ -26,7 +27,7 @@ pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, int ncolumns)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the result type of this function does not fit the library of pnvs"),
 				 errhint("Run ALTER EXTENSION pnvs UPDATE; a type of the extension must not be altered."),
-				 errhidestmt(true)));
+				 pnvs_errhide()));
 	row->ncolumns = ncolumns;
 	row->values = palloc(ncolumns * sizeof(Datum));
 	row->nulls = palloc(ncolumns * sizeof(bool));

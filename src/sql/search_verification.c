@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "errcodes.h"
 #include "remote/client.h"
 #include "sql/arguments.h"
 #include "sql/failure.h"
@@ -84,7 +85,7 @@ pnvs_search_verification(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the result type of this function does not fit the library of pnvs"),
 				 errhint("Run ALTER EXTENSION pnvs UPDATE; a type of the extension must not be altered."),
-				 errhidestmt(true)));
+				 pnvs_errhide()));
 
 	page_context = AllocSetContextCreate(CurrentMemoryContext, "pnvs search page",
 										 ALLOCSET_DEFAULT_SIZES);

@@ -200,6 +200,14 @@ for my $end ('pg_cancel_backend', 'pg_terminate_backend')
 }
 run('SET statement_timeout = 200');
 is(run("SELECT * FROM $_")->sqlstate, '57014', 'statement_timeout ends a call') for each_call('sim:hang');
+
+# PL/pgSQL quotes the statement in its context: for its caller, not for the log.
+for my $service_sid ('sim:hang', 'sim:notjson', 'F A')
+{
+	my $result = $session->query("DO \$\$ BEGIN PERFORM start_verification('SMS', '$NUMBER', '$service_sid'); END \$\$");
+
+	ok($result->failed, "a call from PL/pgSQL fails with $service_sid");
+}
 run('RESET statement_timeout');
 
 # --- settings

@@ -6,6 +6,7 @@
 #   make unit    the unit tests alone; need no PostgreSQL
 #   make lint    the checks of style and structure
 #   make indent  lay out the C sources
+#   make test-majors  the tests on every supported PostgreSQL (root; MAJORS="17 18")
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
 #   make fuzz    the fuzzers, SECONDS=30 each
 #   make dist    the archive that PGXN takes
@@ -35,7 +36,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
 .DEFAULT_GOAL := all
-.PHONY: prepare test demo unit lint indent test-oracle fuzz dist
+.PHONY: prepare test demo unit lint indent test-majors test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(HAVE_LIBRARIES)),)
 
@@ -72,6 +73,9 @@ test:
 
 demo:
 	@test/demo
+
+test-majors:
+	@test/majors $(MAJORS)
 
 test-oracle:
 	@test/oracle/run $(ORACLE_FLAGS)

@@ -116,6 +116,8 @@ BEGIN
 				AND d.refobjid OPERATOR(pg_catalog.=) e.oid
 			WHERE e.extname OPERATOR(pg_catalog.=) 'pnvs'::pg_catalog.name
 				AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
+				-- since 17 array types are members too; they have no privileges of their own
+				AND t.typarray OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
 		) AS object,
 		LATERAL pg_catalog.aclexplode(object.acl) AS grant_to
 		WHERE grant_to.grantee OPERATOR(pg_catalog.<>) object.owner

@@ -45,7 +45,10 @@ CREATE TEMPORARY VIEW member AS
 	SELECT d.classid, d.objid
 	FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
 	WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-		AND e.extname = 'pnvs';
+		AND e.extname = 'pnvs'
+		-- since 17 a type's array type is a member, too
+		AND NOT EXISTS (SELECT FROM pg_type t WHERE d.classid = 'pg_type'::regclass
+			AND t.oid = d.objid AND t.typarray = 0);
 SELECT pg_describe_object(classid, objid, 0) COLLATE "C" AS object
 	FROM member ORDER BY object;
 
@@ -110,4 +113,16 @@ SELECT * FROM search_verification();
 DROP EXTENSION pnvs;
 CREATE EXTENSION pnvs;
 SELECT * FROM search_verification();
+DROP EXTENSION pnvs;
+
+--
+-- A type that somebody has altered: an error, and before anything is sent.
+--
+CREATE EXTENSION pnvs;
+ALTER TYPE start_verification_result ALTER ATTRIBUTE http_status TYPE text;
+SELECT start_verification('SMS', '6281234567890', 'FA1');
+ALTER TYPE check_verification_result DROP ATTRIBUTE channel;
+SELECT check_verification('123456', 'VE1');
+ALTER TYPE search_verification_record ADD ATTRIBUTE more text;
+SELECT search_verification();
 DROP EXTENSION pnvs;

@@ -53,7 +53,9 @@ EXPLAIN (COSTS OFF) SELECT * FROM check_verification(NULL, NULL);
 EXPLAIN (COSTS OFF) SELECT * FROM search_verification(page_size => -1);
 
 -- a volatile function cannot be put where its value would be taken as fixed
+\set VERBOSITY sqlstate
 CREATE INDEX ON person (((check_verification(typed, verification_id)).approved));
+\set VERBOSITY default
 
 -- Parallel plans: these settings make one of whatever may be one.
 SET parallel_setup_cost = 0;

@@ -20,7 +20,7 @@ CREATE VIEW regress_pnvs.granted AS
 			FROM pg_proc
 		UNION ALL
 		SELECT 'pg_type'::regclass, oid, typowner, coalesce(typacl, acldefault('T', typowner))
-			FROM pg_type
+			FROM pg_type WHERE typarray <> 0	-- an array type has its element's
 		UNION ALL
 		SELECT 'pg_class'::regclass, oid, relowner,
 				coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))

@@ -25,6 +25,11 @@
 #error "pnvs waits with epoll and timerfd, and so needs Linux"
 #endif
 
+/* 18 renamed pg_attribute_noreturn() and put it in front. */
+#ifndef pg_noreturn
+#define pg_noreturn __attribute__((noreturn))
+#endif
+
 /*
  * Values and extras of settings must come from GUC's own allocator since 16,
  * and from malloc() before.
@@ -102,6 +107,12 @@
 #if LIBCURL_VERSION_NUM >= 0x075700
 #define PNVS_HAVE_QUICK_EXIT 1
 #endif
+
+/*
+ * CURLE_TOO_LARGE: what a header line beyond libcurl's own bound of 100 KB ends
+ * with since 8.6.  A number, for the library may be newer than its header.
+ */
+#define PNVS_CURLE_TOO_LARGE 100
 
 #endif							/* LIBCURL_VERSION_NUM */
 

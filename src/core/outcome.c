@@ -103,19 +103,26 @@ pnvs_outcome_of_failure(bool maybe_sent)
  * NULL), its word on success, and whether the transport may have delivered the
  * request more than once.
  *
- * A refusal is one only where this was the request's one delivery: otherwise the
- * service may refuse the repeat of what it has accepted.  An unknown code is the service's "no", but with a 5xx status the
- * service does not know itself how far it got.
+ * Status, Code and Success must agree on a success, and one of the last two must
+ * say so.  Where they contradict each other nobody knows.  A refusal is one only
+ * where this was the request's one delivery: otherwise the service may refuse
+ * the repeat of what it has accepted.  An unknown code is the service's "no", but
+ * with a 5xx status the service does not know itself how far it got.
  */
 PnvsOutcome
-pnvs_outcome_of_reply(int http_status, const char *code, bool success,
+pnvs_outcome_of_reply(int http_status, const char *code, PnvsTruth success,
 					  bool maybe_repeated)
 {
-	if (success)
-		return PNVS_ACCEPTED;
+	PnvsCodeGroup group = pnvs_code_group(code);
+	bool		says_yes = success == PNVS_TRUE ||
+	(success == PNVS_UNKNOWN && group == PNVS_CODE_OK);
+
+	if (says_yes)
+		return http_status / 100 == 2 && (code == NULL || group == PNVS_CODE_OK) ?
+			PNVS_ACCEPTED : PNVS_AMBIGUOUS;
 	if (maybe_repeated)
 		return PNVS_AMBIGUOUS;
-	switch (pnvs_code_group(code))
+	switch (group)
 	{
 		case PNVS_CODE_REFUSED:
 		case PNVS_CODE_CREDENTIALS:

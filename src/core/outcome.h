@@ -31,6 +31,14 @@ typedef enum PnvsOutcome
 	PNVS_AMBIGUOUS				/* it may have done it: never repeat by itself */
 } PnvsOutcome;
 
+/* The service's word on success, where it has one. */
+typedef enum PnvsTruth
+{
+	PNVS_UNKNOWN,
+	PNVS_FALSE,
+	PNVS_TRUE
+} PnvsTruth;
+
 /* What a Code of the service is about; finer than the outcome. */
 typedef enum PnvsCodeGroup
 {
@@ -48,6 +56,6 @@ extern const char *pnvs_stage_name(PnvsStage stage);
 extern PnvsCodeGroup pnvs_code_group(const char *code);
 extern PnvsOutcome pnvs_outcome_of_failure(bool maybe_sent);
 extern PnvsOutcome pnvs_outcome_of_reply(int http_status, const char *code,
-										 bool success, bool maybe_repeated);
+										 PnvsTruth success, bool maybe_repeated);
 
 #endif							/* PNVS_OUTCOME_H */

@@ -31,6 +31,9 @@
 #define USER_AGENT "pnvs/1.0"
 #define NONCE_LEN 16
 
+/* A clock that is wrong by more than years is somebody's mistake. */
+#define MAX_CLOCK_OFFSET_S (INT64CONST(100) * 365 * 86400)
+
 /*
  * The longest query is a check's: a code of 16 characters, a verification ID
  * and a service ID, every byte of them encoded.
@@ -68,10 +71,11 @@ static const char **make_headers(const PnvsSignedRequest *request,
 								 const char *authorization);
 static void perform(const PnvsOperation *operation, const char *const *values,
 					PnvsAnswer *answer);
+static void serve_interrupts(void);
 static void wait_for(const PnvsCall *call);
 static void describe_wait(void *arg);
 static bool correct_clock(const PnvsAnswer *answer);
-static void signing_failed(void) pg_attribute_noreturn();
+pg_noreturn static void signing_failed(void);
 
 /*
  * Starts an operation with the settings of this moment.  values are by the
@@ -154,10 +158,10 @@ pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer)
 		answer->outcome = pnvs_outcome_of_failure(answer->http.maybe_sent);
 		return;
 	}
-	answer->succeeded = pnvs_reply_succeeded(&answer->reply, answer->http.status);
 	answer->code_group = pnvs_code_group(answer->reply.code);
 	answer->outcome = pnvs_outcome_of_reply(answer->http.status, answer->reply.code,
-											answer->succeeded, false);
+											answer->reply.success, false);
+	answer->succeeded = answer->outcome == PNVS_ACCEPTED;
 }
 
 /*
@@ -259,12 +263,10 @@ static void
 perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *answer)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context = AllocSetContextCreate(caller, "pnvs call",
-												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context;
 
-	/* a cancel that is waiting already must not cost a message */
-	CHECK_FOR_INTERRUPTS();
-
+	serve_interrupts();
+	context = AllocSetContextCreate(caller, "pnvs call", ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
 		PnvsCall   *call;
@@ -286,6 +288,20 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 		MemoryContextDelete(context);
 	}
 	PG_END_TRY();
+}
+
+/* A cancel that is waiting before a call must not cost a message. */
+static void
+serve_interrupts(void)
+{
+	ErrorContextCallback context;
+
+	context.callback = describe_wait;
+	context.arg = NULL;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	CHECK_FOR_INTERRUPTS();
+	error_context_stack = context.previous;
 }
 
 /* Waits for the end of a call, on the latch and on the network together. */
@@ -321,7 +337,7 @@ wait_for(const PnvsCall *call)
 }
 
 /*
- * Error context callback: says how far the call had got when something else,
+ * Error context callback: says how far the call (NULL before it began) had got when something else,
  * such as a cancel, ended it.  Like our own errors it says so to the client and
  * keeps the statement out of the log.
  */
@@ -332,8 +348,8 @@ describe_wait(void *arg)
 
 	pnvs_errhide();
 	errcontext("call of the verification service: sent=%s stage=%s",
-			   pnvs_http_maybe_sent(call->transfer) ? "maybe" : "no",
-			   pnvs_stage_name(pnvs_http_stage(call->transfer)));
+			   call && pnvs_http_maybe_sent(call->transfer) ? "maybe" : "no",
+			   pnvs_stage_name(call ? pnvs_http_stage(call->transfer) : PNVS_STAGE_RESOLVE));
 }
 
 /*
@@ -343,10 +359,15 @@ describe_wait(void *arg)
 static bool
 correct_clock(const PnvsAnswer *answer)
 {
+	int64		offset_s;
+
 	if (answer->code_group != PNVS_CODE_CLOCK || answer->outcome != PNVS_REFUSED ||
 		answer->http.server_time_s < 0)
 		return false;
-	clock_offset_s = answer->http.server_time_s - (int64) time(NULL);
+	offset_s = answer->http.server_time_s - (int64) time(NULL);
+	if (offset_s > MAX_CLOCK_OFFSET_S || offset_s < -MAX_CLOCK_OFFSET_S)
+		return false;
+	clock_offset_s = offset_s;
 	return true;
 }
 

@@ -43,6 +43,9 @@
 /* A buffer that a large reply grew is given back after it. */
 #define KEPT_BODY_SIZE (64 * 1024)
 
+/* A round reads about 1.6 MB at the most; a reply takes two or three. */
+#define MAX_ROUNDS 8
+
 struct PnvsHttpTransfer
 {
 	PnvsHttpSlot *slot;
@@ -60,7 +63,7 @@ static struct
 
 static void open_engine(void);
 static void close_engine(void);
-static void setup_failed(const char *what) pg_attribute_noreturn();
+pg_noreturn static void setup_failed(const char *what);
 static void choose_system_ca(void);
 static PnvsHttpSlot *take_slot(void);
 static struct curl_slist *make_header_list(const char *const *headers);
@@ -73,6 +76,9 @@ static void restore_signals(const sigset_t *saved);
 static int	on_socket(CURL *easy, curl_socket_t socket, int what, void *userp,
 					  void *socketp);
 static int	on_timer(CURLM *multi, long timeout_ms, void *userp);
+static curl_socket_t on_open(void *clientp, curlsocktype purpose,
+							 struct curl_sockaddr *address);
+static int	on_close(void *clientp, curl_socket_t socket);
 
 /*
  * Starts a request, a POST with an empty body.  The transfer is allocated in
@@ -196,6 +202,8 @@ open_engine(void)
 		close_engine();
 		setup_failed("could not set libcurl up");
 	}
+	engine.shared.on_open = on_open;
+	engine.shared.on_close = on_close;
 	choose_system_ca();
 }
 
@@ -316,19 +324,27 @@ act_on_events(void)
 	PnvsPollEvent events[16];
 	int			nevents;
 	int			running;
+	int			rounds = 0;
 
 	do
 	{
 		nevents = pnvs_poll_set_collect(&engine.poll_set, events, lengthof(events));
+
+		/*
+		 * These first: what libcurl does below can close such a socket and
+		 * open another one of the same number.
+		 */
+		for (int i = 0; i < nevents; i++)
+		{
+			if (events[i].what == PNVS_POLL_IDLE)
+				end_connection(events[i].socket);
+		}
 		for (int i = 0; i < nevents; i++)
 		{
 			int			what = 0;
 
 			if (events[i].what == PNVS_POLL_IDLE)
-			{
-				end_connection(events[i].socket);
 				continue;
-			}
 			if (events[i].what & PNVS_POLL_READ)
 				what |= CURL_CSELECT_IN;
 			if (events[i].what & PNVS_POLL_WRITE)
@@ -340,7 +356,11 @@ act_on_events(void)
 									 CURL_SOCKET_TIMEOUT : events[i].socket,
 									 what, &running);
 		}
-	} while (engine.poll_set.timer_due);
+	} while (engine.poll_set.timer_due && ++rounds < MAX_ROUNDS);
+
+	/* The caller must get to its interrupts, however fast the bytes come. */
+	if (engine.poll_set.timer_due)
+		(void) pnvs_poll_set_timer(&engine.poll_set, 1);
 }
 
 /*
@@ -417,4 +437,22 @@ static int
 on_timer(CURLM *multi, long timeout_ms, void *userp)
 {
 	return pnvs_poll_set_timer(&engine.poll_set, timeout_ms) ? 0 : -1;
+}
+
+/* No program that the session starts (COPY ... PROGRAM) inherits the socket. */
+static curl_socket_t
+on_open(void *clientp, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/*
+ * Closing alone does not take a socket out of an epoll set while another process
+ * holds it too, and its number would soon be that of something else.
+ */
+static int
+on_close(void *clientp, curl_socket_t socket)
+{
+	pnvs_poll_set_unwatch(&engine.poll_set, socket);
+	return close(socket);
 }

@@ -134,7 +134,8 @@ pnvs_http_slot_stage(const PnvsHttpSlot *slot)
 
 	curl_easy_getinfo(slot->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us);
 	curl_easy_getinfo(slot->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
-	if (slot->tls_begun && (!slot->uses_proxy || proxy_status / 100 == 2))
+	if ((slot->tls_begun || slot->code == CURLE_SSL_CACERT_BADFILE) &&
+		(!slot->uses_proxy || proxy_status / 100 == 2))
 		return PNVS_STAGE_TLS;
 	return looked_up_us > 0 ? PNVS_STAGE_CONNECT : PNVS_STAGE_RESOLVE;
 }
@@ -158,7 +159,7 @@ pnvs_http_slot_fault(const PnvsHttpSlot *slot)
 {
 	if (slot->repeat_stopped)
 		return PNVS_HTTP_REPEAT_STOPPED;
-	if (slot->too_large)
+	if (slot->too_large || (int) slot->code == PNVS_CURLE_TOO_LARGE)
 		return PNVS_HTTP_TOO_LARGE;
 	if (slot->out_of_memory)
 		return PNVS_HTTP_OUT_OF_MEMORY;
@@ -213,6 +214,9 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->error);
 	failed |= curl_easy_setopt(easy, CURLOPT_SHARE, shared->sessions);
 	failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	failed |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, shared->on_open);
+	failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, shared->on_close);
+	failed |= curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
 #ifdef PNVS_HAVE_QUICK_EXIT
 	failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif

@@ -43,6 +43,8 @@ typedef struct PnvsHttpShared
 	CURLSH	   *sessions;		/* TLS sessions */
 	const char *system_ca_file; /* at most one of the two is not NULL */
 	const char *system_ca_path;
+	curl_opensocket_callback on_open;
+	curl_closesocket_callback on_close;
 } PnvsHttpShared;
 
 extern PnvsHttpSlot *pnvs_http_slot_create(const PnvsHttpShared *shared);

@@ -147,20 +147,6 @@ pnvs_reply_parse(const char *body, size_t body_len, PnvsReply *reply)
 	return PNVS_REPLY_OK;
 }
 
-/*
- * Whether the service says that it did what it was asked.  Success and Code
- * must not contradict each other, and one of them must say so.
- */
-bool
-pnvs_reply_succeeded(const PnvsReply *reply, int http_status)
-{
-	if (http_status / 100 != 2 || reply->success == PNVS_FALSE)
-		return false;
-	if (reply->code == NULL)
-		return reply->success == PNVS_TRUE;
-	return strcmp(reply->code, "OK") == 0;
-}
-
 /* Recognises what a proxy or gateway puts in the place of a reply. */
 static PnvsReplyFault
 name_markup(const char *body, size_t len)

@@ -8,6 +8,8 @@
 #ifndef PNVS_REPLY_H
 #define PNVS_REPLY_H
 
+#include "core/outcome.h"
+
 typedef enum PnvsReplyFault
 {
 	PNVS_REPLY_OK,
@@ -19,13 +21,6 @@ typedef enum PnvsReplyFault
 	PNVS_REPLY_NOT_JSON,
 	PNVS_REPLY_NOT_ENVELOPE		/* JSON, but with neither Code nor Success */
 } PnvsReplyFault;
-
-typedef enum PnvsTruth
-{
-	PNVS_UNKNOWN,
-	PNVS_FALSE,
-	PNVS_TRUE
-} PnvsTruth;
 
 /*
  * Texts are in the database's encoding, without surrounding white space; NULL
@@ -62,6 +57,5 @@ typedef struct PnvsReply
 
 extern PnvsReplyFault pnvs_reply_parse(const char *body, size_t body_len,
 									   PnvsReply *reply);
-extern bool pnvs_reply_succeeded(const PnvsReply *reply, int http_status);
 
 #endif							/* PNVS_REPLY_H */

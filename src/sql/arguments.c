@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "core/operation.h"
 #include "core/phone_number.h"
 #include "errcodes.h"
@@ -32,7 +33,7 @@ static const char *check_service_sid(const char *text);
 static const char *check_typed_code(const char *code);
 static int	count_characters(const char *text);
 static const char *check_verification_id(const char *id);
-static void refuse(const char *what, const char *hint) pg_attribute_noreturn();
+pg_noreturn static void refuse(const char *what, const char *hint);
 
 /* A channel, required; in the service's spelling. */
 const char *

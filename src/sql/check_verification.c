@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 
 #include "core/phone_number.h"
@@ -17,16 +18,21 @@
 #include "sql/memo.h"
 #include "sql/row.h"
 
-#define CHECK_COLUMNS 10
 
 /* The one status that the service documents. */
 #define STATUS_APPROVED "approved"
 
 PG_FUNCTION_INFO_V1(pnvs_check_verification);
 
+/* Of check_verification_result. */
+static const Oid column_types[] = {
+	TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID,
+	TEXTOID, INT4OID
+};
+
 static bool may_mean_wrong_code(const PnvsAnswer *answer);
 static bool is_approved(const PnvsAnswer *answer, const char *number);
-static Datum make_row(FunctionCallInfo fcinfo, const PnvsAnswer *answer, bool approved);
+static Datum make_row(PnvsRow *row, const PnvsAnswer *answer, bool approved);
 
 /*
  * check_verification(code text, verification_id text, "to" text,
@@ -42,6 +48,7 @@ pnvs_check_verification(PG_FUNCTION_ARGS)
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
 	const char *key;
 	PnvsAnswer	answer;
+	PnvsRow		columns;
 	Datum		row;
 
 	values[PNVS_CHECK_CODE] = pnvs_argument_typed_code(fcinfo, 0);
@@ -53,12 +60,13 @@ pnvs_check_verification(PG_FUNCTION_ARGS)
 	if (pnvs_memo_find(fcinfo, key, &row))
 		return row;
 
+	pnvs_row_begin(&columns, fcinfo, column_types, lengthof(column_types));
 	pnvs_client_call(operation, values, &answer);
 	pnvs_failure_throw_if_unjudged(operation, &answer);
 	if (pnvs_on_failure == PNVS_ON_FAILURE_ERROR && !may_mean_wrong_code(&answer))
 		pnvs_failure_throw_if_refused(operation, &answer);
 
-	row = make_row(fcinfo, &answer, is_approved(&answer, values[PNVS_CHECK_TO]));
+	row = make_row(&columns, &answer, is_approved(&answer, values[PNVS_CHECK_TO]));
 	pnvs_memo_keep(fcinfo, key, row);
 	return row;
 }
@@ -97,21 +105,19 @@ is_approved(const PnvsAnswer *answer, const char *number)
 }
 
 static Datum
-make_row(FunctionCallInfo fcinfo, const PnvsAnswer *answer, bool approved)
+make_row(PnvsRow *row, const PnvsAnswer *answer, bool approved)
 {
 	const PnvsReply *reply = &answer->reply;
-	PnvsRow		row;
 
-	pnvs_row_begin(&row, fcinfo, CHECK_COLUMNS);
-	pnvs_row_add_text(&row, reply->request_id);
-	pnvs_row_add_text(&row, reply->code);
-	pnvs_row_add_text(&row, reply->message);
-	pnvs_row_add_boolean(&row, answer->succeeded);
-	pnvs_row_add_boolean(&row, approved);
-	pnvs_row_add_text(&row, reply->verification_id);
-	pnvs_row_add_text(&row, reply->phone_number);
-	pnvs_row_add_text(&row, reply->channel);
-	pnvs_row_add_text(&row, reply->status);
-	pnvs_row_add_integer(&row, answer->http.status);
-	return pnvs_row_finish(&row);
+	pnvs_row_add_text(row, reply->request_id);
+	pnvs_row_add_text(row, reply->code);
+	pnvs_row_add_text(row, reply->message);
+	pnvs_row_add_boolean(row, answer->succeeded);
+	pnvs_row_add_boolean(row, approved);
+	pnvs_row_add_text(row, reply->verification_id);
+	pnvs_row_add_text(row, reply->phone_number);
+	pnvs_row_add_text(row, reply->channel);
+	pnvs_row_add_text(row, reply->status);
+	pnvs_row_add_integer(row, answer->http.status);
+	return pnvs_row_finish(row);
 }

@@ -25,10 +25,8 @@
 /* The service's are UUIDs of 36. */
 #define MAX_REQUEST_ID_LEN 64
 
-static void throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer)
-			pg_attribute_noreturn();
-static void throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer)
-			pg_attribute_noreturn();
+pg_noreturn static void throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer);
+pg_noreturn static void throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer);
 static const char *transport_message(const PnvsAnswer *answer);
 static const char *transport_hint(const PnvsAnswer *answer);
 static const char *reply_message(const PnvsAnswer *answer);

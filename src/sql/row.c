@@ -15,19 +15,36 @@
 #include "sql/row.h"
 
 /*
- * Begins a row of the type that the calling function returns.  That must have
- * as many columns as the caller is going to add: somebody may have altered it.
+ * Throws where a row type does not have just these columns: somebody may have
+ * altered it, or the library may be newer than the extension.
  */
 void
-pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, int ncolumns)
+pnvs_row_check_type(TupleDesc descriptor, const Oid *types, int ncolumns)
 {
-	if (get_call_result_type(fcinfo, NULL, &row->descriptor) != TYPEFUNC_COMPOSITE ||
-		row->descriptor->natts != ncolumns)
+	bool		fits = descriptor->natts == ncolumns;
+
+	/* a dropped column has the type 0 */
+	for (int i = 0; fits && i < ncolumns; i++)
+		fits = TupleDescAttr(descriptor, i)->atttypid == types[i];
+	if (!fits)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the result type of this function does not fit the library of pnvs"),
 				 errhint("Run ALTER EXTENSION pnvs UPDATE; a type of the extension must not be altered."),
 				 pnvs_errhide()));
+}
+
+/*
+ * Begins a row of the type that the calling function returns, with columns of
+ * these types.  To be called before anything is sent: it is too late for an
+ * error afterwards.
+ */
+void
+pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, const Oid *types, int ncolumns)
+{
+	if (get_call_result_type(fcinfo, NULL, &row->descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "the function returns no composite type");
+	pnvs_row_check_type(row->descriptor, types, ncolumns);
 	row->ncolumns = ncolumns;
 	row->values = palloc(ncolumns * sizeof(Datum));
 	row->nulls = palloc(ncolumns * sizeof(bool));

@@ -20,7 +20,9 @@ typedef struct PnvsRow
 	int			filled;
 } PnvsRow;
 
-extern void pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, int ncolumns);
+extern void pnvs_row_check_type(TupleDesc descriptor, const Oid *types, int ncolumns);
+extern void pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, const Oid *types,
+						   int ncolumns);
 extern void pnvs_row_add_text(PnvsRow *row, const char *text);
 extern void pnvs_row_add_boolean(PnvsRow *row, bool value);
 extern void pnvs_row_add_integer(PnvsRow *row, int value);

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
@@ -14,13 +15,12 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 
-#include "errcodes.h"
 #include "remote/client.h"
 #include "sql/arguments.h"
 #include "sql/failure.h"
-
-#define RECORD_COLUMNS 7
+#include "sql/row.h"
 
 /* A page of this size stays well below the limit on a reply's size. */
 #define MAX_PAGE_SIZE 1000
@@ -31,6 +31,11 @@
 #define MSECS_PER_DAY INT64CONST(86400000)
 
 PG_FUNCTION_INFO_V1(pnvs_search_verification);
+
+/* Of search_verification_record. */
+static const Oid column_types[] = {
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID
+};
 
 /* A search on its way through the pages. */
 typedef struct Search
@@ -80,12 +85,7 @@ pnvs_search_verification(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	search.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	if (search.result->setDesc->natts != RECORD_COLUMNS)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("the result type of this function does not fit the library of pnvs"),
-				 errhint("Run ALTER EXTENSION pnvs UPDATE; a type of the extension must not be altered."),
-				 pnvs_errhide()));
+	pnvs_row_check_type(search.result->setDesc, column_types, lengthof(column_types));
 
 	page_context = AllocSetContextCreate(CurrentMemoryContext, "pnvs search page",
 										 ALLOCSET_DEFAULT_SIZES);
@@ -174,8 +174,8 @@ add_records(Search *search, const PnvsReply *reply)
 	for (int i = 0; i < reply->nrecords && search->nrecords < search->max_records; i++)
 	{
 		const PnvsRecord *record = &reply->records[i];
-		Datum		values[RECORD_COLUMNS];
-		bool		nulls[RECORD_COLUMNS];
+		Datum		values[lengthof(column_types)];
+		bool		nulls[lengthof(column_types)];
 
 		put_text(record->verification_id, &values[0], &nulls[0]);
 		put_text(record->recipient, &values[1], &nulls[1]);

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 
 #include "remote/client.h"
@@ -16,11 +17,15 @@
 #include "sql/memo.h"
 #include "sql/row.h"
 
-#define START_COLUMNS 8
 
 PG_FUNCTION_INFO_V1(pnvs_start_verification);
 
-static Datum make_row(FunctionCallInfo fcinfo, const PnvsAnswer *answer);
+/* Of start_verification_result. */
+static const Oid column_types[] = {
+	TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, INT4OID
+};
+
+static Datum make_row(PnvsRow *row, const PnvsAnswer *answer);
 
 /*
  * start_verification(channel text, "to" text, service_sid text)
@@ -35,6 +40,7 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
 	const char *key;
 	PnvsAnswer	answer;
+	PnvsRow		columns;
 	Datum		row;
 
 	values[PNVS_START_CHANNEL] = pnvs_argument_channel(fcinfo, 0);
@@ -45,30 +51,29 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 	if (pnvs_memo_find(fcinfo, key, &row))
 		return row;
 
+	pnvs_row_begin(&columns, fcinfo, column_types, lengthof(column_types));
 	pnvs_client_call(operation, values, &answer);
 	pnvs_failure_throw_if_unjudged(operation, &answer);
 	if (pnvs_on_failure == PNVS_ON_FAILURE_ERROR)
 		pnvs_failure_throw_if_refused(operation, &answer);
 
-	row = make_row(fcinfo, &answer);
+	row = make_row(&columns, &answer);
 	pnvs_memo_keep(fcinfo, key, row);
 	return row;
 }
 
 static Datum
-make_row(FunctionCallInfo fcinfo, const PnvsAnswer *answer)
+make_row(PnvsRow *row, const PnvsAnswer *answer)
 {
 	const PnvsReply *reply = &answer->reply;
-	PnvsRow		row;
 
-	pnvs_row_begin(&row, fcinfo, START_COLUMNS);
-	pnvs_row_add_text(&row, reply->request_id);
-	pnvs_row_add_text(&row, reply->code);
-	pnvs_row_add_text(&row, reply->message);
-	pnvs_row_add_boolean(&row, answer->succeeded);
-	pnvs_row_add_text(&row, reply->verification_id);
-	pnvs_row_add_text(&row, reply->status);
-	pnvs_row_add_text(&row, pnvs_expose_verify_code ? reply->verify_code : NULL);
-	pnvs_row_add_integer(&row, answer->http.status);
-	return pnvs_row_finish(&row);
+	pnvs_row_add_text(row, reply->request_id);
+	pnvs_row_add_text(row, reply->code);
+	pnvs_row_add_text(row, reply->message);
+	pnvs_row_add_boolean(row, answer->succeeded);
+	pnvs_row_add_text(row, reply->verification_id);
+	pnvs_row_add_text(row, reply->status);
+	pnvs_row_add_text(row, pnvs_expose_verify_code ? reply->verify_code : NULL);
+	pnvs_row_add_integer(row, answer->http.status);
+	return pnvs_row_finish(row);
 }

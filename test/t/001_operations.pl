@@ -253,7 +253,8 @@ is_deeply(
 	[ @$record{qw(to channel service_sid status)} ],
 	[ $searched_number, 'SMS', 'FC2', 'pending' ],
 	'a record has its columns');
-is( $session->value("SELECT '$record->{send_date}'::timestamptz BETWEEN '$between' AND clock_timestamp()"),
+is( $session->value("SELECT '$record->{send_date}'::timestamptz"
+		  . " BETWEEN date_trunc('milliseconds', '$between'::timestamptz) AND clock_timestamp()"),
 	't', 'a record has the time at which it was sent');
 is_deeply(
 	last_request()->{params},

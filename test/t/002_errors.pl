@@ -234,6 +234,15 @@ for my $row ([ 'skewalways', 2 ], [ 'nodate', 1 ], [ 'baddate', 1 ])
 	$fresh->close;
 }
 
+# --- contradictions: nobody knows
+
+for my $status (404, 500)
+{
+	my $result = query('start', "sim:code:OK:$status", 'error');
+
+	error_is($result, '38V02', 'sent=maybe stage=reply', "OK with status $status");
+}
+
 $session->close;
 $node->stop;
 done_testing();

@@ -444,6 +444,24 @@ for my $try (1 .. 3)
 	isnt(request()->{connection}, $dead, "it is made on a new connection ($try)");
 }
 
+# --- other users of the session's descriptors
+
+# A program that the session has started does not hold the connection, and what
+# becomes of that leaves the descriptors of others alone.
+my $inherited = q{ls -l /proc/self/fd | sed -n "s/.*socket:.\\([0-9]*\\).*/\\1/p" }
+  . q{| while read inode; do grep " $inode " /proc/net/tcp; done; true};
+my $other = Pnvs::Session->new($node);
+$other->run('CREATE TEMP TABLE line (line text)');
+$other->run($CALL{start}->('FA1'));
+$other->run("COPY line FROM PROGRAM '$inherited'");
+is($other->value('SELECT count(*) FROM line'), 0, 'a program inherits no connection to the service');
+$other->run(q{COPY line FROM PROGRAM 'sleep 30 >/dev/null 2>&1 & echo 1'});
+$other->run("SET pnvs.request_timeout = $SHORT_MS");
+is($other->query($CALL{start}->('sim:hang'))->sqlstate, '38V02', 'a call times out while the program lives');
+$other->run('RESET pnvs.request_timeout');
+is($other->run($CALL{start}->('FA1'))->row->{success}, 't', "call $_ while the program lives succeeds") for 1 .. 3;
+$other->close;
+
 $session->close;
 $node->stop;
 done_testing();

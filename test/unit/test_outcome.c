@@ -99,7 +99,7 @@ test_codes(void)
 		tap_int(pnvs_code_group(cases[i].code), cases[i].group, "%s is in its group",
 				cases[i].code);
 		for (size_t j = 0; j < TAP_LENGTH(statuses); j++)
-			other += pnvs_outcome_of_reply(statuses[j], cases[i].code, false, false) !=
+			other += pnvs_outcome_of_reply(statuses[j], cases[i].code, PNVS_FALSE, false) !=
 				cases[i].outcome;
 		tap_int(other, 0, "%s is %s, whatever the HTTP status", cases[i].code,
 				outcome_names[cases[i].outcome]);
@@ -119,19 +119,19 @@ test_unknown_codes(void)
 	for (size_t i = 0; i < TAP_LENGTH(codes); i++)
 	{
 		tap_int(pnvs_code_group(codes[i]), PNVS_CODE_UNKNOWN, "\"%s\" is unknown", codes[i]);
-		tap_int(pnvs_outcome_of_reply(400, codes[i], false, false), PNVS_REFUSED,
+		tap_int(pnvs_outcome_of_reply(400, codes[i], PNVS_FALSE, false), PNVS_REFUSED,
 				"\"%s\" with a 4xx status is refused", codes[i]);
-		tap_int(pnvs_outcome_of_reply(502, codes[i], false, false), PNVS_AMBIGUOUS,
+		tap_int(pnvs_outcome_of_reply(502, codes[i], PNVS_FALSE, false), PNVS_AMBIGUOUS,
 				"\"%s\" with a 5xx status is ambiguous", codes[i]);
 	}
-	tap_int(pnvs_outcome_of_reply(200, "NoSuchCode", false, false), PNVS_REFUSED,
+	tap_int(pnvs_outcome_of_reply(200, "NoSuchCode", PNVS_FALSE, false), PNVS_REFUSED,
 			"an unknown code with status 200 is refused");
-	tap_int(pnvs_outcome_of_reply(499, "NoSuchCode", false, false), PNVS_REFUSED,
+	tap_int(pnvs_outcome_of_reply(499, "NoSuchCode", PNVS_FALSE, false), PNVS_REFUSED,
 			"an unknown code with the last 4xx status is refused");
-	tap_int(pnvs_outcome_of_reply(500, "NoSuchCode", false, false), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(500, "NoSuchCode", PNVS_FALSE, false), PNVS_AMBIGUOUS,
 			"an unknown code with the first 5xx status is ambiguous");
 	tap_int(pnvs_code_group(NULL), PNVS_CODE_UNKNOWN, "no code at all is unknown");
-	tap_int(pnvs_outcome_of_reply(503, NULL, false, false), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(503, NULL, PNVS_FALSE, false), PNVS_AMBIGUOUS,
 			"no code with a 5xx status is ambiguous");
 }
 
@@ -139,25 +139,37 @@ static void
 test_success(void)
 {
 	tap_int(pnvs_code_group("OK"), PNVS_CODE_OK, "OK is in its group");
-	tap_int(pnvs_outcome_of_reply(200, "OK", true, false), PNVS_ACCEPTED, "a success is accepted");
-	tap_int(pnvs_outcome_of_reply(200, NULL, true, false), PNVS_ACCEPTED,
+	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_TRUE, false), PNVS_ACCEPTED, "a success is accepted");
+	tap_int(pnvs_outcome_of_reply(200, NULL, PNVS_TRUE, false), PNVS_ACCEPTED,
 			"a success without a code is accepted");
-	tap_int(pnvs_outcome_of_reply(200, "OK", true, true), PNVS_ACCEPTED,
+	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_TRUE, true), PNVS_ACCEPTED,
 			"a success of a request that may be a repeat is accepted");
-	tap_int(pnvs_outcome_of_reply(200, "OK", false, false), PNVS_REFUSED,
+	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_FALSE, false), PNVS_REFUSED,
 			"a failure whose code is OK is refused");
-	tap_int(pnvs_outcome_of_reply(500, "OK", false, false), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(500, "OK", PNVS_FALSE, false), PNVS_AMBIGUOUS,
 			"a failure whose code is OK is ambiguous with a 5xx status");
+	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_UNKNOWN, false), PNVS_ACCEPTED,
+			"OK without a word on success is accepted");
+	tap_int(pnvs_outcome_of_reply(404, "OK", PNVS_UNKNOWN, false), PNVS_AMBIGUOUS,
+			"OK with a 4xx status is ambiguous");
+	tap_int(pnvs_outcome_of_reply(404, "OK", PNVS_TRUE, false), PNVS_AMBIGUOUS,
+			"a success with a 4xx status is ambiguous");
+	tap_int(pnvs_outcome_of_reply(200, "MOBILE_NUMBER_ILLEGAL", PNVS_TRUE, false),
+			PNVS_AMBIGUOUS, "a success with another code than OK is ambiguous");
+	tap_int(pnvs_outcome_of_reply(200, "NoSuchCode", PNVS_TRUE, false), PNVS_AMBIGUOUS,
+			"a success with an unknown code is ambiguous");
+	tap_int(pnvs_outcome_of_reply(400, "MOBILE_NUMBER_ILLEGAL", PNVS_UNKNOWN, false),
+			PNVS_REFUSED, "a gateway's refusal has no word on success");
 }
 
 static void
 test_used_nonce(void)
 {
-	tap_int(pnvs_outcome_of_reply(400, "SignatureNonceUsed", false, false), PNVS_REFUSED,
+	tap_int(pnvs_outcome_of_reply(400, "SignatureNonceUsed", PNVS_FALSE, false), PNVS_REFUSED,
 			"a used nonce is refused where it was delivered once");
-	tap_int(pnvs_outcome_of_reply(400, "SignatureNonceUsed", false, true), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(400, "SignatureNonceUsed", PNVS_FALSE, true), PNVS_AMBIGUOUS,
 			"a used nonce is ambiguous where it may have been delivered twice");
-	tap_int(pnvs_outcome_of_reply(503, "SignatureNonceUsed", false, true), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(503, "SignatureNonceUsed", PNVS_FALSE, true), PNVS_AMBIGUOUS,
 			"a used nonce that may be a repeat is ambiguous with a 5xx status");
 }
 

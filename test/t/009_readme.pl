@@ -94,6 +94,7 @@ sub in_reality
 	return $sql;
 }
 
+# By SET ROLE: what ALTER ROLE ... SET says does not count.
 sub psql
 {
 	my ($sql, $role) = @_;
@@ -142,28 +143,137 @@ sub run_blocks
 
 sub before_drop
 {
-	my $job;
+	check_trigger();
+	check_job();
+	check_lookup();
+	check_sign_up_limits();
+	check_sign_up_refusals();
+	return;
+}
 
+sub check_trigger
+{
 	$service->mark;
-	psql("INSERT INTO member (phone) VALUES ('+62 811 000 0001'), ('+62 811 000 0002')");
+	is( $node->safe_psql('readme', <<'SQL'), "t\nt", 'RETURNING does not see what the trigger writes');
+INSERT INTO member (phone) VALUES ('+62 811 000 0001'), ('+62 811 000 0002')
+RETURNING verification_id IS NULL
+SQL
 	is($service->count('sent'), 2, 'the trigger sends a code to each new member');
 	is($node->safe_psql('readme', 'SELECT count(verification_id) FROM member'),
 		2, 'the trigger keeps the verification IDs');
+	return;
+}
+
+# Runs the job with other settings, as its role; an error's text.
+sub run_job
+{
+	my ($settings) = @_;
+	my $job = $node->safe_psql('readme', 'SELECT command FROM cron.job');
+
+	return (psql("$settings;\n$job", 'job'))[1];
+}
+
+# Has the job send to two numbers, the second of them as the service is set to
+# answer; what becomes of the second.
+sub failure_of
+{
+	my ($what, $service_sid, $number) = @_;
 
 	$service->mark;
+	$node->safe_psql('readme', "INSERT INTO waiting (phone) VALUES ('$number'), ('62811000009')");
+	is(run_job("SET pnvs.service_sid = '$service_sid'"), '', "$what: the job goes on");
+	return $node->safe_psql('readme',
+		"SELECT failure FROM waiting WHERE phone = '$number' AND verification_id IS NULL");
+}
+
+sub check_job
+{
+	$service->mark;
 	psql("INSERT INTO waiting (phone) VALUES ('62811000003'), ('62811000004')");
-	$job = $node->safe_psql('readme', 'SELECT command FROM cron.job');
-	psql($job, 'job') for 1 .. 2;
+	is(run_job("SET pnvs.service_sid = '$SERVICE'"), '', 'the job runs') for 1 .. 2;
 	is($service->count('sent'), 2, 'the job sends one message for each waiting row');
 	is($node->safe_psql('readme', 'SELECT count(verification_id) FROM waiting'),
 		2, 'the job keeps the verification IDs');
 
+	is(failure_of('a bad number', $SERVICE, '0811'), '22023: invalid phone number',
+		'a bad number is kept as the failure of its row');
+	is($service->count('sent'), 1, 'the row behind it is sent');
+	like(failure_of('a refusal', 'sim:first:1:code:COUNTRY_BLACKLISTED:200', '62811000005'),
+		qr/^38V04: .*COUNTRY_BLACKLISTED$/, 'a refusal is kept as the failure of its row');
+	like(failure_of('a bad key', 'sim:first:1:code:Forbidden.RAM:403', '62811000006'),
+		qr/^38V05: .*Forbidden\.RAM$/, 'a bad key is kept as the failure of its row');
+
+	$node->safe_psql('readme', "INSERT INTO waiting (phone) VALUES ('62811000007')");
+	psql("ALTER ROLE job SET pnvs.endpoint = '" . $service->endpoint('refused') . "'");
+	is($node->psql('readme', 'CALL public.send_waiting()', extra_params => [ '-U', 'job' ]),
+		0, 'an unreachable service: the job goes on');
+	psql('ALTER ROLE job RESET pnvs.endpoint');
+	like($node->safe_psql('readme', "SELECT failure FROM waiting WHERE phone = '62811000007'"),
+		qr/^38V01: could not connect/, 'an unreachable service is kept as the failure of its row');
+	return;
+}
+
+# A row whose message may have been sent, and what finds it.
+sub check_lookup
+{
+	my ($lookup) = $readme =~ /^(SELECT w\.id,.*?;)$/ms;
+	my $claimed = "phone = '62811000008' AND claimed_at IS NOT NULL";
+
+	$node->safe_psql('readme', "INSERT INTO waiting (phone) VALUES ('62811000008')");
+	like(run_job("SET pnvs.service_sid = 'sim-start:close'"),
+		qr/lost the connection/, 'a lost reply ends the job');
+	is($node->safe_psql('readme', "SELECT count(*) FROM waiting
+			WHERE $claimed AND verification_id IS NULL AND failure IS NULL"),
+		1, 'a row whose message may have been sent stays claimed');
+	$service->mark;
+	is(run_job("SET pnvs.service_sid = '$SERVICE'"), '', 'the next run goes on');
+	is($service->count('sent'), 0, 'the next run does not send it again');
+
+	$node->safe_psql('readme', "UPDATE waiting SET claimed_at = claimed_at - interval '61 seconds'
+		WHERE $claimed; UPDATE waiting SET claimed_at = claimed_at - interval '2 minutes'
+		WHERE phone <> '62811000008'");
+	like($node->safe_psql('readme', "SET pnvs.service_sid = 'sim-start:close'; $lookup"),
+		qr/\A\d+\|[^|]+\|pending\|[^\n]+\z/, 'the look-up finds that row, its message and no other');
+	return;
+}
+
+sub check_sign_up_limits
+{
 	like((psql("SELECT signup.start('+62 812-3456-7890')", 'web'))[1],
 		qr/wait a minute/, 'sign-up sends one message a minute to a number');
 	like((psql('TABLE signup.attempt', 'web'))[1],
 		qr/permission denied/, 'the web role cannot read the table of sign-up');
 	like((psql("SELECT public.start_verification('SMS', '6281234567890')", 'web'))[1],
 		qr/permission denied/, 'the web role cannot send by itself');
+	return;
+}
+
+# A service that refuses must not lock anybody out.
+sub check_sign_up_refusals
+{
+	my ($attempt, $code);
+	my $checks = sub { $node->safe_psql('readme', "SELECT checks FROM signup.attempt WHERE id = '$attempt'") };
+	my $confirm = sub {
+		my ($service_sid, $typed) = @_;
+
+		return psql("SET pnvs.service_sid = '$service_sid'; \\t on\n"
+			  . "SELECT signup.confirm('$attempt', '$typed')", 'web');
+	};
+
+	($attempt) = (psql("SELECT signup.start('62812000001')", 'web'))[0] =~ /($UUID)/;
+	$code = ($service->events('sent'))[-1]{code};
+	for my $refusal ('throttled:1000', 'code:SignatureDoesNotMatch:400', 'code:InternalError:500')
+	{
+		like(($confirm->("sim-check:$refusal", $code))[1],
+			qr/refused CheckVerification/, "$refusal: a refusal is an ERROR of sign-up");
+	}
+	is($checks->(), 0, 'a refusal is no attempt');
+	like(($confirm->($SERVICE, 'x'))[0], qr/^ f$/m, 'a wrong code is false');
+	is($checks->(), 1, 'a wrong code counts');
+	like(($confirm->($SERVICE, $code))[0], qr/^ t$/m, 'the right code is taken after refusals');
+
+	like((psql("SET pnvs.service_sid = 'sim-start:nomodel'; SELECT signup.start('62812000002')", 'web'))[1],
+		qr/no verification ID/, 'a success without a verification ID is an ERROR of sign-up');
 	return;
 }
 
@@ -215,6 +325,52 @@ SQL
 	return;
 }
 
+# PostgreSQL's own messages that the README explains, and what brings them about.
+my %POSTGRESQL = (
+	'extension "pnvs" is not available' => 'CREATE EXTENSION nopnvs',
+	'could not access file "pnvs"' => "LOAD 'nopnvs'",
+	'function start_verification(unknown, bigint) does not exist' =>
+	  "SELECT start_verification('SMS', 6281234567890)",
+	'function start_verification(unknown, unknown) does not exist' =>
+	  "SET search_path = ''; SELECT start_verification('SMS', '6281234567890')",
+	'permission denied for schema ...' =>
+	  "CREATE SCHEMA closed; SET ROLE web; SELECT closed.start_verification('SMS', '6281234567890')",
+	'permission denied for function start_verification' =>
+	  "SET ROLE web; SELECT start_verification('SMS', '6281234567890')",
+	'permission denied to set parameter "..."' => "SET ROLE web; SET pnvs.endpoint = 'https://127.0.0.1'",
+	'syntax error at or near "to"' => "SELECT * FROM search_verification(to => '6281234567890')",
+);
+
+# The one that a server says that does not start; it is in the log.
+my $UNREADABLE = 'could not open configuration file "...": Permission denied';
+
+sub check_postgresql_messages
+{
+	for my $message (sort keys %POSTGRESQL)
+	{
+		my $pattern = quotemeta($message) =~ s/\\\.\\\.\\\./.*/gr;
+		my (undef, $error) = psql($POSTGRESQL{$message});
+
+		like($error =~ s/nopnvs/pnvs/gr, qr/ERROR:  $pattern/, "PostgreSQL has a message: $message");
+	}
+	return;
+}
+
+# The server stands still, and cannot be started afterwards.
+sub check_unreadable_file
+{
+	my $file = $node->data_dir . '/pnvs.conf';
+	my $pattern = quotemeta($UNREADABLE) =~ s/\\\.\\\.\\\./.*/r;
+
+	PostgreSQL::Test::Utils::append_to_file($file, "pnvs.service_sid = '$SERVICE'\n");
+	chmod 0, $file or die "could not change the mode of $file: $!";
+	$node->append_conf('postgresql.conf', "include = 'pnvs.conf'");
+	is($node->start(fail_ok => 1), 0, 'a server that cannot read an included file does not start');
+	like(PostgreSQL::Test::Utils::slurp_file($node->logfile),
+		qr/$pattern/, "PostgreSQL has a message: $UNREADABLE");
+	return;
+}
+
 # Every message that the README explains is one of the code's, or PostgreSQL's.
 sub check_messages
 {
@@ -227,7 +383,7 @@ sub check_messages
 	{
 		my $pattern = quotemeta $message;
 
-		next if $message =~ /^permission denied/;
+		next if $POSTGRESQL{$message} || $message eq $UNREADABLE;
 		$pattern =~ s/\\\.\\\.\\\./(?:%[sd]|\\\\"%s\\\\"|"%s")/g;
 		$pattern =~ s/\\"/\\\\?"/g;
 		ok($source =~ /"$pattern"/, "there is a message: $message");
@@ -250,6 +406,8 @@ $node->safe_psql('readme', 'CREATE EXTENSION pnvs');
 check_settings();
 check_columns();
 check_messages();
+check_postgresql_messages();
 
 $node->stop;
+check_unreadable_file();
 done_testing();

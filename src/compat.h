@@ -73,6 +73,13 @@
 #define PNVS_EXECUTOR_RUN_PASS query, direction, count, execute_once
 #endif
 
+/* A set for good: since 17 it would belong to a resource owner by default. */
+#if PG_VERSION_NUM >= 170000
+#define pnvs_create_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)
+#else
+#define pnvs_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
 /* Extensions name their own wait events since 17. */
 #if PG_VERSION_NUM >= 170000
 #define pnvs_new_wait_event(name) WaitEventExtensionNew(name)

@@ -24,14 +24,17 @@ static void put_decimal(char *out, int value, int digits);
 void
 pnvs_encoding_append_percent(PnvsTextBuffer *buffer, const char *text)
 {
-	for (; *text; text++)
+	while (*text)
 	{
-		unsigned char c = (unsigned char) *text;
+		size_t		plain = 0;
 
-		if (is_unreserved(c))
-			pnvs_text_buffer_append_char(buffer, (char) c);
-		else
+		while (is_unreserved((unsigned char) text[plain]))
+			plain++;
+		pnvs_text_buffer_append_len(buffer, text, plain);
+		text += plain;
+		if (*text)
 		{
+			unsigned char c = (unsigned char) *text++;
 			char		triplet[3] = {'%', upper_hex[c >> 4], upper_hex[c & 0x0F]};
 
 			pnvs_text_buffer_append_len(buffer, triplet, sizeof(triplet));
@@ -43,11 +46,20 @@ pnvs_encoding_append_percent(PnvsTextBuffer *buffer, const char *text)
 void
 pnvs_encoding_append_hex(PnvsTextBuffer *buffer, const unsigned char *bytes, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-	{
-		char		pair[2] = {lower_hex[bytes[i] >> 4], lower_hex[bytes[i] & 0x0F]};
+	char		digits[64];
 
-		pnvs_text_buffer_append_len(buffer, pair, sizeof(pair));
+	while (len > 0)
+	{
+		size_t		taken = len < sizeof(digits) / 2 ? len : sizeof(digits) / 2;
+
+		for (size_t i = 0; i < taken; i++)
+		{
+			digits[2 * i] = lower_hex[bytes[i] >> 4];
+			digits[2 * i + 1] = lower_hex[bytes[i] & 0x0F];
+		}
+		pnvs_text_buffer_append_len(buffer, digits, 2 * taken);
+		bytes += taken;
+		len -= taken;
 	}
 }
 

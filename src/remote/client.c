@@ -31,6 +31,9 @@
 #define USER_AGENT "pnvs/1.0"
 #define NONCE_LEN 16
 
+/* OpenSSL takes as long for 16 bytes as for a thousand. */
+#define NONCES_IN_STOCK 64
+
 /* A clock that is wrong by more than years is somebody's mistake. */
 #define MAX_CLOCK_OFFSET_S (INT64CONST(100) * 365 * 86400)
 
@@ -43,6 +46,7 @@
 #define CANONICAL_REQUEST_SIZE (QUERY_SIZE + PNVS_MAX_SECURITY_TOKEN_LEN + 1024)
 #define AUTHORIZATION_SIZE 512
 #define MAX_HEADERS 16
+#define HEADERS_SIZE (PNVS_MAX_SECURITY_TOKEN_LEN + 2048)
 
 struct PnvsCall
 {
@@ -69,10 +73,13 @@ static void make_authorization(const PnvsSignedRequest *request,
 							   PnvsTextBuffer *authorization);
 static const char **make_headers(const PnvsSignedRequest *request,
 								 const char *authorization);
+static const char *make_header(PnvsTextBuffer *texts, const char *name,
+							   const char *value);
 static void perform(const PnvsOperation *operation, const char *const *values,
 					PnvsAnswer *answer);
 static void serve_interrupts(void);
 static void wait_for(const PnvsCall *call);
+static WaitEventSet *wait_set(void);
 static void describe_wait(void *arg);
 static bool correct_clock(const PnvsAnswer *answer);
 pg_noreturn static void signing_failed(void);
@@ -182,14 +189,17 @@ pnvs_client_call(const PnvsOperation *operation, const char *const *values,
 static void
 make_stamp(Stamp *stamp)
 {
-	unsigned char random[NONCE_LEN];
+	static unsigned char random[NONCES_IN_STOCK][NONCE_LEN];
+	static int	nrandom = 0;
 	PnvsTextBuffer nonce;
 
-	if (!pg_strong_random(random, sizeof(random)) ||
+	if ((nrandom == 0 && !pg_strong_random(random, sizeof(random))) ||
 		!pnvs_encoding_utc_timestamp((int64) time(NULL) + clock_offset_s, stamp->date))
 		signing_failed();
 	pnvs_text_buffer_init(&nonce, stamp->nonce, sizeof(stamp->nonce));
-	pnvs_encoding_append_hex(&nonce, random, sizeof(random));
+	if (nrandom == 0)
+		nrandom = NONCES_IN_STOCK;
+	pnvs_encoding_append_hex(&nonce, random[--nrandom], NONCE_LEN);
 }
 
 static void
@@ -239,23 +249,40 @@ static const char **
 make_headers(const PnvsSignedRequest *request, const char *authorization)
 {
 	const char **headers = palloc(MAX_HEADERS * sizeof(char *));
+	PnvsTextBuffer texts;
 	int			n = 0;
 
+	pnvs_text_buffer_init(&texts, palloc(HEADERS_SIZE), HEADERS_SIZE);
 	headers[n++] = "Accept: application/json";
 	headers[n++] = "Content-Type:";
 	headers[n++] = "Expect:";
 	headers[n++] = "User-Agent: " USER_AGENT;
-	headers[n++] = psprintf("Host: %s", request->host);
-	headers[n++] = psprintf("x-acs-action: %s", request->action);
+	headers[n++] = make_header(&texts, "Host: ", request->host);
+	headers[n++] = make_header(&texts, "x-acs-action: ", request->action);
 	headers[n++] = "x-acs-content-sha256: " PNVS_EMPTY_BODY_SHA256;
-	headers[n++] = psprintf("x-acs-date: %s", request->date);
-	headers[n++] = psprintf("x-acs-signature-nonce: %s", request->nonce);
-	headers[n++] = psprintf("x-acs-version: %s", request->version);
+	headers[n++] = make_header(&texts, "x-acs-date: ", request->date);
+	headers[n++] = make_header(&texts, "x-acs-signature-nonce: ", request->nonce);
+	headers[n++] = make_header(&texts, "x-acs-version: ", request->version);
 	if (request->security_token)
-		headers[n++] = psprintf("x-acs-security-token: %s", request->security_token);
-	headers[n++] = psprintf("Authorization: %s", authorization);
+		headers[n++] = make_header(&texts, "x-acs-security-token: ",
+								   request->security_token);
+	headers[n++] = make_header(&texts, "Authorization: ", authorization);
 	headers[n] = NULL;
+	if (texts.overflowed)
+		signing_failed();
 	return headers;
+}
+
+/* A header, with its NUL, at the end of texts. */
+static const char *
+make_header(PnvsTextBuffer *texts, const char *name, const char *value)
+{
+	const char *header = texts->data + texts->len;
+
+	pnvs_text_buffer_append(texts, name);
+	pnvs_text_buffer_append(texts, value);
+	pnvs_text_buffer_append_len(texts, "", 1);
+	return header;
 }
 
 /* One request and its answer. */
@@ -321,12 +348,10 @@ wait_for(const PnvsCall *call)
 
 	while (!pnvs_client_is_done(call))
 	{
-		int			happened = WaitLatchOrSocket(MyLatch,
-												 WL_LATCH_SET | WL_SOCKET_READABLE |
-												 WL_EXIT_ON_PM_DEATH,
-												 pnvs_http_descriptor(), -1, wait_event);
+		WaitEvent	happened;
 
-		if (happened & WL_LATCH_SET)
+		WaitEventSetWait(wait_set(), -1, &happened, 1, wait_event);
+		if (happened.events & WL_LATCH_SET)
 		{
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
@@ -337,8 +362,29 @@ wait_for(const PnvsCall *call)
 }
 
 /*
- * Error context callback: says how far the call (NULL before it began) had got when something else,
- * such as a cancel, ended it.  Like our own errors it says so to the client and
+ * What every wait of this process is for.  WaitLatchOrSocket() would make, fill
+ * and close such a set for each wait, by five system calls.
+ */
+static WaitEventSet *
+wait_set(void)
+{
+	static WaitEventSet *kept = NULL;
+	WaitEventSet *set;
+
+	if (kept != NULL)
+		return kept;
+	set = pnvs_create_wait_event_set(3);
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, pnvs_http_descriptor(), NULL, NULL);
+	if (IsUnderPostmaster)
+		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	kept = set;
+	return set;
+}
+
+/*
+ * Error context callback: says how far the call (NULL before it began) had got
+ * when something else, such as a cancel, ended it.  Like our own errors it says so to the client and
  * keeps the statement out of the log.
  */
 static void
@@ -359,12 +405,15 @@ describe_wait(void *arg)
 static bool
 correct_clock(const PnvsAnswer *answer)
 {
+	int64		server_time_s;
 	int64		offset_s;
 
-	if (answer->code_group != PNVS_CODE_CLOCK || answer->outcome != PNVS_REFUSED ||
-		answer->http.server_time_s < 0)
+	if (answer->code_group != PNVS_CODE_CLOCK || answer->outcome != PNVS_REFUSED)
 		return false;
-	offset_s = answer->http.server_time_s - (int64) time(NULL);
+	server_time_s = pnvs_http_server_time_s(&answer->http);
+	if (server_time_s < 0)
+		return false;
+	offset_s = server_time_s - (int64) time(NULL);
 	if (offset_s > MAX_CLOCK_OFFSET_S || offset_s < -MAX_CLOCK_OFFSET_S)
 		return false;
 	clock_offset_s = offset_s;

@@ -10,8 +10,8 @@
  * - libcurl allocates by malloc(), never by palloc(): its connections outlive
  *	 every memory context.  What belongs to one transfer hangs on the memory
  *	 context that the transfer was started in, and goes with it.
- * - libcurl looks names up in a thread.  All signals are blocked while it may
- *	 start one, so that no handler of PostgreSQL runs on it.
+ * - libcurl looks names up in a thread.  All signals are blocked while it
+ *	 starts one, so that no handler of PostgreSQL runs on it.
  * - Nothing of libcurl or OpenSSL is initialised before the first request, so
  *	 never in the postmaster.
  *
@@ -59,6 +59,8 @@ static struct
 	PnvsHttpShared shared;
 	PnvsPollSet poll_set;
 	PnvsHttpSlot *idle;
+	bool		signals_blocked;
+	sigset_t	saved_signals;
 }			engine;
 
 static void open_engine(void);
@@ -71,6 +73,7 @@ static void release_slot(void *arg);
 static void act_on_events(void);
 static void end_connection(int socket);
 static void note_finished(void);
+static int	on_resolver_start(void *resolver, void *reserved, void *userp);
 static void block_signals(sigset_t *saved);
 static void restore_signals(const sigset_t *saved);
 static int	on_socket(CURL *easy, curl_socket_t socket, int what, void *userp,
@@ -126,11 +129,12 @@ pnvs_http_descriptor(void)
 void
 pnvs_http_advance(void)
 {
-	sigset_t	saved;
-
-	block_signals(&saved);
 	act_on_events();
-	restore_signals(&saved);
+	if (engine.signals_blocked)
+	{
+		engine.signals_blocked = false;
+		restore_signals(&engine.saved_signals);
+	}
 	note_finished();
 }
 
@@ -173,9 +177,16 @@ pnvs_http_result(const PnvsHttpTransfer *transfer, PnvsHttpResult *result)
 	result->status = (int) status;
 	result->body = slot->body;
 	result->body_len = slot->body_len;
-	result->server_time_s = slot->server_time_s;
+	strlcpy(result->server_date, slot->server_date, sizeof(result->server_date));
 	result->retry_after_ms = slot->retry_after_ms;
 	pnvs_http_slot_detail(slot, result->detail);
+}
+
+/* The Date header's time, in seconds since the epoch, or -1. */
+int64
+pnvs_http_server_time_s(const PnvsHttpResult *result)
+{
+	return result->server_date[0] ? curl_getdate(result->server_date, NULL) : -1;
 }
 
 /* Opens the engine of this process, or throws and leaves nothing open. */
@@ -204,6 +215,7 @@ open_engine(void)
 	}
 	engine.shared.on_open = on_open;
 	engine.shared.on_close = on_close;
+	engine.shared.on_resolver_start = on_resolver_start;
 	choose_system_ca();
 }
 
@@ -277,17 +289,18 @@ take_slot(void)
 static struct curl_slist *
 make_header_list(const char *const *headers)
 {
-	struct curl_slist *first = NULL;
-	struct curl_slist **next = &first;
+	struct curl_slist *list;
+	int			n = 0;
 
-	for (; *headers != NULL; headers++)
+	while (headers[n] != NULL)
+		n++;
+	list = palloc(n * sizeof(struct curl_slist));
+	for (int i = 0; i < n; i++)
 	{
-		*next = palloc(sizeof(struct curl_slist));
-		(*next)->data = pstrdup(*headers);
-		(*next)->next = NULL;
-		next = &(*next)->next;
+		list[i].data = unconstify(char *, headers[i]);
+		list[i].next = i + 1 < n ? &list[i + 1] : NULL;
 	}
-	return first;
+	return n > 0 ? list : NULL;
 }
 
 /*
@@ -299,12 +312,9 @@ static void
 release_slot(void *arg)
 {
 	PnvsHttpSlot *slot = arg;
-	sigset_t	saved;
 
-	block_signals(&saved);
 	curl_multi_remove_handle(engine.multi, slot->easy);
 	curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, NULL);
-	restore_signals(&saved);
 
 	if (slot->body != NULL)
 		explicit_bzero(slot->body, slot->body_len);
@@ -455,4 +465,16 @@ on_close(void *clientp, curl_socket_t socket)
 {
 	pnvs_poll_set_unwatch(&engine.poll_set, socket);
 	return close(socket);
+}
+
+/* libcurl is about to look a name up, in a thread of its own. */
+static int
+on_resolver_start(void *resolver, void *reserved, void *userp)
+{
+	if (!engine.signals_blocked)
+	{
+		block_signals(&engine.saved_signals);
+		engine.signals_blocked = true;
+	}
+	return 0;
 }

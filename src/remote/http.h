@@ -57,7 +57,7 @@ typedef struct PnvsHttpResult
 	int			status;			/* 0 before a status line */
 	const char *body;			/* the transfer's, until its release */
 	size_t		body_len;
-	int64		server_time_s;	/* the Date header, or -1 */
+	char		server_date[32];	/* the Date header, or empty */
 	int64		retry_after_ms; /* the x-acs-retry-after header, or -1 */
 	char		detail[PNVS_HTTP_DETAIL_SIZE];	/* libcurl's words, ASCII */
 } PnvsHttpResult;
@@ -70,6 +70,7 @@ extern void pnvs_http_advance(void);
 extern bool pnvs_http_is_done(const PnvsHttpTransfer *transfer);
 extern PnvsStage pnvs_http_stage(const PnvsHttpTransfer *transfer);
 extern bool pnvs_http_maybe_sent(const PnvsHttpTransfer *transfer);
+extern int64 pnvs_http_server_time_s(const PnvsHttpResult *result);
 extern void pnvs_http_result(const PnvsHttpTransfer *transfer, PnvsHttpResult *result);
 
 #endif							/* PNVS_HTTP_H */

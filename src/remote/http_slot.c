@@ -84,7 +84,7 @@ pnvs_http_slot_clear(PnvsHttpSlot *slot)
 	slot->out_of_memory = false;
 	slot->body_len = 0;
 	slot->headers_len = 0;
-	slot->server_time_s = -1;
+	slot->server_date[0] = '\0';
 	slot->retry_after_ms = -1;
 	slot->error[0] = '\0';
 }
@@ -216,6 +216,8 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	failed |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, shared->on_open);
 	failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, shared->on_close);
+	failed |= curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION,
+							   shared->on_resolver_start);
 	failed |= curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
 #ifdef PNVS_HAVE_QUICK_EXIT
 	failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
@@ -296,7 +298,7 @@ on_header(char *line, size_t size, size_t nitems, void *userdata)
 		return 0;
 	}
 	if (pnvs_header_value(line, len, "date", value, sizeof(value)))
-		slot->server_time_s = curl_getdate(value, NULL);
+		strlcpy(slot->server_date, value, sizeof(slot->server_date));
 	else if (pnvs_header_value(line, len, "x-acs-retry-after", value, sizeof(value)))
 		slot->retry_after_ms = pnvs_header_milliseconds(value);
 	return len;

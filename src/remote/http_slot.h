@@ -32,7 +32,7 @@ typedef struct PnvsHttpSlot
 	size_t		body_len;
 	size_t		body_size;
 	size_t		headers_len;
-	int64		server_time_s;
+	char		server_date[32];	/* the Date header, or empty */
 	int64		retry_after_ms;
 	char		error[CURL_ERROR_SIZE];
 } PnvsHttpSlot;
@@ -45,6 +45,7 @@ typedef struct PnvsHttpShared
 	const char *system_ca_path;
 	curl_opensocket_callback on_open;
 	curl_closesocket_callback on_close;
+	curl_resolver_start_callback on_resolver_start;
 } PnvsHttpShared;
 
 extern PnvsHttpSlot *pnvs_http_slot_create(const PnvsHttpShared *shared);

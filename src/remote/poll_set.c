@@ -21,6 +21,10 @@
 
 #define MAX_EVENTS 64
 
+static bool arm_timer(PnvsPollSet *set);
+static bool timer_ran_out(PnvsPollSet *set);
+static int64 now_ns(void);
+
 /* Beside the socket in an epoll event's data. */
 #define IDLE_BIT (UINT64CONST(1) << 32)
 
@@ -32,6 +36,7 @@ bool
 pnvs_poll_set_open(PnvsPollSet *set)
 {
 	set->timer_due = false;
+	set->due_ns = set->armed_ns = 0;
 	set->descriptor = epoll_create1(EPOLL_CLOEXEC);
 	if (set->descriptor < 0)
 		return false;
@@ -81,15 +86,11 @@ pnvs_poll_set_unwatch(PnvsPollSet *set, int socket)
 bool
 pnvs_poll_set_timer(PnvsPollSet *set, long wait_ms)
 {
-	struct itimerspec spec = {0};
-
 	set->timer_due = wait_ms == 0;
-	if (wait_ms > 0)
-	{
-		spec.it_value.tv_sec = wait_ms / 1000;
-		spec.it_value.tv_nsec = (wait_ms % 1000) * 1000000;
-	}
-	return timerfd_settime(set->timer, 0, &spec, NULL) == 0;
+	set->due_ns = wait_ms > 0 ? now_ns() + (int64) wait_ms * 1000000 : 0;
+	return set->due_ns == 0 ||
+		(set->armed_ns != 0 && set->armed_ns <= set->due_ns) ||
+		arm_timer(set);
 }
 
 /*
@@ -105,16 +106,17 @@ pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
 
 	if (set->timer_due)
 	{
+		/* what else has happened keeps until the next time */
 		set->timer_due = false;
-		events[nevents].socket = PNVS_POLL_TIMER;
-		events[nevents++].what = 0;
+		events[0].socket = PNVS_POLL_TIMER;
+		events[0].what = 0;
+		return 1;
 	}
 	nready = epoll_wait(set->descriptor, ready,
 						Min(MAX_EVENTS, max_events - nevents), 0);
 	for (int i = 0; i < nready; i++)
 	{
 		PnvsPollEvent *event = &events[nevents++];
-		uint64		expirations;
 
 		event->socket = (int) (uint32) ready[i].data.u64;
 		event->what = 0;
@@ -131,9 +133,47 @@ pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
 			event->what |= PNVS_POLL_ERROR;
 		if (event->socket == set->timer)
 		{
-			(void) !read(set->timer, &expirations, sizeof(expirations));
-			event->socket = PNVS_POLL_TIMER;
+			if (timer_ran_out(set))
+				event->socket = PNVS_POLL_TIMER;
+			else
+				nevents--;
 		}
 	}
 	return nevents;
+}
+
+static bool
+arm_timer(PnvsPollSet *set)
+{
+	struct itimerspec spec = {0};
+
+	spec.it_value.tv_sec = set->due_ns / 1000000000;
+	spec.it_value.tv_nsec = set->due_ns % 1000000000;
+	set->armed_ns = set->due_ns;
+	return timerfd_settime(set->timer, TFD_TIMER_ABSTIME, &spec, NULL) == 0;
+}
+
+/* Whether it is time; where the timer was only early, it is set again. */
+static bool
+timer_ran_out(PnvsPollSet *set)
+{
+	uint64		expirations;
+
+	(void) !read(set->timer, &expirations, sizeof(expirations));
+	set->armed_ns = 0;
+	if (set->due_ns == 0)
+		return false;
+	if (now_ns() < set->due_ns)
+		return !arm_timer(set);
+	set->due_ns = 0;
+	return true;
+}
+
+static int64
+now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000000000 + now.tv_nsec;
 }

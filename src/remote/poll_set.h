@@ -33,6 +33,8 @@ typedef struct PnvsPollSet
 	int			descriptor;		/* readable when there is an event */
 	int			timer;
 	bool		timer_due;		/* it was set to nothing: no need to wait */
+	int64		due_ns;			/* when it is to run out, or 0 */
+	int64		armed_ns;		/* when timer will, never later; or 0 */
 } PnvsPollSet;
 
 extern bool pnvs_poll_set_open(PnvsPollSet *set);

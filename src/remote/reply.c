@@ -174,8 +174,16 @@ name_markup(const char *body, size_t len)
 static bool
 is_too_deep(char *json, size_t len)
 {
-	JsonLexContext *lexer = pnvs_make_json_lexer(json, (int) len, PG_UTF8, false);
+	JsonLexContext *lexer;
 	int			depth = 0;
+	int			opened = 0;
+
+	for (size_t i = 0; i < len; i++)
+		opened += json[i] == '{' || json[i] == '[';
+	if (opened <= MAX_DEPTH)
+		return false;
+
+	lexer = pnvs_make_json_lexer(json, (int) len, PG_UTF8, false);
 
 	while (json_lex(lexer) == JSON_SUCCESS && lexer->token_type != JSON_TOKEN_END)
 	{

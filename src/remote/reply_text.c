@@ -39,6 +39,12 @@ pnvs_reply_text_plain_escapes(const char *body, size_t len, size_t *out_len)
 	char	   *out;
 	char	   *to;
 
+	if (memchr(body, '\\', len) == NULL)
+	{
+		*out_len = len;
+		return pnstrdup(body, len);
+	}
+
 	/* the second backslash makes seven bytes of six */
 	out = to = palloc(len + len / ESCAPE_LEN + 1);
 	while (body < end)

@@ -15,10 +15,12 @@
 
 #include <openssl/crypto.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "core/encoding.h"
@@ -46,6 +48,9 @@
 #define CANONICAL_REQUEST_SIZE (QUERY_SIZE + PNVS_MAX_SECURITY_TOKEN_LEN + 1024)
 #define AUTHORIZATION_SIZE 512
 #define MAX_HEADERS 16
+
+/* libcurl ends a call by itself in time; only where it does not, we do. */
+#define GRACE_MS 1000
 #define HEADERS_SIZE (PNVS_MAX_SECURITY_TOKEN_LEN + 2048)
 
 struct PnvsCall
@@ -80,6 +85,7 @@ static void perform(const PnvsOperation *operation, const char *const *values,
 static void serve_interrupts(void);
 static void wait_for(const PnvsCall *call);
 static WaitEventSet *wait_set(void);
+static bool can_open_descriptor(void);
 static void describe_wait(void *arg);
 static bool correct_clock(const PnvsAnswer *answer);
 pg_noreturn static void signing_failed(void);
@@ -293,6 +299,7 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 	MemoryContext context;
 
 	serve_interrupts();
+	(void) wait_set();
 	context = AllocSetContextCreate(caller, "pnvs call", ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
@@ -337,6 +344,7 @@ wait_for(const PnvsCall *call)
 {
 	static uint32 wait_event = 0;
 	ErrorContextCallback context;
+	TimestampTz end;
 
 	if (wait_event == 0)
 		wait_event = pnvs_new_wait_event("PnvsReply");
@@ -346,12 +354,20 @@ wait_for(const PnvsCall *call)
 	context.previous = error_context_stack;
 	error_context_stack = &context;
 
+	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+									  call->request_timeout_ms + GRACE_MS);
 	while (!pnvs_client_is_done(call))
 	{
+		long		left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 		WaitEvent	happened;
 
-		WaitEventSetWait(wait_set(), -1, &happened, 1, wait_event);
-		if (happened.events & WL_LATCH_SET)
+		if (left_ms <= 0)
+		{
+			pnvs_http_time_out(call->transfer);
+			break;
+		}
+		if (WaitEventSetWait(wait_set(), left_ms, &happened, 1, wait_event) == 1 &&
+			(happened.events & WL_LATCH_SET))
 		{
 			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
@@ -373,6 +389,13 @@ wait_set(void)
 
 	if (kept != NULL)
 		return kept;
+	if (!can_open_descriptor())
+		ereport(ERROR,
+				(errcode(PNVS_ERRCODE_UNSENT),
+				 errmsg("could not create a descriptor to wait on"),
+				 errdetail("sent=no stage=resolve: %m"),
+				 errhint("The session has run out of file descriptors."),
+				 pnvs_errhide()));
 	set = pnvs_create_wait_event_set(3);
 	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(set, WL_SOCKET_READABLE, pnvs_http_descriptor(), NULL, NULL);
@@ -380,6 +403,15 @@ wait_set(void)
 		AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	kept = set;
 	return set;
+}
+
+/* PostgreSQL's own error about a wait set would have no SQLSTATE to tell by. */
+static bool
+can_open_descriptor(void)
+{
+	int			descriptor = dup(pnvs_http_descriptor());
+
+	return descriptor >= 0 && close(descriptor) == 0;
 }
 
 /*

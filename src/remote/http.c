@@ -118,10 +118,15 @@ pnvs_http_start(const PnvsHttpRequest *request)
 	return transfer;
 }
 
-/* Readable whenever pnvs_http_advance() has something to do. */
+/*
+ * Readable whenever pnvs_http_advance() has something to do.  Throws where the
+ * engine of this process cannot be opened.
+ */
 int
 pnvs_http_descriptor(void)
 {
+	if (engine.multi == NULL)
+		open_engine();
 	return engine.poll_set.descriptor;
 }
 
@@ -136,6 +141,18 @@ pnvs_http_advance(void)
 		restore_signals(&engine.saved_signals);
 	}
 	note_finished();
+}
+
+/*
+ * Ends a transfer whose time is over.  libcurl does so by itself; but where it
+ * runs out of memory at the wrong moment it forgets a transfer, and its
+ * time-out with it.
+ */
+void
+pnvs_http_time_out(PnvsHttpTransfer *transfer)
+{
+	transfer->slot->code = CURLE_OPERATION_TIMEDOUT;
+	transfer->slot->done = true;
 }
 
 /* Whether the transfer has ended, well or not. */

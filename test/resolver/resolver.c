@@ -5,7 +5,11 @@
  *	  LD_PRELOAD, it takes the place of getaddrinfo() for names below .test.
  *
  * stall.test			never answers
- * slow-<ms>.test		is 127.0.0.1, after that many milliseconds
+ * slow-<ms>.test		is 127.0.0.1, after that many milliseconds; so is
+ *						slow-<ms>.<anything>.test
+ * noname.test			does not exist
+ * again.test			could not be looked up: the name server failed for now
+ * fail.test			could not be looked up: its answer was of no use
  *
  * Each look-up of such a name adds a byte to the file that the environment's
  * PNVS_RESOLVER_MARKER names, so that a test knows when one has begun.
@@ -25,6 +29,16 @@
 
 typedef int (*Lookup) (const char *node, const char *service,
 					   const struct addrinfo *hints, struct addrinfo **result);
+
+static const struct
+{
+	const char *name;
+	int			error;
+}			failures[] = {
+	{"noname.test", EAI_NONAME},
+	{"again.test", EAI_AGAIN},
+	{"fail.test", EAI_FAIL},
+};
 
 static void
 leave_mark(void)
@@ -55,6 +69,14 @@ getaddrinfo(const char *node, const char *service,
 {
 	Lookup		next = (Lookup) dlsym(RTLD_NEXT, "getaddrinfo");
 
+	for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
+	{
+		if (node != NULL && strcmp(node, failures[i].name) == 0)
+		{
+			leave_mark();
+			return failures[i].error;
+		}
+	}
 	if (node != NULL && strcmp(node, "stall.test") == 0)
 	{
 		leave_mark();

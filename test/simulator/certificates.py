@@ -33,7 +33,7 @@ policy = any
 [any]
 commonName = supplied
 [loopback]
-subjectAltName = DNS:localhost, IP:127.0.0.1, IP:::1
+subjectAltName = DNS:localhost, DNS:*.names.test, IP:127.0.0.1, IP:::1
 extendedKeyUsage = serverAuth
 [elsewhere]
 subjectAltName = DNS:elsewhere.example
@@ -62,11 +62,14 @@ class Certificates:
         self._make_authority()
         self._make_server_certificates()
 
-    def context(self, name, old=False):
-        """A server's TLS context; `old` speaks nothing newer than TLS 1.1."""
+    def context(self, name, old=False, protocols=("http/1.1",), tickets=2):
+        """A server's TLS context, with the protocols it prefers and the number of tickets that it gives for resuming a
+        session; `old` speaks nothing newer than TLS 1.1.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._folder / f"{name}.pem", self._folder / "server.key")
-        context.set_alpn_protocols(["http/1.1"])
+        context.set_alpn_protocols(list(protocols))
+        context.num_tickets = tickets
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if old:
             with warnings.catch_warnings():

@@ -34,7 +34,8 @@ class Connection:
         self._socket = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
         self._socket.do_handshake()
         self.scheme = "https"
-        self.event("tls", version=self._socket.version(), resumed=bool(self._socket.session_reused))
+        self.event("tls", version=self._socket.version(), resumed=bool(self._socket.session_reused),
+                   alpn=self._socket.selected_alpn_protocol())
 
     def receive(self):
         """Waits for more; false at the end of the stream."""
@@ -79,6 +80,12 @@ class Connection:
         while self.receive():
             self._buffer.clear()
         self.closed_by("peer")
+
+    def wait_for_data(self):
+        """Until something has come, or the peer has gone; it stays in the socket's buffer."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN | select.POLLRDHUP)
+        poll.poll()
 
     def wait_without_reading(self):
         """Until the peer gives up, though its data stays in the socket's buffer."""

@@ -2,15 +2,21 @@
 
 import socket
 import threading
+import time
 
 from connection import PeerGone
 from listener import HOST, Listener
 
 RECORD_OF_HALF_A_SERVER_HELLO = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"
+LARGEST_RECORD = b"\x16\x03\x03\x40\x00"
+RECORD_PAST_THE_LIMIT = b"\x16\x03\x03\xff\xff" + bytes(0xffff)
+ALERT_HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
 PLAIN_TEXT_ANSWER = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nno\n"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1")
 MAX_HEAD = 65536
 CONNECT_SECONDS = 5
+DRIP_SECONDS = 0.03
+SMALLEST_RECEIVE_SIZE = 1  # the kernel makes of it what it can
 FILL_SECONDS = 0.1
 MAX_FILL = 16
 
@@ -25,7 +31,8 @@ class Faults:
         serve = frontend.serve
         plain = {
             "accept_close": do_nothing, "accept_reset": reset, "tls_stall": stall, "tls_garbage": tls_garbage,
-            "tls_reset": tls_reset, "tls_half": tls_half, "http": serve, "proxy": proxy,
+            "tls_alert": tls_alert, "tls_reset": tls_reset, "tls_half": tls_half, "tls_cut": tls_cut,
+            "tls_drip": tls_drip, "tls_oversize": tls_oversize, "http": serve, "proxy": proxy,
             "proxy_refuse": proxy_refuse, "proxy_hang": stall,
         }
         for name, behaviour in plain.items():
@@ -33,10 +40,14 @@ class Faults:
         for name in ("expired", "notyet", "selfsigned", "wronghost"):
             self._open(f"tls_{name}", serve, certificates.context(name))
         self._open("tls_old", serve, certificates.context("server", old=True))
-        self._open("tls_mute", tls_mute, certificates.context("server"))
+        self._open("tls_h2", serve, certificates.context("server", protocols=("h2", "http/1.1")))
+        self._open("tls_noticket", serve, certificates.context("server", tickets=0))
+        self._open("tls_mute", mute, certificates.context("server"))
+        self._open("tls_full", mute, certificates.context("server"), SMALLEST_RECEIVE_SIZE)
+        self._open("tls_unread", unread, certificates.context("server"))
 
-    def _open(self, name, behaviour, context=None):
-        self.ports[name] = Listener(self._log, name, behaviour, context).port
+    def _open(self, name, behaviour, context=None, receive_size=None):
+        self.ports[name] = Listener(self._log, name, behaviour, context, receive_size=receive_size).port
 
     def _open_refused(self):
         """Bound, so that nobody else gets the port, but not listening."""
@@ -78,6 +89,11 @@ def tls_garbage(connection):
     connection.send(PLAIN_TEXT_ANSWER)
 
 
+def tls_alert(connection):
+    connection.receive()
+    connection.send(ALERT_HANDSHAKE_FAILURE)
+
+
 def tls_reset(connection):
     connection.receive()
     connection.reset()
@@ -89,8 +105,31 @@ def tls_half(connection):
     connection.wait_for_peer()
 
 
-def tls_mute(connection):
+def tls_cut(connection):
+    connection.receive()
+    connection.send(RECORD_OF_HALF_A_SERVER_HELLO)
+
+
+def tls_drip(connection):
+    connection.receive()
+    connection.send(LARGEST_RECORD)
+    while True:  # until the peer has gone and sending fails
+        connection.send(b"\0")
+        time.sleep(DRIP_SECONDS)
+
+
+def tls_oversize(connection):
+    connection.receive()
+    connection.send(RECORD_PAST_THE_LIMIT)
+
+
+def mute(connection):
     connection.wait_without_reading()
+
+
+def unread(connection):
+    connection.wait_for_data()
+    connection.reset()
 
 
 def read_connect(connection):

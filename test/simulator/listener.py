@@ -12,14 +12,19 @@ BACKLOG = 1024
 
 
 class Listener:
-    """Serves by calling serve(connection), after a handshake where there is a TLS context."""
+    """Serves by calling serve(connection), after a handshake where there is a TLS context.
 
-    def __init__(self, log, name, serve, context=None, port=0):
+    receive_size is what the kernel takes in before anybody reads, or None for what it likes.
+    """
+
+    def __init__(self, log, name, serve, context=None, port=0, receive_size=None):
         self._log = log
         self._name = name
         self._serve = serve
         self._context = context
         self._socket = socket.create_server((HOST, port), backlog=BACKLOG)
+        if receive_size is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_size)
         self.port = self._socket.getsockname()[1]
         threading.Thread(target=self._accept_forever, daemon=True).start()
 

@@ -23,7 +23,8 @@ START = {"Channel": "SMS", "To": "6281234567890", "ServiceSid": "FA0000000000000
 ARGUMENTS = {
     "code": ["MOBILE_NUMBER_ILLEGAL", "200"], "code-sent": ["InternalError", "500"], "throttled": ["250"],
     "slow": ["20"], "drip": ["1"], "drip-headers": ["1"], "status": ["503"], "redirect": ["302"], "html": ["502"],
-    "xml": ["503"], "deepish": ["30"], "skew": ["3600"], "pages": ["25"],
+    "xml": ["503"], "deepish": ["30"], "skew": ["3600"], "pages": ["25"], "drip-from": ["headers", "1"],
+    "stall-at": ["line"], "close-at": ["headers"], "reset-at": ["head"], "garbage-at": ["body"],
 }
 ENOUGH_BYTES = 4 << 20
 SCENARIO_SECONDS = 0.4
@@ -249,7 +250,8 @@ class ScenarioSmoke(Live):
                 received += len(data)
 
     def test_a_misspelt_scenario_is_refused(self):
-        for sid, code in [("sim:clsoe", "UnknownScenario"), ("sim:slow", "BadScenario"), ("sim:slow:x", "BadScenario")]:
+        for sid, code in [("sim:clsoe", "UnknownScenario"), ("sim:slow", "BadScenario"), ("sim:slow:x", "BadScenario"),
+                          ("sim:stall-at:elsewhere", "BadScenario")]:
             body = self.call("StartVerification", START | {"ServiceSid": sid}, status=400)
             self.assertEqual(body["Code"], f"Simulator.{code}")
 
@@ -305,11 +307,14 @@ class FaultPorts(Live):
             sock.recv(1)
 
     def test_handshakes_that_stall_or_break(self):
-        for name in ("tls_stall", "tls_half"):
+        for name in ("tls_stall", "tls_half", "tls_drip"):
             with self.subTest(name), self.assertRaises(TimeoutError):
                 self.simulator.connect(name, 0.2)
-        with self.assertRaises(ssl.SSLError):
-            self.handshake("tls_garbage")
+        reasons = {"tls_garbage": "WRONG_VERSION|NOT_TLS|WRONG_SSL", "tls_alert": "HANDSHAKE_FAILURE",
+                   "tls_oversize": "TOO_LONG|LENGTH", "tls_cut": "EOF"}
+        for name, reason in reasons.items():
+            with self.subTest(name), self.assertRaisesRegex(ssl.SSLError, reason):
+                self.handshake(name)
         with self.assertRaises(ConnectionResetError):
             self.handshake("tls_reset")
 
@@ -330,6 +335,45 @@ class FaultPorts(Live):
             sock.sendall(b"POST / HTTP/1.1\r\n\r\n")
             with self.assertRaises(TimeoutError):
                 sock.recv(1)
+
+    def test_a_full_server_takes_no_whole_request(self):
+        with self.handshake("tls_full") as sock:
+            sock.settimeout(0.2)
+            with self.assertRaises(TimeoutError):
+                sock.sendall(bytes(1 << 24))
+
+    def test_a_request_that_is_not_read_is_reset(self):
+        """Python's TLS tells a reset as an end of the stream; the log knows better."""
+        with self.handshake("tls_unread") as sock:
+            self.assert_unread(sock, 0)
+        with self.simulator.connect() as sock:
+            sock.sendall(self.client.wire("StartVerification", START | {"ServiceSid": "sim:unread-after"}))
+            self.assertIn(b'"OK"', sock.recv(65536))
+            self.assert_unread(sock, 1)
+
+    def assert_unread(self, sock, requests_before):
+        sock.sendall(self.client.wire("StartVerification", START))
+        self.assertEqual(sock.recv(1), b"")
+        last = self.simulator.log("accept")[-1]["connection"]
+        lines = [line for line in self.simulator.log() if line["connection"] == last]
+        self.assertEqual(lines[-1]["how"], "reset")
+        self.assertEqual(sum(line["event"] == "request" for line in lines), requests_before)
+
+    def test_without_a_ticket_no_session_is_resumed(self):
+        for port, resumable in (("main", True), ("tls_noticket", False)):
+            with self.simulator.connect(port) as sock:
+                sock.sendall(self.client.wire("StartVerification", START))
+                sock.recv(65536)
+                self.assertEqual(sock.session.has_ticket, resumable)
+
+    def test_http_2_is_what_tls_h2_prefers(self):
+        for offered, chosen in ((["h2", "http/1.1"], "h2"), (["http/1.1"], "http/1.1"), ([], None)):
+            context = ssl.create_default_context(cafile=self.simulator.ready["ca_file"])
+            if offered:
+                context.set_alpn_protocols(offered)
+            sock = socket.create_connection(("127.0.0.1", self.simulator.port("tls_h2")), 1)
+            with context.wrap_socket(sock, server_hostname="localhost") as tls:
+                self.assertEqual(tls.selected_alpn_protocol(), chosen)
 
     def test_plain_http_is_the_same_service(self):
         status, _, body = self.client.exchange(self.client.wire("StartVerification", START), self.open("http"))

@@ -13,6 +13,32 @@ TABLE = Table()
 OVERSIZE = 2 << 20
 GZIP_SIZE = 100 << 20
 BIG_HEADER = 200 << 10
+NOISE_SIZE = 1024
+PLACES = ("status", "line", "headers", "head", "body")
+
+
+def place(text):
+    """An argument's type."""
+    if text not in PLACES:
+        raise ValueError(f"a place is one of {', '.join(PLACES)}")
+    return text
+
+
+def answer_at(call, where):
+    """The normal answer in two pieces, cut in the middle of the status line, at its end, in the middle of the headers,
+    at their end, or in the middle of the body.
+    """
+    reply = call.reply()
+    head = reply.head(call.now())
+    line = head.index(b"\r\n") + 2
+    ends = (line // 2, line, (line + len(head)) // 2, len(head), len(head) + len(reply.body) // 2)
+    end = ends[PLACES.index(where)]
+    return (head + reply.body)[:end], (head + reply.body)[end:]
+
+
+def noise(size):
+    """Random bytes that are neither ASCII nor UTF-8."""
+    return b"\xff" + bytes(0x80 | byte for byte in os.urandom(size - 1))
 
 
 def chunk(data):
@@ -62,6 +88,69 @@ def drip(call, ms: int):
 def drip_headers(call, ms: int):
     """The same, but from the status line on."""
     drip_bytes(call, call.reply().render(call.now()), ms)
+
+
+@TABLE.add("drip-from", sends=True)
+def drip_from(call, place: place, ms: int):
+    """A valid reply; from that place on one byte in that many milliseconds."""
+    sent, rest = answer_at(call, place)
+    call.connection.send(sent)
+    drip_bytes(call, rest, ms)
+
+
+@TABLE.add("stall-at", sends=True)
+def stall_at(call, place: place):
+    """The answer up to that place, then nothing; the connection stays until the peer closes it."""
+    call.connection.send(answer_at(call, place)[0])
+    call.connection.wait_for_peer()
+
+
+@TABLE.add("close-at", sends=True)
+def close_at(call, place: place):
+    """The answer up to that place, then the connection closes."""
+    call.connection.send(answer_at(call, place)[0])
+
+
+@TABLE.add("reset-at", sends=True)
+def reset_at(call, place: place):
+    """The answer up to that place, then the connection is reset."""
+    call.connection.send(answer_at(call, place)[0])
+    call.connection.reset()
+
+
+@TABLE.add("garbage-at", sends=True)
+def garbage_at(call, place: place):
+    """The answer up to that place, then a line of random bytes, then the connection closes."""
+    call.connection.send(answer_at(call, place)[0] + noise(NOISE_SIZE) + b"\r\n\r\n")
+
+
+@TABLE.add("last", sends=True)
+def last(call):
+    """The normal answer, which says that the connection closes after it; so it does."""
+    reply = call.reply()
+    reply.headers["Connection"] = "close"
+    call.connection.send(reply.render(call.now()))
+
+
+@TABLE.add("close-after", sends=True)
+def close_after(call):
+    """The normal answer, which promises to keep the connection; then it closes."""
+    call.connection.send(call.reply().render(call.now()))
+
+
+@TABLE.add("reset-after", sends=True)
+def reset_after(call):
+    """The same, but the connection is reset."""
+    call.connection.send(call.reply().render(call.now()))
+    call.connection.reset()
+
+
+@TABLE.add("unread-after", sends=True)
+def unread_after(call):
+    """The normal answer; the next request on the connection is not read, and the connection is reset once it is there."""
+    call.connection.send(call.reply().render(call.now()))
+    call.connection.wait_for_data()
+    call.connection.reset()
 
 
 @TABLE.add("close", sends=True)
@@ -115,6 +204,13 @@ def oversize_chunked(call):
     send_forever(call, lambda number: chunk(b" " * 4096))
 
 
+@TABLE.add("bigstatus", sends=True)
+def big_status(call):
+    """A reason phrase of 200 KiB, with the normal answer."""
+    line, rest = answer_at(call, "line")
+    call.connection.send(line[:-2] + b"x" * BIG_HEADER + b"\r\n" + rest)
+
+
 @TABLE.add("bigheader", sends=True)
 def big_header(call):
     """One header of 200 KiB, with the normal answer."""
@@ -136,6 +232,13 @@ def interim_flood(call):
     send_forever(call, lambda number: b"HTTP/1.1 %s\r\n\r\n" % (b"103 Early Hints" if number % 2 else b"100 Continue"))
 
 
+@TABLE.add("interim", sends=True)
+def interim(call):
+    """Interim responses 100 and 103, then the normal answer."""
+    call.connection.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n")
+    return call.reply()
+
+
 @TABLE.add("folded", sends=True)
 def folded(call):
     """Folded and repeated headers, with the normal answer."""
@@ -143,6 +246,14 @@ def folded(call):
     head = call.reply().head(call.now())
     odd = b"X-Folded: one\r\n two\r\n\tthree\r\nX-Twice: 1\r\nX-Twice: 2\r\nContent-Type: application/json\r\n\r\n"
     call.connection.send(head[:-2] + odd + reply.body)
+
+
+@TABLE.add("lengths", sends=True)
+def lengths(call):
+    """Two headers Content-Length: that of the answer, and half of it. Then the connection closes."""
+    reply = call.reply()
+    second = b"Content-Length: %d\r\n\r\n" % (len(reply.body) // 2)
+    call.connection.send(reply.head(call.now())[:-2] + second + reply.body)
 
 
 @functools.cache

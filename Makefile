@@ -7,6 +7,9 @@
 #   make lint    the checks of style and structure
 #   make indent  lay out the C sources
 #   make test-majors  the tests on every supported PostgreSQL (root; MAJORS="17 18")
+#   make test-asan, test-valgrind, test-coverage   the tests under these tools
+#   make test-mutants  break the code in many ways; the tests must notice each
+#   make bench   measurements beside their anchors
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
 #   make fuzz    the fuzzers, SECONDS=30 each
 #   make dist    the archive that PGXN takes
@@ -36,7 +39,8 @@ PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
 .DEFAULT_GOAL := all
-.PHONY: prepare test demo unit lint indent test-majors test-oracle fuzz dist
+.PHONY: prepare test demo unit lint indent test-majors test-asan \
+	test-valgrind test-coverage test-mutants bench test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(HAVE_LIBRARIES)),)
 
@@ -76,6 +80,21 @@ demo:
 
 test-majors:
 	@test/majors $(MAJORS)
+
+test-asan:
+	@test/asan
+
+test-valgrind:
+	@test/valgrind
+
+test-coverage:
+	@test/coverage
+
+test-mutants:
+	@test/mutants/run
+
+bench:
+	@test/bench/run
 
 test-oracle:
 	@test/oracle/run $(ORACLE_FLAGS)

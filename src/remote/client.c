@@ -58,6 +58,7 @@ struct PnvsCall
 	PnvsHttpTransfer *transfer;
 	int			connect_timeout_ms;
 	int			request_timeout_ms;
+	TimestampTz end;			/* by our own clock, some time after libcurl's */
 };
 
 /* What one request says beside its query. */
@@ -87,7 +88,6 @@ static void wait_for(const PnvsCall *call);
 static WaitEventSet *wait_set(void);
 static bool can_open_descriptor(void);
 static void describe_wait(void *arg);
-static bool correct_clock(const PnvsAnswer *answer);
 pg_noreturn static void signing_failed(void);
 
 /*
@@ -136,15 +136,71 @@ pnvs_client_start(const PnvsOperation *operation, const char *const *values)
 	http.proxy = pnvs_proxy;
 	http.connect_timeout_ms = call->connect_timeout_ms = pnvs_connect_timeout_ms;
 	http.request_timeout_ms = call->request_timeout_ms = pnvs_request_timeout_ms;
+	call->end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											call->request_timeout_ms + GRACE_MS);
 	call->transfer = pnvs_http_start(&http);
 	return call;
 }
 
-/* Whether the call has ended, well or not; pnvs_http_advance() moves it. */
+/* Whether the call has ended, well or not; pnvs_client_wait() moves it. */
 bool
 pnvs_client_is_done(const PnvsCall *call)
 {
 	return pnvs_http_is_done(call->transfer);
+}
+
+/*
+ * Ends a call that libcurl should have ended long ago.  Returns how many
+ * milliseconds it has left otherwise, and 0 where it is done.
+ */
+long
+pnvs_client_time_left_ms(const PnvsCall *call)
+{
+	long		left_ms;
+
+	if (pnvs_client_is_done(call))
+		return 0;
+	left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), call->end);
+	if (left_ms <= 0)
+		pnvs_http_time_out(call->transfer);
+	return Max(left_ms, 0);
+}
+
+/* How far a call has got that is still under way. */
+bool
+pnvs_client_maybe_sent(const PnvsCall *call)
+{
+	return pnvs_http_maybe_sent(call->transfer);
+}
+
+/*
+ * Opens what pnvs_client_wait() waits with, or throws: nothing has been sent
+ * then.
+ */
+void
+pnvs_client_prepare_to_wait(void)
+{
+	(void) wait_set();
+}
+
+/*
+ * Waits for the latch and for the network, wait_ms milliseconds at the most, or
+ * without end where that is negative, and moves every call of the process as
+ * far as it gets.  Returns whether the latch was set; it is reset then, and
+ * serving what it was set for is left to the caller.
+ */
+bool
+pnvs_client_wait(long wait_ms, uint32 wait_event)
+{
+	WaitEvent	happened;
+	bool		latch_set;
+
+	latch_set = WaitEventSetWait(wait_set(), wait_ms, &happened, 1, wait_event) == 1 &&
+		(happened.events & WL_LATCH_SET);
+	if (latch_set)
+		ResetLatch(MyLatch);
+	pnvs_http_advance();
+	return latch_set;
 }
 
 /*
@@ -187,8 +243,30 @@ pnvs_client_call(const PnvsOperation *operation, const char *const *values,
 				 PnvsAnswer *answer)
 {
 	perform(operation, values, answer);
-	if (correct_clock(answer))
+	if (pnvs_client_correct_clock(answer))
 		perform(operation, values, answer);
+}
+
+/*
+ * Whether the service refused the request for its time stamp and has told the
+ * time, so that another try is worth it.
+ */
+bool
+pnvs_client_correct_clock(const PnvsAnswer *answer)
+{
+	int64		server_time_s;
+	int64		offset_s;
+
+	if (answer->code_group != PNVS_CODE_CLOCK || answer->outcome != PNVS_REFUSED)
+		return false;
+	server_time_s = pnvs_http_server_time_s(&answer->http);
+	if (server_time_s < 0)
+		return false;
+	offset_s = server_time_s - (int64) time(NULL);
+	if (offset_s > MAX_CLOCK_OFFSET_S || offset_s < -MAX_CLOCK_OFFSET_S)
+		return false;
+	clock_offset_s = offset_s;
+	return true;
 }
 
 /* The time, by the service's clock as far as it is known, and a new nonce. */
@@ -344,7 +422,6 @@ wait_for(const PnvsCall *call)
 {
 	static uint32 wait_event = 0;
 	ErrorContextCallback context;
-	TimestampTz end;
 
 	if (wait_event == 0)
 		wait_event = pnvs_new_wait_event("PnvsReply");
@@ -353,26 +430,14 @@ wait_for(const PnvsCall *call)
 	context.arg = unconstify(PnvsCall *, call);
 	context.previous = error_context_stack;
 	error_context_stack = &context;
-
-	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-									  call->request_timeout_ms + GRACE_MS);
-	while (!pnvs_client_is_done(call))
+	for (;;)
 	{
-		long		left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
-		WaitEvent	happened;
+		long		left_ms = pnvs_client_time_left_ms(call);
 
-		if (left_ms <= 0)
-		{
-			pnvs_http_time_out(call->transfer);
+		if (left_ms == 0)
 			break;
-		}
-		if (WaitEventSetWait(wait_set(), left_ms, &happened, 1, wait_event) == 1 &&
-			(happened.events & WL_LATCH_SET))
-		{
-			ResetLatch(MyLatch);
+		if (pnvs_client_wait(left_ms, wait_event))
 			CHECK_FOR_INTERRUPTS();
-		}
-		pnvs_http_advance();
 	}
 	error_context_stack = context.previous;
 }
@@ -428,28 +493,6 @@ describe_wait(void *arg)
 	errcontext("call of the verification service: sent=%s stage=%s",
 			   call && pnvs_http_maybe_sent(call->transfer) ? "maybe" : "no",
 			   pnvs_stage_name(call ? pnvs_http_stage(call->transfer) : PNVS_STAGE_RESOLVE));
-}
-
-/*
- * Whether the service refused the request for its time stamp and has told the
- * time, so that another try is worth it.
- */
-static bool
-correct_clock(const PnvsAnswer *answer)
-{
-	int64		server_time_s;
-	int64		offset_s;
-
-	if (answer->code_group != PNVS_CODE_CLOCK || answer->outcome != PNVS_REFUSED)
-		return false;
-	server_time_s = pnvs_http_server_time_s(&answer->http);
-	if (server_time_s < 0)
-		return false;
-	offset_s = server_time_s - (int64) time(NULL);
-	if (offset_s > MAX_CLOCK_OFFSET_S || offset_s < -MAX_CLOCK_OFFSET_S)
-		return false;
-	clock_offset_s = offset_s;
-	return true;
 }
 
 static void

@@ -4,7 +4,7 @@
  *	  One operation of the service, from its parameters to its answer.
  *
  * A session calls pnvs_client_call(), which waits.  What has many calls under
- * way at once takes the three steps apart: start, wait by itself, finish.
+ * way at once takes the steps apart: start, wait for all of them, finish.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,8 +33,13 @@ typedef struct PnvsCall PnvsCall;
 extern PnvsCall *pnvs_client_start(const PnvsOperation *operation,
 								   const char *const *values);
 extern bool pnvs_client_is_done(const PnvsCall *call);
+extern long pnvs_client_time_left_ms(const PnvsCall *call);
+extern bool pnvs_client_maybe_sent(const PnvsCall *call);
+extern void pnvs_client_prepare_to_wait(void);
+extern bool pnvs_client_wait(long wait_ms, uint32 wait_event);
 extern void pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer);
 extern void pnvs_client_call(const PnvsOperation *operation,
 							 const char *const *values, PnvsAnswer *answer);
+extern bool pnvs_client_correct_clock(const PnvsAnswer *answer);
 
 #endif							/* PNVS_CLIENT_H */

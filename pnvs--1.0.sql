@@ -79,6 +79,112 @@ COMMENT ON FUNCTION check_verification(text, text, text, text) IS
 COMMENT ON FUNCTION search_verification(text, text, text, text, timestamptz, integer, integer) IS
 'look up what was sent in the last 30 days';
 
+-- The queue: one row a message, waiting or settled.  The columns from claimer on
+-- are pnvs's own.
+CREATE SEQUENCE verification_queue_id_seq;
+
+CREATE TABLE verification_queue (
+	id bigint NOT NULL DEFAULT pg_catalog.nextval('verification_queue_id_seq') PRIMARY KEY,
+	channel text NOT NULL,
+	recipient text NOT NULL,
+	service_sid text NOT NULL,
+	state text NOT NULL DEFAULT 'queued' CHECK (state OPERATOR(pg_catalog.=) ANY
+		('{queued,sending,sent,failed,unknown,expired,canceled}'::pg_catalog.text[])),
+	not_before timestamptz NOT NULL,
+	send_before timestamptz NOT NULL,
+	attempts integer NOT NULL DEFAULT 0,
+	created_at timestamptz NOT NULL,
+	settled_at timestamptz,
+	requested_by regrole NOT NULL,
+	reference text,
+	dedup_key text,
+	request_id text,
+	verification_id text,
+	status text,
+	code text,
+	message text,
+	http_status integer,
+	claimer bigint,
+	dispatched_at timestamptz,
+	unknown_since timestamptz,
+	-- No defaults: a row that comes from elsewhere must not look like our own.
+	origin_system bigint NOT NULL,
+	origin_database oid NOT NULL,
+	origin_timeline integer NOT NULL
+);
+
+ALTER SEQUENCE verification_queue_id_seq OWNED BY verification_queue.id;
+
+-- A dump holds the sequence's position, so that no ID is given twice after a
+-- restore, but not the rows: a copy must not send them.
+SELECT pg_catalog.pg_extension_config_dump('verification_queue_id_seq', '');
+
+-- What is still to be done, in the order in which it is to be done; what is
+-- done, by its age; and what a repeat or a search is compared with.
+CREATE INDEX verification_queue_open_idx ON verification_queue (state, not_before, id)
+	WHERE settled_at IS NULL;
+CREATE INDEX verification_queue_settled_idx ON verification_queue (settled_at)
+	WHERE settled_at IS NOT NULL;
+CREATE INDEX verification_queue_dedup_idx ON verification_queue (requested_by, dedup_key, created_at)
+	WHERE dedup_key IS NOT NULL;
+CREATE INDEX verification_queue_verification_idx ON verification_queue (verification_id)
+	WHERE verification_id IS NOT NULL;
+
+-- A role sees its own requests, unless a policy of the owner's lets it see more.
+ALTER TABLE verification_queue ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_requests ON verification_queue FOR SELECT
+	USING (requested_by OPERATOR(pg_catalog.=)
+		(SELECT pg_catalog.quote_ident(CURRENT_USER)::pg_catalog.regrole));
+
+COMMENT ON TABLE verification_queue IS 'messages to be sent after commit, and what became of them';
+
+CREATE FUNCTION enqueue_verification(
+	channel text,
+	"to" text,
+	service_sid text DEFAULT NULL,
+	not_before timestamptz DEFAULT NULL,
+	send_within interval DEFAULT '5 minutes',
+	dedup_key text DEFAULT NULL,
+	dedup_for interval DEFAULT '60 seconds'
+) RETURNS bigint
+AS 'MODULE_PATHNAME', 'pnvs_enqueue_verification'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000;
+
+CREATE FUNCTION cancel_verification(id bigint) RETURNS boolean
+AS 'MODULE_PATHNAME', 'pnvs_cancel_verification'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000;
+
+CREATE FUNCTION await_verification(id bigint, timeout interval DEFAULT '30 seconds')
+RETURNS verification_queue
+AS 'MODULE_PATHNAME', 'pnvs_await_verification'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000;
+
+CREATE FUNCTION check_verification(code text, id bigint, "to" text DEFAULT NULL)
+RETURNS check_verification_result
+AS 'MODULE_PATHNAME', 'pnvs_check_queued_verification'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000;
+
+CREATE FUNCTION enqueue_verification_trigger() RETURNS trigger
+AS 'MODULE_PATHNAME', 'pnvs_enqueue_verification_trigger'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
+
+CREATE PROCEDURE process_verification_queue(max_requests integer DEFAULT 100)
+AS 'MODULE_PATHNAME', 'pnvs_process_verification_queue'
+LANGUAGE C;
+
+COMMENT ON FUNCTION enqueue_verification(text, text, text, timestamptz, interval, text, interval) IS
+'queue a one-time code, to be sent after this transaction has committed';
+COMMENT ON FUNCTION cancel_verification(bigint) IS
+'take a queued message back';
+COMMENT ON FUNCTION await_verification(bigint, interval) IS
+'wait for what becomes of a queued message';
+COMMENT ON FUNCTION check_verification(text, bigint, text) IS
+'check the code that a person typed, by the queue''s ID';
+COMMENT ON FUNCTION enqueue_verification_trigger() IS
+'queue a one-time code for each row of a table';
+COMMENT ON PROCEDURE process_verification_queue(integer) IS
+'send what is due from this session';
+
 -- Nobody but the owner holds any privilege on any of this: not PUBLIC, and not
 -- the roles that somebody's ALTER DEFAULT PRIVILEGES names.
 DO $$
@@ -92,7 +198,7 @@ BEGIN
 					THEN 'PUBLIC'
 					ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grant_to.grantee)) END)
 		FROM (
-			SELECT 'FUNCTION' AS kind, p.oid::pg_catalog.regprocedure::pg_catalog.text AS name,
+			SELECT 'ROUTINE' AS kind, p.oid::pg_catalog.regprocedure::pg_catalog.text AS name,
 				p.proowner AS owner,
 				coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)) AS acl
 			FROM pg_catalog.pg_proc p
@@ -104,6 +210,21 @@ BEGIN
 				AND d.refobjid OPERATOR(pg_catalog.=) e.oid
 			WHERE e.extname OPERATOR(pg_catalog.=) 'pnvs'::pg_catalog.name
 				AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
+			UNION ALL
+			SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
+				c.oid::pg_catalog.regclass::pg_catalog.text, c.relowner,
+				coalesce(c.relacl, pg_catalog.acldefault(
+					CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::pg_catalog."char", c.relowner))
+			FROM pg_catalog.pg_class c
+			JOIN pg_catalog.pg_depend d
+				ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+				AND d.objid OPERATOR(pg_catalog.=) c.oid
+			JOIN pg_catalog.pg_extension e
+				ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+				AND d.refobjid OPERATOR(pg_catalog.=) e.oid
+			WHERE e.extname OPERATOR(pg_catalog.=) 'pnvs'::pg_catalog.name
+				AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
+				AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,S}'::pg_catalog."char"[])
 			UNION ALL
 			SELECT 'TYPE', t.oid::pg_catalog.regtype::pg_catalog.text, t.typowner,
 				coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))

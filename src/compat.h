@@ -80,11 +80,39 @@
 #define pnvs_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
 #endif
 
+/* A worker that CREATE, ALTER and DROP DATABASE may end, since 19. */
+#ifdef BGWORKER_INTERRUPTIBLE
+#define PNVS_BGWORKER_INTERRUPTIBLE BGWORKER_INTERRUPTIBLE
+#else
+#define PNVS_BGWORKER_INTERRUPTIBLE 0
+#endif
+
 /* Extensions name their own wait events since 17. */
 #if PG_VERSION_NUM >= 170000
 #define pnvs_new_wait_event(name) WaitEventExtensionNew(name)
 #else
 #define pnvs_new_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/*
+ * Whether commits wait for standbys, for a file that has included
+ * replication/walsender_private.h.  18, and its minor releases back to 13, have
+ * made flags of it.
+ */
+#ifdef SYNC_STANDBY_DEFINED
+#define pnvs_sync_standbys_defined() \
+	((WalSndCtl->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0)
+#else
+#define pnvs_sync_standbys_defined() (WalSndCtl->sync_standbys_defined)
+#endif
+
+/* 16 made one function of those for each kind of object. */
+#if PG_VERSION_NUM >= 160000
+#define pnvs_owns_database(database, role) \
+	object_ownercheck(DatabaseRelationId, database, role)
+#else
+#define pnvs_owns_database(database, role) \
+	pg_database_ownercheck(database, role)
 #endif
 
 #ifdef LIBCURL_VERSION_NUM

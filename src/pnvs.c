@@ -8,7 +8,11 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 
+#include "queue/launcher.h"
+#include "queue/roster.h"
+#include "queue/utility.h"
 #include "settings.h"
 #include "sql/statement.h"
 
@@ -22,4 +26,10 @@ _PG_init(void)
 {
 	pnvs_settings_init();
 	pnvs_statement_init();
+	pnvs_utility_init();
+	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
+	{
+		pnvs_roster_init();
+		pnvs_launcher_register();
+	}
 }

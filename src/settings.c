@@ -111,6 +111,7 @@ pnvs_settings_init(void)
 	define_secrets();
 	define_connection_settings();
 	define_call_settings();
+	pnvs_settings_define_queue();
 	loading = false;
 	loading_in_session = false;
 	MarkGUCPrefixReserved("pnvs");

@@ -25,6 +25,14 @@ typedef enum PnvsOnFailure
 	PNVS_ON_FAILURE_ERROR		/* it is an ERROR */
 } PnvsOnFailure;
 
+/* What becomes of rows that were queued before a standby was promoted. */
+typedef enum PnvsAfterPromotion
+{
+	PNVS_AFTER_PROMOTION_VERIFY,	/* looked up before their first send */
+	PNVS_AFTER_PROMOTION_SEND,	/* sent like others */
+	PNVS_AFTER_PROMOTION_HOLD	/* left queued */
+} PnvsAfterPromotion;
+
 extern char *pnvs_service_sid;
 extern char *pnvs_ca_file;
 extern char *pnvs_proxy;
@@ -33,7 +41,19 @@ extern int	pnvs_request_timeout_ms;
 extern int	pnvs_on_failure;	/* a PnvsOnFailure */
 extern bool pnvs_expose_verify_code;
 
+/* Of the queue; see settings_queue.c. */
+extern bool pnvs_worker;
+extern int	pnvs_worker_idle_timeout_s;
+extern int	pnvs_max_in_flight;
+extern int	pnvs_scan_interval_s;
+extern int	pnvs_max_attempts;
+extern int	pnvs_retention_s;
+extern int	pnvs_reconcile_for_s;
+extern int	pnvs_after_promotion;	/* a PnvsAfterPromotion */
+extern bool pnvs_notify;
+
 extern void pnvs_settings_init(void);
+extern void pnvs_settings_define_queue(void);
 extern const PnvsEndpoint *pnvs_settings_endpoint(void);
 extern const char *pnvs_settings_access_key_id(void);
 extern const char *pnvs_settings_access_key_secret(void);

@@ -183,6 +183,13 @@ pnvs_client_prepare_to_wait(void)
 	(void) wait_set();
 }
 
+/* So many calls at once are to find a kept connection. */
+void
+pnvs_client_expect_calls(int ncalls)
+{
+	pnvs_http_keep_connections(ncalls);
+}
+
 /*
  * Waits for the latch and for the network, wait_ms milliseconds at the most, or
  * without end where that is negative, and moves every call of the process as

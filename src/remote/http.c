@@ -130,6 +130,19 @@ pnvs_http_descriptor(void)
 	return engine.poll_set.descriptor;
 }
 
+/*
+ * Keeps up to so many connections, rather than the few of a session.  Throws
+ * where the engine of this process cannot be opened.
+ */
+void
+pnvs_http_keep_connections(int nconnections)
+{
+	if (engine.multi == NULL)
+		open_engine();
+	(void) curl_multi_setopt(engine.multi, CURLMOPT_MAXCONNECTS,
+							 (long) Max(nconnections, MAX_CONNECTIONS));
+}
+
 /* Moves every transfer as far as it gets without waiting.  Never throws. */
 void
 pnvs_http_advance(void)

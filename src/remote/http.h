@@ -66,6 +66,7 @@ typedef struct PnvsHttpTransfer PnvsHttpTransfer;
 
 extern PnvsHttpTransfer *pnvs_http_start(const PnvsHttpRequest *request);
 extern int	pnvs_http_descriptor(void);
+extern void pnvs_http_keep_connections(int nconnections);
 extern void pnvs_http_advance(void);
 extern void pnvs_http_time_out(PnvsHttpTransfer *transfer);
 extern bool pnvs_http_is_done(const PnvsHttpTransfer *transfer);

@@ -26,6 +26,9 @@
 
 #define USECS_PER_MSEC 1000
 
+/* What is further ahead is a mistake: a message is wanted now, or soon. */
+#define MAX_AHEAD_DAYS INT64CONST(366)
+
 static const char *text_argument(FunctionCallInfo fcinfo, int n);
 static const char *required(const char *value, const char *name);
 static const char *check_number(const char *text);
@@ -133,6 +136,79 @@ pnvs_argument_send_date(FunctionCallInfo fcinfo, int n)
 	if (TIMESTAMP_NOT_FINITE(when) || when < epoch)
 		refuse("invalid send_date", "Pass a time of the last 30 days.");
 	return psprintf(INT64_FORMAT, (when - epoch) / USECS_PER_MSEC);
+}
+
+/* The time before which a message must not go out; NULL is now. */
+TimestampTz
+pnvs_argument_not_before(FunctionCallInfo fcinfo, int n, TimestampTz now)
+{
+	TimestampTz when = PG_ARGISNULL(n) ? now : PG_GETARG_TIMESTAMPTZ(n);
+
+	if (TIMESTAMP_NOT_FINITE(when) || when - now > MAX_AHEAD_DAYS * USECS_PER_DAY)
+		refuse("invalid not_before", "Pass a time within a year, or NULL for now.");
+	return when;
+}
+
+/*
+ * The end of an interval that begins at start, required; it has to be positive
+ * and no longer than a year.
+ */
+TimestampTz
+pnvs_argument_end(FunctionCallInfo fcinfo, int n, const char *name, TimestampTz start)
+{
+	const Interval *interval = PG_ARGISNULL(n) ? NULL : PG_GETARG_INTERVAL_P(n);
+	TimestampTz end = 0;
+
+	if (interval != NULL && interval->month >= 0 && interval->month <= 12 &&
+		interval->day >= 0 && interval->day <= MAX_AHEAD_DAYS &&
+		interval->time <= MAX_AHEAD_DAYS * USECS_PER_DAY)
+		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													  TimestampTzGetDatum(start),
+													  PG_GETARG_DATUM(n)));
+	if (end <= start || end - start > MAX_AHEAD_DAYS * USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid %s", name),
+				 errhint("Pass an interval that is longer than nothing and no longer than a year."),
+				 pnvs_errhide()));
+	return end;
+}
+
+/* A deduplication key, or NULL; in the database's encoding. */
+const char *
+pnvs_argument_dedup_key(FunctionCallInfo fcinfo, int n)
+{
+	const char *key;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	key = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	if (key[0] == '\0' || strlen(key) > PNVS_MAX_DEDUP_KEY_LEN)
+		refuse("invalid dedup_key", "It must have 1 to 512 bytes; NULL means none.");
+	return key;
+}
+
+/* The ID of a queued message, required. */
+int64
+pnvs_argument_queue_id(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		(void) required(NULL, "id");
+	return PG_GETARG_INT64(n);
+}
+
+/* A number that comes from elsewhere than an argument; as digits. */
+const char *
+pnvs_argument_check_number(const char *text)
+{
+	return check_number(text);
+}
+
+/* A service ID that comes from elsewhere than an argument. */
+const char *
+pnvs_argument_check_service_sid(const char *text)
+{
+	return check_service_sid(text);
 }
 
 /* A count from 1 to max, required. */

@@ -11,6 +11,8 @@
 #include "fmgr.h"
 
 #include "core/phone_number.h"
+#include "errcodes.h"
+#include "queue/queue.h"
 #include "remote/client.h"
 #include "settings.h"
 #include "sql/arguments.h"
@@ -23,6 +25,7 @@
 #define STATUS_APPROVED "approved"
 
 PG_FUNCTION_INFO_V1(pnvs_check_verification);
+PG_FUNCTION_INFO_V1(pnvs_check_queued_verification);
 
 /* Of check_verification_result. */
 static const Oid column_types[] = {
@@ -30,6 +33,7 @@ static const Oid column_types[] = {
 	TEXTOID, INT4OID
 };
 
+static Datum check(FunctionCallInfo fcinfo, const char *const *values);
 static bool may_mean_wrong_code(const PnvsAnswer *answer);
 static bool is_approved(const PnvsAnswer *answer, const char *number);
 static Datum make_row(PnvsRow *row, const PnvsAnswer *answer, bool approved);
@@ -44,17 +48,53 @@ static Datum make_row(PnvsRow *row, const PnvsAnswer *answer, bool approved);
 Datum
 pnvs_check_verification(PG_FUNCTION_ARGS)
 {
-	const PnvsOperation *operation = pnvs_operation_get(PNVS_CHECK_VERIFICATION);
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
-	const char *key;
-	PnvsAnswer	answer;
-	PnvsRow		columns;
-	Datum		row;
 
 	values[PNVS_CHECK_CODE] = pnvs_argument_typed_code(fcinfo, 0);
 	values[PNVS_CHECK_VERIFICATION_ID] = pnvs_argument_verification_id(fcinfo, 1);
 	values[PNVS_CHECK_TO] = pnvs_argument_optional_number(fcinfo, 2);
 	values[PNVS_CHECK_SERVICE_SID] = pnvs_argument_service_sid(fcinfo, 3);
+	return check(fcinfo, values);
+}
+
+/*
+ * check_verification(code text, id bigint, "to" text)
+ *
+ * The same for a message of the queue, by its ID there.
+ */
+Datum
+pnvs_check_queued_verification(PG_FUNCTION_ARGS)
+{
+	const char *values[PNVS_MAX_PARAMETERS] = {0};
+	PnvsQueueRow row;
+
+	values[PNVS_CHECK_CODE] = pnvs_argument_typed_code(fcinfo, 0);
+	values[PNVS_CHECK_TO] = pnvs_argument_optional_number(fcinfo, 2);
+	if (!pnvs_queue_find(pnvs_argument_queue_id(fcinfo, 1), &row))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is no queued message with this ID"),
+				 errhint("It belongs to another role, or is past \"pnvs.retention\"."),
+				 pnvs_errhide()));
+	if (row.verification_id == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the queued message has no verification to check"),
+				 errhint("Its state is \"%s\".", row.state),
+				 pnvs_errhide()));
+	values[PNVS_CHECK_VERIFICATION_ID] = row.verification_id;
+	values[PNVS_CHECK_SERVICE_SID] = row.service_sid;
+	return check(fcinfo, values);
+}
+
+static Datum
+check(FunctionCallInfo fcinfo, const char *const *values)
+{
+	const PnvsOperation *operation = pnvs_operation_get(PNVS_CHECK_VERIFICATION);
+	const char *key;
+	PnvsAnswer	answer;
+	PnvsRow		columns;
+	Datum		row;
 
 	key = pnvs_memo_key(operation, values);
 	if (pnvs_memo_find(fcinfo, key, &row))

@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ *
+ * exchange.c
+ *	  The one transaction of a sender: settle what has come back, claim more.
+ *
+ * The table is locked without waiting: who rewrites or truncates it is not kept
+ * waiting by requests under way, and they go on while he is at it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "queue/exchange.h"
+#include "queue/lookup.h"
+#include "queue/table.h"
+
+static bool lock_table(PnvsExchange *exchange);
+static void settle(PnvsExchange *exchange);
+static void claim_queued(PnvsExchange *exchange);
+static void claim_unknown(PnvsExchange *exchange);
+static void add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims,
+					   bool of_unknown);
+
+/* To be run in a transaction; throws. */
+void
+pnvs_exchange_work(void *arg)
+{
+	PnvsExchange *exchange = arg;
+	MemoryContext caller = MemoryContextSwitchTo(exchange->scratch);
+	PnvsTableVisit visit;
+
+	exchange->landed = palloc((exchange->nflights + 1) * sizeof(PnvsFlight *));
+	exchange->verdicts = palloc((exchange->nflights + 1) * sizeof(PnvsVerdict));
+	exchange->claimed = palloc((exchange->room + 1) * sizeof(PnvsFlight *));
+	if (lock_table(exchange))
+	{
+		pnvs_ledger_commit_durably();
+		pnvs_table_enter_pinned(&visit);
+		if (exchange->nflights > 0)
+			settle(exchange);
+		if (exchange->room > 0 && exchange->queued_due)
+			claim_queued(exchange);
+		if (exchange->room > 0 && exchange->unknown_due)
+			claim_unknown(exchange);
+		pnvs_table_leave(&visit);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
+static bool
+lock_table(PnvsExchange *exchange)
+{
+	Oid			table = pnvs_table_oid();
+
+	exchange->has_table = OidIsValid(table);
+	if (!exchange->has_table)
+		return false;
+	exchange->locked = !ConditionalLockRelationOid(table, RowExclusiveLock);
+	if (exchange->locked)
+		return false;
+	/* it may have gone before it was locked */
+	exchange->has_table = pnvs_table_oid() == table;
+	return exchange->has_table;
+}
+
+static void
+settle(PnvsExchange *exchange)
+{
+	MemoryContext visit = MemoryContextSwitchTo(exchange->scratch);
+
+	for (int i = 0; i < exchange->nflights; i++)
+	{
+		PnvsFlight *flight = exchange->flights[i];
+		PnvsVerdict *verdict = &exchange->verdicts[exchange->nverdicts];
+
+		if (pnvs_flight_is_done(flight))
+		{
+			exchange->landed[exchange->nlanded++] = flight;
+			if (pnvs_flight_land(flight, verdict))
+				exchange->nverdicts++;
+		}
+		else if (exchange->abandon)
+		{
+			exchange->landed[exchange->nlanded++] = flight;
+			if (pnvs_flight_abandon(flight, verdict))
+				exchange->nverdicts++;
+		}
+	}
+	MemoryContextSwitchTo(visit);
+	if (exchange->nverdicts > 0)
+		pnvs_ledger_settle(exchange->ledger, exchange->verdicts, exchange->nverdicts);
+}
+
+static void
+claim_queued(PnvsExchange *exchange)
+{
+	PnvsClaim  *claims = palloc(exchange->room * sizeof(PnvsClaim));
+	int			nclaims;
+	int			nrows = pnvs_ledger_claim(exchange->ledger, exchange->room, claims, &nclaims,
+										  &exchange->candidate);
+
+	add_claims(exchange, claims, nclaims, false);
+	exchange->next_queued = nrows < exchange->room ?
+		pnvs_ledger_next_queued(exchange->ledger) : DT_NOBEGIN;
+	exchange->room -= nclaims;
+}
+
+/* Rows of unknown fate are not claimed: two that look up the same do no harm. */
+static void
+claim_unknown(PnvsExchange *exchange)
+{
+	int			room = Min(exchange->room, exchange->lookup_room);
+	PnvsClaim  *claims = palloc((room + 1) * sizeof(PnvsClaim));
+	int			nclaims = room > 0 ?
+	pnvs_lookup_select(claims, room, exchange->looked_up, exchange->nlooked_up) : 0;
+
+	add_claims(exchange, claims, nclaims, true);
+	exchange->next_unknown = nclaims < room ?
+		pnvs_lookup_next(claims, nclaims, exchange->looked_up, exchange->nlooked_up) :
+		DT_NOBEGIN;
+}
+
+static void
+add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims, bool of_unknown)
+{
+	for (int i = 0; i < nclaims; i++)
+	{
+		PnvsFlightTask task = PNVS_FLIGHT_SEND;
+
+		if (of_unknown)
+			task = PNVS_FLIGHT_LOOK_UP;
+		else if (claims[i].verify_first)
+			task = PNVS_FLIGHT_VERIFY;
+		exchange->claimed[exchange->nclaimed++] =
+			pnvs_flight_create(exchange->flight_context, &claims[i], task);
+	}
+}

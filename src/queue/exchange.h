@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * exchange.h
+ *	  The one transaction of a sender: settle what has come back, claim more.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_EXCHANGE_H
+#define PNVS_EXCHANGE_H
+
+#include "queue/flight.h"
+#include "queue/ledger.h"
+
+typedef struct PnvsExchange
+{
+	/* what to do */
+	PnvsLedger *ledger;
+	MemoryContext flight_context;	/* where new flights are created */
+	MemoryContext scratch;		/* of everything below; the caller resets it */
+	PnvsFlight **flights;		/* these are settled, if done */
+	int			nflights;
+	const int64 *looked_up;		/* rows that are being looked up already */
+	int			nlooked_up;
+	bool		abandon;		/* settle also what is not done */
+	int			room;			/* claim so many rows */
+	int			lookup_room;	/* so many of them may be of unknown fate */
+	bool		queued_due;
+	bool		unknown_due;
+
+	/* what was done; counts only where the transaction was committed */
+	bool		locked;			/* nothing, somebody has locked the table */
+	bool		has_table;
+	PnvsFlight **landed;
+	int			nlanded;
+	PnvsVerdict *verdicts;
+	int			nverdicts;
+	PnvsFlight **claimed;
+	int			nclaimed;
+	int64		candidate;		/* the first row that was to be claimed */
+	TimestampTz next_queued;
+	TimestampTz next_unknown;
+} PnvsExchange;
+
+extern void pnvs_exchange_work(void *arg);
+
+#endif							/* PNVS_EXCHANGE_H */

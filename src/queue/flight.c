@@ -1,0 +1,198 @@
+/*-------------------------------------------------------------------------
+ *
+ * flight.c
+ *	  A claimed row on its way: its request, and what comes of it.
+ *
+ * A flight lands in a transaction, for its reply is converted to the database's
+ * encoding, and a sighting is compared with what other rows have.  Where that
+ * transaction fails the flight can land again: until it is destroyed it keeps
+ * its reply.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "core/redaction.h"
+#include "queue/flight.h"
+#include "queue/lookup.h"
+#include "settings.h"
+
+static void note_start_failure(PnvsFlight *flight, MemoryContext caller);
+static bool ask_again(PnvsFlight *flight, const PnvsAnswer *answer);
+
+/* A flight of a claimed row, of whose texts it makes copies; not yet started. */
+PnvsFlight *
+pnvs_flight_create(MemoryContext parent, const PnvsClaim *claim, PnvsFlightTask task)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "pnvs flight",
+												  ALLOCSET_SMALL_SIZES);
+	PnvsFlight *flight = MemoryContextAllocZero(context, sizeof(PnvsFlight));
+
+	flight->context = context;
+	flight->call_context = AllocSetContextCreate(context, "pnvs call",
+												 ALLOCSET_START_SMALL_SIZES);
+	flight->claim = *claim;
+	flight->claim.channel = MemoryContextStrdup(context, claim->channel);
+	flight->claim.recipient = MemoryContextStrdup(context, claim->recipient);
+	flight->claim.service_sid = MemoryContextStrdup(context, claim->service_sid);
+	flight->task = task;
+	flight->page = 1;
+	return flight;
+}
+
+/*
+ * Starts the flight's request, or starts it again.  Never throws: what keeps a
+ * request from being started is the flight's end, and it was not sent.
+ */
+void
+pnvs_flight_start(PnvsFlight *flight)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	const char *values[PNVS_MAX_PARAMETERS] = {0};
+	PnvsOperationId operation = flight->task == PNVS_FLIGHT_SEND ?
+	PNVS_START_VERIFICATION : PNVS_SEARCH_VERIFICATION;
+
+	flight->call = NULL;
+	flight->again = false;
+	MemoryContextReset(flight->call_context);
+	MemoryContextSwitchTo(flight->call_context);
+	PG_TRY();
+	{
+		if (flight->task == PNVS_FLIGHT_SEND)
+		{
+			values[PNVS_START_CHANNEL] = flight->claim.channel;
+			values[PNVS_START_TO] = flight->claim.recipient;
+			values[PNVS_START_SERVICE_SID] = flight->claim.service_sid;
+		}
+		else
+		{
+			if (flight->page == 1)
+				flight->asked_at = GetCurrentTimestamp();
+			pnvs_lookup_values(flight, values);
+		}
+		flight->call = pnvs_client_start(pnvs_operation_get(operation), values);
+		MemoryContextSwitchTo(caller);
+	}
+	PG_CATCH();
+	{
+		note_start_failure(flight, caller);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Ends a flight before its start: nobody can say whether its claim is where it
+ * has to be, so another server may come to send the message.
+ */
+void
+pnvs_flight_refuse(PnvsFlight *flight)
+{
+	flight->refused = true;
+}
+
+/* Whether there is something to land. */
+bool
+pnvs_flight_is_done(const PnvsFlight *flight)
+{
+	return flight->call == NULL || pnvs_client_is_done(flight->call);
+}
+
+/*
+ * Judges a flight that is done.  False where it has to be started once more, at
+ * once; else the verdict is filled in, with texts in the current memory context.
+ */
+bool
+pnvs_flight_land(PnvsFlight *flight, PnvsVerdict *verdict)
+{
+	PnvsAnswer	answer;
+
+	if (flight->again)
+		return false;
+	if (flight->refused)
+	{
+		pnvs_verdict_unknown(verdict, &flight->claim, "Local.NotReplicated",
+							 "the wait for a synchronous standby was cut short, and nothing was sent");
+		return true;
+	}
+	if (flight->call == NULL && flight->task == PNVS_FLIGHT_LOOK_UP)
+		return pnvs_lookup_decide(flight, NULL, verdict);
+	if (flight->call == NULL)
+	{
+		pnvs_verdict_unsent(verdict, &flight->claim, flight->start_code,
+							flight->start_message, -1);
+		return true;
+	}
+	pnvs_client_finish(flight->call, &answer);
+	if (ask_again(flight, &answer))
+		return false;
+	if (flight->task != PNVS_FLIGHT_SEND)
+		return pnvs_lookup_decide(flight, &answer, verdict);
+	pnvs_verdict_on_answer(verdict, &flight->claim, &answer);
+	return true;
+}
+
+/*
+ * The verdict on a flight that is not waited for any longer: back to the queue
+ * where the message provably has not gone out.  A look-up has none: false.
+ */
+bool
+pnvs_flight_abandon(PnvsFlight *flight, PnvsVerdict *verdict)
+{
+	if (flight->task == PNVS_FLIGHT_LOOK_UP)
+		return false;
+	if (flight->task == PNVS_FLIGHT_SEND && flight->call != NULL &&
+		pnvs_client_maybe_sent(flight->call))
+		pnvs_verdict_unknown(verdict, &flight->claim, "Local.Interrupted",
+							 "the sender ended before the reply came");
+	else
+		pnvs_verdict_unsent(verdict, &flight->claim, "Local.Interrupted",
+							"the sender ended before the request went out", -1);
+	return true;
+}
+
+/* Takes the request back, if it is still under way. */
+void
+pnvs_flight_destroy(PnvsFlight *flight)
+{
+	MemoryContextDelete(flight->context);
+}
+
+/* Keeps the reason, without what the error may quote, and goes on. */
+static void
+note_start_failure(PnvsFlight *flight, MemoryContext caller)
+{
+	ErrorData  *error;
+	char	   *message;
+
+	MemoryContextSwitchTo(flight->context);
+	error = CopyErrorData();
+	FlushErrorState();
+	message = pstrdup(error->message);
+	pnvs_redact(message, pnvs_settings_access_key_id());
+	flight->start_message = message;
+	flight->start_code = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ?
+		"Local.NotConfigured" : "Local.Unsent.Start";
+	FreeErrorData(error);
+	flight->call = NULL;
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(flight->call_context);
+}
+
+/* The next page of a search, or the same request by the service's clock. */
+static bool
+ask_again(PnvsFlight *flight, const PnvsAnswer *answer)
+{
+	if (!flight->clock_corrected && pnvs_client_correct_clock(answer))
+		flight->clock_corrected = flight->again = true;
+	else if (flight->task != PNVS_FLIGHT_SEND && answer->succeeded &&
+			 pnvs_lookup_collect(flight, &answer->reply))
+	{
+		flight->page++;
+		flight->again = true;
+	}
+	return flight->again;
+}

@@ -1,0 +1,60 @@
+/*-------------------------------------------------------------------------
+ *
+ * flight.h
+ *	  A claimed row on its way: its request, and what comes of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_FLIGHT_H
+#define PNVS_FLIGHT_H
+
+#include "queue/verdict.h"
+
+typedef enum PnvsFlightTask
+{
+	PNVS_FLIGHT_SEND,			/* StartVerification */
+	PNVS_FLIGHT_VERIFY,			/* SearchVerification, and if that finds
+								 * nothing, PNVS_FLIGHT_SEND */
+	PNVS_FLIGHT_LOOK_UP			/* SearchVerification, for a row of unknown
+								 * fate */
+} PnvsFlightTask;
+
+/* What a look-up has found; texts are the flight's. */
+typedef struct PnvsSighting
+{
+	const char *verification_id;
+	const char *status;
+	int64		send_date_ms;	/* since the epoch */
+} PnvsSighting;
+
+typedef struct PnvsFlight
+{
+	MemoryContext context;		/* of all that follows, and of the request */
+	MemoryContext call_context; /* of the call under way */
+	PnvsClaim	claim;
+	PnvsFlightTask task;
+	PnvsCall   *call;			/* or NULL: it could not be started */
+	bool		refused;		/* it must not be, for its claim is not safe */
+	const char *start_code;		/* then why */
+	const char *start_message;
+	bool		clock_corrected;
+	bool		again;			/* to be started once more, at once */
+	TimestampTz settle_after;	/* its row could not be settled; or 0 */
+	int			nfailures;		/* times that it could not */
+	int			page;			/* of a search; from 1 */
+	int			collected;		/* the last page whose records were taken */
+	TimestampTz asked_at;		/* when the search began */
+	PnvsSighting *sightings;
+	int			nsightings;
+} PnvsFlight;
+
+extern PnvsFlight *pnvs_flight_create(MemoryContext parent, const PnvsClaim *claim,
+									  PnvsFlightTask task);
+extern void pnvs_flight_start(PnvsFlight *flight);
+extern void pnvs_flight_refuse(PnvsFlight *flight);
+extern bool pnvs_flight_is_done(const PnvsFlight *flight);
+extern bool pnvs_flight_land(PnvsFlight *flight, PnvsVerdict *verdict);
+extern bool pnvs_flight_abandon(PnvsFlight *flight, PnvsVerdict *verdict);
+extern void pnvs_flight_destroy(PnvsFlight *flight);
+
+#endif							/* PNVS_FLIGHT_H */

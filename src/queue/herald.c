@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ *
+ * herald.c
+ *	  Telling others that rows were settled.
+ *
+ * A NOTIFY's commit takes a lock that is one for the whole server, so it stands
+ * in a transaction of its own, after that which settles, and waits for the lock
+ * shortly only.  One that is lost is a hint that is lost: the rows are there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/async.h"
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "queue/herald.h"
+#include "queue/roster.h"
+#include "settings.h"
+
+#define CHANNEL "pnvs_verification"
+#define LOCK_TIMEOUT "100ms"
+
+typedef struct News
+{
+	const PnvsVerdict *verdicts;
+	int			nverdicts;
+} News;
+
+static void notify(void *arg);
+
+/* To be called after the commit; never throws. */
+void
+pnvs_herald_announce(PnvsTransact transact, const PnvsVerdict *verdicts, int nverdicts)
+{
+	News		news = {verdicts, nverdicts};
+	bool		settled = false;
+
+	for (int i = 0; i < nverdicts && !settled; i++)
+		settled = verdicts[i].settled_at != 0;
+	if (!settled)
+		return;
+	pnvs_roster_announce_settled();
+	if (pnvs_notify)
+		(void) transact(notify, &news);
+}
+
+static void
+notify(void *arg)
+{
+	const News *news = arg;
+
+	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	for (int i = 0; i < news->nverdicts; i++)
+	{
+		char		payload[64];
+
+		if (news->verdicts[i].settled_at == 0)
+			continue;
+		snprintf(payload, sizeof(payload), "{\"id\":" INT64_FORMAT ",\"state\":\"%s\"}",
+				 news->verdicts[i].id, news->verdicts[i].state);
+		Async_Notify(CHANNEL, payload);
+	}
+}

@@ -1,0 +1,317 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *	  The background worker that starts a worker where there is work.
+ *
+ * It is in no database and sees shared catalogs alone, so it cannot look for
+ * queues itself.  It knows who has work from three sides:
+ *
+ * - A session whose commit has queued something says so in the roster.
+ * - A worker that leaves says when its database will need one again: for a
+ *	 message that is to go out later, a row that is to be looked up or deleted.
+ * - At its start, and at long intervals, it sends a worker into each database
+ *	 that can be connected to, one after the other; one that finds no queue, or
+ *	 nothing to do, leaves at once.
+ *
+ * The postmaster starts it when recovery has finished, so on a standby after its
+ * promotion, and again whenever it ends.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "queue/launcher.h"
+#include "queue/roster.h"
+#include "queue/worker.h"
+#include "settings.h"
+
+/* The postmaster waits so long before it starts one that has ended anew. */
+#define RESTART_S 1
+
+/* Every database is visited at this multiple of pnvs.scan_interval. */
+#define VISIT_FACTOR 10
+
+/* Pauses after a worker that did not come up, each twice the last. */
+#define FIRST_RETRY_MS 1000
+#define LONGEST_RETRY_MS 60000
+
+/* The log says no more often that there is no place for a worker. */
+#define COMPLAINT_MS 60000
+
+/* A worker that was asked for. */
+typedef struct Started
+{
+	Oid			database;
+	BackgroundWorkerHandle *handle;
+} Started;
+
+static List *started = NIL;
+static List *to_visit = NIL;	/* OIDs */
+static Oid	visited = InvalidOid;	/* who is being visited */
+static TimestampTz next_visit = DT_NOBEGIN;
+static PnvsRosterSlot *slots;
+
+static void serve(void);
+static void list_databases(void);
+static bool is_connectable(Form_pg_database database);
+static void look_after_started(void);
+static TimestampTz start_where_due(void);
+static void visit_next(void);
+static bool start_worker(Oid database, int failures);
+static TimestampTz retry_at(int failures);
+static void complain(void);
+static void wait_until(TimestampTz next);
+
+/* To be called while shared_preload_libraries are loaded. */
+void
+pnvs_launcher_register(void)
+{
+	BackgroundWorker worker = {0};
+
+	snprintf(worker.bgw_name, BGW_MAXLEN, "pnvs launcher");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "pnvs launcher");
+	snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), "pnvs");
+	snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), "pnvs_launcher_main");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = RESTART_S;
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+pnvs_launcher_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	pnvs_roster_open();
+
+	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "pnvs launcher",
+												ALLOCSET_DEFAULT_SIZES));
+	slots = palloc(PNVS_ROSTER_SLOTS * sizeof(PnvsRosterSlot));
+	serve();
+
+	/* Any other status, and the postmaster would not start it again. */
+	proc_exit(1);
+}
+
+static void
+serve(void)
+{
+	while (!ShutdownRequestPending)
+	{
+		TimestampTz next;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		look_after_started();
+		if (GetCurrentTimestamp() >= next_visit)
+		{
+			list_databases();
+			next_visit = GetCurrentTimestamp() +
+				VISIT_FACTOR * pnvs_scan_interval_s * USECS_PER_SEC;
+		}
+		next = DT_NOEND;
+		if (pnvs_worker)
+		{
+			next = start_where_due();
+			visit_next();
+		}
+		wait_until(Min(next, next_visit));
+	}
+}
+
+/* Every database that can be connected to is to be visited. */
+static void
+list_databases(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Relation	relation;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	list_free(to_visit);
+	to_visit = NIL;
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
+		MemoryContext transaction = MemoryContextSwitchTo(context);
+
+		if (is_connectable(database))
+			to_visit = lappend_oid(to_visit, database->oid);
+		MemoryContextSwitchTo(transaction);
+	}
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+
+	for (int i = pnvs_roster_copy(slots) - 1; i >= 0; i--)
+	{
+		if (!list_member_oid(to_visit, slots[i].database))
+			pnvs_roster_forget(slots[i].database);
+	}
+}
+
+static bool
+is_connectable(Form_pg_database database)
+{
+	return database->datallowconn && database->datconnlimit >= -1;
+}
+
+/* Workers that have ended, or could not be started. */
+static void
+look_after_started(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, started)
+	{
+		Started    *worker = lfirst(cell);
+		pid_t		pid;
+
+		if (GetBackgroundWorkerPid(worker->handle, &pid) != BGWH_STOPPED)
+			continue;
+		/* does nothing where the worker has said good-bye itself */
+		pnvs_roster_note_end(worker->database, retry_at(0));
+		if (visited == worker->database)
+			visited = InvalidOid;
+		pfree(worker->handle);
+		pfree(worker);
+		started = foreach_delete_current(started, cell);
+	}
+}
+
+/* Starts workers where something is due; when the next will be. */
+static TimestampTz
+start_where_due(void)
+{
+	TimestampTz next = DT_NOEND;
+	TimestampTz now = GetCurrentTimestamp();
+	int			nslots = pnvs_roster_copy(slots);
+
+	for (int i = 0; i < nslots; i++)
+	{
+		const PnvsRosterSlot *slot = &slots[i];
+		TimestampTz due = Min(slot->rung, slot->due);
+
+		if (slot->state != PNVS_ROSTER_ABSENT || slot->keep_out_pid != 0)
+			continue;
+		if (!slot->has_queue && slot->rung == DT_NOEND && slot->failures == 0)
+		{
+			pnvs_roster_forget(slot->database);
+			continue;
+		}
+		if (slot->failures > 0)
+			due = Max(due, slot->due);
+		if (due > now)
+			next = Min(next, due);
+		else if (!start_worker(slot->database, slot->failures))
+			next = Min(next, retry_at(slot->failures));
+	}
+	return next;
+}
+
+/* One visitor at a time. */
+static void
+visit_next(void)
+{
+	while (!OidIsValid(visited) && to_visit != NIL)
+	{
+		Oid			database = linitial_oid(to_visit);
+
+		to_visit = list_delete_first(to_visit);
+		if (pnvs_roster_is_present(database))
+			continue;
+		if (start_worker(database, 0))
+			visited = database;
+	}
+}
+
+static bool
+start_worker(Oid database, int failures)
+{
+	Started    *worker;
+	BackgroundWorkerHandle *handle;
+
+	if (!pnvs_roster_note_start(database))
+		return false;
+	if (!pnvs_worker_start(database, &handle))
+	{
+		pnvs_roster_note_end(database, retry_at(failures));
+		pnvs_roster_ask_idle_to_leave();
+		complain();
+		return false;
+	}
+	worker = palloc(sizeof(Started));
+	worker->database = database;
+	worker->handle = handle;
+	started = lappend(started, worker);
+	return true;
+}
+
+static TimestampTz
+retry_at(int failures)
+{
+	int64		wait_ms = FIRST_RETRY_MS;
+
+	for (int i = 0; i < failures && wait_ms < LONGEST_RETRY_MS; i++)
+		wait_ms *= 2;
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(wait_ms, LONGEST_RETRY_MS));
+}
+
+static void
+complain(void)
+{
+	static TimestampTz last = DT_NOBEGIN;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (last != DT_NOBEGIN && !TimestampDifferenceExceeds(last, now, COMPLAINT_MS))
+		return;
+	last = now;
+	ereport(LOG,
+			(errmsg("pnvs has no place for a worker that sends what is queued"),
+			 errhint("Raise \"max_worker_processes\"; it is tried again.")));
+}
+
+static void
+wait_until(TimestampTz next)
+{
+	static uint32 wait_event = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	int64		wait_ms = next <= now ? 0 : Min((next - now) / 1000 + 1, INT64CONST(86400000));
+
+	if (wait_event == 0)
+		wait_event = pnvs_new_wait_event("PnvsLauncher");
+	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (long) wait_ms,
+				  wait_event) & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+}

@@ -1,0 +1,477 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.c
+ *	  The queue as its senders see it: claim, settle, recover, clean up.
+ *
+ * Claims.  A claim is committed, and flushed, before the first byte of its
+ * request goes out.  It carries the claimer's number, and for as long as the
+ * claimer lives it holds a lock of that number: a claim whose lock is free is a
+ * dead one's, and its row becomes unknown.  So nobody needs leases, clocks or
+ * process IDs, and a crash, which frees all locks, is nothing special.
+ *
+ * Looking for what is due.  Rows stand in an index by the time from which they
+ * may go out, and are taken from its front, where the entries of rows that are
+ * done with stay until a vacuum, or for as long as an old snapshot may need
+ * them.  So a ledger remembers up to where it has seen everything.  What is
+ * committed later with an earlier time is announced (see roster.c), and the
+ * ledger goes back; so it does at intervals, for what nobody announces.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "replication/walsender_private.h"
+#include "storage/lock.h"
+#include "storage/lwlock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "errcodes.h"
+#include "queue/ledger.h"
+#include "queue/lock_class.h"
+#include "queue/table.h"
+#include "settings.h"
+
+/* Short transactions: a batch takes some milliseconds. */
+#define PURGE_BATCH 1000
+
+static bool read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict);
+static bool is_foreign(uint64 row);
+static int32 oldest_timeline(void);
+static void claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims,
+					   int *nclaims);
+static Datum text_array(const PnvsVerdict *verdicts, int n, size_t offset);
+static Datum time_array(const PnvsVerdict *verdicts, int n, size_t offset);
+static Datum masked_array(const PnvsVerdict *verdicts, int n);
+static Datum status_array(const PnvsVerdict *verdicts, int n);
+static Datum make_array(Datum *values, bool *nulls, int n, Oid type, int16 len,
+						bool by_value, char align);
+static void set_claimer_tag(LOCKTAG *tag, int64 claimer);
+static bool is_dead(int64 claimer);
+
+/* Begins to claim, under a new number.  To be called in a transaction. */
+void
+pnvs_ledger_open(PnvsLedger *ledger)
+{
+	LOCKTAG		tag;
+
+	memset(ledger, 0, sizeof(*ledger));
+	if (!pg_strong_random(&ledger->claimer, sizeof(ledger->claimer)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random number"),
+				 pnvs_errhide()));
+	ledger->purged_up_to = DT_NOBEGIN;
+	pnvs_ledger_rewind(ledger, DT_NOBEGIN);
+	set_claimer_tag(&tag, ledger->claimer);
+	(void) LockAcquire(&tag, ExclusiveLock, true, false);
+}
+
+/* Gives the claims up: what is still claimed can be recovered by others. */
+void
+pnvs_ledger_close(PnvsLedger *ledger)
+{
+	LOCKTAG		tag;
+
+	set_claimer_tag(&tag, ledger->claimer);
+	(void) LockRelease(&tag, ExclusiveLock, true);
+}
+
+/* Something is due from not_before on that may not have been seen. */
+void
+pnvs_ledger_rewind(PnvsLedger *ledger, TimestampTz not_before)
+{
+	if (not_before <= ledger->seen_not_before)
+	{
+		ledger->seen_not_before = not_before;
+		ledger->seen_id = 0;
+	}
+}
+
+/* Leaves a row alone until the list is cleared.  The list forgets the first. */
+void
+pnvs_ledger_pass_over(PnvsLedger *ledger, int64 id)
+{
+	if (ledger->npassed_over == PNVS_LEDGER_MAX_PASSED_OVER)
+	{
+		ledger->npassed_over--;
+		memmove(ledger->passed_over, ledger->passed_over + 1,
+				ledger->npassed_over * sizeof(int64));
+	}
+	ledger->passed_over[ledger->npassed_over++] = id;
+}
+
+/*
+ * Claims up to max rows that are due, in their order, into claims, whose texts
+ * live as long as the visit.  What must not be sent (too late, not our own) is
+ * settled on the way.  Returns the number of rows looked
+ * at: fewer than max means that no more are due.  *candidate is the first of
+ * them, or 0, also where this throws.
+ */
+int
+pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
+				  int64 *candidate)
+{
+	Datum	   *tids = palloc(max * sizeof(Datum));
+	PnvsVerdict *verdicts = palloc(max * sizeof(PnvsVerdict));
+	int			nverdicts = 0;
+	Datum		values[6];
+	int			nrows;
+
+	*nclaims = 0;
+	values[0] = TimestampTzGetDatum(ledger->seen_not_before);
+	values[1] = Int64GetDatum(ledger->seen_id);
+	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[3] = Int64GetDatum(max);
+	values[4] = pnvs_ledger_id_array(ledger->passed_over, ledger->npassed_over);
+	values[5] = Int32GetDatum(oldest_timeline());
+	*candidate = 0;
+	nrows = (int) pnvs_table_run(PNVS_SELECT_DUE, values, NULL);
+	if (nrows > 0)
+		*candidate = DatumGetInt64(pnvs_table_value(0, 2, NULL));
+	for (int row = 0; row < nrows; row++)
+	{
+		PnvsClaim  *claim = &claims[*nclaims];
+
+		if (read_due(row, claim, &verdicts[nverdicts]))
+			tids[(*nclaims)++] = PointerGetDatum(pnvs_table_value(row, 1, NULL));
+		else
+			nverdicts++;
+		ledger->seen_not_before = claim->not_before;
+		ledger->seen_id = claim->id;
+	}
+	if (*nclaims > 0)
+		claim_rows(ledger, tids, claims, nclaims);
+	if (nverdicts > 0)
+		pnvs_ledger_settle(ledger, verdicts, nverdicts);
+	return nrows;
+}
+
+/* Writes verdicts into their rows; a row that has gone is passed over. */
+void
+pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nverdicts)
+{
+	int64	   *ids = palloc(nverdicts * sizeof(int64));
+	Datum		values[14];
+
+	for (int i = 0; i < nverdicts; i++)
+		ids[i] = verdicts[i].id;
+#define TEXTS(member) text_array(verdicts, nverdicts, offsetof(PnvsVerdict, member))
+#define TIMES(member) time_array(verdicts, nverdicts, offsetof(PnvsVerdict, member))
+	values[0] = pnvs_ledger_id_array(ids, nverdicts);
+	values[1] = TEXTS(was);
+	values[2] = TEXTS(state);
+	values[3] = TIMES(settled_at);
+	values[4] = masked_array(verdicts, nverdicts);
+	values[5] = TIMES(not_before);
+	values[6] = TEXTS(request_id);
+	values[7] = TEXTS(verification_id);
+	values[8] = TEXTS(status);
+	values[9] = TEXTS(code);
+	values[10] = TEXTS(message);
+	values[11] = status_array(verdicts, nverdicts);
+	values[12] = TIMES(unknown_since);
+	values[13] = Int64GetDatum(ledger->claimer);
+#undef TEXTS
+#undef TIMES
+	(void) pnvs_table_run(PNVS_SETTLE, values, NULL);
+}
+
+/* When the next row that was not seen is due, or DT_NOEND. */
+TimestampTz
+pnvs_ledger_next_queued(const PnvsLedger *ledger)
+{
+	Datum		values[4];
+
+	values[0] = TimestampTzGetDatum(ledger->seen_not_before);
+	values[1] = Int64GetDatum(ledger->seen_id);
+	values[2] = pnvs_ledger_id_array(ledger->passed_over, ledger->npassed_over);
+	values[3] = Int32GetDatum(oldest_timeline());
+	return pnvs_table_run(PNVS_NEXT_QUEUED, values, NULL) == 1 ?
+		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
+}
+
+/* The rows that are claimed by nobody who lives; ids live as long as the visit. */
+int
+pnvs_ledger_find_interrupted(const PnvsLedger *ledger, int64 **ids)
+{
+	int			nclaimers = (int) pnvs_table_run(PNVS_CLAIMERS, NULL, NULL);
+	int64	   *claimers = palloc(Max(nclaimers, 1) * sizeof(int64));
+	int			nids = 0;
+
+	*ids = palloc(sizeof(int64));
+	for (int i = 0; i < nclaimers; i++)
+		claimers[i] = DatumGetInt64(pnvs_table_value(i, 1, NULL));
+	for (int i = 0; i < nclaimers; i++)
+	{
+		Datum		value = Int64GetDatum(claimers[i]);
+		int			nrows;
+
+		if (claimers[i] == ledger->claimer || !is_dead(claimers[i]))
+			continue;
+		nrows = (int) pnvs_table_run(PNVS_SELECT_CLAIMED, &value, NULL);
+		*ids = repalloc(*ids, (nids + nrows + 1) * sizeof(int64));
+		for (int row = 0; row < nrows; row++)
+			(*ids)[nids++] = DatumGetInt64(pnvs_table_value(row, 1, NULL));
+	}
+	return nids;
+}
+
+/* Makes rows unknown whose claimer died. */
+void
+pnvs_ledger_interrupt(const int64 *ids, int nids)
+{
+	Datum		values[2];
+
+	values[0] = pnvs_ledger_id_array(ids, nids);
+	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	(void) pnvs_table_run(PNVS_INTERRUPT, values, NULL);
+}
+
+/* Deletes a batch of rows whose retention is over; their number. */
+int
+pnvs_ledger_purge(PnvsLedger *ledger)
+{
+	Datum		values[3];
+	int			nrows;
+
+	values[0] = TimestampTzGetDatum(ledger->purged_up_to);
+	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() -
+									pnvs_retention_s * USECS_PER_SEC);
+	values[2] = Int64GetDatum(PURGE_BATCH);
+	nrows = (int) pnvs_table_run(PNVS_PURGE, values, NULL);
+	for (int row = 0; row < nrows; row++)
+		ledger->purged_up_to = Max(ledger->purged_up_to,
+								   DatumGetTimestampTz(pnvs_table_value(row, 1, NULL)));
+	if (nrows < PURGE_BATCH)
+		ledger->purged_up_to = DT_NOBEGIN;
+	return nrows;
+}
+
+/* When the retention of the oldest row is over, or DT_NOEND. */
+TimestampTz
+pnvs_ledger_next_purge(const PnvsLedger *ledger)
+{
+	Datum		value = TimestampTzGetDatum(ledger->purged_up_to);
+
+	return pnvs_table_run(PNVS_OLDEST_SETTLED, &value, NULL) == 1 ?
+		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) + pnvs_retention_s * USECS_PER_SEC :
+		DT_NOEND;
+}
+
+/* IDs as an array of SQL's, in the current memory context. */
+Datum
+pnvs_ledger_id_array(const int64 *ids, int nids)
+{
+	Datum	   *values = palloc(Max(nids, 1) * sizeof(Datum));
+
+	for (int i = 0; i < nids; i++)
+		values[i] = Int64GetDatum(ids[i]);
+	return make_array(values, NULL, nids, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE);
+}
+
+/*
+ * Makes the commit of this transaction wait until it is flushed, here and on
+ * synchronous standbys, whatever is set.
+ */
+void
+pnvs_ledger_commit_durably(void)
+{
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
+		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/*
+ * Whether the last commit is where commits have to be.  A wait for a synchronous
+ * standby that is cut short, by a cancel say, is a mere warning.
+ */
+bool
+pnvs_ledger_is_replicated(void)
+{
+	int			mode = synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY ?
+	SYNC_REP_WAIT_APPLY : SYNC_REP_WAIT_FLUSH;
+	bool		replicated;
+
+	if (max_wal_senders == 0 || WalSndCtl == NULL)
+		return true;
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	replicated = !pnvs_sync_standbys_defined() ||
+		WalSndCtl->lsn[mode] >= XactLastCommitEnd;
+	LWLockRelease(SyncRepLock);
+	return replicated;
+}
+
+/* Reads a row that is due: a claim, true, or a verdict on what must not be sent. */
+static bool
+read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	memset(claim, 0, sizeof(*claim));
+	claim->id = DatumGetInt64(pnvs_table_value(row, 2, NULL));
+	claim->channel = pnvs_table_text(row, 3);
+	claim->recipient = pnvs_table_text(row, 4);
+	claim->service_sid = pnvs_table_text(row, 5);
+	claim->attempts = DatumGetInt32(pnvs_table_value(row, 6, NULL)) + 1;
+	claim->not_before = DatumGetTimestampTz(pnvs_table_value(row, 7, NULL));
+	claim->send_before = DatumGetTimestampTz(pnvs_table_value(row, 8, NULL));
+	claim->created_at = DatumGetTimestampTz(pnvs_table_value(row, 9, NULL));
+	claim->dispatched_at = now;
+	claim->verify_first = pnvs_after_promotion == PNVS_AFTER_PROMOTION_VERIFY &&
+		DatumGetInt32(pnvs_table_value(row, 12, NULL)) < (int32) GetWALInsertionTimeLine();
+
+	if (is_foreign(row))
+		pnvs_verdict_settled(verdict, claim, "queued", "canceled", "Local.ForeignOrigin",
+							 "the row was queued in another database");
+	else if (claim->send_before <= now)
+		pnvs_verdict_settled(verdict, claim, "queued", "expired",
+							 claim->attempts == 1 ? "Local.Expired" : NULL,
+							 "its time was over before it could be sent");
+	else
+		return true;
+	return false;
+}
+
+/* Whether a row was queued elsewhere: it is a copy, and not ours to send. */
+static bool
+is_foreign(uint64 row)
+{
+	return DatumGetInt64(pnvs_table_value(row, 10, NULL)) != (int64) GetSystemIdentifier() ||
+		DatumGetObjectId(pnvs_table_value(row, 11, NULL)) != MyDatabaseId;
+}
+
+/* Rows of older timelines are held back where that is set. */
+static int32
+oldest_timeline(void)
+{
+	return pnvs_after_promotion == PNVS_AFTER_PROMOTION_HOLD ?
+		(int32) GetWALInsertionTimeLine() : PG_INT32_MIN;
+}
+
+/* Claims the rows; those that a trigger keeps from it are dropped from claims. */
+static void
+claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaims)
+{
+	Datum		values[3];
+	int			nclaimed;
+	int			kept = 0;
+
+	values[0] = make_array(tids, NULL, *nclaims, TIDOID, sizeof(ItemPointerData), false,
+						   TYPALIGN_SHORT);
+	values[1] = Int64GetDatum(ledger->claimer);
+	values[2] = TimestampTzGetDatum(claims[0].dispatched_at);
+	nclaimed = (int) pnvs_table_run(PNVS_CLAIM, values, NULL);
+	if (nclaimed == *nclaims)
+		return;
+	for (int i = 0; i < *nclaims; i++)
+	{
+		bool		claimed = false;
+
+		for (int row = 0; row < nclaimed && !claimed; row++)
+			claimed = DatumGetInt64(pnvs_table_value(row, 1, NULL)) == claims[i].id;
+		if (claimed)
+			claims[kept++] = claims[i];
+	}
+	*nclaims = kept;
+}
+
+static Datum
+text_array(const PnvsVerdict *verdicts, int n, size_t offset)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+
+	for (int i = 0; i < n; i++)
+	{
+		const char *text = *(const char *const *) ((const char *) &verdicts[i] + offset);
+
+		nulls[i] = text == NULL;
+		values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
+	}
+	return make_array(values, nulls, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+static Datum
+time_array(const PnvsVerdict *verdicts, int n, size_t offset)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+
+	for (int i = 0; i < n; i++)
+	{
+		TimestampTz time = *(const TimestampTz *) ((const char *) &verdicts[i] + offset);
+
+		nulls[i] = time == 0;
+		values[i] = TimestampTzGetDatum(time);
+	}
+	return make_array(values, nulls, n, TIMESTAMPTZOID, sizeof(TimestampTz),
+					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
+static Datum
+masked_array(const PnvsVerdict *verdicts, int n)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = verdicts[i].masked[0] == '\0';
+		values[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(verdicts[i].masked);
+	}
+	return make_array(values, nulls, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+static Datum
+status_array(const PnvsVerdict *verdicts, int n)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+	bool	   *nulls = palloc(n * sizeof(bool));
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = verdicts[i].http_status == 0;
+		values[i] = Int32GetDatum(verdicts[i].http_status);
+	}
+	return make_array(values, nulls, n, INT4OID, sizeof(int32), true, TYPALIGN_INT);
+}
+
+static Datum
+make_array(Datum *values, bool *nulls, int n, Oid type, int16 len, bool by_value, char align)
+{
+	int			lower_bound = 1;
+
+	return PointerGetDatum(construct_md_array(values, nulls, n > 0 ? 1 : 0, &n, &lower_bound,
+											  type, len, by_value, align));
+}
+
+static void
+set_claimer_tag(LOCKTAG *tag, int64 claimer)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) ((uint64) claimer >> 32),
+						 (uint32) claimer, PNVS_LOCK_CLAIMER);
+}
+
+/* Whether a claimer's lock is free. */
+static bool
+is_dead(int64 claimer)
+{
+	LOCKTAG		tag;
+
+	set_claimer_tag(&tag, claimer);
+	if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	(void) LockRelease(&tag, ShareLock, false);
+	return true;
+}

@@ -1,0 +1,379 @@
+/*-------------------------------------------------------------------------
+ *
+ * lookup.c
+ *	  Rows of unknown fate, looked up at the service.
+ *
+ * The service knows its messages by number, service, channel and time, and by
+ * an ID that a row of unknown fate does not have.  A record is a row's where it
+ * fits all of that, no other row has its ID, and no other row could have it
+ * with better reason:
+ *
+ * - While another row of the number is being sent, nothing is decided: what was
+ *	 found may be that one's.
+ * - Of several rows of unknown fate, each record goes to the one that was
+ *	 dispatched closest to its time.
+ *
+ * Decisions are made one after the other, under a lock, so that no two rows get
+ * the same record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "queue/ledger.h"
+#include "queue/lock_class.h"
+#include "queue/lookup.h"
+#include "queue/table.h"
+#include "settings.h"
+
+#define PAGE_SIZE "100"
+
+/* A number with more messages in 30 days than that is not one of a person. */
+#define MAX_PAGES 20
+
+/* The clocks of both sides are set by NTP; a minute apart they raise alarms. */
+#define CLOCK_MARGIN_MS 30000
+
+/* A row is looked for at once, again after this, and then ever more seldom. */
+#define FIRST_WAIT_MS 1000
+#define LONGEST_WAIT_MS 60000
+
+/* A row that a record may belong to. */
+typedef struct Sibling
+{
+	int64		id;
+	int64		from_ms;		/* since the epoch: dispatched */
+	int64		until_ms;		/* given up */
+	const PnvsSighting *sighting;
+} Sibling;
+
+static bool decide_found(PnvsFlight *flight, PnvsVerdict *verdict);
+static bool has_rival(const PnvsFlight *flight);
+static const PnvsSighting *own_sighting(const PnvsFlight *flight);
+static Sibling *find_siblings(const PnvsFlight *flight, int *nsiblings);
+static void assign(Sibling *siblings, int nsiblings, const PnvsSighting *sightings,
+				   int nsightings);
+static int	drop_taken(const PnvsFlight *flight, PnvsSighting *free_sightings);
+static void give_up_or_wait(PnvsFlight *flight, PnvsVerdict *verdict, const char *code,
+							const char *message);
+static int64 epoch_ms(TimestampTz time);
+
+/* The parameters of a search for the flight's number. */
+void
+pnvs_lookup_values(const PnvsFlight *flight, const char **values)
+{
+	values[PNVS_SEARCH_SERVICE_SID] = flight->claim.service_sid;
+	values[PNVS_SEARCH_TO] = flight->claim.recipient;
+	values[PNVS_SEARCH_PAGE_SIZE] = PAGE_SIZE;
+	values[PNVS_SEARCH_CURRENT_PAGE] = psprintf("%d", flight->page);
+}
+
+/* Keeps the records of a page that may fit; whether there is another page. */
+bool
+pnvs_lookup_collect(PnvsFlight *flight, const PnvsReply *reply)
+{
+	MemoryContext caller;
+
+	if (flight->collected == flight->page)
+		return false;
+	flight->collected = flight->page;
+	caller = MemoryContextSwitchTo(flight->context);
+	if (flight->sightings == NULL)
+		flight->sightings = palloc(sizeof(PnvsSighting));
+	flight->sightings = repalloc(flight->sightings, (flight->nsightings + reply->nrecords + 1) *
+								 sizeof(PnvsSighting));
+	for (int i = 0; i < reply->nrecords; i++)
+	{
+		const PnvsRecord *record = &reply->records[i];
+		PnvsSighting *sighting = &flight->sightings[flight->nsightings];
+
+		if (record->verification_id == NULL || record->send_date_ms < 0 ||
+			(record->channel != NULL &&
+			 pg_strcasecmp(record->channel, flight->claim.channel) != 0))
+			continue;
+		sighting->verification_id = pstrdup(record->verification_id);
+		sighting->status = record->status ? pstrdup(record->status) : NULL;
+		sighting->send_date_ms = record->send_date_ms;
+		flight->nsightings++;
+	}
+	MemoryContextSwitchTo(caller);
+	return reply->nrecords > 0 && flight->page < reply->total_pages &&
+		flight->page < MAX_PAGES;
+}
+
+/*
+ * The verdict on a row that was looked up; answer is that of the last page, or
+ * NULL where the search could not be started.  False where the row is to be
+ * sent now: it was queued before a promotion, and has provably not gone out.
+ */
+bool
+pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdict *verdict)
+{
+	bool		looked_up = answer != NULL && answer->succeeded;
+
+	if (looked_up)
+		return decide_found(flight, verdict);
+	if (flight->task == PNVS_FLIGHT_VERIFY)
+		pnvs_verdict_unsent(verdict, &flight->claim, "Local.Unverified",
+							"it could not be looked up whether it was sent before the promotion",
+							answer ? answer->http.retry_after_ms : -1);
+	else
+		give_up_or_wait(flight, verdict, "Local.Unreconciled",
+						"it could not be looked up whether it was sent");
+	return true;
+}
+
+/*
+ * Reads up to max rows of unknown fate that are to be looked up now, except
+ * those that are under way; their texts live as long as the visit.
+ */
+int
+pnvs_lookup_select(PnvsClaim *claims, int max, const int64 *under_way, int nunder_way)
+{
+	Datum		values[3];
+	int			nrows;
+
+	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[1] = Int64GetDatum(max);
+	values[2] = pnvs_ledger_id_array(under_way, nunder_way);
+	nrows = (int) pnvs_table_run(PNVS_SELECT_UNKNOWN, values, NULL);
+	for (int row = 0; row < nrows; row++)
+	{
+		PnvsClaim  *claim = &claims[row];
+
+		memset(claim, 0, sizeof(*claim));
+		claim->id = DatumGetInt64(pnvs_table_value(row, 1, NULL));
+		claim->channel = pnvs_table_text(row, 2);
+		claim->recipient = pnvs_table_text(row, 3);
+		claim->service_sid = pnvs_table_text(row, 4);
+		claim->dispatched_at = DatumGetTimestampTz(pnvs_table_value(row, 5, NULL));
+		claim->unknown_since = DatumGetTimestampTz(pnvs_table_value(row, 6, NULL));
+	}
+	return nrows;
+}
+
+/* When a row is to be looked up that is among neither, or DT_NOEND. */
+TimestampTz
+pnvs_lookup_next(const PnvsClaim *claims, int nclaims, const int64 *under_way,
+				 int nunder_way)
+{
+	int64	   *ids = palloc((nclaims + nunder_way + 1) * sizeof(int64));
+	Datum		value;
+
+	for (int i = 0; i < nclaims; i++)
+		ids[i] = claims[i].id;
+	memcpy(ids + nclaims, under_way, nunder_way * sizeof(int64));
+	value = pnvs_ledger_id_array(ids, nclaims + nunder_way);
+	return pnvs_table_run(PNVS_NEXT_UNKNOWN, &value, NULL) == 1 ?
+		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
+}
+
+/* The service has answered: is one of its records this row's? */
+static bool
+decide_found(PnvsFlight *flight, PnvsVerdict *verdict)
+{
+	const PnvsSighting *sighting;
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, PNVS_LOCK_SIGHTINGS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	if (has_rival(flight))
+	{
+		if (flight->task == PNVS_FLIGHT_VERIFY)
+			pnvs_verdict_unsent(verdict, &flight->claim, "Local.Unverified",
+								"another message to the same number is being sent", -1);
+		else
+			give_up_or_wait(flight, verdict, "Local.Unreconciled",
+							"another message to the same number is being sent");
+		return true;
+	}
+	sighting = own_sighting(flight);
+	if (sighting != NULL)
+	{
+		pnvs_verdict_settled(verdict, &flight->claim,
+							 flight->task == PNVS_FLIGHT_VERIFY ? "sending" : "unknown",
+							 "sent", "OK", "found by a search");
+		verdict->verification_id = sighting->verification_id;
+		verdict->status = sighting->status;
+		return true;
+	}
+	if (flight->task == PNVS_FLIGHT_VERIFY)
+	{
+		flight->task = PNVS_FLIGHT_SEND;
+		flight->again = true;
+		return false;
+	}
+	give_up_or_wait(flight, verdict, "Local.NotFound", "the service knows of no such message");
+	return true;
+}
+
+/* Whether another row of this number is being sent right now. */
+static bool
+has_rival(const PnvsFlight *flight)
+{
+	Datum		values[4];
+
+	values[0] = CStringGetTextDatum(flight->claim.recipient);
+	values[1] = CStringGetTextDatum(flight->claim.service_sid);
+	values[2] = Int64GetDatum(flight->claim.id);
+
+	/*
+	 * rows that are looked up before their first send are no rivals of each
+	 * other
+	 */
+	values[3] = Int32GetDatum(flight->task == PNVS_FLIGHT_VERIFY ?
+							  (int32) GetWALInsertionTimeLine() : PG_INT32_MIN);
+	return pnvs_table_run(PNVS_SELECT_RIVALS, values, NULL) > 0;
+}
+
+/* The record that belongs to the flight's row, or NULL. */
+static const PnvsSighting *
+own_sighting(const PnvsFlight *flight)
+{
+	PnvsSighting *sightings;
+	Sibling    *siblings;
+	int			nsightings;
+	int			nsiblings;
+
+	if (flight->nsightings == 0)
+		return NULL;
+	sightings = palloc(flight->nsightings * sizeof(PnvsSighting));
+	nsightings = drop_taken(flight, sightings);
+	siblings = find_siblings(flight, &nsiblings);
+	assign(siblings, nsiblings, sightings, nsightings);
+	return siblings[0].sighting;
+}
+
+/* All rows that a record may belong to, the flight's own first. */
+static Sibling *
+find_siblings(const PnvsFlight *flight, int *nsiblings)
+{
+	const PnvsClaim *claim = &flight->claim;
+	bool		verify = flight->task == PNVS_FLIGHT_VERIFY;
+	Datum		values[3];
+	Sibling    *siblings;
+	int			nrows;
+
+	values[0] = CStringGetTextDatum(claim->recipient);
+	values[1] = CStringGetTextDatum(claim->service_sid);
+	values[2] = CStringGetTextDatum(claim->channel);
+	nrows = (int) pnvs_table_run(PNVS_SELECT_SIBLINGS, values, NULL);
+	siblings = palloc0((nrows + 1) * sizeof(Sibling));
+	siblings[0].id = claim->id;
+	siblings[0].from_ms = epoch_ms(verify ? claim->created_at : claim->dispatched_at);
+	siblings[0].until_ms = epoch_ms(verify ? claim->dispatched_at : claim->unknown_since);
+	*nsiblings = 1;
+	for (int row = 0; row < nrows; row++)
+	{
+		Sibling    *sibling = &siblings[*nsiblings];
+
+		sibling->id = DatumGetInt64(pnvs_table_value(row, 1, NULL));
+		if (sibling->id == claim->id)
+			continue;
+		sibling->from_ms = epoch_ms(DatumGetTimestampTz(pnvs_table_value(row, 2, NULL)));
+		sibling->until_ms = epoch_ms(DatumGetTimestampTz(pnvs_table_value(row, 3, NULL)));
+		(*nsiblings)++;
+	}
+	return siblings;
+}
+
+/* Gives each record to the row that was dispatched closest to it; both are few. */
+static void
+assign(Sibling *siblings, int nsiblings, const PnvsSighting *sightings, int nsightings)
+{
+	bool	   *given = palloc0((nsightings + 1) * sizeof(bool));
+
+	for (;;)
+	{
+		int64		best_ms = PG_INT64_MAX;
+		int			best_sibling = -1;
+		int			best_sighting = -1;
+
+		for (int i = 0; i < nsiblings; i++)
+		{
+			for (int j = 0; j < nsightings && siblings[i].sighting == NULL; j++)
+			{
+				int64		at_ms = sightings[j].send_date_ms;
+				int64		apart_ms = at_ms - siblings[i].from_ms;
+
+				if (apart_ms < 0)
+					apart_ms = -apart_ms;
+				if (given[j] || at_ms < siblings[i].from_ms - CLOCK_MARGIN_MS ||
+					at_ms > siblings[i].until_ms + CLOCK_MARGIN_MS || apart_ms >= best_ms)
+					continue;
+				best_ms = apart_ms;
+				best_sibling = i;
+				best_sighting = j;
+			}
+		}
+		if (best_sibling < 0)
+			return;
+		siblings[best_sibling].sighting = &sightings[best_sighting];
+		given[best_sighting] = true;
+	}
+}
+
+/* The records that no row has yet; their number. */
+static int
+drop_taken(const PnvsFlight *flight, PnvsSighting *free_sightings)
+{
+	Datum	   *ids = palloc(flight->nsightings * sizeof(Datum));
+	Datum		value;
+	int			ntaken;
+	int			nfree = 0;
+
+	for (int i = 0; i < flight->nsightings; i++)
+		ids[i] = CStringGetTextDatum(flight->sightings[i].verification_id);
+	value = PointerGetDatum(construct_array(ids, flight->nsightings, TEXTOID, -1, false,
+											TYPALIGN_INT));
+	ntaken = (int) pnvs_table_run(PNVS_TAKEN_VERIFICATIONS, &value, NULL);
+	for (int i = 0; i < flight->nsightings; i++)
+	{
+		bool		taken = false;
+
+		for (int row = 0; row < ntaken && !taken; row++)
+			taken = strcmp(pnvs_table_text(row, 1), flight->sightings[i].verification_id) == 0;
+		if (!taken)
+			free_sightings[nfree++] = flight->sightings[i];
+	}
+	return nfree;
+}
+
+/* Another look later, or, where it was looked for long enough, none. */
+static void
+give_up_or_wait(PnvsFlight *flight, PnvsVerdict *verdict, const char *code,
+				const char *message)
+{
+	PnvsClaim  *claim = &flight->claim;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz end = claim->unknown_since + pnvs_reconcile_for_s * USECS_PER_SEC;
+	long		wait_ms;
+
+	pnvs_verdict_settled(verdict, claim, "unknown", "unknown", code, message);
+	if (flight->asked_at >= end || (flight->call == NULL && now >= end))
+		return;
+	wait_ms = TimestampDifferenceMilliseconds(claim->unknown_since, now) / 2;
+	wait_ms = Min(Max(wait_ms, FIRST_WAIT_MS), LONGEST_WAIT_MS);
+	verdict->settled_at = 0;
+	verdict->masked[0] = '\0';
+	verdict->code = NULL;
+	verdict->not_before = Min(TimestampTzPlusMilliseconds(now, wait_ms), Max(end, now));
+}
+
+static int64
+epoch_ms(TimestampTz time)
+{
+	const TimestampTz epoch = ((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
+
+	return (time - epoch) / 1000;
+}

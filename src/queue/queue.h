@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * queue.h
+ *	  What sessions do with the queue: put in, take back, look up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_QUEUE_H
+#define PNVS_QUEUE_H
+
+#include "datatype/timestamp.h"
+
+/* A message to be queued.  Texts are in the database's encoding. */
+typedef struct PnvsQueueRequest
+{
+	const char *channel;
+	const char *recipient;		/* digits */
+	const char *service_sid;
+	TimestampTz now;
+	TimestampTz not_before;
+	TimestampTz send_before;
+	const char *reference;		/* or NULL */
+	const char *dedup_key;		/* or NULL */
+	TimestampTz dedup_since;	/* with dedup_key */
+} PnvsQueueRequest;
+
+/* A row as its requester sees it; in the memory context of the caller. */
+typedef struct PnvsQueueRow
+{
+	const char *state;
+	bool		settled;
+	bool		own_transaction;	/* put there by the transaction under way */
+	const char *verification_id;	/* or NULL */
+	const char *service_sid;
+	Datum		row;			/* the whole, a verification_queue */
+} PnvsQueueRow;
+
+extern int64 pnvs_queue_enqueue(const PnvsQueueRequest *request);
+extern bool pnvs_queue_cancel(int64 id);
+extern bool pnvs_queue_find(int64 id, PnvsQueueRow *row);
+
+#endif							/* PNVS_QUEUE_H */

@@ -1,0 +1,493 @@
+/*-------------------------------------------------------------------------
+ *
+ * roster.c
+ *	  Shared memory: which databases have a queue, and who works there.
+ *
+ * The table is the truth; what stands here is a hint, by which a worker is
+ * there when it is needed and looks where something is new.  A hint that gets
+ * lost costs time, never a message: workers look at the whole queue when they
+ * start and at intervals.
+ *
+ * Everything in the roster is protected by its lock, a single one: it is held
+ * for a walk over some slots at the most.  Latches are those of processes, in
+ * shared memory; their owners take them out of the roster before they end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/condition_variable.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "queue/roster.h"
+
+typedef struct Roster
+{
+	Latch	   *launcher_latch; /* or NULL */
+	bool		idle_should_leave;	/* their places are needed elsewhere */
+	int			nslots;			/* that have ever been used */
+	PnvsRosterSlot slots[PNVS_ROSTER_SLOTS];
+	ConditionVariable settled;	/* by its own lock */
+} Roster;
+
+#define TRANCHE "pnvs"
+
+static Roster *roster = NULL;
+static LWLock *roster_lock;
+
+static shmem_request_hook_type next_request = NULL;
+static shmem_startup_hook_type next_startup = NULL;
+
+/* What this transaction rings for, when it ends. */
+static TimestampTz ring_on_commit = DT_NOEND;
+static TimestampTz ring_on_abort = DT_NOEND;
+
+static void request(void);
+static void startup(void);
+static PnvsRosterSlot *find_slot(Oid database, bool create);
+static void ring(TimestampTz not_before, bool is_known);
+static void wake(Latch *latch);
+static void on_transaction_end(XactEvent event, void *arg);
+static void close_launcher(int code, Datum arg);
+
+/* To be called while shared_preload_libraries are loaded. */
+void
+pnvs_roster_init(void)
+{
+	next_request = shmem_request_hook;
+	shmem_request_hook = request;
+	next_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
+
+bool
+pnvs_roster_is_shared(void)
+{
+	return roster != NULL;
+}
+
+/*
+ * Announces a row that this transaction has made due at not_before, when the
+ * transaction ends: where it is committed, or, with also_on_abort, in any case.
+ */
+void
+pnvs_roster_ring_at_end(TimestampTz not_before, bool also_on_abort)
+{
+	static bool registered = false;
+
+	if (roster == NULL)
+		return;
+	if (!registered)
+		RegisterXactCallback(on_transaction_end, NULL);
+	registered = true;
+	ring_on_commit = Min(ring_on_commit, not_before);
+	if (also_on_abort)
+		ring_on_abort = Min(ring_on_abort, not_before);
+}
+
+/* Announces a row of this database, now.  Never throws. */
+void
+pnvs_roster_ring(TimestampTz not_before)
+{
+	ring(not_before, true);
+}
+
+/* Announces that there may be one, where the database has a queue. */
+void
+pnvs_roster_ring_if_known(TimestampTz not_before)
+{
+	ring(not_before, false);
+}
+
+static void
+ring(TimestampTz not_before, bool is_known)
+{
+	PnvsRosterSlot *slot;
+
+	if (roster == NULL)
+		return;
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(MyDatabaseId, is_known);
+	if (slot != NULL && (is_known || slot->has_queue))
+	{
+		slot->has_queue = true;
+		slot->rung = Min(slot->rung, not_before);
+		wake(slot->state == PNVS_ROSTER_PRESENT ? slot->worker_latch : roster->launcher_latch);
+	}
+	LWLockRelease(roster_lock);
+}
+
+/* Sends the worker of a database away, and keeps others out until let in. */
+void
+pnvs_roster_keep_out(Oid database)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(database, true);
+	if (slot != NULL)
+	{
+		slot->keep_out_pid = MyProcPid;
+		wake(slot->worker_latch);
+	}
+	LWLockRelease(roster_lock);
+}
+
+void
+pnvs_roster_let_in(Oid database)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(database, false);
+	if (slot != NULL && slot->keep_out_pid == MyProcPid)
+	{
+		slot->keep_out_pid = 0;
+		wake(roster->launcher_latch);
+	}
+	LWLockRelease(roster_lock);
+}
+
+/* Whether a worker is in a database or about to be. */
+bool
+pnvs_roster_is_present(Oid database)
+{
+	PnvsRosterSlot *slot;
+	bool		present;
+
+	LWLockAcquire(roster_lock, LW_SHARED);
+	slot = find_slot(database, false);
+	present = slot != NULL && slot->state != PNVS_ROSTER_ABSENT;
+	LWLockRelease(roster_lock);
+	return present;
+}
+
+/* Wakes whoever waits for rows to be settled. */
+void
+pnvs_roster_announce_settled(void)
+{
+	if (roster != NULL)
+		ConditionVariableBroadcast(&roster->settled);
+}
+
+/* Between begin and end no announcement is missed. */
+void
+pnvs_roster_await_begin(void)
+{
+	if (roster != NULL)
+		ConditionVariablePrepareToSleep(&roster->settled);
+}
+
+/*
+ * Waits for an announcement, or for wait_ms milliseconds.  Serves interrupts.
+ * Where the library is not preloaded nobody announces anything, and the time
+ * just passes.
+ */
+void
+pnvs_roster_await(long wait_ms, uint32 wait_event)
+{
+	if (roster != NULL)
+	{
+		(void) ConditionVariableTimedSleep(&roster->settled, wait_ms, wait_event);
+		return;
+	}
+	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
+				  wait_event) & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+pnvs_roster_await_end(void)
+{
+	if (roster != NULL)
+		ConditionVariableCancelSleep();
+}
+
+/*
+ * Makes this worker the one of its database.  False where there is another one,
+ * or where it is to be kept out.
+ */
+bool
+pnvs_roster_enter(void)
+{
+	PnvsRosterSlot *slot;
+	bool		entered;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(MyDatabaseId, true);
+	entered = slot != NULL && slot->keep_out_pid == 0 &&
+		slot->state != PNVS_ROSTER_PRESENT;
+	if (entered)
+	{
+		slot->state = PNVS_ROSTER_PRESENT;
+		slot->has_queue = true; /* until it finds that there is none */
+		slot->worker_pid = MyProcPid;
+		slot->worker_latch = MyLatch;
+	}
+	LWLockRelease(roster_lock);
+	return entered;
+}
+
+/* When the earliest row is due that was announced since the last call. */
+TimestampTz
+pnvs_roster_take_ring(void)
+{
+	PnvsRosterSlot *slot;
+	TimestampTz rung = DT_NOEND;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(MyDatabaseId, false);
+	if (slot != NULL)
+	{
+		rung = slot->rung;
+		slot->rung = DT_NOEND;
+		slot->failures = 0;
+	}
+	LWLockRelease(roster_lock);
+	return rung;
+}
+
+/* Whether this worker has to go, now or at least when it has nothing to do. */
+bool
+pnvs_roster_must_leave(bool *when_idle)
+{
+	PnvsRosterSlot *slot;
+	bool		must;
+
+	LWLockAcquire(roster_lock, LW_SHARED);
+	slot = find_slot(MyDatabaseId, false);
+	must = slot == NULL || slot->keep_out_pid != 0;
+	*when_idle = roster->idle_should_leave;
+	LWLockRelease(roster_lock);
+	return must;
+}
+
+/*
+ * Takes this worker out of the roster, where it stands in it.  due is when its
+ * database needs one again.  Where a row was announced meanwhile it stays, and
+ * false is returned, unless even_if_rung.
+ */
+bool
+pnvs_roster_leave(bool has_queue, TimestampTz due, bool even_if_rung)
+{
+	PnvsRosterSlot *slot;
+	bool		left = true;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(MyDatabaseId, false);
+	if (slot != NULL && slot->state == PNVS_ROSTER_PRESENT && slot->worker_pid == MyProcPid)
+	{
+		left = even_if_rung || slot->rung == DT_NOEND;
+		if (left)
+		{
+			slot->state = PNVS_ROSTER_ABSENT;
+			slot->worker_pid = 0;
+			slot->worker_latch = NULL;
+			slot->has_queue = has_queue;
+			slot->due = due;
+			roster->idle_should_leave = false;
+			wake(roster->launcher_latch);
+		}
+	}
+	LWLockRelease(roster_lock);
+	return left;
+}
+
+/* Makes this process the launcher. */
+void
+pnvs_roster_open(void)
+{
+	before_shmem_exit(close_launcher, (Datum) 0);
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	roster->launcher_latch = MyLatch;
+	for (int i = 0; i < roster->nslots; i++)
+	{
+		/* what an earlier launcher has started it has taken its eyes off */
+		if (roster->slots[i].state == PNVS_ROSTER_STARTING)
+			roster->slots[i].state = PNVS_ROSTER_ABSENT;
+	}
+	LWLockRelease(roster_lock);
+}
+
+/* Copies the slots in use into slots, which has room for all; their number. */
+int
+pnvs_roster_copy(PnvsRosterSlot *slots)
+{
+	int			n = 0;
+
+	LWLockAcquire(roster_lock, LW_SHARED);
+	for (int i = 0; i < roster->nslots; i++)
+	{
+		if (OidIsValid(roster->slots[i].database))
+			slots[n++] = roster->slots[i];
+	}
+	LWLockRelease(roster_lock);
+
+	for (int i = 0; i < n; i++)
+	{
+		/* who kept others out and died does so no longer */
+		if (slots[i].keep_out_pid != 0 && BackendPidGetProc(slots[i].keep_out_pid) == NULL)
+		{
+			PnvsRosterSlot *slot;
+
+			LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+			slot = find_slot(slots[i].database, false);
+			if (slot != NULL && slot->keep_out_pid == slots[i].keep_out_pid)
+				slot->keep_out_pid = 0;
+			LWLockRelease(roster_lock);
+			slots[i].keep_out_pid = 0;
+		}
+	}
+	return n;
+}
+
+/* Notes that a worker is being started; false where that must not be. */
+bool
+pnvs_roster_note_start(Oid database)
+{
+	PnvsRosterSlot *slot;
+	bool		may;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(database, true);
+	may = slot != NULL && slot->state == PNVS_ROSTER_ABSENT && slot->keep_out_pid == 0;
+	if (may)
+		slot->state = PNVS_ROSTER_STARTING;
+	LWLockRelease(roster_lock);
+	return may;
+}
+
+/* Notes that a worker that was being started is not there, or has failed. */
+void
+pnvs_roster_note_end(Oid database, TimestampTz retry_at)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(database, false);
+	if (slot != NULL && slot->state != PNVS_ROSTER_PRESENT)
+	{
+		slot->state = PNVS_ROSTER_ABSENT;
+		slot->due = retry_at;
+		slot->failures++;
+	}
+	LWLockRelease(roster_lock);
+}
+
+/* Frees the slot of a database that has gone or has no queue. */
+void
+pnvs_roster_forget(Oid database)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(database, false);
+	if (slot != NULL && slot->state == PNVS_ROSTER_ABSENT && slot->keep_out_pid == 0 &&
+		slot->rung == DT_NOEND)
+		slot->database = InvalidOid;
+	LWLockRelease(roster_lock);
+}
+
+/* Asks workers that have nothing to do to make room. */
+void
+pnvs_roster_ask_idle_to_leave(void)
+{
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	roster->idle_should_leave = true;
+	for (int i = 0; i < roster->nslots; i++)
+		wake(roster->slots[i].worker_latch);
+	LWLockRelease(roster_lock);
+}
+
+static void
+request(void)
+{
+	if (next_request)
+		next_request();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(Roster)));
+	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (next_startup)
+		next_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	roster = ShmemInitStruct("pnvs", sizeof(Roster), &found);
+	if (!found)
+	{
+		memset(roster, 0, sizeof(Roster));
+		ConditionVariableInit(&roster->settled);
+	}
+	LWLockRelease(AddinShmemInitLock);
+	roster_lock = &GetNamedLWLockTranche(TRANCHE)->lock;
+}
+
+/* A database's slot; the lock is held, exclusively where one may be created. */
+static PnvsRosterSlot *
+find_slot(Oid database, bool create)
+{
+	PnvsRosterSlot *slot = NULL;
+
+	for (int i = 0; i < roster->nslots; i++)
+	{
+		if (roster->slots[i].database == database)
+			return &roster->slots[i];
+		if (slot == NULL && !OidIsValid(roster->slots[i].database))
+			slot = &roster->slots[i];
+	}
+	if (!create)
+		return NULL;
+	if (slot == NULL && roster->nslots < PNVS_ROSTER_SLOTS)
+		slot = &roster->slots[roster->nslots++];
+	if (slot == NULL)
+		return NULL;
+	memset(slot, 0, sizeof(*slot));
+	slot->database = database;
+	slot->rung = DT_NOEND;
+	slot->due = DT_NOEND;
+	return slot;
+}
+
+static void
+wake(Latch *latch)
+{
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+/* Registered once for the life of the process. */
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	TimestampTz due = DT_NOEND;
+
+	if (event == XACT_EVENT_COMMIT)
+		due = Min(ring_on_commit, ring_on_abort);
+	else if (event == XACT_EVENT_ABORT)
+		due = ring_on_abort;
+	else if (event != XACT_EVENT_PREPARE)
+		return;
+	ring_on_commit = ring_on_abort = DT_NOEND;
+	if (due != DT_NOEND)
+		pnvs_roster_ring(due);
+}
+
+static void
+close_launcher(int code, Datum arg)
+{
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	roster->launcher_latch = NULL;
+	LWLockRelease(roster_lock);
+}

@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * roster.h
+ *	  Shared memory: which databases have a queue, and who works there.
+ *
+ * Only where the library is in shared_preload_libraries; elsewhere
+ * pnvs_roster_is_shared() is false and the rest does nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_ROSTER_H
+#define PNVS_ROSTER_H
+
+#include "datatype/timestamp.h"
+#include "storage/latch.h"
+
+/*
+ * A slot takes 100 bytes.  Who has more databases with this extension than that
+ * in one server has another problem first.
+ */
+#define PNVS_ROSTER_SLOTS 512
+
+typedef enum PnvsRosterState
+{
+	PNVS_ROSTER_ABSENT,			/* no worker */
+	PNVS_ROSTER_STARTING,		/* the launcher has asked for one */
+	PNVS_ROSTER_PRESENT			/* there is one, which can be woken */
+} PnvsRosterState;
+
+/* What is known of a database; a copy, except within roster.c. */
+typedef struct PnvsRosterSlot
+{
+	Oid			database;		/* 0: free */
+	PnvsRosterState state;
+	bool		has_queue;		/* as the last worker found */
+	pid_t		worker_pid;		/* while present */
+	Latch	   *worker_latch;	/* in shared memory; while present */
+	pid_t		keep_out_pid;	/* who drops, renames or copies it, or 0 */
+	TimestampTz rung;			/* not_before of the earliest row that no
+								 * worker has taken notice of, or DT_NOEND */
+	TimestampTz due;			/* when an absent worker is needed again */
+	int			failures;		/* workers in a row that did not come up */
+} PnvsRosterSlot;
+
+extern void pnvs_roster_init(void);
+extern bool pnvs_roster_is_shared(void);
+
+/* For sessions. */
+extern void pnvs_roster_ring_at_end(TimestampTz not_before, bool also_on_abort);
+extern void pnvs_roster_ring(TimestampTz not_before);
+extern void pnvs_roster_ring_if_known(TimestampTz not_before);
+extern void pnvs_roster_keep_out(Oid database);
+extern void pnvs_roster_let_in(Oid database);
+extern bool pnvs_roster_is_present(Oid database);
+extern void pnvs_roster_announce_settled(void);
+extern void pnvs_roster_await_begin(void);
+extern void pnvs_roster_await(long wait_ms, uint32 wait_event);
+extern void pnvs_roster_await_end(void);
+
+/* For workers. */
+extern bool pnvs_roster_enter(void);
+extern TimestampTz pnvs_roster_take_ring(void);
+extern bool pnvs_roster_must_leave(bool *when_idle);
+extern bool pnvs_roster_leave(bool has_queue, TimestampTz due, bool even_if_rung);
+
+/* For the launcher. */
+extern void pnvs_roster_open(void);
+extern int	pnvs_roster_copy(PnvsRosterSlot *slots);
+extern bool pnvs_roster_note_start(Oid database);
+extern void pnvs_roster_note_end(Oid database, TimestampTz retry_at);
+extern void pnvs_roster_forget(Oid database);
+extern void pnvs_roster_ask_idle_to_leave(void);
+
+#endif							/* PNVS_ROSTER_H */

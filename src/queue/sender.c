@@ -1,0 +1,526 @@
+/*-------------------------------------------------------------------------
+ *
+ * sender.c
+ *	  A sliding window over the queue: claim, send, settle.
+ *
+ * One transaction, the exchange, settles what has come back and claims what
+ * fills the window again; between two of them requests are under way, and no
+ * transaction, snapshot or lock is held.  An exchange happens at once where the
+ * sender is idle, and for a sixteenth of the window at a time under load, so
+ * that commits do not bound what it gets through.
+ *
+ * What fails, fails alone.  Where an exchange fails, the same is tried row by
+ * row: a flight whose row cannot be settled is kept and tried again later, a row
+ * that cannot be claimed is passed over for a while.  Where everything fails (no
+ * space is left, say) pauses get longer.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "errcodes.h"
+#include "queue/exchange.h"
+#include "queue/herald.h"
+#include "queue/sender.h"
+#include "queue/table.h"
+#include "settings.h"
+
+/* A reply is settled after this at the latest, however few have come. */
+#define MAX_SETTLE_DELAY_MS 2
+
+/* Until somebody else's lock on the table is gone. */
+#define LOCKED_RETRY_MS 20
+
+/* After a failure, row by row for so many exchanges. */
+#define CAREFUL_TURNS 8
+
+/* Pauses after failures, each twice the last. */
+#define FIRST_PAUSE_MS 50
+#define LONGEST_PAUSE_MS 10000
+
+/* Rows that cannot be claimed or settled get another chance after this. */
+#define PASSED_OVER_MS 30000
+
+/* libcurl ends calls by itself; where it does not, this finds out. */
+#define LATENESS_CHECK_MS 1000
+
+/* The share of the window that looks rows up rather than sends. */
+#define LOOKUP_SHARE 4
+
+/* The upper bound of pnvs.max_in_flight. */
+#define MAX_WINDOW 1000
+
+struct PnvsSender
+{
+	MemoryContext context;
+	MemoryContext scratch;		/* of one exchange */
+	PnvsTransact transact;
+	PnvsLedger	ledger;
+	bool		may_claim;
+	int64		nallowed;		/* claims that are left */
+	PnvsFlight **flights;		/* MAX_WINDOW of them, the most that is set */
+	int			nflights;
+	TimestampTz next_queued;	/* when a row is due, as far as is known */
+	TimestampTz next_unknown;
+	TimestampTz first_landing;	/* of those not yet settled, or 0 */
+	TimestampTz paused_until;	/* after failures, or 0 */
+	TimestampTz passed_over_until;
+	TimestampTz lateness_checked;
+	int			failures;		/* in a row */
+	int			careful;		/* exchanges that are to be small */
+	bool		has_table;
+};
+
+static void open_ledger(void *arg);
+static bool is_ready(const PnvsFlight *flight, TimestampTz now);
+static int	count_ready(const PnvsSender *sender);
+static bool needs_exchange(PnvsSender *sender);
+static bool is_work_due(const PnvsSender *sender);
+static void exchange_all(PnvsSender *sender, bool abandon);
+static void exchange_carefully(PnvsSender *sender, bool abandon);
+static void begin_exchange(PnvsSender *sender, PnvsExchange *exchange);
+static void make_room(PnvsSender *sender, PnvsExchange *exchange);
+static bool commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
+static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
+static void land_flights(PnvsSender *sender, PnvsExchange *exchange);
+static void take_off(PnvsSender *sender, PnvsExchange *exchange);
+static void drop_flight(PnvsSender *sender, PnvsFlight *flight);
+static void pause_after_failure(PnvsSender *sender);
+static void pass_over(PnvsSender *sender, int64 id);
+static void end_late_calls(PnvsSender *sender, TimestampTz now);
+
+/*
+ * A sender that claims up to max_requests rows.  It lives in the current memory
+ * context.  Throws where it cannot begin.
+ */
+PnvsSender *
+pnvs_sender_create(PnvsTransact transact, int64 max_requests)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pnvs sender",
+												  ALLOCSET_DEFAULT_SIZES);
+	PnvsSender *sender = MemoryContextAllocZero(context, sizeof(PnvsSender));
+
+	sender->context = context;
+	sender->scratch = AllocSetContextCreate(context, "pnvs exchange", ALLOCSET_DEFAULT_SIZES);
+	sender->transact = transact;
+	sender->may_claim = true;
+	sender->nallowed = max_requests;
+	sender->flights = MemoryContextAlloc(context, MAX_WINDOW * sizeof(PnvsFlight *));
+	sender->next_queued = sender->next_unknown = DT_NOBEGIN;
+	pnvs_client_prepare_to_wait();
+	if (!transact(open_ledger, sender))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not begin to send what is queued"),
+				 pnvs_errhide()));
+	return sender;
+}
+
+/* Ends the sender; what is under way is taken back, and others can recover it. */
+void
+pnvs_sender_destroy(PnvsSender *sender)
+{
+	pnvs_ledger_close(&sender->ledger);
+	MemoryContextDelete(sender->context);
+}
+
+/* Something is due at not_before; DT_NOBEGIN: look at everything anew. */
+void
+pnvs_sender_look(PnvsSender *sender, TimestampTz not_before)
+{
+	pnvs_ledger_rewind(&sender->ledger, not_before);
+	sender->next_queued = Min(sender->next_queued, not_before);
+	if (not_before == DT_NOBEGIN)
+		sender->next_unknown = DT_NOBEGIN;
+}
+
+void
+pnvs_sender_stop_claiming(PnvsSender *sender)
+{
+	sender->may_claim = false;
+}
+
+/* Does what can be done without waiting for the network.  Commits. */
+void
+pnvs_sender_turn(PnvsSender *sender)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (sender->passed_over_until != 0 && now >= sender->passed_over_until)
+	{
+		sender->passed_over_until = 0;
+		sender->ledger.npassed_over = 0;
+		pnvs_sender_look(sender, DT_NOBEGIN);
+	}
+	if (TimestampDifferenceExceeds(sender->lateness_checked, now, LATENESS_CHECK_MS))
+		end_late_calls(sender, now);
+	if (needs_exchange(sender))
+		exchange_all(sender, false);
+}
+
+/* Settles what has not come back as what is known of it, and starts no more. */
+void
+pnvs_sender_abandon(PnvsSender *sender)
+{
+	sender->may_claim = false;
+	if (sender->nflights > 0)
+		exchange_all(sender, true);
+	if (sender->nflights > 0)
+		exchange_carefully(sender, true);
+}
+
+/* How long a turn has nothing to do, unless something comes; -1: for ever. */
+long
+pnvs_sender_wait_ms(const PnvsSender *sender)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = DT_NOEND;
+
+	if (count_ready(sender) > 0)
+		next = TimestampTzPlusMilliseconds(sender->first_landing, MAX_SETTLE_DELAY_MS);
+	if (sender->may_claim && sender->has_table && sender->nflights < pnvs_max_in_flight)
+		next = Min(next, pnvs_sender_next_due(sender));
+	if (next != DT_NOEND)
+		next = Max(next, sender->paused_until);
+	if (sender->nflights > 0)
+		next = Min(next, TimestampTzPlusMilliseconds(now, LATENESS_CHECK_MS));
+	if (sender->passed_over_until != 0)
+		next = Min(next, sender->passed_over_until);
+	if (next == DT_NOEND)
+		return -1;
+	if (next <= now)
+		return 0;
+	/* longer than a day does not fit everywhere, and need not */
+	return (long) Min((next - now + 999) / 1000, INT64CONST(86400000));
+}
+
+/* Whether nothing is under way, and nothing is left to be settled. */
+bool
+pnvs_sender_is_idle(const PnvsSender *sender)
+{
+	return sender->nflights == 0;
+}
+
+/* False where the extension has gone, or was never there. */
+bool
+pnvs_sender_has_table(const PnvsSender *sender)
+{
+	return sender->has_table;
+}
+
+/* When a row is due, as far as is known, or DT_NOEND. */
+TimestampTz
+pnvs_sender_next_due(const PnvsSender *sender)
+{
+	if (sender->nallowed <= 0)
+		return DT_NOEND;
+	return Min(sender->next_queued, sender->next_unknown);
+}
+
+PnvsLedger *
+pnvs_sender_ledger(PnvsSender *sender)
+{
+	return &sender->ledger;
+}
+
+static void
+open_ledger(void *arg)
+{
+	PnvsSender *sender = arg;
+
+	sender->has_table = OidIsValid(pnvs_table_oid());
+	pnvs_ledger_open(&sender->ledger);
+}
+
+/* Whether a flight can be settled now. */
+static bool
+is_ready(const PnvsFlight *flight, TimestampTz now)
+{
+	return flight->settle_after <= now && pnvs_flight_is_done(flight);
+}
+
+static int
+count_ready(const PnvsSender *sender)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			nready = 0;
+
+	for (int i = 0; i < sender->nflights; i++)
+		nready += is_ready(sender->flights[i], now);
+	return nready;
+}
+
+/*
+ * Whether it is time for an exchange: enough has come back, or has waited long
+ * enough, or little is under way; or something is due and there is room for it.
+ */
+static bool
+needs_exchange(PnvsSender *sender)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			nready = count_ready(sender);
+	int			share = Max(pnvs_max_in_flight / 16, 1);
+	int			nunder_way = sender->nflights - nready;
+
+	if (now < sender->paused_until)
+		return false;
+	if (nready == 0)
+		sender->first_landing = 0;
+	else if (sender->first_landing == 0)
+		sender->first_landing = now;
+	if (nready > 0 &&
+		(nready >= share || nunder_way < share ||
+		 TimestampDifferenceExceeds(sender->first_landing, now, MAX_SETTLE_DELAY_MS)))
+		return true;
+	return is_work_due(sender) &&
+		(nunder_way == 0 || nunder_way + share <= pnvs_max_in_flight);
+}
+
+static bool
+is_work_due(const PnvsSender *sender)
+{
+	return sender->may_claim && sender->has_table &&
+		pnvs_sender_next_due(sender) <= GetCurrentTimestamp();
+}
+
+/* One exchange for everything, unless there is reason to be careful. */
+static void
+exchange_all(PnvsSender *sender, bool abandon)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	PnvsExchange exchange;
+
+	if (sender->careful > 0)
+	{
+		exchange_carefully(sender, abandon);
+		return;
+	}
+	begin_exchange(sender, &exchange);
+	exchange.flights = MemoryContextAlloc(sender->scratch,
+										  (sender->nflights + 1) * sizeof(PnvsFlight *));
+	exchange.abandon = abandon;
+	for (int i = 0; i < sender->nflights; i++)
+	{
+		if (abandon || is_ready(sender->flights[i], now))
+			exchange.flights[exchange.nflights++] = sender->flights[i];
+	}
+	make_room(sender, &exchange);
+	if (!commit_exchange(sender, &exchange) && !exchange.locked)
+		sender->careful = CAREFUL_TURNS;
+}
+
+/* Every row in an exchange of its own. */
+static void
+exchange_carefully(PnvsSender *sender, bool abandon)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			nflights = sender->nflights;
+	PnvsFlight **flights = palloc((nflights + 1) * sizeof(PnvsFlight *));
+	PnvsExchange exchange;
+
+	memcpy(flights, sender->flights, nflights * sizeof(PnvsFlight *));
+	for (int i = 0; i < nflights; i++)
+	{
+		PnvsFlight *flight = flights[i];
+
+		if (!abandon && !is_ready(flight, now))
+			continue;
+		begin_exchange(sender, &exchange);
+		exchange.flights = &flight;
+		exchange.nflights = 1;
+		exchange.abandon = abandon;
+		if (!commit_exchange(sender, &exchange) && !exchange.locked)
+			flight->settle_after = TimestampTzPlusMilliseconds(now, PASSED_OVER_MS);
+	}
+	pfree(flights);
+	if (is_work_due(sender))
+	{
+		begin_exchange(sender, &exchange);
+		make_room(sender, &exchange);
+		exchange.room = Min(exchange.room, 1);
+		if (!commit_exchange(sender, &exchange) && exchange.candidate != 0)
+			pass_over(sender, exchange.candidate);
+	}
+	sender->careful = Max(sender->careful - 1, 0);
+}
+
+static void
+begin_exchange(PnvsSender *sender, PnvsExchange *exchange)
+{
+	memset(exchange, 0, sizeof(*exchange));
+	exchange->ledger = &sender->ledger;
+	exchange->flight_context = sender->context;
+	exchange->scratch = sender->scratch;
+	exchange->has_table = sender->has_table;
+}
+
+/* Lets the exchange claim what fills the window. */
+static void
+make_room(PnvsSender *sender, PnvsExchange *exchange)
+{
+	int64	   *looked_up = MemoryContextAlloc(sender->scratch,
+											   (sender->nflights + 1) * sizeof(int64));
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!is_work_due(sender))
+		return;
+	exchange->room = Max(pnvs_max_in_flight - (sender->nflights - exchange->nflights), 0);
+	exchange->room = (int) Min((int64) exchange->room, sender->nallowed);
+	exchange->queued_due = sender->next_queued <= now;
+	exchange->unknown_due = sender->next_unknown <= now;
+	for (int i = 0; i < sender->nflights; i++)
+	{
+		if (sender->flights[i]->task == PNVS_FLIGHT_LOOK_UP)
+			looked_up[exchange->nlooked_up++] = sender->flights[i]->claim.id;
+	}
+	exchange->looked_up = looked_up;
+	exchange->lookup_room = Max(pnvs_max_in_flight / LOOKUP_SHARE, 1) - exchange->nlooked_up;
+}
+
+/* Runs an exchange, and acts on it where it was committed. */
+static bool
+commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
+{
+	bool		committed = sender->transact(pnvs_exchange_work, exchange);
+	bool		done = committed && !exchange->locked;
+
+	if (done)
+	{
+		sender->failures = 0;
+		sender->has_table = exchange->has_table;
+		if (exchange->queued_due)
+			sender->next_queued = exchange->next_queued;
+		if (exchange->unknown_due)
+			sender->next_unknown = exchange->next_unknown;
+		land_flights(sender, exchange);
+		take_off(sender, exchange);
+		if (exchange->nverdicts > 0)
+			pnvs_herald_announce(sender->transact, exchange->verdicts, exchange->nverdicts);
+	}
+	else
+		undo_exchange(sender, exchange);
+	MemoryContextReset(sender->scratch);
+	return done;
+}
+
+static void
+undo_exchange(PnvsSender *sender, PnvsExchange *exchange)
+{
+	for (int i = 0; i < exchange->nclaimed; i++)
+		pnvs_flight_destroy(exchange->claimed[i]);
+	if (exchange->locked)
+	{
+		sender->paused_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														   LOCKED_RETRY_MS);
+		return;
+	}
+	pnvs_sender_look(sender, DT_NOBEGIN);
+	pause_after_failure(sender);
+}
+
+/* Flights whose rows are settled have ended, but for those that go on. */
+static void
+land_flights(PnvsSender *sender, PnvsExchange *exchange)
+{
+	if (!exchange->has_table)
+	{
+		while (sender->nflights > 0)
+			drop_flight(sender, sender->flights[0]);
+		return;
+	}
+	for (int i = 0; i < exchange->nlanded; i++)
+	{
+		PnvsFlight *flight = exchange->landed[i];
+
+		if (flight->again && !exchange->abandon)
+			pnvs_flight_start(flight);
+		else
+			drop_flight(sender, flight);
+	}
+
+	/*
+	 * rows that are queued again, or are to be looked up, are due at some
+	 * time
+	 */
+	for (int i = 0; i < exchange->nverdicts; i++)
+	{
+		const PnvsVerdict *verdict = &exchange->verdicts[i];
+
+		if (verdict->settled_at != 0)
+			continue;
+		if (strcmp(verdict->state, "queued") == 0)
+			sender->next_queued = Min(sender->next_queued, verdict->not_before);
+		else
+			sender->next_unknown = Min(sender->next_unknown, verdict->not_before);
+	}
+}
+
+/* Claims that are committed, and safe, are sent. */
+static void
+take_off(PnvsSender *sender, PnvsExchange *exchange)
+{
+	bool		safe = exchange->nclaimed == 0 || pnvs_ledger_is_replicated();
+
+	for (int i = 0; i < exchange->nclaimed; i++)
+	{
+		PnvsFlight *flight = exchange->claimed[i];
+
+		sender->flights[sender->nflights++] = flight;
+		if (flight->task != PNVS_FLIGHT_LOOK_UP)
+			sender->nallowed--;
+		if (safe || flight->task == PNVS_FLIGHT_LOOK_UP)
+			pnvs_flight_start(flight);
+		else
+			pnvs_flight_refuse(flight);
+	}
+}
+
+static void
+drop_flight(PnvsSender *sender, PnvsFlight *flight)
+{
+	for (int i = 0; i < sender->nflights; i++)
+	{
+		if (sender->flights[i] != flight)
+			continue;
+		sender->flights[i] = sender->flights[--sender->nflights];
+		pnvs_flight_destroy(flight);
+		return;
+	}
+}
+
+static void
+pause_after_failure(PnvsSender *sender)
+{
+	int64		pause_ms = FIRST_PAUSE_MS;
+
+	for (int i = 0; i < sender->failures && pause_ms < LONGEST_PAUSE_MS; i++)
+		pause_ms *= 2;
+	sender->failures++;
+	sender->paused_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													   Min(pause_ms, LONGEST_PAUSE_MS));
+}
+
+/* A row that cannot be claimed by itself must not keep others from it. */
+static void
+pass_over(PnvsSender *sender, int64 id)
+{
+	pnvs_ledger_pass_over(&sender->ledger, id);
+	if (sender->passed_over_until == 0)
+		sender->passed_over_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+																PASSED_OVER_MS);
+}
+
+static void
+end_late_calls(PnvsSender *sender, TimestampTz now)
+{
+	sender->lateness_checked = now;
+	for (int i = 0; i < sender->nflights; i++)
+	{
+		if (sender->flights[i]->call != NULL)
+			(void) pnvs_client_time_left_ms(sender->flights[i]->call);
+	}
+}

@@ -1,0 +1,147 @@
+/*-------------------------------------------------------------------------
+ *
+ * upkeep.c
+ *	  What a sender does for the queue beside sending.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "queue/table.h"
+#include "queue/upkeep.h"
+
+/* Some batches at a time, so that sending goes on. */
+#define PURGE_BATCHES 5
+
+/* A purge is no cause to wake up for one row. */
+#define SHORTEST_PURGE_WAIT_MS (60 * 1000)
+
+typedef struct Recovery
+{
+	const PnvsLedger *ledger;
+	MemoryContext context;		/* of ids */
+	int64	   *ids;
+	int			nids;
+	int			first;			/* what to write of them */
+	int			count;
+} Recovery;
+
+typedef struct Purge
+{
+	PnvsLedger *ledger;
+	int			npurged;
+	TimestampTz next;
+} Purge;
+
+static void find_interrupted(void *arg);
+static void write_interrupted(void *arg);
+static void purge_batch(void *arg);
+static bool visit_unlocked(PnvsTableVisit *visit);
+
+/*
+ * Makes unknown what was claimed by senders that have died; whether there was
+ * any.  A row that cannot be written does not stop the rest.
+ */
+bool
+pnvs_upkeep_recover(PnvsTransact transact, PnvsLedger *ledger)
+{
+	Recovery	recovery = {.ledger = ledger,.context = CurrentMemoryContext};
+	bool		found;
+
+	if (!transact(find_interrupted, &recovery) || recovery.nids == 0)
+		return false;
+	found = recovery.nids > 0;
+	recovery.count = recovery.nids;
+	if (!transact(write_interrupted, &recovery))
+	{
+		recovery.count = 1;
+		for (; recovery.first < recovery.nids; recovery.first++)
+			(void) transact(write_interrupted, &recovery);
+	}
+	pfree(recovery.ids);
+	return found;
+}
+
+/*
+ * Deletes rows whose retention is over.  Returns when there is more to delete,
+ * or DT_NOEND.
+ */
+TimestampTz
+pnvs_upkeep_purge(PnvsTransact transact, PnvsLedger *ledger)
+{
+	Purge		purge = {.ledger = ledger,.next = DT_NOEND};
+	TimestampTz soonest = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													  SHORTEST_PURGE_WAIT_MS);
+
+	for (int i = 0; i < PURGE_BATCHES; i++)
+	{
+		if (!transact(purge_batch, &purge))
+			return soonest;
+		if (purge.npurged == 0)
+			return Max(purge.next, soonest);
+	}
+	return GetCurrentTimestamp();
+}
+
+static void
+find_interrupted(void *arg)
+{
+	Recovery   *recovery = arg;
+	PnvsTableVisit visit;
+	int64	   *ids;
+
+	recovery->nids = 0;
+	if (!visit_unlocked(&visit))
+		return;
+	recovery->nids = pnvs_ledger_find_interrupted(recovery->ledger, &ids);
+	if (recovery->nids > 0)
+	{
+		recovery->ids = MemoryContextAlloc(recovery->context, recovery->nids * sizeof(int64));
+		memcpy(recovery->ids, ids, recovery->nids * sizeof(int64));
+	}
+	pnvs_table_leave(&visit);
+}
+
+static void
+write_interrupted(void *arg)
+{
+	const Recovery *recovery = arg;
+	PnvsTableVisit visit;
+
+	if (!visit_unlocked(&visit))
+		return;
+	pnvs_ledger_interrupt(recovery->ids + recovery->first, recovery->count);
+	pnvs_table_leave(&visit);
+}
+
+static void
+purge_batch(void *arg)
+{
+	Purge	   *purge = arg;
+	PnvsTableVisit visit;
+
+	purge->npurged = 0;
+	if (!visit_unlocked(&visit))
+		return;
+	purge->npurged = pnvs_ledger_purge(purge->ledger);
+	purge->next = pnvs_ledger_next_purge(purge->ledger);
+	pnvs_table_leave(&visit);
+}
+
+/* Begins a visit, unless the table has gone or somebody has locked it. */
+static bool
+visit_unlocked(PnvsTableVisit *visit)
+{
+	Oid			table = pnvs_table_oid();
+
+	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, RowExclusiveLock) ||
+		pnvs_table_oid() != table)
+		return false;
+	pnvs_table_enter_pinned(visit);
+	return true;
+}

@@ -1,0 +1,16 @@
+/*-------------------------------------------------------------------------
+ *
+ * upkeep.h
+ *	  What a sender does for the queue beside sending.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_UPKEEP_H
+#define PNVS_UPKEEP_H
+
+#include "queue/sender.h"
+
+extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsLedger *ledger);
+extern TimestampTz pnvs_upkeep_purge(PnvsTransact transact, PnvsLedger *ledger);
+
+#endif							/* PNVS_UPKEEP_H */

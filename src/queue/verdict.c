@@ -1,0 +1,158 @@
+/*-------------------------------------------------------------------------
+ *
+ * verdict.c
+ *	  What becomes of a row of the queue, by what became of its request.
+ *
+ *	  accepted             sent
+ *	  refused              failed
+ *	  throttled, unsent    queued again, later; expired where that is too late,
+ *	                       failed where it was tried often enough
+ *	  ambiguous            unknown, and looked up from then on
+ *
+ * Texts that the service may have quoted a number in are stored without it: the
+ * row outlives its recipient.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "core/backoff.h"
+#include "core/redaction.h"
+#include "compat.h"
+#include "queue/verdict.h"
+#include "remote/fault_text.h"
+#include "settings.h"
+
+static void take_reply(PnvsVerdict *verdict, const PnvsReply *reply);
+static const char *unsent_code(const PnvsAnswer *answer);
+static char *redacted(const char *text);
+
+/*
+ * The verdict on a request to send, by its answer.  Texts belong to the answer
+ * or are allocated in the current memory context.
+ */
+void
+pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
+					   const PnvsAnswer *answer)
+{
+	const char *code = answer->has_reply ? answer->reply.code : NULL;
+	const char *message = answer->has_reply ? answer->reply.message : NULL;
+
+	if (!answer->has_reply)
+		message = answer->http.fault == PNVS_HTTP_NO_FAULT ?
+			pnvs_fault_text_reply(answer) : pnvs_fault_text_transport(answer);
+
+	switch (answer->outcome)
+	{
+		case PNVS_ACCEPTED:
+			pnvs_verdict_settled(verdict, claim, "sending", "sent", code, message);
+			break;
+		case PNVS_REFUSED:
+			pnvs_verdict_settled(verdict, claim, "sending", "failed", code, message);
+			break;
+		case PNVS_THROTTLED:
+			pnvs_verdict_unsent(verdict, claim, code, message, answer->http.retry_after_ms);
+			break;
+		case PNVS_UNSENT:
+			pnvs_verdict_unsent(verdict, claim, unsent_code(answer), message, -1);
+			break;
+		case PNVS_AMBIGUOUS:
+			pnvs_verdict_unknown(verdict, claim,
+								 code ? code : "Local.NoReply", message);
+			break;
+	}
+	if (answer->has_reply)
+		take_reply(verdict, &answer->reply);
+	verdict->http_status = answer->http.status;
+}
+
+/*
+ * The verdict on a row that provably was not sent: another try, later, unless
+ * that would come too late or was tried often enough.
+ */
+void
+pnvs_verdict_unsent(PnvsVerdict *verdict, const PnvsClaim *claim, const char *code,
+					const char *message, int64 retry_after_ms)
+{
+	int64		wait_ms;
+	TimestampTz next;
+	uint32		random;
+
+	if (!pg_strong_random(&random, sizeof(random)))
+		random = UINT32_MAX;
+	wait_ms = pnvs_backoff_ms(claim->attempts, random, retry_after_ms);
+	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
+
+	if (claim->attempts >= pnvs_max_attempts)
+		pnvs_verdict_settled(verdict, claim, "sending", "failed", code, message);
+	else if (next >= claim->send_before)
+		pnvs_verdict_settled(verdict, claim, "sending", "expired", code, message);
+	else
+	{
+		pnvs_verdict_settled(verdict, claim, "sending", "queued", code, message);
+		verdict->settled_at = 0;
+		verdict->masked[0] = '\0';
+		verdict->not_before = next;
+	}
+}
+
+/* A verdict that is final. */
+void
+pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim, const char *was,
+					 const char *state, const char *code, const char *message)
+{
+	memset(verdict, 0, sizeof(*verdict));
+	verdict->id = claim->id;
+	verdict->was = was;
+	verdict->state = state;
+	verdict->settled_at = GetCurrentTimestamp();
+	verdict->code = code;
+	verdict->message = message ? redacted(message) : NULL;
+	pnvs_phone_number_mask(claim->recipient, verdict->masked);
+}
+
+/* The verdict on a row that nobody can judge: it is looked up from now on. */
+void
+pnvs_verdict_unknown(PnvsVerdict *verdict, const PnvsClaim *claim, const char *code,
+					 const char *message)
+{
+	pnvs_verdict_settled(verdict, claim, "sending", "unknown", code, message);
+	verdict->unknown_since = verdict->settled_at;
+	verdict->not_before = verdict->settled_at;
+	verdict->settled_at = 0;
+	verdict->masked[0] = '\0';
+}
+
+static void
+take_reply(PnvsVerdict *verdict, const PnvsReply *reply)
+{
+	verdict->request_id = reply->request_id;
+	verdict->verification_id = reply->verification_id;
+	verdict->status = reply->status;
+}
+
+/* Of a request that did not get through, by the stage that it ended at. */
+static const char *
+unsent_code(const PnvsAnswer *answer)
+{
+	static const char *const codes[] = {
+		[PNVS_STAGE_RESOLVE] = "Local.Unsent.Resolve",
+		[PNVS_STAGE_CONNECT] = "Local.Unsent.Connect",
+		[PNVS_STAGE_TLS] = "Local.Unsent.Tls",
+		[PNVS_STAGE_REQUEST] = "Local.Unsent.Request",
+		[PNVS_STAGE_REPLY] = "Local.Unsent.Request",
+	};
+
+	return codes[answer->http.stage];
+}
+
+static char *
+redacted(const char *text)
+{
+	char	   *copy = pstrdup(text);
+
+	pnvs_redact(copy, pnvs_settings_access_key_id());
+	return copy;
+}

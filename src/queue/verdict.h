@@ -1,0 +1,61 @@
+/*-------------------------------------------------------------------------
+ *
+ * verdict.h
+ *	  What becomes of a row of the queue, by what became of its request.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_VERDICT_H
+#define PNVS_VERDICT_H
+
+#include "datatype/timestamp.h"
+
+#include "core/phone_number.h"
+#include "remote/client.h"
+
+/* A claimed row; texts are in UTF-8, which ASCII is. */
+typedef struct PnvsClaim
+{
+	int64		id;
+	const char *channel;
+	const char *recipient;		/* digits */
+	const char *service_sid;
+	int			attempts;		/* this one included */
+	TimestampTz not_before;
+	TimestampTz send_before;
+	TimestampTz created_at;
+	TimestampTz dispatched_at;	/* of an unknown one: when it was claimed */
+	TimestampTz unknown_since;	/* of an unknown one */
+	bool		verify_first;	/* may have been sent before a promotion */
+} PnvsClaim;
+
+/* What is to be written into the row; NULL and 0 stand for SQL's NULL. */
+typedef struct PnvsVerdict
+{
+	int64		id;
+	const char *was;			/* the state that it must be in */
+	const char *state;			/* the state that it gets */
+	TimestampTz settled_at;
+	TimestampTz not_before;		/* 0: as it is */
+	TimestampTz unknown_since;	/* 0: as it is */
+	char		masked[PNVS_PHONE_NUMBER_SIZE]; /* once settled, else "" */
+	const char *request_id;
+	const char *verification_id;
+	const char *status;
+	const char *code;
+	const char *message;
+	int			http_status;
+} PnvsVerdict;
+
+extern void pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
+								   const PnvsAnswer *answer);
+extern void pnvs_verdict_unsent(PnvsVerdict *verdict, const PnvsClaim *claim,
+								const char *code, const char *message,
+								int64 retry_after_ms);
+extern void pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim,
+								 const char *was, const char *state,
+								 const char *code, const char *message);
+extern void pnvs_verdict_unknown(PnvsVerdict *verdict, const PnvsClaim *claim,
+								 const char *code, const char *message);
+
+#endif							/* PNVS_VERDICT_H */

@@ -1,0 +1,374 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The background worker that sends what is queued in one database.
+ *
+ * The launcher starts it where there is, or may be, something to do.  Where there
+ * is no queue, or nothing due, it notes that in the roster and ends: so it is the
+ * launcher's probe, too.  With something to do it stays for as long as there is,
+ * and for a while after, so that the next message goes out at once.
+ *
+ * It ends early when somebody drops, renames or copies its database, when it is
+ * told to by SIGTERM, and when its place is needed elsewhere.  Then it claims no
+ * more, gives what is under way a moment to come back, and settles the rest as
+ * what is known of it.
+ *
+ * Signals.  SIGINT, by which pg_cancel_backend() cancels a query, cancels none
+ * here: a wait for a synchronous standby would end early.  It still serves
+ * lock_timeout.  SIGTERM is a request at first; a transaction that does not end
+ * (a standby does not answer) is left the hard way after a while.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "core/redaction.h"
+#include "queue/roster.h"
+#include "queue/sender.h"
+#include "queue/table.h"
+#include "queue/upkeep.h"
+#include "queue/worker.h"
+#include "settings.h"
+
+/* What is under way may come back within this; DROP DATABASE waits 5 s in all. */
+#define LEAVE_GRACE_MS 2000
+
+/* How often a transaction that takes long looks for SIGTERM. */
+#define TERMINATION_CHECK_MS 1000
+
+/* PostgreSQL's own files and some of ours, beside one for each connection. */
+#define SPARE_DESCRIPTORS 256
+
+typedef struct Worker
+{
+	PnvsSender *sender;
+	TimestampTz next_scan;
+	TimestampTz next_purge;
+	TimestampTz busy;			/* when there was last something to do */
+} Worker;
+
+static TimeoutId termination_check;
+
+static void handle_signals(void);
+static void on_interrupt(SIGNAL_ARGS);
+static void check_termination(void);
+static void pin_session(void);
+static void make_room_for_connections(void);
+static bool transact(void (*work) (void *arg), void *arg);
+static void log_failure(MemoryContext context);
+static void serve(Worker *worker);
+static void scan(Worker *worker);
+static bool wants_to_leave(const Worker *worker, bool *forced);
+static void wait_for_something(const Worker *worker);
+static void finish(Worker *worker);
+static TimestampTz next_needed(const Worker *worker);
+static void leave_roster(int code, Datum arg);
+
+/* Asks for a worker of a database; false where there is no place for one. */
+bool
+pnvs_worker_start(Oid database, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+
+	snprintf(worker.bgw_name, BGW_MAXLEN, "pnvs worker for database %u", database);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "pnvs worker");
+	snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), "pnvs");
+	snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), "pnvs_worker_main");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION |
+		PNVS_BGWORKER_INTERRUPTIBLE;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = MyProcPid;
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+void
+pnvs_worker_main(Datum arg)
+{
+	Worker		worker = {0};
+	MemoryContext context;
+
+	handle_signals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	if (!pnvs_roster_enter())
+		proc_exit(0);
+	before_shmem_exit(leave_roster, (Datum) 0);
+	pin_session();
+	make_room_for_connections();
+
+	context = AllocSetContextCreate(TopMemoryContext, "pnvs worker", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	worker.sender = pnvs_sender_create(transact, PG_INT64_MAX);
+	worker.next_scan = worker.next_purge = DT_NOBEGIN;
+	worker.busy = DT_NOBEGIN;
+	serve(&worker);
+	proc_exit(0);
+}
+
+static void
+handle_signals(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	pqsignal(SIGINT, on_interrupt);
+	BackgroundWorkerUnblockSignals();
+}
+
+/* PostgreSQL's timer for lock_timeout sends SIGINT, too. */
+static void
+on_interrupt(SIGNAL_ARGS)
+{
+	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
+}
+
+/* A timer's handler, while a transaction runs. */
+static void
+check_termination(void)
+{
+	if (ShutdownRequestPending)
+	{
+		InterruptPending = true;
+		ProcDiePending = true;
+		SetLatch(MyLatch);
+	}
+}
+
+/* What ALTER DATABASE or a configuration file may have set does not reach us. */
+static void
+pin_session(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"transaction_timeout", "0"},
+		/* it would show the same few statements for ever */
+		{"pg_stat_statements.track", "none"},
+	};
+
+	pnvs_table_pin_settings(GUC_ACTION_SET);
+	for (size_t i = 0; i < lengthof(settings); i++)
+	{
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
+	}
+	termination_check = RegisterTimeout(USER_TIMEOUT, check_termination);
+}
+
+/* The usual limit of 1,024 files is below what a wide window needs. */
+static void
+make_room_for_connections(void)
+{
+	struct rlimit limit;
+	rlim_t		needed = pnvs_max_in_flight + SPARE_DESCRIPTORS;
+
+	pnvs_client_expect_calls(pnvs_max_in_flight);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
+		return;
+	limit.rlim_cur = Min(needed, limit.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < needed)
+		ereport(LOG,
+				(errmsg("pnvs has fewer file descriptors than \"pnvs.max_in_flight\" may need"),
+				 errhint("Raise the limit of open files of the server, or lower the setting.")));
+}
+
+/* A PnvsTransact. */
+static bool
+transact(void (*work) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool committed = false;
+
+	pgstat_report_activity(STATE_RUNNING, "exchanging rows with the queue");
+	enable_timeout_every(termination_check,
+						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 TERMINATION_CHECK_MS),
+						 TERMINATION_CHECK_MS);
+	PG_TRY();
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		work(arg);
+		CommitTransactionCommand();
+		committed = true;
+	}
+	PG_CATCH();
+	{
+		log_failure(context);
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	disable_timeout(termination_check, false);
+	MemoryContextSwitchTo(context);
+	(void) pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return committed;
+}
+
+/* The reason, without the row that PostgreSQL quotes in an error's detail. */
+static void
+log_failure(MemoryContext context)
+{
+	ErrorData  *error;
+
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	pnvs_redact(error->message, pnvs_settings_access_key_id());
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("pnvs could not write to its queue: %s", error->message),
+			 errhint("It is tried again, row by row.")));
+	FreeErrorData(error);
+	RESUME_INTERRUPTS();
+}
+
+/* Until there is a reason to leave, which is told to the roster. */
+static void
+serve(Worker *worker)
+{
+	for (;;)
+	{
+		TimestampTz rung = pnvs_roster_take_ring();
+		bool		forced;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			make_room_for_connections();
+		}
+		if (rung != DT_NOEND)
+		{
+			pnvs_sender_look(worker->sender, rung);
+			worker->busy = GetCurrentTimestamp();
+		}
+		scan(worker);
+		pnvs_sender_turn(worker->sender);
+		if (!pnvs_sender_is_idle(worker->sender))
+			worker->busy = GetCurrentTimestamp();
+		if (wants_to_leave(worker, &forced))
+		{
+			finish(worker);
+			if (pnvs_roster_leave(pnvs_sender_has_table(worker->sender),
+								  next_needed(worker), forced))
+				return;
+		}
+		wait_for_something(worker);
+	}
+}
+
+/* At intervals: what nobody has announced, and what is old. */
+static void
+scan(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now >= worker->next_scan)
+	{
+		(void) pnvs_upkeep_recover(transact, pnvs_sender_ledger(worker->sender));
+		pnvs_sender_look(worker->sender, DT_NOBEGIN);
+		worker->next_scan = now + pnvs_scan_interval_s * USECS_PER_SEC;
+		(void) pgstat_report_stat(true);
+	}
+	if (now >= worker->next_purge)
+		worker->next_purge = pnvs_upkeep_purge(transact, pnvs_sender_ledger(worker->sender));
+}
+
+/* Whether there is a reason to leave now; forced: whatever there is to do. */
+static bool
+wants_to_leave(const Worker *worker, bool *forced)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		when_idle;
+
+	*forced = pnvs_roster_must_leave(&when_idle) || ShutdownRequestPending ||
+		!pnvs_worker || !pnvs_sender_has_table(worker->sender);
+	if (*forced)
+		return true;
+	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now)
+		return false;
+	return when_idle || worker->busy == DT_NOBEGIN ||
+		now - worker->busy >= pnvs_worker_idle_timeout_s * USECS_PER_SEC;
+}
+
+static void
+wait_for_something(const Worker *worker)
+{
+	static uint32 wait_event = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = Min(worker->next_scan, worker->next_purge);
+	long		wait_ms = pnvs_sender_wait_ms(worker->sender);
+
+	if (wait_event == 0)
+		wait_event = pnvs_new_wait_event("PnvsWorker");
+	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender))
+		next = Min(next, worker->busy + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
+	if (next <= now)
+		next = now;
+	if (wait_ms < 0 || wait_ms > (next - now) / 1000)
+		wait_ms = (long) ((next - now + 999) / 1000);
+	(void) pnvs_client_wait(wait_ms, wait_event);
+}
+
+/* Lets what is under way come back, for a moment, and settles the rest. */
+static void
+finish(Worker *worker)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEAVE_GRACE_MS);
+	static uint32 wait_event = 0;
+
+	if (pnvs_sender_is_idle(worker->sender))
+		return;
+	if (wait_event == 0)
+		wait_event = pnvs_new_wait_event("PnvsWorkerLeave");
+	pnvs_sender_stop_claiming(worker->sender);
+	while (!pnvs_sender_is_idle(worker->sender))
+	{
+		long		left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		long		wait_ms = pnvs_sender_wait_ms(worker->sender);
+
+		if (left_ms <= 0)
+			break;
+		(void) pnvs_client_wait(wait_ms < 0 ? left_ms : Min(wait_ms, left_ms), wait_event);
+		CHECK_FOR_INTERRUPTS();
+		pnvs_sender_turn(worker->sender);
+	}
+	pnvs_sender_abandon(worker->sender);
+}
+
+/* When this database needs a worker again, as far as is known. */
+static TimestampTz
+next_needed(const Worker *worker)
+{
+	return Min(pnvs_sender_next_due(worker->sender), worker->next_purge);
+}
+
+/* Before the process ends, however it ends. */
+static void
+leave_roster(int code, Datum arg)
+{
+	(void) pnvs_roster_leave(true, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000),
+							 true);
+}

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * await_verification.c
+ *	  await_verification(): waits for what becomes of a queued message.
+ *
+ * Where the library is preloaded a worker's announcement ends the wait; else,
+ * and for what is settled in other ways, the row is looked at again and again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "errcodes.h"
+#include "queue/queue.h"
+#include "queue/roster.h"
+#include "sql/arguments.h"
+
+/* Between two looks at the row. */
+#define LOOK_MS 1000
+#define LOOK_UNSHARED_MS 50
+
+PG_FUNCTION_INFO_V1(pnvs_await_verification);
+
+static bool look(int64 id, PnvsQueueRow *row);
+
+/*
+ * await_verification(id bigint, timeout interval)
+ *
+ * The row once it is settled, or NULL at the time-out.
+ */
+Datum
+pnvs_await_verification(PG_FUNCTION_ARGS)
+{
+	static uint32 wait_event = 0;
+	int64		id = pnvs_argument_queue_id(fcinfo, 0);
+	TimestampTz end = pnvs_argument_end(fcinfo, 1, "timeout", GetCurrentTimestamp());
+	long		look_ms = pnvs_roster_is_shared() ? LOOK_MS : LOOK_UNSHARED_MS;
+	PnvsQueueRow row;
+	bool		settled = false;
+
+	if (wait_event == 0)
+		wait_event = pnvs_new_wait_event("PnvsAwait");
+	for (;;)
+	{
+		long		left_ms;
+
+		pnvs_roster_await_begin();
+		settled = look(id, &row);
+		left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		if (settled || left_ms <= 0)
+			break;
+		pnvs_roster_await(Min(left_ms, look_ms), wait_event);
+	}
+	pnvs_roster_await_end();
+	if (!settled)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(row.row);
+}
+
+/* Whether the row is settled; throws where it never can be seen to be. */
+static bool
+look(int64 id, PnvsQueueRow *row)
+{
+	if (!pnvs_queue_find(id, row))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("there is no queued message with this ID"),
+				 errhint("It belongs to another role, or is past \"pnvs.retention\"."),
+				 pnvs_errhide()));
+	if (row->settled)
+		return true;
+	if (row->own_transaction)
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("cannot wait for a message that this transaction has queued"),
+				 errhint("It goes out after COMMIT; wait in the next transaction."),
+				 pnvs_errhide()));
+	return false;
+}

@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * enqueue_verification.c
+ *	  enqueue_verification(): queues a message, to be sent after commit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/timestamp.h"
+
+#include "queue/queue.h"
+#include "sql/arguments.h"
+
+PG_FUNCTION_INFO_V1(pnvs_enqueue_verification);
+
+/*
+ * enqueue_verification(channel text, "to" text, service_sid text,
+ *						not_before timestamptz, send_within interval,
+ *						dedup_key text, dedup_for interval)
+ *
+ * Checks the arguments as start_verification() does, and returns the ID.
+ */
+Datum
+pnvs_enqueue_verification(PG_FUNCTION_ARGS)
+{
+	PnvsQueueRequest request = {0};
+
+	request.channel = pnvs_argument_channel(fcinfo, 0);
+	request.recipient = pnvs_argument_number(fcinfo, 1);
+	request.service_sid = pnvs_argument_required_service_sid(fcinfo, 2);
+	request.now = GetCurrentTimestamp();
+	request.not_before = pnvs_argument_not_before(fcinfo, 3, request.now);
+	request.send_before = pnvs_argument_end(fcinfo, 4, "send_within",
+											Max(request.now, request.not_before));
+	request.dedup_key = pnvs_argument_dedup_key(fcinfo, 5);
+	if (request.dedup_key != NULL)
+		request.dedup_since = request.now -
+			(pnvs_argument_end(fcinfo, 6, "dedup_for", request.now) - request.now);
+	PG_RETURN_INT64(pnvs_queue_enqueue(&request));
+}

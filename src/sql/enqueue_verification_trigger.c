@@ -1,0 +1,147 @@
+/*-------------------------------------------------------------------------
+ *
+ * enqueue_verification_trigger.c
+ *	  enqueue_verification_trigger(): queues a message for each row of a table.
+ *
+ * Arguments of the trigger: the channel, the name of the column with the number,
+ * and, optionally, the service's ID ('' for the setting's) and the name of a
+ * column whose value is kept as the queue's reference.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "core/operation.h"
+#include "errcodes.h"
+#include "queue/queue.h"
+#include "settings.h"
+#include "sql/arguments.h"
+
+/* As the default of enqueue_verification(). */
+#define SEND_WITHIN_US (5 * 60 * USECS_PER_SEC)
+
+PG_FUNCTION_INFO_V1(pnvs_enqueue_verification_trigger);
+
+static void check_trigger(const TriggerData *trigger);
+static int	column_named(const TriggerData *trigger, const char *name);
+static const char *service_of(const TriggerData *trigger);
+static bool number_changed(const TriggerData *trigger, int column, const char *number);
+static HeapTuple new_row(const TriggerData *trigger);
+pg_noreturn static void misuse(const char *message, const char *hint);
+
+Datum
+pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	PnvsQueueRequest request = {0};
+	const char *number;
+	int			column;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		misuse("enqueue_verification_trigger() was not called as a trigger", NULL);
+	check_trigger(trigger);
+
+	column = column_named(trigger, trigger->tg_trigger->tgargs[1]);
+	number = SPI_getvalue(new_row(trigger), trigger->tg_relation->rd_att, column);
+	if (number == NULL || !number_changed(trigger, column, number))
+		return PointerGetDatum(NULL);
+
+	request.channel = pnvs_operation_channel(trigger->tg_trigger->tgargs[0]);
+	request.recipient = pnvs_argument_check_number(number);
+	request.service_sid = service_of(trigger);
+	request.now = request.not_before = GetCurrentTimestamp();
+	request.send_before = request.now + SEND_WITHIN_US;
+	if (trigger->tg_trigger->tgnargs > 3)
+		request.reference = SPI_getvalue(new_row(trigger), trigger->tg_relation->rd_att,
+										 column_named(trigger,
+													  trigger->tg_trigger->tgargs[3]));
+	(void) pnvs_queue_enqueue(&request);
+	return PointerGetDatum(NULL);
+}
+
+static void
+check_trigger(const TriggerData *trigger)
+{
+	int			nargs = trigger->tg_trigger->tgnargs;
+
+	if (!TRIGGER_FIRED_AFTER(trigger->tg_event))
+		misuse("enqueue_verification_trigger() must be fired AFTER the event",
+			   "A BEFORE trigger would send for rows that ON CONFLICT drops.");
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		misuse("enqueue_verification_trigger() must be fired FOR EACH ROW", NULL);
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
+		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		misuse("enqueue_verification_trigger() must be fired by INSERT or UPDATE", NULL);
+	if (nargs < 2 || nargs > 4)
+		misuse("enqueue_verification_trigger() takes two to four arguments",
+			   "They are the channel, the column with the number, the service's ID, and a column to keep as reference.");
+	if (pnvs_operation_channel(trigger->tg_trigger->tgargs[0]) == NULL)
+		misuse("invalid channel in the arguments of enqueue_verification_trigger()",
+			   "The channels are SMS, VOICE and WHATSAPP.");
+}
+
+/* A column's number; partitions have their own, so names are looked up each time. */
+static int
+column_named(const TriggerData *trigger, const char *name)
+{
+	int			column = SPI_fnumber(trigger->tg_relation->rd_att, name);
+
+	if (column <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" in the arguments of enqueue_verification_trigger() does not exist in \"%s\"",
+						name, RelationGetRelationName(trigger->tg_relation)),
+				 pnvs_errhide()));
+	return column;
+}
+
+static const char *
+service_of(const TriggerData *trigger)
+{
+	const char *service_sid = "";
+
+	if (trigger->tg_trigger->tgnargs > 2)
+		service_sid = trigger->tg_trigger->tgargs[2];
+	if (service_sid[0] != '\0')
+		return pnvs_argument_check_service_sid(service_sid);
+	if (pnvs_service_sid[0] == '\0')
+		misuse("no service is named",
+			   "Name it in the trigger's arguments, or set \"pnvs.service_sid\".");
+	return pnvs_service_sid;
+}
+
+/* An UPDATE that leaves the number as it is sends nothing. */
+static bool
+number_changed(const TriggerData *trigger, int column, const char *number)
+{
+	const char *before;
+
+	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		return true;
+	before = SPI_getvalue(trigger->tg_trigtuple, trigger->tg_relation->rd_att, column);
+	return before == NULL || strcmp(before, number) != 0;
+}
+
+static HeapTuple
+new_row(const TriggerData *trigger)
+{
+	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
+		trigger->tg_trigtuple;
+}
+
+static void
+misuse(const char *message, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s", message),
+			 hint ? errhint("%s", hint) : 0,
+			 pnvs_errhide()));
+}

@@ -1,0 +1,177 @@
+/*-------------------------------------------------------------------------
+ *
+ * process_verification_queue.c
+ *	  process_verification_queue(): sends what is due from this session.
+ *
+ * A procedure that ends its transaction again and again: each exchange with the
+ * queue is one, and none is open while requests are under way.  It pins
+ * settings and becomes the queue's owner for each visit of the table by itself,
+ * for PostgreSQL lets no procedure commit that does so by SET or SECURITY
+ * DEFINER.
+ *
+ * Where it ends early, by a cancel say, what was under way stays claimed by
+ * nobody; the next sender makes it unknown.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "core/redaction.h"
+#include "errcodes.h"
+#include "queue/sender.h"
+#include "queue/upkeep.h"
+#include "settings.h"
+#include "sql/arguments.h"
+
+/* More than that in one call is a worker's business. */
+#define MAX_REQUESTS 1000000
+
+PG_FUNCTION_INFO_V1(pnvs_process_verification_queue);
+
+static void require_nonatomic(FunctionCallInfo fcinfo);
+static void send_due(PnvsSender *sender);
+static void begin(void);
+static bool transact(void (*work) (void *arg), void *arg);
+static void log_failure(MemoryContext context);
+
+Datum
+pnvs_process_verification_queue(PG_FUNCTION_ARGS)
+{
+	int			max_requests = pnvs_argument_count(fcinfo, 0, "max_requests", MAX_REQUESTS);
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context;
+	PnvsSender *sender;
+
+	require_nonatomic(fcinfo);
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+
+	/* It outlives the transactions, and goes with the CALL. */
+	context = AllocSetContextCreate(PortalContext, "pnvs procedure", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	sender = pnvs_sender_create(transact, max_requests);
+	PG_TRY();
+	{
+		(void) pnvs_upkeep_recover(transact, pnvs_sender_ledger(sender));
+		send_due(sender);
+		(void) pnvs_upkeep_purge(transact, pnvs_sender_ledger(sender));
+	}
+	PG_FINALLY();
+	{
+		pnvs_sender_destroy(sender);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* A transaction that somebody else has begun must not be committed here. */
+static void
+require_nonatomic(FunctionCallInfo fcinfo)
+{
+	if (fcinfo->context != NULL && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+			 errmsg("process_verification_queue() cannot run inside a transaction block or a function"),
+			 errhint("Make CALL process_verification_queue() the only statement."),
+			 pnvs_errhide()));
+}
+
+/* Until nothing is due, or as much as allowed has been sent. */
+static void
+send_due(PnvsSender *sender)
+{
+	static uint32 wait_event = 0;
+
+	if (wait_event == 0)
+		wait_event = pnvs_new_wait_event("PnvsProcess");
+	for (;;)
+	{
+		long		wait_ms;
+
+		pnvs_sender_turn(sender);
+		if (pnvs_sender_is_idle(sender) &&
+			pnvs_sender_next_due(sender) > GetCurrentTimestamp())
+			return;
+		if (!pnvs_sender_has_table(sender))
+			return;
+		wait_ms = pnvs_sender_wait_ms(sender);
+		if (pnvs_client_wait(wait_ms, wait_event))
+			CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* The transaction under way, which has done nothing yet, is one to write in. */
+static void
+begin(void)
+{
+	(void) set_config_option("transaction_isolation", "read committed", PGC_USERSET,
+							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+	(void) set_config_option("transaction_read_only", "off", PGC_USERSET,
+							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/* A PnvsTransact.  What fails is rolled back to a savepoint. */
+static bool
+transact(void (*work) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	begin();
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+		done = true;
+	}
+	PG_CATCH();
+	{
+		log_failure(context);
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	SPI_commit();
+	MemoryContextSwitchTo(context);
+	return done;
+}
+
+/* The reason, without the row that PostgreSQL quotes; a cancel goes on. */
+static void
+log_failure(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		PG_RE_THROW();
+	FlushErrorState();
+	pnvs_redact(error->message, pnvs_settings_access_key_id());
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("pnvs could not write to its queue: %s", error->message),
+			 errhint("It is tried again, row by row.")));
+	FreeErrorData(error);
+}

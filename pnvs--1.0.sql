@@ -185,6 +185,9 @@ COMMENT ON FUNCTION enqueue_verification_trigger() IS
 COMMENT ON PROCEDURE process_verification_queue(integer) IS
 'send what is due from this session';
 
+-- The table's row type is no member of the extension by itself.
+REVOKE ALL ON TYPE verification_queue FROM PUBLIC;
+
 -- Nobody but the owner holds any privilege on any of this: not PUBLIC, and not
 -- the roles that somebody's ALTER DEFAULT PRIVILEGES names.
 DO $$

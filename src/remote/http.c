@@ -23,7 +23,6 @@
 #include "postgres.h"
 
 #include <curl/curl.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,6 +34,7 @@
 #include "remote/http.h"
 #include "remote/http_slot.h"
 #include "remote/poll_set.h"
+#include "remote/signal_mask.h"
 #include "remote/trust_store.h"
 
 /* Enough for one endpoint and a change of settings. */
@@ -74,8 +74,6 @@ static void act_on_events(void);
 static void end_connection(int socket);
 static void note_finished(void);
 static int	on_resolver_start(void *resolver, void *reserved, void *userp);
-static void block_signals(sigset_t *saved);
-static void restore_signals(const sigset_t *saved);
 static int	on_socket(CURL *easy, curl_socket_t socket, int what, void *userp,
 					  void *socketp);
 static int	on_timer(CURLM *multi, long timeout_ms, void *userp);
@@ -151,7 +149,7 @@ pnvs_http_advance(void)
 	if (engine.signals_blocked)
 	{
 		engine.signals_blocked = false;
-		restore_signals(&engine.saved_signals);
+		pnvs_signal_mask_restore(&engine.saved_signals);
 	}
 	note_finished();
 }
@@ -438,21 +436,6 @@ note_finished(void)
 	}
 }
 
-static void
-block_signals(sigset_t *saved)
-{
-	sigset_t	all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, saved);
-}
-
-static void
-restore_signals(const sigset_t *saved)
-{
-	pthread_sigmask(SIG_SETMASK, saved, NULL);
-}
-
 /* libcurl wants a socket watched, or no longer. */
 static int
 on_socket(CURL *easy, curl_socket_t socket, int what, void *userp, void *socketp)
@@ -503,7 +486,7 @@ on_resolver_start(void *resolver, void *reserved, void *userp)
 {
 	if (!engine.signals_blocked)
 	{
-		block_signals(&engine.saved_signals);
+		pnvs_signal_mask_block(&engine.saved_signals);
 		engine.signals_blocked = true;
 	}
 	return 0;

@@ -80,6 +80,8 @@ static bool is_ready(const PnvsFlight *flight, TimestampTz now);
 static int	count_ready(const PnvsSender *sender);
 static bool needs_exchange(PnvsSender *sender);
 static bool is_work_due(const PnvsSender *sender);
+static bool has_room(const PnvsSender *sender, int nunder_way);
+static int	share_of_window(void);
 static void exchange_all(PnvsSender *sender, bool abandon);
 static void exchange_carefully(PnvsSender *sender, bool abandon);
 static void begin_exchange(PnvsSender *sender, PnvsExchange *exchange);
@@ -179,10 +181,12 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
+	int			nready = count_ready(sender);
 
-	if (count_ready(sender) > 0)
+	if (nready > 0)
 		next = TimestampTzPlusMilliseconds(sender->first_landing, MAX_SETTLE_DELAY_MS);
-	if (sender->may_claim && sender->has_table && sender->nflights < pnvs_max_in_flight)
+	if (sender->may_claim && sender->has_table &&
+		has_room(sender, sender->nflights - nready))
 		next = Min(next, pnvs_sender_next_due(sender));
 	if (next != DT_NOEND)
 		next = Max(next, sender->paused_until);
@@ -263,7 +267,7 @@ needs_exchange(PnvsSender *sender)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			nready = count_ready(sender);
-	int			share = Max(pnvs_max_in_flight / 16, 1);
+	int			share = share_of_window();
 	int			nunder_way = sender->nflights - nready;
 
 	if (now < sender->paused_until)
@@ -276,8 +280,21 @@ needs_exchange(PnvsSender *sender)
 		(nready >= share || nunder_way < share ||
 		 TimestampDifferenceExceeds(sender->first_landing, now, MAX_SETTLE_DELAY_MS)))
 		return true;
-	return is_work_due(sender) &&
-		(nunder_way == 0 || nunder_way + share <= pnvs_max_in_flight);
+	return is_work_due(sender) && has_room(sender, nunder_way);
+}
+
+/* A window that is all but full is filled again when a share of it is free. */
+static bool
+has_room(const PnvsSender *sender, int nunder_way)
+{
+	return nunder_way == 0 || nunder_way + share_of_window() <= pnvs_max_in_flight;
+}
+
+/* What an exchange moves at least, under load. */
+static int
+share_of_window(void)
+{
+	return Max(pnvs_max_in_flight / 16, 1);
 }
 
 static bool

@@ -23,8 +23,10 @@ static bool lock_table(PnvsExchange *exchange);
 static void settle(PnvsExchange *exchange);
 static void claim_queued(PnvsExchange *exchange);
 static void claim_unknown(PnvsExchange *exchange);
-static void add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims,
-					   bool of_unknown);
+static void add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims);
+static void add_lookups(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims);
+static void add_flight(PnvsExchange *exchange, const PnvsClaim *claim,
+					   PnvsFlightTask task);
 
 /* To be run in a transaction; throws. */
 void
@@ -35,7 +37,6 @@ pnvs_exchange_work(void *arg)
 	PnvsTableVisit visit;
 
 	exchange->landed = palloc((exchange->nflights + 1) * sizeof(PnvsFlight *));
-	exchange->verdicts = palloc((exchange->nflights + 1) * sizeof(PnvsVerdict));
 	exchange->claimed = palloc((exchange->room + 1) * sizeof(PnvsFlight *));
 	if (lock_table(exchange))
 	{
@@ -76,24 +77,18 @@ settle(PnvsExchange *exchange)
 	for (int i = 0; i < exchange->nflights; i++)
 	{
 		PnvsFlight *flight = exchange->flights[i];
-		PnvsVerdict *verdict = &exchange->verdicts[exchange->nverdicts];
 
 		if (pnvs_flight_is_done(flight))
-		{
-			exchange->landed[exchange->nlanded++] = flight;
-			if (pnvs_flight_land(flight, verdict))
-				exchange->nverdicts++;
-		}
+			pnvs_flight_land(flight, &exchange->verdicts);
 		else if (exchange->abandon)
-		{
-			exchange->landed[exchange->nlanded++] = flight;
-			if (pnvs_flight_abandon(flight, verdict))
-				exchange->nverdicts++;
-		}
+			pnvs_flight_abandon(flight, &exchange->verdicts);
+		else
+			continue;
+		exchange->landed[exchange->nlanded++] = flight;
 	}
 	MemoryContextSwitchTo(visit);
-	if (exchange->nverdicts > 0)
-		pnvs_ledger_settle(exchange->ledger, exchange->verdicts, exchange->nverdicts);
+	if (exchange->verdicts.n > 0)
+		pnvs_ledger_settle(exchange->ledger, exchange->verdicts.list, exchange->verdicts.n);
 }
 
 static void
@@ -104,7 +99,7 @@ claim_queued(PnvsExchange *exchange)
 	int			nrows = pnvs_ledger_claim(exchange->ledger, exchange->room, claims, &nclaims,
 										  &exchange->candidate);
 
-	add_claims(exchange, claims, nclaims, false);
+	add_claims(exchange, claims, nclaims);
 	exchange->next_queued = nrows < exchange->room ?
 		pnvs_ledger_next_queued(exchange->ledger) : DT_NOBEGIN;
 	exchange->room -= nclaims;
@@ -119,24 +114,38 @@ claim_unknown(PnvsExchange *exchange)
 	int			nclaims = room > 0 ?
 	pnvs_lookup_select(claims, room, exchange->looked_up, exchange->nlooked_up) : 0;
 
-	add_claims(exchange, claims, nclaims, true);
+	add_lookups(exchange, claims, nclaims);
 	exchange->next_unknown = nclaims < room ?
 		pnvs_lookup_next(claims, nclaims, exchange->looked_up, exchange->nlooked_up) :
 		DT_NOBEGIN;
 }
 
 static void
-add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims, bool of_unknown)
+add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims)
+{
+	for (int i = 0; i < nclaims; i++)
+		add_flight(exchange, &claims[i],
+				   claims[i].verify_first ? PNVS_FLIGHT_VERIFY : PNVS_FLIGHT_SEND);
+}
+
+/* One search for all rows of the same number. */
+static void
+add_lookups(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims)
 {
 	for (int i = 0; i < nclaims; i++)
 	{
-		PnvsFlightTask task = PNVS_FLIGHT_SEND;
+		bool		taken_along = false;
 
-		if (of_unknown)
-			task = PNVS_FLIGHT_LOOK_UP;
-		else if (claims[i].verify_first)
-			task = PNVS_FLIGHT_VERIFY;
-		exchange->claimed[exchange->nclaimed++] =
-			pnvs_flight_create(exchange->flight_context, &claims[i], task);
+		for (int j = 0; j < exchange->nclaimed && !taken_along; j++)
+			taken_along = pnvs_flight_take_along(exchange->claimed[j], &claims[i]);
+		if (!taken_along)
+			add_flight(exchange, &claims[i], PNVS_FLIGHT_LOOK_UP);
 	}
+}
+
+static void
+add_flight(PnvsExchange *exchange, const PnvsClaim *claim, PnvsFlightTask task)
+{
+	exchange->claimed[exchange->nclaimed++] =
+		pnvs_flight_create(exchange->flight_context, claim, task);
 }

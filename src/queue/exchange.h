@@ -19,7 +19,7 @@ typedef struct PnvsExchange
 	MemoryContext scratch;		/* of everything below; the caller resets it */
 	PnvsFlight **flights;		/* these are settled, if done */
 	int			nflights;
-	const int64 *looked_up;		/* rows that are being looked up already */
+	int64	   *looked_up;		/* rows that are being looked up already */
 	int			nlooked_up;
 	bool		abandon;		/* settle also what is not done */
 	int			room;			/* claim so many rows */
@@ -32,8 +32,7 @@ typedef struct PnvsExchange
 	bool		has_table;
 	PnvsFlight **landed;
 	int			nlanded;
-	PnvsVerdict *verdicts;
-	int			nverdicts;
+	PnvsVerdicts verdicts;
 	PnvsFlight **claimed;
 	int			nclaimed;
 	int64		candidate;		/* the first row that was to be claimed */

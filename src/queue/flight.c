@@ -102,56 +102,73 @@ pnvs_flight_is_done(const PnvsFlight *flight)
 }
 
 /*
- * Judges a flight that is done.  False where it has to be started once more, at
- * once; else the verdict is filled in, with texts in the current memory context.
+ * Lets a row of unknown fate be looked up by the search of another one, where
+ * that is for the same; false where it is not.
  */
 bool
-pnvs_flight_land(PnvsFlight *flight, PnvsVerdict *verdict)
+pnvs_flight_take_along(PnvsFlight *flight, const PnvsClaim *claim)
 {
-	PnvsAnswer	answer;
-
-	if (flight->again)
+	if (flight->task != PNVS_FLIGHT_LOOK_UP ||
+		strcmp(flight->claim.recipient, claim->recipient) != 0 ||
+		strcmp(flight->claim.service_sid, claim->service_sid) != 0 ||
+		strcmp(flight->claim.channel, claim->channel) != 0)
 		return false;
-	if (flight->refused)
-	{
-		pnvs_verdict_unknown(verdict, &flight->claim, "Local.NotReplicated",
-							 "the wait for a synchronous standby was cut short, and nothing was sent");
-		return true;
-	}
-	if (flight->call == NULL && flight->task == PNVS_FLIGHT_LOOK_UP)
-		return pnvs_lookup_decide(flight, NULL, verdict);
-	if (flight->call == NULL)
-	{
-		pnvs_verdict_unsent(verdict, &flight->claim, flight->start_code,
-							flight->start_message, -1);
-		return true;
-	}
-	pnvs_client_finish(flight->call, &answer);
-	if (ask_again(flight, &answer))
-		return false;
-	if (flight->task != PNVS_FLIGHT_SEND)
-		return pnvs_lookup_decide(flight, &answer, verdict);
-	pnvs_verdict_on_answer(verdict, &flight->claim, &answer);
+	if (flight->companions == NULL)
+		flight->companions = MemoryContextAlloc(flight->context, sizeof(int64));
+	flight->companions = repalloc(flight->companions,
+								  (flight->ncompanions + 1) * sizeof(int64));
+	flight->companions[flight->ncompanions++] = claim->id;
 	return true;
 }
 
 /*
- * The verdict on a flight that is not waited for any longer: back to the queue
- * where the message provably has not gone out.  A look-up has none: false.
+ * Judges a flight that is done: adds its verdict, or those of all the rows that
+ * it was for, with texts in the current memory context.  Where it has to be
+ * started once more, at once, it has none, and says so by flight->again.
  */
-bool
-pnvs_flight_abandon(PnvsFlight *flight, PnvsVerdict *verdict)
+void
+pnvs_flight_land(PnvsFlight *flight, PnvsVerdicts *verdicts)
+{
+	PnvsAnswer	answer;
+
+	if (flight->again)
+		return;
+	if (flight->refused)
+		pnvs_verdict_unknown(pnvs_verdicts_add(verdicts), &flight->claim, "Local.NotReplicated",
+							 "the wait for a synchronous standby was cut short, and nothing was sent");
+	else if (flight->call == NULL && flight->task == PNVS_FLIGHT_LOOK_UP)
+		pnvs_lookup_decide(flight, NULL, verdicts);
+	else if (flight->call == NULL)
+		pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), &flight->claim, flight->start_code,
+							flight->start_message, -1);
+	else
+	{
+		pnvs_client_finish(flight->call, &answer);
+		if (ask_again(flight, &answer))
+			return;
+		if (flight->task == PNVS_FLIGHT_SEND)
+			pnvs_verdict_on_answer(pnvs_verdicts_add(verdicts), &flight->claim, &answer);
+		else
+			pnvs_lookup_decide(flight, &answer, verdicts);
+	}
+}
+
+/*
+ * The verdict on a flight that is not waited for any longer: back to the queue
+ * where the message provably has not gone out.  A look-up has none.
+ */
+void
+pnvs_flight_abandon(PnvsFlight *flight, PnvsVerdicts *verdicts)
 {
 	if (flight->task == PNVS_FLIGHT_LOOK_UP)
-		return false;
+		return;
 	if (flight->task == PNVS_FLIGHT_SEND && flight->call != NULL &&
 		pnvs_client_maybe_sent(flight->call))
-		pnvs_verdict_unknown(verdict, &flight->claim, "Local.Interrupted",
+		pnvs_verdict_unknown(pnvs_verdicts_add(verdicts), &flight->claim, "Local.Interrupted",
 							 "the sender ended before the reply came");
 	else
-		pnvs_verdict_unsent(verdict, &flight->claim, "Local.Interrupted",
+		pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), &flight->claim, "Local.Interrupted",
 							"the sender ended before the request went out", -1);
-	return true;
 }
 
 /* Takes the request back, if it is still under way. */

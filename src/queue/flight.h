@@ -46,6 +46,8 @@ typedef struct PnvsFlight
 	TimestampTz asked_at;		/* when the search began */
 	PnvsSighting *sightings;
 	int			nsightings;
+	int64	   *companions;		/* rows that the same search is for */
+	int			ncompanions;
 } PnvsFlight;
 
 extern PnvsFlight *pnvs_flight_create(MemoryContext parent, const PnvsClaim *claim,
@@ -53,8 +55,9 @@ extern PnvsFlight *pnvs_flight_create(MemoryContext parent, const PnvsClaim *cla
 extern void pnvs_flight_start(PnvsFlight *flight);
 extern void pnvs_flight_refuse(PnvsFlight *flight);
 extern bool pnvs_flight_is_done(const PnvsFlight *flight);
-extern bool pnvs_flight_land(PnvsFlight *flight, PnvsVerdict *verdict);
-extern bool pnvs_flight_abandon(PnvsFlight *flight, PnvsVerdict *verdict);
+extern bool pnvs_flight_take_along(PnvsFlight *flight, const PnvsClaim *claim);
+extern void pnvs_flight_land(PnvsFlight *flight, PnvsVerdicts *verdicts);
+extern void pnvs_flight_abandon(PnvsFlight *flight, PnvsVerdicts *verdicts);
 extern void pnvs_flight_destroy(PnvsFlight *flight);
 
 #endif							/* PNVS_FLIGHT_H */

@@ -112,7 +112,7 @@ pnvs_ledger_pass_over(PnvsLedger *ledger, int64 id)
 
 /*
  * Claims up to max rows that are due, in their order, into claims, whose texts
- * live as long as the visit.  What must not be sent (too late, not our own) is
+ * are allocated in the current memory context.  What must not be sent (too late, not our own) is
  * settled on the way.  Returns the number of rows looked
  * at: fewer than max means that no more are due.  *candidate is the first of
  * them, or 0, also where this throws.

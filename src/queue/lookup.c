@@ -51,21 +51,21 @@
 /* A row that a record may belong to. */
 typedef struct Sibling
 {
-	int64		id;
+	PnvsClaim	claim;
 	int64		from_ms;		/* since the epoch: dispatched */
 	int64		until_ms;		/* given up */
 	const PnvsSighting *sighting;
 } Sibling;
 
-static bool decide_found(PnvsFlight *flight, PnvsVerdict *verdict);
+static void decide(PnvsFlight *flight, const Sibling *sibling, const char *obstacle,
+				   PnvsVerdicts *verdicts);
 static bool has_rival(const PnvsFlight *flight);
-static const PnvsSighting *own_sighting(const PnvsFlight *flight);
 static Sibling *find_siblings(const PnvsFlight *flight, int *nsiblings);
 static void assign(Sibling *siblings, int nsiblings, const PnvsSighting *sightings,
 				   int nsightings);
 static int	drop_taken(const PnvsFlight *flight, PnvsSighting *free_sightings);
-static void give_up_or_wait(PnvsFlight *flight, PnvsVerdict *verdict, const char *code,
-							const char *message);
+static void give_up_or_wait(const PnvsFlight *flight, const PnvsClaim *claim,
+							PnvsVerdict *verdict, const char *code, const char *message);
 static int64 epoch_ms(TimestampTz time);
 
 /* The parameters of a search for the flight's number. */
@@ -112,25 +112,36 @@ pnvs_lookup_collect(PnvsFlight *flight, const PnvsReply *reply)
 }
 
 /*
- * The verdict on a row that was looked up; answer is that of the last page, or
- * NULL where the search could not be started.  False where the row is to be
- * sent now: it was queued before a promotion, and has provably not gone out.
+ * The verdict on a row that was looked up, and on its siblings; answer is that of
+ * the last page, or NULL where the search could not be started.  A row that was
+ * queued before a promotion, and has provably not gone out, has none: it is to
+ * be sent now, by flight->again.
  */
-bool
-pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdict *verdict)
+void
+pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdicts *verdicts)
 {
-	bool		looked_up = answer != NULL && answer->succeeded;
+	PnvsSighting *sightings = palloc((flight->nsightings + 1) * sizeof(PnvsSighting));
+	const char *obstacle = NULL;
+	Sibling    *siblings;
+	int			nsiblings;
+	LOCKTAG		tag;
 
-	if (looked_up)
-		return decide_found(flight, verdict);
-	if (flight->task == PNVS_FLIGHT_VERIFY)
-		pnvs_verdict_unsent(verdict, &flight->claim, "Local.Unverified",
-							"it could not be looked up whether it was sent before the promotion",
-							answer ? answer->http.retry_after_ms : -1);
-	else
-		give_up_or_wait(flight, verdict, "Local.Unreconciled",
-						"it could not be looked up whether it was sent");
-	return true;
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, PNVS_LOCK_SIGHTINGS);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	if (answer == NULL || !answer->succeeded)
+		obstacle = "it could not be looked up whether it was sent";
+	else if (has_rival(flight))
+		obstacle = "another message to the same number is being sent";
+
+	siblings = find_siblings(flight, &nsiblings);
+	if (obstacle == NULL)
+		assign(siblings, nsiblings, sightings, drop_taken(flight, sightings));
+	for (int i = 0; i < nsiblings; i++)
+	{
+		/* what became unknown after the search began is for the next one */
+		if (i == 0 || siblings[i].claim.unknown_since < flight->asked_at)
+			decide(flight, &siblings[i], obstacle, verdicts);
+	}
 }
 
 /*
@@ -172,49 +183,41 @@ pnvs_lookup_next(const PnvsClaim *claims, int nclaims, const int64 *under_way,
 
 	for (int i = 0; i < nclaims; i++)
 		ids[i] = claims[i].id;
-	memcpy(ids + nclaims, under_way, nunder_way * sizeof(int64));
+	for (int i = 0; i < nunder_way; i++)
+		ids[nclaims + i] = under_way[i];
 	value = pnvs_ledger_id_array(ids, nclaims + nunder_way);
 	return pnvs_table_run(PNVS_NEXT_UNKNOWN, &value, NULL) == 1 ?
 		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
 }
 
-/* The service has answered: is one of its records this row's? */
-static bool
-decide_found(PnvsFlight *flight, PnvsVerdict *verdict)
+/* obstacle is why no record can be anybody's yet, or NULL. */
+static void
+decide(PnvsFlight *flight, const Sibling *sibling, const char *obstacle,
+	   PnvsVerdicts *verdicts)
 {
-	const PnvsSighting *sighting;
-	LOCKTAG		tag;
+	const PnvsClaim *claim = &sibling->claim;
+	bool		verify = flight->task == PNVS_FLIGHT_VERIFY && claim->id == flight->claim.id;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, PNVS_LOCK_SIGHTINGS);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-	if (has_rival(flight))
+	if (sibling->sighting != NULL)
 	{
-		if (flight->task == PNVS_FLIGHT_VERIFY)
-			pnvs_verdict_unsent(verdict, &flight->claim, "Local.Unverified",
-								"another message to the same number is being sent", -1);
-		else
-			give_up_or_wait(flight, verdict, "Local.Unreconciled",
-							"another message to the same number is being sent");
-		return true;
+		PnvsVerdict *verdict = pnvs_verdicts_add(verdicts);
+
+		pnvs_verdict_settled(verdict, claim, verify ? "sending" : "unknown", "sent", "OK",
+							 "found by a search");
+		verdict->verification_id = sibling->sighting->verification_id;
+		verdict->status = sibling->sighting->status;
 	}
-	sighting = own_sighting(flight);
-	if (sighting != NULL)
-	{
-		pnvs_verdict_settled(verdict, &flight->claim,
-							 flight->task == PNVS_FLIGHT_VERIFY ? "sending" : "unknown",
-							 "sent", "OK", "found by a search");
-		verdict->verification_id = sighting->verification_id;
-		verdict->status = sighting->status;
-		return true;
-	}
-	if (flight->task == PNVS_FLIGHT_VERIFY)
+	else if (!verify)
+		give_up_or_wait(flight, claim, pnvs_verdicts_add(verdicts),
+						obstacle ? "Local.Unreconciled" : "Local.NotFound",
+						obstacle ? obstacle : "the service knows of no such message");
+	else if (obstacle != NULL)
+		pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), claim, "Local.Unverified", obstacle, -1);
+	else
 	{
 		flight->task = PNVS_FLIGHT_SEND;
 		flight->again = true;
-		return false;
 	}
-	give_up_or_wait(flight, verdict, "Local.NotFound", "the service knows of no such message");
-	return true;
 }
 
 /* Whether another row of this number is being sent right now. */
@@ -236,24 +239,6 @@ has_rival(const PnvsFlight *flight)
 	return pnvs_table_run(PNVS_SELECT_RIVALS, values, NULL) > 0;
 }
 
-/* The record that belongs to the flight's row, or NULL. */
-static const PnvsSighting *
-own_sighting(const PnvsFlight *flight)
-{
-	PnvsSighting *sightings;
-	Sibling    *siblings;
-	int			nsightings;
-	int			nsiblings;
-
-	if (flight->nsightings == 0)
-		return NULL;
-	sightings = palloc(flight->nsightings * sizeof(PnvsSighting));
-	nsightings = drop_taken(flight, sightings);
-	siblings = find_siblings(flight, &nsiblings);
-	assign(siblings, nsiblings, sightings, nsightings);
-	return siblings[0].sighting;
-}
-
 /* All rows that a record may belong to, the flight's own first. */
 static Sibling *
 find_siblings(const PnvsFlight *flight, int *nsiblings)
@@ -269,7 +254,7 @@ find_siblings(const PnvsFlight *flight, int *nsiblings)
 	values[2] = CStringGetTextDatum(claim->channel);
 	nrows = (int) pnvs_table_run(PNVS_SELECT_SIBLINGS, values, NULL);
 	siblings = palloc0((nrows + 1) * sizeof(Sibling));
-	siblings[0].id = claim->id;
+	siblings[0].claim = *claim;
 	siblings[0].from_ms = epoch_ms(verify ? claim->created_at : claim->dispatched_at);
 	siblings[0].until_ms = epoch_ms(verify ? claim->dispatched_at : claim->unknown_since);
 	*nsiblings = 1;
@@ -277,11 +262,14 @@ find_siblings(const PnvsFlight *flight, int *nsiblings)
 	{
 		Sibling    *sibling = &siblings[*nsiblings];
 
-		sibling->id = DatumGetInt64(pnvs_table_value(row, 1, NULL));
-		if (sibling->id == claim->id)
+		sibling->claim = *claim;
+		sibling->claim.id = DatumGetInt64(pnvs_table_value(row, 1, NULL));
+		if (sibling->claim.id == claim->id)
 			continue;
-		sibling->from_ms = epoch_ms(DatumGetTimestampTz(pnvs_table_value(row, 2, NULL)));
-		sibling->until_ms = epoch_ms(DatumGetTimestampTz(pnvs_table_value(row, 3, NULL)));
+		sibling->claim.dispatched_at = DatumGetTimestampTz(pnvs_table_value(row, 2, NULL));
+		sibling->claim.unknown_since = DatumGetTimestampTz(pnvs_table_value(row, 3, NULL));
+		sibling->from_ms = epoch_ms(sibling->claim.dispatched_at);
+		sibling->until_ms = epoch_ms(sibling->claim.unknown_since);
 		(*nsiblings)++;
 	}
 	return siblings;
@@ -327,11 +315,13 @@ assign(Sibling *siblings, int nsiblings, const PnvsSighting *sightings, int nsig
 static int
 drop_taken(const PnvsFlight *flight, PnvsSighting *free_sightings)
 {
-	Datum	   *ids = palloc(flight->nsightings * sizeof(Datum));
+	Datum	   *ids = palloc((flight->nsightings + 1) * sizeof(Datum));
 	Datum		value;
 	int			ntaken;
 	int			nfree = 0;
 
+	if (flight->nsightings == 0)
+		return 0;
 	for (int i = 0; i < flight->nsightings; i++)
 		ids[i] = CStringGetTextDatum(flight->sightings[i].verification_id);
 	value = PointerGetDatum(construct_array(ids, flight->nsightings, TEXTOID, -1, false,
@@ -351,10 +341,9 @@ drop_taken(const PnvsFlight *flight, PnvsSighting *free_sightings)
 
 /* Another look later, or, where it was looked for long enough, none. */
 static void
-give_up_or_wait(PnvsFlight *flight, PnvsVerdict *verdict, const char *code,
-				const char *message)
+give_up_or_wait(const PnvsFlight *flight, const PnvsClaim *claim, PnvsVerdict *verdict,
+				const char *code, const char *message)
 {
-	PnvsClaim  *claim = &flight->claim;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz end = claim->unknown_since + pnvs_reconcile_for_s * USECS_PER_SEC;
 	long		wait_ms;

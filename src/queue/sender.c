@@ -80,12 +80,15 @@ static bool is_ready(const PnvsFlight *flight, TimestampTz now);
 static int	count_ready(const PnvsSender *sender);
 static bool needs_exchange(PnvsSender *sender);
 static bool is_work_due(const PnvsSender *sender);
+static int	lookup_room(const PnvsSender *sender);
 static bool has_room(const PnvsSender *sender, int nunder_way);
 static int	share_of_window(void);
 static void exchange_all(PnvsSender *sender, bool abandon);
 static void exchange_carefully(PnvsSender *sender, bool abandon);
 static void begin_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void make_room(PnvsSender *sender, PnvsExchange *exchange);
+static void note_looked_up(PnvsSender *sender, PnvsExchange *exchange,
+						   const PnvsFlight *flight);
 static bool commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void land_flights(PnvsSender *sender, PnvsExchange *exchange);
@@ -222,7 +225,20 @@ pnvs_sender_next_due(const PnvsSender *sender)
 {
 	if (sender->nallowed <= 0)
 		return DT_NOEND;
+	if (lookup_room(sender) <= 0)
+		return sender->next_queued;
 	return Min(sender->next_queued, sender->next_unknown);
+}
+
+/* How many more rows may be looked up at once. */
+static int
+lookup_room(const PnvsSender *sender)
+{
+	int			nlookups = 0;
+
+	for (int i = 0; i < sender->nflights; i++)
+		nlookups += sender->flights[i]->task == PNVS_FLIGHT_LOOK_UP;
+	return Max(pnvs_max_in_flight / LOOKUP_SHARE, 1) - nlookups;
 }
 
 PnvsLedger *
@@ -379,8 +395,6 @@ begin_exchange(PnvsSender *sender, PnvsExchange *exchange)
 static void
 make_room(PnvsSender *sender, PnvsExchange *exchange)
 {
-	int64	   *looked_up = MemoryContextAlloc(sender->scratch,
-											   (sender->nflights + 1) * sizeof(int64));
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (!is_work_due(sender))
@@ -388,14 +402,32 @@ make_room(PnvsSender *sender, PnvsExchange *exchange)
 	exchange->room = Max(pnvs_max_in_flight - (sender->nflights - exchange->nflights), 0);
 	exchange->room = (int) Min((int64) exchange->room, sender->nallowed);
 	exchange->queued_due = sender->next_queued <= now;
-	exchange->unknown_due = sender->next_unknown <= now;
+	exchange->lookup_room = lookup_room(sender);
+	exchange->unknown_due = exchange->lookup_room > 0 && sender->next_unknown <= now;
+	if (!exchange->unknown_due)
+		return;
 	for (int i = 0; i < sender->nflights; i++)
 	{
 		if (sender->flights[i]->task == PNVS_FLIGHT_LOOK_UP)
-			looked_up[exchange->nlooked_up++] = sender->flights[i]->claim.id;
+			note_looked_up(sender, exchange, sender->flights[i]);
 	}
-	exchange->looked_up = looked_up;
-	exchange->lookup_room = Max(pnvs_max_in_flight / LOOKUP_SHARE, 1) - exchange->nlooked_up;
+}
+
+/* Adds the rows that a search under way is for. */
+static void
+note_looked_up(PnvsSender *sender, PnvsExchange *exchange, const PnvsFlight *flight)
+{
+	int			n = exchange->nlooked_up;
+
+	if (exchange->looked_up == NULL)
+		exchange->looked_up = MemoryContextAlloc(sender->scratch, sizeof(int64));
+	exchange->looked_up = repalloc(exchange->looked_up,
+								   (n + 1 + flight->ncompanions) * sizeof(int64));
+	exchange->looked_up[n++] = flight->claim.id;
+	if (flight->ncompanions > 0)
+		memcpy(exchange->looked_up + n, flight->companions,
+			   flight->ncompanions * sizeof(int64));
+	exchange->nlooked_up = n + flight->ncompanions;
 }
 
 /* Runs an exchange, and acts on it where it was committed. */
@@ -415,8 +447,9 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 			sender->next_unknown = exchange->next_unknown;
 		land_flights(sender, exchange);
 		take_off(sender, exchange);
-		if (exchange->nverdicts > 0)
-			pnvs_herald_announce(sender->transact, exchange->verdicts, exchange->nverdicts);
+		if (exchange->verdicts.n > 0)
+			pnvs_herald_announce(sender->transact, exchange->verdicts.list,
+								 exchange->verdicts.n);
 	}
 	else
 		undo_exchange(sender, exchange);
@@ -463,9 +496,9 @@ land_flights(PnvsSender *sender, PnvsExchange *exchange)
 	 * rows that are queued again, or are to be looked up, are due at some
 	 * time
 	 */
-	for (int i = 0; i < exchange->nverdicts; i++)
+	for (int i = 0; i < exchange->verdicts.n; i++)
 	{
-		const PnvsVerdict *verdict = &exchange->verdicts[i];
+		const PnvsVerdict *verdict = &exchange->verdicts.list[i];
 
 		if (verdict->settled_at != 0)
 			continue;

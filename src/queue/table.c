@@ -323,7 +323,7 @@ pnvs_table_value(uint64 row, int column, bool *isnull)
 						 isnull ? isnull : &ignored);
 }
 
-/* The same as a text, in the visit's memory; NULL is SQL's. */
+/* The same as a text, in the current memory context; NULL is SQL's. */
 char *
 pnvs_table_text(uint64 row, int column)
 {
@@ -408,8 +408,11 @@ forget_plans_of_another_table(void)
 static uint64
 run_plan(PnvsStatementId id, Datum *values, const char *nulls, bool read_only)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	int			result = SPI_execute_plan(plan_of(id), values, nulls, read_only, 0);
 
+	/* SPI leaves its own behind, whatever was there before */
+	MemoryContextSwitchTo(caller);
 	if (result < 0)
 		elog(ERROR, "could not run a statement of the queue: %s",
 			 SPI_result_code_string(result));

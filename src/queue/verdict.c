@@ -30,6 +30,26 @@ static const char *unsent_code(const PnvsAnswer *answer);
 static char *redacted(const char *text);
 
 /*
+ * A place for another verdict, in the current memory context; valid until the
+ * next one is asked for.
+ */
+PnvsVerdict *
+pnvs_verdicts_add(PnvsVerdicts *verdicts)
+{
+	if (verdicts->list == NULL)
+	{
+		verdicts->size = 64;
+		verdicts->list = palloc(verdicts->size * sizeof(PnvsVerdict));
+	}
+	else if (verdicts->n == verdicts->size)
+	{
+		verdicts->size *= 2;
+		verdicts->list = repalloc(verdicts->list, verdicts->size * sizeof(PnvsVerdict));
+	}
+	return &verdicts->list[verdicts->n++];
+}
+
+/*
  * The verdict on a request to send, by its answer.  Texts belong to the answer
  * or are allocated in the current memory context.
  */

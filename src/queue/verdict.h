@@ -47,6 +47,15 @@ typedef struct PnvsVerdict
 	int			http_status;
 } PnvsVerdict;
 
+/* Verdicts, one after the other. */
+typedef struct PnvsVerdicts
+{
+	PnvsVerdict *list;
+	int			n;
+	int			size;
+} PnvsVerdicts;
+
+extern PnvsVerdict *pnvs_verdicts_add(PnvsVerdicts *verdicts);
 extern void pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
 								   const PnvsAnswer *answer);
 extern void pnvs_verdict_unsent(PnvsVerdict *verdict, const PnvsClaim *claim,

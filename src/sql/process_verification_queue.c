@@ -58,7 +58,10 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
-	/* The transaction under way has a snapshot, and so its isolation is settled. */
+	/*
+	 * The transaction under way has a snapshot, and so its isolation is
+	 * settled.
+	 */
 	SPI_commit();
 
 	/* It outlives the transactions, and goes with the CALL. */

@@ -74,6 +74,7 @@ static void serve(void);
 static void list_databases(void);
 static bool is_connectable(Form_pg_database database);
 static void look_after_started(void);
+static bool is_replaced(const Started *worker);
 static TimestampTz start_where_due(void);
 static void visit_next(void);
 static bool start_worker(Oid database, int failures);
@@ -200,14 +201,30 @@ look_after_started(void)
 
 		if (GetBackgroundWorkerPid(worker->handle, &pid) != BGWH_STOPPED)
 			continue;
-		/* does nothing where the worker has said good-bye itself */
-		pnvs_roster_note_end(worker->database, retry_at(0));
+		/* does nothing where the worker has come up */
+		if (!is_replaced(worker))
+			pnvs_roster_note_end(worker->database, retry_at(0));
 		if (visited == worker->database)
 			visited = InvalidOid;
 		pfree(worker->handle);
 		pfree(worker);
 		started = foreach_delete_current(started, cell);
 	}
+}
+
+/* Whether another one was started since: it is that one that is coming up. */
+static bool
+is_replaced(const Started *worker)
+{
+	const Started *last = NULL;
+	ListCell   *cell;
+
+	foreach(cell, started)
+	{
+		if (((Started *) lfirst(cell))->database == worker->database)
+			last = lfirst(cell);
+	}
+	return last != worker;
 }
 
 /* Starts workers where something is due; when the next will be. */

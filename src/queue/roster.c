@@ -365,7 +365,10 @@ pnvs_roster_note_start(Oid database)
 	return may;
 }
 
-/* Notes that a worker that was being started is not there, or has failed. */
+/*
+ * Notes that a worker that was being started has not come up.  One that did has
+ * said itself when the next is needed.
+ */
 void
 pnvs_roster_note_end(Oid database, TimestampTz retry_at)
 {
@@ -373,7 +376,7 @@ pnvs_roster_note_end(Oid database, TimestampTz retry_at)
 
 	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
 	slot = find_slot(database, false);
-	if (slot != NULL && slot->state != PNVS_ROSTER_PRESENT)
+	if (slot != NULL && slot->state == PNVS_ROSTER_STARTING)
 	{
 		slot->state = PNVS_ROSTER_ABSENT;
 		slot->due = retry_at;

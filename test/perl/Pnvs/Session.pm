@@ -324,4 +324,13 @@ sub value
 # Each notice is a hash of fields by their letters.
 sub notices { return @{ $_[0]->{notices} }; }
 
+# The payloads of a channel's notifications that came with the result.
+sub notifications
+{
+	my ($self, $channel) = @_;
+	my @notification = map { [ unpack('x4 Z* Z*', $_) ] } @{ $self->{notifications} };
+
+	return map { $_->[1] } grep { $_->[0] eq $channel } @notification;
+}
+
 1;

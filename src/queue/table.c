@@ -90,6 +90,11 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		" dispatched_at = $3 WHERE ctid = ANY ($1) RETURNING id",
 		{TIDARRAYOID, INT8OID, TIMESTAMPTZOID}
 	},
+
+	/*
+	 * What is not settled is asked for in a way that the index of open rows
+	 * does not fit: a row is to be found by its ID.
+	 */
 	[PNVS_SETTLE] = {
 		"UPDATE %1$s AS q SET state = u.state, settled_at = u.settled_at,"
 		" recipient = coalesce(u.recipient, q.recipient),"
@@ -104,7 +109,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 		" AS u(id, was, state, settled_at, recipient, not_before, request_id,"
 		" verification_id, status, code, message, http_status, unknown_since)"
-		" WHERE q.id = u.id AND q.state = u.was AND q.settled_at IS NULL"
+		" WHERE q.id = u.id AND q.state = u.was AND coalesce(q.settled_at, 'infinity') = 'infinity'"
 		" AND (q.claimer IS NULL OR q.claimer = $14)",
 		{INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
 			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,

@@ -44,7 +44,11 @@
 /* Short transactions: a batch takes some milliseconds. */
 #define PURGE_BATCH 1000
 
+/* Who takes a message back, and then does not, says so; others are seldom. */
+#define HELD_RETRY_MS 1000
+
 static bool read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict);
+static TimestampTz next_after(const PnvsLedger *ledger, TimestampTz not_before, int64 id);
 static bool is_foreign(uint64 row);
 static int32 oldest_timeline(void);
 static void claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims,
@@ -186,18 +190,21 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
 	(void) pnvs_table_run(PNVS_SETTLE, values, NULL);
 }
 
-/* When the next row that was not seen is due, or DT_NOEND. */
+/*
+ * When the next row is due that was not seen, or DT_NOEND; to be called once all
+ * rows are claimed that can be.  A row that is due and was left is one that
+ * somebody else holds: it is tried again after a while, not at once.
+ */
 TimestampTz
 pnvs_ledger_next_queued(const PnvsLedger *ledger)
 {
-	Datum		values[4];
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = next_after(ledger, ledger->seen_not_before, ledger->seen_id);
 
-	values[0] = TimestampTzGetDatum(ledger->seen_not_before);
-	values[1] = Int64GetDatum(ledger->seen_id);
-	values[2] = pnvs_ledger_id_array(ledger->passed_over, ledger->npassed_over);
-	values[3] = Int32GetDatum(oldest_timeline());
-	return pnvs_table_run(PNVS_NEXT_QUEUED, values, NULL) == 1 ?
-		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
+	if (next > now)
+		return next;
+	return Min(next_after(ledger, now, PG_INT64_MAX),
+			   TimestampTzPlusMilliseconds(now, HELD_RETRY_MS));
 }
 
 /* The rows that are claimed by nobody who lives; ids live as long as the visit. */
@@ -341,6 +348,20 @@ read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict)
 	else
 		return true;
 	return false;
+}
+
+/* When the first row behind a place in the order is due, or DT_NOEND. */
+static TimestampTz
+next_after(const PnvsLedger *ledger, TimestampTz not_before, int64 id)
+{
+	Datum		values[4];
+
+	values[0] = TimestampTzGetDatum(not_before);
+	values[1] = Int64GetDatum(id);
+	values[2] = pnvs_ledger_id_array(ledger->passed_over, ledger->npassed_over);
+	values[3] = Int32GetDatum(oldest_timeline());
+	return pnvs_table_run(PNVS_NEXT_QUEUED, values, NULL) == 1 ?
+		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
 }
 
 /* Whether a row was queued elsewhere: it is a copy, and not ours to send. */

@@ -44,7 +44,7 @@ static void require_nonatomic(FunctionCallInfo fcinfo);
 static void send_due(PnvsSender *sender);
 static void begin(void);
 static bool transact(void (*work) (void *arg), void *arg);
-static void log_failure(MemoryContext context);
+static void log_failure(ErrorData *error);
 
 Datum
 pnvs_process_verification_queue(PG_FUNCTION_ARGS)
@@ -151,8 +151,17 @@ transact(void (*work) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
-		log_failure(context);
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+
+		/* before anything else: else the session would be left within it */
 		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		log_failure(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -164,20 +173,15 @@ transact(void (*work) (void *arg), void *arg)
 
 /* The reason, without the row that PostgreSQL quotes; a cancel goes on. */
 static void
-log_failure(MemoryContext context)
+log_failure(ErrorData *error)
 {
-	ErrorData  *error;
-
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		error->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
-		PG_RE_THROW();
-	FlushErrorState();
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
 	pnvs_redact(error->message, pnvs_settings_access_key_id());
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
 			 errmsg("pnvs could not write to its queue: %s", error->message),
-			 errhint("It is tried again, row by row.")));
+			 errhint("It is tried again, row by row."),
+			 pnvs_errhide()));
 	FreeErrorData(error);
 }

@@ -295,12 +295,13 @@ sub shown_default
 
 	return 'empty' if $value eq '' || $name =~ /access_key|security_token/;
 	return $value / 1000 . ' s' if $unit eq 'ms';
+	return $value % 86400 == 0 ? $value / 86400 . ' d' : $value / 60 . ' min' if $unit eq 's';
 	return $value eq 'off' ? $value : "`$value`";
 }
 
 sub check_settings
 {
-	my %setter = (user => 'anyone', superuser => 'superuser');
+	my %setter = (user => 'anyone', superuser => 'superuser', sighup => 'reload');
 	my @real = map { [ split /\|/, $_, -1 ] } split /\n/, $node->safe_psql('readme',
 		"LOAD 'pnvs'; SELECT name, boot_val, unit, context FROM pg_settings WHERE name LIKE 'pnvs.%'");
 	my %documented = map { $_->[0] => "$_->[1], $_->[2]" } table_rows('name | default');
@@ -312,7 +313,8 @@ sub check_settings
 
 sub check_columns
 {
-	for my $type (qw(start_verification_result check_verification_result search_verification_record))
+	for my $type (qw(start_verification_result check_verification_result search_verification_record
+		verification_queue))
 	{
 		my $documented = join "\n", map { ($_->[0] =~ tr/`//dr) . " $_->[1]" } table_rows("column of $type");
 		my $actual = $node->safe_psql('readme', <<"SQL");

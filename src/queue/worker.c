@@ -65,12 +65,16 @@ typedef struct Worker
 
 static TimeoutId termination_check;
 
+/* When statistics that were not reported yet are to be, or DT_NOEND. */
+static TimestampTz stats_due = DT_NOEND;
+
 static void handle_signals(void);
 static void on_interrupt(SIGNAL_ARGS);
 static void check_termination(void);
 static void pin_session(void);
 static void make_room_for_connections(void);
 static bool transact(void (*work) (void *arg), void *arg);
+static void report_stats(bool force);
 static void log_failure(MemoryContext context);
 static void serve(Worker *worker);
 static void scan(Worker *worker);
@@ -219,9 +223,22 @@ transact(void (*work) (void *arg), void *arg)
 	PG_END_TRY();
 	disable_timeout(termination_check, false);
 	MemoryContextSwitchTo(context);
-	(void) pgstat_report_stat(false);
+	report_stats(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return committed;
+}
+
+/*
+ * PostgreSQL puts reports off that come too often, and it is for an idle process
+ * to make up for the last: autovacuum goes by them.
+ */
+static void
+report_stats(bool force)
+{
+	long		wait_ms = pgstat_report_stat(force);
+
+	stats_due = wait_ms > 0 ?
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms) : DT_NOEND;
 }
 
 /* The reason, without the row that PostgreSQL quotes in an error's detail. */
@@ -290,8 +307,9 @@ scan(Worker *worker)
 		(void) pnvs_upkeep_recover(transact, pnvs_sender_ledger(worker->sender));
 		pnvs_sender_look(worker->sender, DT_NOBEGIN);
 		worker->next_scan = now + pnvs_scan_interval_s * USECS_PER_SEC;
-		(void) pgstat_report_stat(true);
 	}
+	if (now >= stats_due)
+		report_stats(true);
 	if (now >= worker->next_purge)
 		worker->next_purge = pnvs_upkeep_purge(transact, pnvs_sender_ledger(worker->sender));
 }
@@ -318,7 +336,7 @@ wait_for_something(const Worker *worker)
 {
 	static uint32 wait_event = 0;
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = Min(worker->next_scan, worker->next_purge);
+	TimestampTz next = Min(Min(worker->next_scan, worker->next_purge), stats_due);
 	long		wait_ms = pnvs_sender_wait_ms(worker->sender);
 
 	if (wait_event == 0)

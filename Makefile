@@ -39,17 +39,19 @@ SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES))
 # The environment's PG_CONFIG counts too.
 PG_CONFIG ?= pg_config
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+# They can be there by themselves: Debian has PGXS beside psql.
+SERVER_HEADERS := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)
 
 .DEFAULT_GOAL := all
 .PHONY: prepare test demo unit lint indent test-majors test-asan \
 	test-valgrind test-coverage test-mutants bench test-oracle fuzz dist
 
-ifeq ($(and $(PGXS),$(HAVE_LIBRARIES)),)
+ifeq ($(and $(PGXS),$(SERVER_HEADERS),$(HAVE_LIBRARIES)),)
 
 # Something to build with is missing: say what.  The targets further down work, and install it first.
 all install installcheck uninstall:
-ifeq ($(PGXS),)
-	@echo "$(PG_CONFIG) gives no PGXS: PostgreSQL's server headers are missing, or PG_CONFIG is not the right one." >&2
+ifeq ($(and $(PGXS),$(SERVER_HEADERS)),)
+	@echo "$(PG_CONFIG) has no PGXS or no headers: PostgreSQL's development files are missing, or PG_CONFIG is not the right one." >&2
 endif
 ifeq ($(HAVE_LIBRARIES),)
 	@echo "$(PKG_CONFIG) is missing, or does not find $(LIBRARIES)." >&2

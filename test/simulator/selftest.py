@@ -24,7 +24,7 @@ ARGUMENTS = {
     "code": ["MOBILE_NUMBER_ILLEGAL", "200"], "code-sent": ["InternalError", "500"], "throttled": ["250"],
     "slow": ["20"], "drip": ["1"], "drip-headers": ["1"], "status": ["503"], "redirect": ["302"], "html": ["502"],
     "xml": ["503"], "deepish": ["30"], "skew": ["3600"], "pages": ["25"], "drip-from": ["headers", "1"],
-    "stall-at": ["line"], "close-at": ["headers"], "reset-at": ["head"], "garbage-at": ["body"],
+    "stall-at": ["line"], "close-at": ["headers"], "reset-at": ["head"], "garbage-at": ["body"], "http2": ["goaway"],
 }
 ENOUGH_BYTES = 4 << 20
 SCENARIO_SECONDS = 0.4
@@ -251,7 +251,7 @@ class ScenarioSmoke(Live):
 
     def test_a_misspelt_scenario_is_refused(self):
         for sid, code in [("sim:clsoe", "UnknownScenario"), ("sim:slow", "BadScenario"), ("sim:slow:x", "BadScenario"),
-                          ("sim:stall-at:elsewhere", "BadScenario")]:
+                          ("sim:stall-at:elsewhere", "BadScenario"), ("sim:http2:data", "BadScenario")]:
             body = self.call("StartVerification", START | {"ServiceSid": sid}, status=400)
             self.assertEqual(body["Code"], f"Simulator.{code}")
 

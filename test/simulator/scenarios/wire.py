@@ -16,11 +16,25 @@ BIG_HEADER = 200 << 10
 NOISE_SIZE = 1024
 PLACES = ("status", "line", "headers", "head", "body")
 
+# Frames of HTTP/2 (RFC 9113, section 4): length, type, flags, stream, payload.
+FRAME_SETTINGS = bytes((0, 0, 0, 4, 0)) + bytes(4)
+FRAMES = {
+    "goaway": bytes((0, 0, 8, 7, 0)) + bytes(4) + bytes(8),  # the connection: last stream 0, NO_ERROR
+    "rst_stream": bytes((0, 0, 4, 3, 0)) + bytes((0, 0, 0, 1)) + bytes((0, 0, 0, 7)),  # stream 1: REFUSED_STREAM
+}
+
 
 def place(text):
     """An argument's type."""
     if text not in PLACES:
         raise ValueError(f"a place is one of {', '.join(PLACES)}")
+    return text
+
+
+def frame(text):
+    """An argument's type."""
+    if text not in FRAMES:
+        raise ValueError(f"a frame is one of {', '.join(FRAMES)}")
     return text
 
 
@@ -271,6 +285,15 @@ def gzip_body(call):
 def http_09(call):
     """A body without status line and headers."""
     call.connection.send(call.reply().body)
+
+
+@TABLE.add("http2", sends=True)
+def http_2(call, frame: frame):
+    """Frames of HTTP/2 where the status line should be: SETTINGS, then that one; the connection stays until the peer
+    closes it.
+    """
+    call.connection.send(FRAME_SETTINGS + FRAMES[frame])
+    call.connection.wait_for_peer()
 
 
 @TABLE.add("garbage", sends=True)

@@ -311,7 +311,7 @@ class FaultPorts(Live):
             with self.subTest(name), self.assertRaises(TimeoutError):
                 self.simulator.connect(name, 0.2)
         reasons = {"tls_garbage": "WRONG_VERSION|NOT_TLS|WRONG_SSL", "tls_alert": "HANDSHAKE_FAILURE",
-                   "tls_oversize": "TOO_LONG|LENGTH", "tls_cut": "EOF"}
+                   "tls_oversize": "TOO_LONG|LENGTH|RECORD_LAYER", "tls_cut": "EOF"}
         for name, reason in reasons.items():
             with self.subTest(name), self.assertRaisesRegex(ssl.SSLError, reason):
                 self.handshake(name)
@@ -343,7 +343,7 @@ class FaultPorts(Live):
                 sock.sendall(bytes(1 << 24))
 
     def test_a_request_that_is_not_read_is_reset(self):
-        """Python's TLS tells a reset as an end of the stream; the log knows better."""
+        """Some versions of Python's TLS tell a reset as an end of the stream; the log knows better."""
         with self.handshake("tls_unread") as sock:
             self.assert_unread(sock, 0)
         with self.simulator.connect() as sock:
@@ -353,7 +353,8 @@ class FaultPorts(Live):
 
     def assert_unread(self, sock, requests_before):
         sock.sendall(self.client.wire("StartVerification", START))
-        self.assertEqual(sock.recv(1), b"")
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(sock.recv(1), b"")
         last = self.simulator.log("accept")[-1]["connection"]
         lines = [line for line in self.simulator.log() if line["connection"] == last]
         self.assertEqual(lines[-1]["how"], "reset")

@@ -40,11 +40,12 @@ sub last_request { return ($service->events('request'))[-1]; }
 sub start
 {
 	my ($to, $sid) = @_;
-	my $row;
+	my ($row, $sent);
 
 	$sid //= $SERVICE;
 	$row = run("SELECT * FROM start_verification('SMS', '$to', '$sid')")->row;
-	return ($row, ($service->events('sent'))[0]{code});
+	($sent) = $service->events('sent');
+	return ($row, $sent && $sent->{code});
 }
 
 sub check
@@ -304,15 +305,17 @@ for my $row (
 
 # Pages that cannot be right.
 for my $row (
-	[ 'repeatpage', 2, 'the first page again' ],
-	[ 'repeatpage2', 2, 'the first page under the number of the second' ],
-	[ 'cycle', 3, 'pages in a circle' ])
+	[ 'repeatpage', 2, 'the first page again', 'another page than the one asked for' ],
+	[ 'repeatpage2', 2, 'the first page under the number of the second', 'the same page twice' ],
+	[ 'cycle', 3, 'pages in a circle', 'the same page twice' ],
+	[ 'shrinking', 7, 'more pages than the first one promised', 'pages without end' ])
 {
-	my ($scenario, $requests, $what) = @$row;
+	my ($scenario, $requests, $what, $words) = @$row;
 
 	$service->mark;
-	$result = $session->query("SELECT * FROM search_verification('sim:$scenario')");
+	$result = $session->query("SELECT * FROM search_verification('sim:$scenario', page_size => 20, max_records => 100)");
 	is($result->sqlstate, '38V02', "$what is an error");
+	like($result->message, qr/\Q$words\E\z/, "$what: the message says so");
 	like($result->detail, qr/\Asent=maybe stage=reply/, "$what has been asked for");
 	isnt($result->hint, '', "$what has a hint");
 	is(requests(), $requests, "$what is noticed after $requests requests");

@@ -202,7 +202,7 @@ run('SET statement_timeout = 200');
 is(run("SELECT * FROM $_")->sqlstate, '57014', 'statement_timeout ends a call') for each_call('sim:hang');
 
 # PL/pgSQL quotes the statement in its context: for its caller, not for the log.
-for my $service_sid ('sim:hang', 'sim:notjson', 'F A')
+for my $service_sid ('sim:hang', 'sim:close', 'sim:notjson', 'sim:code:MOBILE_NUMBER_ILLEGAL:200', 'F A')
 {
 	my $result = $session->query("DO \$\$ BEGIN PERFORM start_verification('SMS', '$NUMBER', '$service_sid'); END \$\$");
 

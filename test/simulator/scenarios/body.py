@@ -131,6 +131,12 @@ def emoji(answer):
     return with_message(answer, rb"\ud83d\ude00 " + "😀 验证码 ".encode() + rb"caf\u00e9")
 
 
+@body("bigmessage")
+def big_message(answer, bytes: int):
+    """A Message of that many bytes."""
+    return with_message(answer, b"x" * bytes)
+
+
 @body("dup")
 def duplicates(answer):
     """Keys twice: Code is first X; Model first has the verificationId "evil"."""

@@ -83,6 +83,13 @@ def endless_1(call, page, size):
     return page_model(records(call, page - 1, 1), page, size, (page + 1) * size)
 
 
+@search("shrinking")
+def shrinking(call, page, size):
+    """Page 1 is full, every other one has one new record, and there is always one more page."""
+    found = records(call, 0, size) if page == 1 else records(call, size + page - 2, 1)
+    return page_model(found, page, size, (page + 1) * size)
+
+
 @search("emptypage")
 def empty_page(call, page, size):
     """Page 2 is empty, though there are 5 pages."""

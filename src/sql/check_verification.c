@@ -93,6 +93,7 @@ check(FunctionCallInfo fcinfo, const char *const *values)
 	const PnvsOperation *operation = pnvs_operation_get(PNVS_CHECK_VERIFICATION);
 	const char *key;
 	PnvsAnswer	answer;
+	PnvsWatch	watch;
 	PnvsRow		columns;
 	Datum		row;
 
@@ -101,6 +102,7 @@ check(FunctionCallInfo fcinfo, const char *const *values)
 		return row;
 
 	pnvs_row_begin(&columns, fcinfo, column_types, lengthof(column_types));
+	pnvs_failure_watch(&watch, operation, &answer);
 	pnvs_client_call(operation, values, &answer);
 	pnvs_failure_throw_if_unjudged(operation, &answer);
 	if (pnvs_on_failure == PNVS_ON_FAILURE_ERROR && !may_mean_wrong_code(&answer))
@@ -108,6 +110,7 @@ check(FunctionCallInfo fcinfo, const char *const *values)
 
 	row = make_row(&columns, &answer, is_approved(&answer, values[PNVS_CHECK_TO]));
 	pnvs_memo_keep(fcinfo, key, row);
+	pnvs_failure_unwatch(&watch);
 	return row;
 }
 

@@ -29,12 +29,38 @@
 pg_noreturn static void throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer);
 pg_noreturn static void throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer);
 static const char *transport_hint(const PnvsAnswer *answer);
+static void tell_of_call(void *arg);
 static const char *resend_hint(const PnvsOperation *operation);
 static int	refusal_sqlstate(const PnvsAnswer *answer);
 static const char *refusal_hint(const PnvsOperation *operation,
 								const PnvsAnswer *answer);
 static char *quote(const char *text);
 static const char *plain_request_id(const char *id);
+
+/*
+ * From here on, an error of PostgreSQL's about memory says that the request may
+ * have been sent, once it has been: the code that it comes with by itself is
+ * one after which drivers repeat the statement.  answer is cleared, for
+ * pnvs_client_call() to fill in.
+ */
+void
+pnvs_failure_watch(PnvsWatch *watch, const PnvsOperation *operation, PnvsAnswer *answer)
+{
+	memset(answer, 0, sizeof(*answer));
+	watch->operation = operation;
+	watch->answer = answer;
+	watch->context.callback = tell_of_call;
+	watch->context.arg = watch;
+	watch->context.previous = error_context_stack;
+	error_context_stack = &watch->context;
+}
+
+/* No longer; an error that is thrown does the same. */
+void
+pnvs_failure_unwatch(const PnvsWatch *watch)
+{
+	error_context_stack = watch->context.previous;
+}
 
 /*
  * Throws where the call has no answer that can be judged: 38V01 where the
@@ -112,6 +138,21 @@ throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer)
 					   answer->http.status, answer->http.body_len),
 			 errhint("%s", resend_hint(operation)),
 			 pnvs_errhide()));
+}
+
+/* Error context callback: gives an error about memory other words. */
+static void
+tell_of_call(void *arg)
+{
+	const PnvsWatch *watch = arg;
+
+	if (geterrcode() != ERRCODE_OUT_OF_MEMORY || !watch->answer->http.maybe_sent)
+		return;
+	errcode(PNVS_ERRCODE_MAYBE_SENT);
+	errmsg("the reply of the verification service does not fit into memory");
+	errdetail("sent=maybe stage=reply: Out of memory");
+	errhint("%s", resend_hint(watch->operation));
+	pnvs_errhide();
 }
 
 /* What to do about a request that was not sent. */

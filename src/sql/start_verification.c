@@ -40,6 +40,7 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
 	const char *key;
 	PnvsAnswer	answer;
+	PnvsWatch	watch;
 	PnvsRow		columns;
 	Datum		row;
 
@@ -52,6 +53,7 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 		return row;
 
 	pnvs_row_begin(&columns, fcinfo, column_types, lengthof(column_types));
+	pnvs_failure_watch(&watch, operation, &answer);
 	pnvs_client_call(operation, values, &answer);
 	pnvs_failure_throw_if_unjudged(operation, &answer);
 	if (pnvs_on_failure == PNVS_ON_FAILURE_ERROR)
@@ -59,6 +61,7 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 
 	row = make_row(&columns, &answer);
 	pnvs_memo_keep(fcinfo, key, row);
+	pnvs_failure_unwatch(&watch);
 	return row;
 }
 

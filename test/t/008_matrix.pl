@@ -392,6 +392,33 @@ is($result->fate, 'sent=maybe stage=reply', 'it may have been sent');
 $session->run('RESET pnvs.security_token');
 goes_on('a request that there was no room for');
 
+# Memory that runs out once the service has answered: PostgreSQL's own words would say
+# nothing of the message, and drivers repeat a statement that ended with them. The reply
+# is large, so that each text of it, and the row, is an allocation of its own.
+{
+	my $message_len = 100_000;
+	my %seen;
+
+	prepare('new');
+	is(outcome(call("sim:bigmessage:$message_len")), 'row t', 'a large reply is a row');
+	for (my $from = 1;; $from++)
+	{
+		$shortage->order($session->pid, scope => 'call', fail_from => $from);
+		my $got = outcome(call("sim:bigmessage:$message_len"));
+		$shortage->relieve;
+		last unless $shortage->report->{failed};
+
+		# what the service reads, it logs by and by
+		$service->wait_for('request') if $got =~ /\Arow|maybe reply/;
+		$seen{$got}++;
+		like($got, qr/\A(?:row [tf]|38V01 no \w+|38V02 maybe \w+|53200 \? \?)\z/, "allocation $from fails: the call ends cleanly");
+		is($service->count('sent'), 0, "allocation $from fails: what is said to be unsent is") if $got =~ /\A(?:38V01|53200)/;
+	}
+	note(join ', ', map { "$_: $seen{$_}" } sort keys %seen);
+	cmp_ok($seen{'38V02 maybe reply'}, '>=', 4, 'a reply for which there is no memory may have been sent');
+	goes_on('a reply for which there was no memory');
+}
+
 $session->close;
 $node->stop;
 done_testing();

@@ -16,7 +16,7 @@ class PeerGone(Exception):
 
 
 class Connection:
-    def __init__(self, log, port_name, sock):
+    def __init__(self, log, port_name, sock, peer_port):
         self._log = log
         self._socket = sock
         self._buffer = bytearray()
@@ -24,7 +24,7 @@ class Connection:
         self.scheme = "http"
         self.number = log.next_connection()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.event("accept", port=port_name)
+        self.event("accept", port=port_name, peer_port=peer_port)
 
     def event(self, name, **fields):
         self._log.write(name, self.number, **fields)

@@ -31,14 +31,14 @@ class Listener:
     def _accept_forever(self):
         while True:
             try:
-                sock, _ = self._socket.accept()
+                sock, peer = self._socket.accept()
             except OSError:
                 time.sleep(0.01)  # out of descriptors, or the peer has left already: neither lasts
                 continue
-            threading.Thread(target=self._attend, args=(sock,), daemon=True).start()
+            threading.Thread(target=self._attend, args=(sock, peer[1]), daemon=True).start()
 
-    def _attend(self, sock):
-        connection = Connection(self._log, self._name, sock)
+    def _attend(self, sock, peer_port):
+        connection = Connection(self._log, self._name, sock, peer_port)
         try:
             if self._context:
                 connection.start_tls(self._context)

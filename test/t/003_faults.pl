@@ -59,15 +59,6 @@ sub call
 	return $result;
 }
 
-# Whether this side has an established connection to the service.
-sub is_open
-{
-	my $remote = sprintf '0100007F:%04X', $service->port;
-	my $ESTABLISHED = '01';
-
-	return PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp') =~ /\s$remote $ESTABLISHED\s/;
-}
-
 sub requests { return $service->count('request'); }
 
 # The first request since the last call began.
@@ -436,7 +427,7 @@ for my $try (1 .. 3)
 
 	call('start', 'sim:folded');
 	$dead = request()->{connection};
-	Pnvs::Simulator::wait_until('the end of the connection has arrived', sub { !is_open() });
+	Pnvs::Simulator::wait_until('the end of the connection has arrived', sub { !$service->is_open($dead) });
 	$result = call('start', 'FA1');
 	is($result->row->{success}, 't', "a call after an idle connection was closed succeeds ($try)");
 	is(requests(), 1, "a call after an idle connection was closed makes one request ($try)");

@@ -201,6 +201,8 @@ for my $end ('pg_cancel_backend', 'pg_terminate_backend')
 run('SET statement_timeout = 200');
 is(run("SELECT * FROM $_")->sqlstate, '57014', 'statement_timeout ends a call') for each_call('sim:hang');
 
+run("SET pnvs.on_failure = 'error'");
+
 # PL/pgSQL quotes the statement in its context: for its caller, not for the log.
 for my $service_sid ('sim:hang', 'sim:close', 'sim:notjson', 'sim:code:MOBILE_NUMBER_ILLEGAL:200', 'F A')
 {
@@ -209,6 +211,7 @@ for my $service_sid ('sim:hang', 'sim:close', 'sim:notjson', 'sim:code:MOBILE_NU
 	ok($result->failed, "a call from PL/pgSQL fails with $service_sid");
 }
 run('RESET statement_timeout');
+run('RESET pnvs.on_failure');
 
 # --- settings
 

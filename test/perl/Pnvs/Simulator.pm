@@ -124,6 +124,19 @@ sub wait_for
 	return $found;
 }
 
+# Whether a connection, by its number in the log, is still established on the peer's side.
+sub is_open
+{
+	my ($self, $connection) = @_;
+	my $ESTABLISHED = '01';
+
+	$self->_read;
+	my ($accepted) = grep { $_->{event} eq 'accept' && $_->{connection} == $connection } @{ $self->{entries} };
+	my $ends = sprintf '0100007F:%04X 0100007F:%04X', $accepted->{peer_port}, $self->port;
+
+	return PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp') =~ /\s$ends $ESTABLISHED\s/;
+}
+
 sub _fits
 {
 	my ($value, $wanted) = @_;

@@ -9,6 +9,7 @@
 #   make test-majors  the tests on every supported PostgreSQL (root; MAJORS="17 18")
 #   make test-asan, test-valgrind, test-coverage   the tests under these tools
 #   make test-mutants  break the code in many ways; the tests must notice each
+#   make test-soak  thousands of calls, and calls without memory (FULL=1: all of them)
 #   make bench   measurements beside their anchors
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
 #   make fuzz    the fuzzers, SECONDS=30 each
@@ -44,7 +45,7 @@ SERVER_HEADERS := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/nul
 
 .DEFAULT_GOAL := all
 .PHONY: prepare test demo unit lint indent test-majors test-asan \
-	test-valgrind test-coverage test-mutants bench test-oracle fuzz dist
+	test-valgrind test-coverage test-mutants test-soak bench test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(SERVER_HEADERS),$(HAVE_LIBRARIES)),)
 
@@ -96,6 +97,9 @@ test-coverage:
 
 test-mutants:
 	@test/mutants/run
+
+test-soak:
+	@test/soak/run $(if $(FULL),--full)
 
 bench:
 	@test/bench/run

@@ -58,20 +58,23 @@ static struct
 	CURLM	   *multi;
 	PnvsHttpShared shared;
 	PnvsPollSet poll_set;
+	bool		poll_set_is_open;
 	PnvsHttpSlot *idle;
+	int			nconnections;	/* to be kept; 0: MAX_CONNECTIONS */
+	int			ntransfers;		/* that have not been taken back */
+	PnvsHttpSlot *lone;			/* the one there is, where known */
 	bool		signals_blocked;
 	sigset_t	saved_signals;
+	bool		spoilt;			/* not to be used any more, see close_engine() */
 }			engine;
 
 static void open_engine(void);
 static void close_engine(void);
 pg_noreturn static void setup_failed(const char *what);
-static void choose_system_ca(void);
+static void spoil_engine(void);
 static PnvsHttpSlot *take_slot(void);
-static struct curl_slist *make_header_list(const char *const *headers);
 static void release_slot(void *arg);
 static void act_on_events(void);
-static void end_connection(int socket);
 static void note_finished(void);
 static int	on_resolver_start(void *resolver, void *reserved, void *userp);
 static int	on_socket(CURL *easy, curl_socket_t socket, int what, void *userp,
@@ -92,8 +95,9 @@ PnvsHttpTransfer *
 pnvs_http_start(const PnvsHttpRequest *request)
 {
 	PnvsHttpTransfer *transfer;
-	struct curl_slist *headers;
 
+	if (engine.spoilt && engine.ntransfers == 0)
+		close_engine();
 	if (engine.multi == NULL)
 		open_engine();
 
@@ -101,14 +105,14 @@ pnvs_http_start(const PnvsHttpRequest *request)
 	pnvs_http_advance();
 
 	transfer = palloc0(sizeof(PnvsHttpTransfer));
-	headers = make_header_list(request->headers);
 	transfer->slot = take_slot();
+	engine.lone = engine.ntransfers++ == 0 ? transfer->slot : NULL;
 	transfer->on_reset.func = release_slot;
 	transfer->on_reset.arg = transfer->slot;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->on_reset);
 
 	errno = 0;
-	if (!pnvs_http_slot_prepare(transfer->slot, &engine.shared, request, headers) ||
+	if (!pnvs_http_slot_prepare(transfer->slot, &engine.shared, request) ||
 		curl_multi_add_handle(engine.multi, transfer->slot->easy) != CURLM_OK)
 		setup_failed("could not prepare a request to the verification service");
 
@@ -135,10 +139,12 @@ pnvs_http_descriptor(void)
 void
 pnvs_http_keep_connections(int nconnections)
 {
+	engine.nconnections = nconnections;
 	if (engine.multi == NULL)
 		open_engine();
-	(void) curl_multi_setopt(engine.multi, CURLMOPT_MAXCONNECTS,
-							 (long) Max(nconnections, MAX_CONNECTIONS));
+	else
+		(void) curl_multi_setopt(engine.multi, CURLMOPT_MAXCONNECTS,
+								 (long) Max(nconnections, MAX_CONNECTIONS));
 }
 
 /* Moves every transfer as far as it gets without waiting.  Never throws. */
@@ -164,6 +170,7 @@ pnvs_http_time_out(PnvsHttpTransfer *transfer)
 {
 	transfer->slot->code = CURLE_OPERATION_TIMEDOUT;
 	transfer->slot->done = true;
+	engine.spoilt = true;
 }
 
 /* Whether the transfer has ended, well or not. */
@@ -217,17 +224,26 @@ pnvs_http_server_time_s(const PnvsHttpResult *result)
 	return result->server_date[0] ? curl_getdate(result->server_date, NULL) : -1;
 }
 
-/* Opens the engine of this process, or throws and leaves nothing open. */
+/*
+ * Opens the engine of this process, or throws.  What is waited on stays open
+ * from then on, for others wait on it too.
+ */
 static void
 open_engine(void)
 {
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+
 	errno = 0;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		setup_failed("could not initialize libcurl");
-	if (!pnvs_poll_set_open(&engine.poll_set))
-		setup_failed("could not create a descriptor to wait on");
-	ReserveExternalFD();
-	ReserveExternalFD();
+	if (!engine.poll_set_is_open)
+	{
+		if (!pnvs_poll_set_open(&engine.poll_set))
+			setup_failed("could not create a descriptor to wait on");
+		ReserveExternalFD();
+		ReserveExternalFD();
+		engine.poll_set_is_open = true;
+	}
 
 	engine.multi = curl_multi_init();
 	engine.shared.sessions = curl_share_init();
@@ -236,7 +252,8 @@ open_engine(void)
 						  CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK ||
 		curl_multi_setopt(engine.multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
 		curl_multi_setopt(engine.multi, CURLMOPT_TIMERFUNCTION, on_timer) ||
-		curl_multi_setopt(engine.multi, CURLMOPT_MAXCONNECTS, (long) MAX_CONNECTIONS))
+		curl_multi_setopt(engine.multi, CURLMOPT_MAXCONNECTS,
+						  (long) Max(engine.nconnections, MAX_CONNECTIONS)))
 	{
 		close_engine();
 		setup_failed("could not set libcurl up");
@@ -244,22 +261,53 @@ open_engine(void)
 	engine.shared.on_open = on_open;
 	engine.shared.on_close = on_close;
 	engine.shared.on_resolver_start = on_resolver_start;
-	choose_system_ca();
+
+	/* Given both, libcurl would read the whole bundle for each connection. */
+	if (pnvs_trust_store_is_hashed(info->capath))
+		engine.shared.system_ca_path = info->capath;
+	else
+		engine.shared.system_ca_file = info->cainfo;
 }
 
+/*
+ * Where libcurl has run out of memory, what it left halfway comes up in later
+ * calls: version 7.88 divides by zero when it comes by a half-made table of
+ * sockets again, and uses connections that are dead.  So a new engine is opened
+ * then.  There must be no transfer.
+ */
 static void
 close_engine(void)
 {
+	while (engine.idle)
+	{
+		PnvsHttpSlot *slot = engine.idle;
+
+		engine.idle = slot->next_idle;
+		pnvs_http_slot_destroy(slot);
+	}
 	if (engine.multi)
 		curl_multi_cleanup(engine.multi);
 	if (engine.shared.sessions)
 		curl_share_cleanup(engine.shared.sessions);
 	engine.multi = NULL;
 	engine.shared.sessions = NULL;
-	close(engine.poll_set.timer);
-	close(engine.poll_set.descriptor);
-	ReleaseExternalFD();
-	ReleaseExternalFD();
+	engine.spoilt = false;
+	(void) pnvs_poll_set_timer(&engine.poll_set, -1);
+}
+
+/*
+ * libcurl has run out of memory, and does not say which transfer it has
+ * forgotten; where there is one alone, that ends here and not by its time-out.
+ */
+static void
+spoil_engine(void)
+{
+	engine.spoilt = true;
+	if (engine.lone != NULL && !engine.lone->done)
+	{
+		engine.lone->code = CURLE_OUT_OF_MEMORY;
+		engine.lone->done = true;
+	}
 }
 
 /* Throws for a failure that errno explains, or that is a lack of memory. */
@@ -274,21 +322,6 @@ setup_failed(const char *what)
 			 errdetail("sent=no stage=resolve: %m"),
 			 errhint("The session has run out of memory or of file descriptors."),
 			 pnvs_errhide()));
-}
-
-/*
- * Chooses between the system's folder of hashed certificates and its bundle.
- * Given both, libcurl would read the whole bundle anew for each connection.
- */
-static void
-choose_system_ca(void)
-{
-	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
-
-	if (pnvs_trust_store_is_hashed(info->capath))
-		engine.shared.system_ca_path = info->capath;
-	else
-		engine.shared.system_ca_file = info->cainfo;
 }
 
 /* An idle slot, or a new one; cleared.  Throws where there is no memory. */
@@ -311,27 +344,6 @@ take_slot(void)
 }
 
 /*
- * Makes libcurl's list of headers in the current memory context.  libcurl only
- * reads it.
- */
-static struct curl_slist *
-make_header_list(const char *const *headers)
-{
-	struct curl_slist *list;
-	int			n = 0;
-
-	while (headers[n] != NULL)
-		n++;
-	list = palloc(n * sizeof(struct curl_slist));
-	for (int i = 0; i < n; i++)
-	{
-		list[i].data = unconstify(char *, headers[i]);
-		list[i].next = i + 1 < n ? &list[i + 1] : NULL;
-	}
-	return n > 0 ? list : NULL;
-}
-
-/*
  * Memory context callback: takes a transfer back, whether it is done or not.  A
  * connection with a request under way is closed by libcurl.  The reply may hold
  * a one-time code and is wiped.
@@ -343,6 +355,8 @@ release_slot(void *arg)
 
 	curl_multi_remove_handle(engine.multi, slot->easy);
 	curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, NULL);
+	engine.lone = NULL;
+	engine.ntransfers--;
 
 	if (slot->body != NULL)
 		explicit_bzero(slot->body, slot->body_len);
@@ -375,7 +389,7 @@ act_on_events(void)
 		for (int i = 0; i < nevents; i++)
 		{
 			if (events[i].what == PNVS_POLL_IDLE)
-				end_connection(events[i].socket);
+				pnvs_poll_set_end(&engine.poll_set, events[i].socket);
 		}
 		for (int i = 0; i < nevents; i++)
 		{
@@ -389,33 +403,17 @@ act_on_events(void)
 				what |= CURL_CSELECT_OUT;
 			if (events[i].what & PNVS_POLL_ERROR)
 				what |= CURL_CSELECT_ERR;
-			curl_multi_socket_action(engine.multi,
-									 events[i].socket == PNVS_POLL_TIMER ?
-									 CURL_SOCKET_TIMEOUT : events[i].socket,
-									 what, &running);
+			if (curl_multi_socket_action(engine.multi,
+										 events[i].socket == PNVS_POLL_TIMER ?
+										 CURL_SOCKET_TIMEOUT : events[i].socket,
+										 what, &running) != CURLM_OK)
+				spoil_engine();
 		}
 	} while (engine.poll_set.timer_due && ++rounds < MAX_ROUNDS);
 
 	/* The caller must get to its interrupts, however fast the bytes come. */
 	if (engine.poll_set.timer_due)
 		(void) pnvs_poll_set_timer(&engine.poll_set, 1);
-}
-
-/*
- * Ends a kept connection on which something has come though nothing was asked:
- * mostly the service's close.  libcurl's own check before it uses such a
- * connection again sees the socket's end, but not TLS's before it, and would
- * write a request of which nobody can say whether it was read.
- */
-static void
-end_connection(int socket)
-{
-	char		ignored[256];
-
-	pnvs_poll_set_unwatch(&engine.poll_set, socket);
-	shutdown(socket, SHUT_RDWR);
-	while (recv(socket, ignored, sizeof(ignored), MSG_DONTWAIT) > 0)
-		;
 }
 
 static void
@@ -433,6 +431,8 @@ note_finished(void)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &slot);
 		slot->code = message->data.result;
 		slot->done = true;
+		if (slot->code == CURLE_OUT_OF_MEMORY)
+			engine.spoilt = true;
 	}
 }
 

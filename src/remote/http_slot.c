@@ -35,6 +35,7 @@
 #define FIRST_BODY_SIZE 4096
 
 static bool set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared);
+static struct curl_slist *make_header_list(const char *const *headers);
 static long written_len(const PnvsHttpSlot *slot);
 static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *userdata);
 static int	on_request(void *clientp, char *remote_ip, char *local_ip,
@@ -91,12 +92,12 @@ pnvs_http_slot_clear(PnvsHttpSlot *slot)
 
 /*
  * Tells libcurl what differs from request to request; it copies the texts but
- * not the list of headers.  Returns false where there is no memory, or where
+ * not the list of headers, which is made in the current memory context.  Returns false where there is no memory, or where
  * libcurl does not take an option.
  */
 bool
 pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
-					   const PnvsHttpRequest *request, struct curl_slist *headers)
+					   const PnvsHttpRequest *request)
 {
 	CURL	   *easy = slot->easy;
 	bool		own_ca = request->ca_file[0] != '\0';
@@ -104,7 +105,8 @@ pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 
 	slot->uses_proxy = request->proxy[0] != '\0';
 	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->url);
-	failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+	failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER,
+							   make_header_list(request->headers));
 	failed |= curl_easy_setopt(easy, PNVS_CURLOPT_PROTOCOLS,
 							   request->tls ? PNVS_PROTOCOL_HTTPS : PNVS_PROTOCOL_HTTP);
 	failed |= curl_easy_setopt(easy, CURLOPT_CAINFO,
@@ -245,6 +247,27 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot);
 	return failed == CURLE_OK;
+}
+
+/*
+ * Makes libcurl's list of headers in the current memory context.  libcurl only
+ * reads it.
+ */
+static struct curl_slist *
+make_header_list(const char *const *headers)
+{
+	struct curl_slist *list;
+	int			n = 0;
+
+	while (headers[n] != NULL)
+		n++;
+	list = palloc(n * sizeof(struct curl_slist));
+	for (int i = 0; i < n; i++)
+	{
+		list[i].data = unconstify(char *, headers[i]);
+		list[i].next = i + 1 < n ? &list[i + 1] : NULL;
+	}
+	return n > 0 ? list : NULL;
 }
 
 /* Bytes of the request that were handed to the connection. */

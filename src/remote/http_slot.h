@@ -52,8 +52,7 @@ extern PnvsHttpSlot *pnvs_http_slot_create(const PnvsHttpShared *shared);
 extern void pnvs_http_slot_destroy(PnvsHttpSlot *slot);
 extern void pnvs_http_slot_clear(PnvsHttpSlot *slot);
 extern bool pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
-								   const PnvsHttpRequest *request,
-								   struct curl_slist *headers);
+								   const PnvsHttpRequest *request);
 extern PnvsStage pnvs_http_slot_stage(const PnvsHttpSlot *slot);
 extern bool pnvs_http_slot_maybe_sent(const PnvsHttpSlot *slot);
 extern PnvsHttpFault pnvs_http_slot_fault(const PnvsHttpSlot *slot);

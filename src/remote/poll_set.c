@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -77,6 +78,23 @@ void
 pnvs_poll_set_unwatch(PnvsPollSet *set, int socket)
 {
 	(void) epoll_ctl(set->descriptor, EPOLL_CTL_DEL, socket, NULL);
+}
+
+/*
+ * Ends a kept connection on which something has come though nothing was asked:
+ * mostly the service's close.  libcurl's own check before it uses such a
+ * connection again sees the socket's end, but not TLS's before it, and would
+ * write a request of which nobody can say whether it was read.
+ */
+void
+pnvs_poll_set_end(PnvsPollSet *set, int socket)
+{
+	char		ignored[256];
+
+	pnvs_poll_set_unwatch(set, socket);
+	shutdown(socket, SHUT_RDWR);
+	while (recv(socket, ignored, sizeof(ignored), MSG_DONTWAIT) > 0)
+		;
 }
 
 /*

@@ -40,6 +40,7 @@ typedef struct PnvsPollSet
 extern bool pnvs_poll_set_open(PnvsPollSet *set);
 extern bool pnvs_poll_set_watch(PnvsPollSet *set, int socket, int what);
 extern void pnvs_poll_set_unwatch(PnvsPollSet *set, int socket);
+extern void pnvs_poll_set_end(PnvsPollSet *set, int socket);
 extern bool pnvs_poll_set_timer(PnvsPollSet *set, long wait_ms);
 extern int	pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events,
 								  int max_events);

@@ -21,8 +21,8 @@ use PostgreSQL::Test::Utils;
 my $SOURCES = dirname(Cwd::realpath(__FILE__)) . '/..';
 
 # As in shortage.c: the fields of its struct Control, and what they are packed as.
-my @FIELDS = qw(pid scope fail_from fail_times write_fault write_times allocations failed live_bytes write_faults);
-my $LAYOUT = 'l l q q l l q q q q';
+my @FIELDS = qw(pid scope fail_from fail_times write_fault write_times allocations failed live_bytes write_faults opened_at);
+my $LAYOUT = 'l l q q l l q q q q q';
 my $PID_LEN = 4;
 my %SCOPE = (libraries => 0, call => 1);
 my %WRITE = (well => 0, stalls => 1, reset => 2, cut => 3, 'cut stalls' => 4);

@@ -63,6 +63,7 @@ typedef struct Control
 	int64_t		failed;			/* of them */
 	int64_t		live_bytes;		/* malloc'ed minus freed, since pid was ordered */
 	int64_t		write_faults;	/* requests that it befell */
+	int64_t		opened_at;		/* allocations when it last opened a socket */
 } Control;
 
 extern void *__libc_malloc(size_t size);
@@ -298,6 +299,16 @@ write(int file, const void *data, size_t len)
 	if (part == -1)
 		return -1;
 	return syscall(SYS_write, file, data, part < 0 ? len : (size_t) part);
+}
+
+int
+socket(int family, int type, int protocol)
+{
+	int			opened = (int) syscall(SYS_socket, family, type, protocol);
+
+	if (is_concerned() && family == AF_INET)
+		control->opened_at = control->allocations;
+	return opened;
 }
 
 /* A number may be given to another connection. */

@@ -2,6 +2,24 @@
 -- CREATE EXTENSION makes what is documented, and DROP EXTENSION leaves nothing.
 --
 
+-- A session that has just ended may still be dropping its temporary tables,
+-- which would count below.
+DO $$
+DECLARE
+	deadline timestamptz := clock_timestamp() + interval '1 minute';
+BEGIN
+	WHILE EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND backend_type = 'client backend'
+				AND pid <> pg_backend_pid()) LOOP
+		IF clock_timestamp() > deadline THEN
+			RAISE EXCEPTION 'another session stays in this database';
+		END IF;
+		PERFORM pg_sleep(0.01);
+		PERFORM pg_stat_clear_snapshot();
+	END LOOP;
+END
+$$;
+
 -- How many rows each catalog has.  The tables are made first, so that they
 -- count on both sides.
 CREATE TEMPORARY TABLE size_before (catalog text, size bigint);

@@ -12,6 +12,7 @@
 /* The shortest one-time codes have four digits. */
 #define MIN_HIDDEN_DIGITS 4
 
+static size_t hidden_len(const char *text, const char *const *words, int nwords);
 static size_t count_digits(const char *text);
 
 /*
@@ -22,24 +23,45 @@ static size_t count_digits(const char *text);
 void
 pnvs_redact(char *text, const char *key)
 {
-	size_t		key_len = strlen(key);
+	pnvs_redact_words(text, &key, 1);
+}
+
+/* The same for any number of words. */
+void
+pnvs_redact_words(char *text, const char *const *words, int nwords)
+{
 	size_t		hidden = 0;
 
 	/* Looks ahead before it overwrites, so that what overlaps is found. */
 	for (; *text; text++)
 	{
-		size_t		ndigits = count_digits(text);
+		size_t		len = hidden_len(text, words, nwords);
 
-		if (ndigits >= MIN_HIDDEN_DIGITS && ndigits > hidden)
-			hidden = ndigits;
-		if (key_len > hidden && strncmp(text, key, key_len) == 0)
-			hidden = key_len;
+		if (len > hidden)
+			hidden = len;
 		if (hidden > 0)
 		{
 			*text = '*';
 			hidden--;
 		}
 	}
+}
+
+/* How much of the beginning of text is to be hidden. */
+static size_t
+hidden_len(const char *text, const char *const *words, int nwords)
+{
+	size_t		ndigits = count_digits(text);
+	size_t		len = ndigits >= MIN_HIDDEN_DIGITS ? ndigits : 0;
+
+	for (int i = 0; i < nwords; i++)
+	{
+		size_t		word_len = strlen(words[i]);
+
+		if (word_len > len && strncmp(text, words[i], word_len) == 0)
+			len = word_len;
+	}
+	return len;
 }
 
 static size_t

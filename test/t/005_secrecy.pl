@@ -164,6 +164,22 @@ for my $service_sid (
 		like($result->sqlstate, qr/\A38V0/, "$service_sid is an error");
 	}
 }
+
+# A refusal that quotes what was typed, though it is no number, or the token.
+for my $quoted ($TYPED_WORD, $TOKEN, "$TYPED_WORD$TYPED", "$NUMBER$TYPED_WORD")
+{
+	my $service_sid = "sim:code:Forbidden.$quoted:400";
+
+	for my $call (
+		"check_verification('$TYPED_WORD', '$id', '$NUMBER', '$service_sid')",
+		"search_verification('$service_sid', '$NUMBER', '$TYPED_WORD')")
+	{
+		my $result = run("SELECT * FROM $call");
+
+		is($result->sqlstate, '38V05', 'a refusal that quotes the request is an error');
+		like($result->message, qr/: Forbidden\.\*+\z/, 'what it quotes is hidden');
+	}
+}
 run('RESET pnvs.request_timeout');
 run('SET pnvs.connect_timeout = 200');
 for my $port (qw(refused accept_reset tls_stall tls_wronghost tls_garbage))

@@ -23,6 +23,7 @@ struct redaction
 static void test_digits(void);
 static void test_key(void);
 static void test_overlaps(void);
+static void test_words(void);
 static void test_all(const struct redaction *cases, size_t n);
 
 int
@@ -31,6 +32,7 @@ main(void)
 	test_digits();
 	test_key();
 	test_overlaps();
+	test_words();
 	return tap_done();
 }
 
@@ -89,6 +91,32 @@ test_overlaps(void)
 	};
 
 	test_all(cases, TAP_LENGTH(cases));
+}
+
+static void
+test_words(void)
+{
+	static const char *const words[] = {"LTAIabc", "", "Tangerine", "Tan12345"};
+	static const struct
+	{
+		const char *text;
+		const char *expected;
+		const char *sentence;
+	}			cases[] = {
+		{"LTAIabc typed Tangerine", "******* typed *********", "each of several words is hidden"},
+		{"Tan12345", "********", "a word with a number in it is hidden whole"},
+		{"TanTangerine", "Tan*********", "a word is found behind the beginning of another"},
+		{"Tangerin", "Tangerin", "the beginning of a word is not the word"},
+	};
+
+	for (size_t i = 0; i < TAP_LENGTH(cases); i++)
+	{
+		char	   *text = exact_copy(cases[i].text);
+
+		pnvs_redact_words(text, words, TAP_LENGTH(words));
+		tap_text(text, cases[i].expected, "%s: \"%s\"", cases[i].sentence, cases[i].text);
+		free(text);
+	}
 }
 
 static void

@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use Config;
 use List::Util qw(min max);
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -192,18 +193,24 @@ for my $stage (@STAGES)
 
 for my $stage (@STAGES)
 {
-	my ($result, $started, $took);
+	my (@late, $result);
 
 	# The context says afterwards whether the time was enough for the stage.
 	point_at($stage);
 	$session->run('SET statement_timeout = 300');
-	$started = time;
-	$result = $session->query(call($stage{$stage}{service_sid}));
-	$took = $result->error_time - $started;
-	is($result->sqlstate, '57014', "statement_timeout at $stage: SQLSTATE");
+	for my $try (1 .. $MAX_TRIES)
+	{
+		my $started = time;
+
+		$result = $session->query(call($stage{$stage}{service_sid}));
+		push @late, $result->error_time - $started - 0.3;
+		is($result->sqlstate, '57014', "statement_timeout at $stage: SQLSTATE ($try)");
+		last if $late[-1] < $PROMISED_S;
+	}
 	like($result->message, qr/statement timeout/, "statement_timeout at $stage: message");
 	like($result->context, qr/\b\Q$stage{$stage}{fate}\E\b/, "statement_timeout at $stage: context");
-	cmp_ok($took, '<', 0.3 + $LIMIT_S, "statement_timeout at $stage: ends in time");
+	cmp_ok(max(@late), '<', $LIMIT_S, "statement_timeout at $stage: ends promptly, whatever the machine does");
+	cmp_ok(min(@late), '<', $PROMISED_S, "statement_timeout at $stage: ends within 100 ms");
 	$session->run('RESET statement_timeout');
 	goes_on("statement_timeout at $stage");
 }
@@ -212,20 +219,27 @@ for my $stage (@STAGES)
 
 for my $stage (@STAGES)
 {
-	my ($asked, $result, $pid, $took);
+	my (@took, $result);
 
-	$pid = $session->pid;
-	hang_at($stage);
-	$asked = time;
-	$controller->run("SELECT pg_terminate_backend($pid)");
-	$result = $session->result;
-	is($result->sqlstate, '57P01', "termination at $stage: SQLSTATE");
+	for my $try (1 .. $MAX_TRIES)
+	{
+		my $pid = $session->pid;
+		my $asked;
+
+		hang_at($stage);
+		$asked = time;
+		$controller->run("SELECT pg_terminate_backend($pid)");
+		$result = $session->result;
+		Pnvs::Simulator::wait_until("backend $pid is gone", sub { !-e "/proc/$pid" });
+		push @took, time - $asked;
+		is($result->sqlstate, '57P01', "termination at $stage: SQLSTATE ($try)");
+		$session = Pnvs::Session->new($node);
+		last if $took[-1] < $PROMISED_S;
+	}
 	like($result->context, qr/\b\Q$stage{$stage}{fate}\E\b/, "termination at $stage: context");
-	Pnvs::Simulator::wait_until("backend $pid is gone", sub { !-e "/proc/$pid" });
-	$took = time - $asked;
-	cmp_ok($took, '<', $LIMIT_S, "termination at $stage: the backend is gone promptly");
-	diag(sprintf 'termination at %s: %.1f ms', $stage, $took * 1000);
-	$session = Pnvs::Session->new($node);
+	cmp_ok(max(@took), '<', $LIMIT_S, "termination at $stage: the backend is gone promptly, whatever the machine does");
+	cmp_ok(min(@took), '<', $PROMISED_S, "termination at $stage: the backend is gone within 100 ms");
+	diag(sprintf 'termination at %s: %.1f ms', $stage, min(@took) * 1000);
 }
 is($controller->value('SELECT 1'), 1, 'no other session was ended');
 
@@ -244,24 +258,46 @@ is($controller->value('SELECT 1'), 1, 'no other session was ended');
 
 # --- barriers
 
+# How long DROP DATABASE of another database takes, which waits for every backend.
+sub drop_database_s
 {
-	my ($started, $took, $result);
+	my $started;
 
-	point_at('reply');
 	$controller->run('CREATE DATABASE other');
-	$service->mark;
-	$session->send(call('sim:slow:1500'));
-	$service->wait_for('request', scenario => 'slow');
 	$started = time;
 	$controller->run('DROP DATABASE other');
-	$took = time - $started;
-	ok(!$session->has_answer, 'DROP DATABASE: the call of another session goes on');
-	$result = $session->result;
-	cmp_ok($took, '<', $LIMIT_S, 'DROP DATABASE is not held up by a call');
-	is($result->row->{success}, 't', 'DROP DATABASE: the call completes');
-	is($service->count('request'), 1, 'DROP DATABASE: the call makes one request');
-	diag(sprintf 'DROP DATABASE during a call: %.1f ms', $took * 1000);
+	return time - $started;
 }
+
+my $undisturbed_s = min(map { drop_database_s() } 1 .. 3);
+
+for my $stage (grep { $_ ne 'body' } @STAGES)	# that one comes to its end
+{
+	my @late;
+
+	hang_at($stage);
+	for my $try (1 .. $MAX_TRIES)
+	{
+		push @late, drop_database_s() - $undisturbed_s;
+		last if $late[-1] < $PROMISED_S;
+	}
+	ok(!$session->has_answer, "DROP DATABASE at $stage: the call of another session goes on");
+	cmp_ok(min(@late), '<', $PROMISED_S, "DROP DATABASE at $stage: the call holds it up for less than 100 ms");
+	diag(sprintf 'DROP DATABASE at %s: %.1f ms more than %.1f ms', $stage, min(@late) * 1000, $undisturbed_s * 1000);
+	$controller->run('SELECT pg_cancel_backend(' . $session->pid . ')');
+	is($session->result->sqlstate, '57014', "DROP DATABASE at $stage: the call can be cancelled afterwards");
+	goes_on("DROP DATABASE at $stage");
+}
+
+# Nor does it end the call.
+$controller->run('CREATE DATABASE other');
+$service->mark;
+$session->send(call('sim:slow:1500'));
+$service->wait_for('request', scenario => 'slow');
+$controller->run('DROP DATABASE other');
+ok(!$session->has_answer, 'DROP DATABASE: the call of another session goes on');
+is($session->result->row->{success}, 't', 'DROP DATABASE: the call completes');
+is($service->count('request'), 1, 'DROP DATABASE: the call makes one request');
 
 # A reload and a query of its memory interrupt a call, but do not end it.
 $service->mark;
@@ -356,6 +392,36 @@ is($session->run("SELECT CASE WHEN md5(words) <> '' THEN (start_verification('SM
 	'pending', 'without a cancel the same statement calls');
 is($service->count('request'), 1, 'the cancelled statement sent nothing');
 is($service->count('accept'), 0, 'the cancelled statement did not touch the connection');
+
+# --- threads
+
+# The signals that a thread blocks, as a set of their numbers.
+sub blocked
+{
+	my ($status) = @_;
+	my ($mask) = PostgreSQL::Test::Utils::slurp_file($status) =~ /^SigBlk:\s*([0-9a-f]+)$/m;
+
+	return { map { $_ => 1 } grep { hex($mask) >> ($_ - 1) & 1 } 1 .. 31 };
+}
+
+# A handler of PostgreSQL that ran on libcurl's thread would be the end.
+{
+	my %number;
+	my @thread;
+	my $pid = $session->pid;
+
+	@number{ split ' ', $Config{sig_name} } = split ' ', $Config{sig_num};
+	hang_at('resolve');
+	@thread = grep { !m{/$pid/status\z} } glob "/proc/$pid/task/*/status";
+	cmp_ok(scalar @thread, '>', 0, 'a name is looked up in a thread');
+	for my $signal (qw(HUP INT QUIT ALRM TERM USR1 USR2 CHLD))
+	{
+		is(scalar(grep { !blocked($_)->{ $number{$signal} } } @thread), 0, "no thread takes SIG$signal");
+		ok(!blocked("/proc/$pid/status")->{ $number{$signal} }, "the backend takes SIG$signal");
+	}
+	$controller->run("SELECT pg_cancel_backend($pid)");
+	is($session->result->sqlstate, '57014', 'the backend is cancelled beside its threads');
+}
 
 # --- names that take their time
 

@@ -552,8 +552,16 @@ run('RESET pnvs.on_failure');
 	is_deeply([ map { $_->{nth} } @request ], [ 1 .. 4 ], 'a session reuses its connection');
 	is(scalar(keys %{ { map { $_->{nonce} => 1 } @request } }), 4, 'no nonce is used twice');
 
+	# A connection that is closed after its answer; the next one is a new one.
+	$service->mark;
+	$fresh->run("SELECT start_verification('SMS', '" . new_number() . "', 'sim:last')");
+	$fresh->run('SELECT ' . $call->());
+	is_deeply([ map { $_->{resumed} ? 1 : 0 } $service->events('tls') ],
+		[1], 'a session resumes its TLS session on a new connection');
+
+	@request = $service->events('request');
 	$fresh->close;
-	is($service->wait_for('close', connection => (keys %connection)[0])->{how},
+	is($service->wait_for('close', connection => $request[-1]{connection})->{how},
 		'peer', 'the end of the session closes the connection');
 }
 

@@ -1,0 +1,73 @@
+-- Log-in by a code, for an API that calls functions as a role of its own (such as
+-- PostgREST).  That role can call these two functions and nothing else.
+--
+-- The number is bound to the code by a table that the role cannot read.  A person
+-- learns whether a code is right, and that a limit is reached, and nothing else:
+-- not whether somebody has this number.
+
+CREATE ROLE web NOLOGIN;
+CREATE ROLE login_owner NOLOGIN;
+GRANT EXECUTE ON FUNCTION public.enqueue_verification, public.await_verification,
+    public.check_verification(text, bigint, text) TO login_owner;
+GRANT SELECT ON public.verification_queue TO login_owner;
+CREATE SCHEMA login AUTHORIZATION login_owner;
+SET ROLE login_owner;
+GRANT USAGE ON SCHEMA login TO web;
+
+CREATE TABLE login.person (phone text PRIMARY KEY);
+CREATE TABLE login.attempt (
+    id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    phone text NOT NULL,
+    message_id bigint,                  -- null: nobody has this number
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    checks integer NOT NULL DEFAULT 0
+);
+CREATE INDEX ON login.attempt (phone, started_at);
+
+CREATE FUNCTION login.start(phone text) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    digits text := translate(phone, '+ -.()', '');
+    message_id bigint;
+    attempt_id uuid;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('login' || digits, 0));
+    IF (SELECT count(*) FROM login.attempt AS a
+        WHERE a.phone = digits AND a.started_at > clock_timestamp() - interval '1 hour') >= 5 THEN
+        -- 429 Too Many Requests, where PostgREST translates it
+        RAISE SQLSTATE 'PT429' USING MESSAGE = 'too many codes for this number, try again later';
+    END IF;
+    IF EXISTS (SELECT FROM login.person AS p WHERE p.phone = digits) THEN
+        message_id := public.enqueue_verification('SMS', digits, dedup_key => 'login ' || digits);
+    END IF;
+    INSERT INTO login.attempt (phone, message_id) VALUES (digits, message_id)
+        RETURNING id INTO attempt_id;
+    RETURN attempt_id;
+END
+$$;
+
+CREATE FUNCTION login.finish(attempt_id uuid, code text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    this login.attempt;
+BEGIN
+    -- the lock makes attempts at the same code wait for each other
+    UPDATE login.attempt AS a SET checks = a.checks + 1
+    WHERE a.id = attempt_id AND a.checks < 5
+      AND a.started_at > clock_timestamp() - interval '10 minutes'
+    RETURNING * INTO this;
+    IF this.message_id IS NULL OR NOT EXISTS (
+        SELECT FROM public.verification_queue AS q
+        WHERE q.id = this.message_id AND q.verification_id IS NOT NULL) THEN
+        RETURN false;
+    END IF;
+    RETURN (SELECT c.approved
+            FROM public.check_verification(code, this.message_id, this.phone) AS c);
+END
+$$;
+
+REVOKE ALL ON FUNCTION login.start, login.finish FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION login.start, login.finish TO web;
+RESET ROLE;

@@ -1,0 +1,39 @@
+-- Sign-up by a trigger: whoever gets a row in "member" gets a code, after COMMIT.
+--
+-- The extension is in "public", and pnvs.service_sid is set.  The role that may
+-- INSERT into "member" can spend money, though it may call no function of pnvs.
+
+CREATE TABLE member (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    phone text NOT NULL,
+    verified_at timestamptz
+);
+
+CREATE TRIGGER send_code AFTER INSERT OR UPDATE ON member
+    FOR EACH ROW EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', '', 'id');
+
+-- Confirms a code that a member typed.  The number and the message are the
+-- member's own; the newest message counts.
+CREATE FUNCTION confirm_member(member_id bigint, code text) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    message_id bigint;
+    is_right boolean;
+BEGIN
+    SELECT q.id INTO message_id
+    FROM public.verification_queue AS q
+    WHERE q.reference = member_id::text AND q.state = 'sent'
+    ORDER BY q.id DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    SELECT c.approved INTO is_right
+    FROM public.member AS m, public.check_verification(code, message_id, m.phone) AS c
+    WHERE m.id = member_id;
+    UPDATE public.member SET verified_at = clock_timestamp()
+    WHERE id = member_id AND is_right;
+    RETURN coalesce(is_right, false);
+END
+$$;
+REVOKE ALL ON FUNCTION confirm_member FROM PUBLIC;

@@ -75,7 +75,7 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h)
 endif
 
 prepare:
-	@test/prepare
+	@test/prepare test
 
 test:
 	@test/run

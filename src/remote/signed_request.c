@@ -227,5 +227,6 @@ signing_failed(void)
 			(errcode(PNVS_ERRCODE_UNSENT),
 			 errmsg("could not sign a request to the verification service"),
 			 errdetail("sent=no stage=resolve: OpenSSL or the clock failed."),
+			 errhint("Nothing was sent. Check the clock and the OpenSSL library of this server."),
 			 pnvs_errhide()));
 }

@@ -15,6 +15,8 @@
 
 #include <time.h>
 
+#include "miscadmin.h"
+
 #include "compat.h"
 #include "core/encoding.h"
 #include "core/signature.h"
@@ -161,6 +163,12 @@ make_authorization(const PnvsSignedRequest *request, const PnvsCredentials *cred
 	char		string_to_sign_data[PNVS_STRING_TO_SIGN_SIZE];
 	PnvsTextBuffer canonical_request;
 	PnvsTextBuffer string_to_sign;
+
+	/*
+	 * Where it is deepest: after the send, PostgreSQL's JSON parser looks at
+	 * the stack, and then the verification ID would be lost.
+	 */
+	check_stack_depth();
 
 	pnvs_text_buffer_init(&canonical_request, canonical_request_data,
 						  sizeof(canonical_request_data));

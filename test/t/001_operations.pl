@@ -521,6 +521,33 @@ is($session->value('SELECT count(DISTINCT note) FROM people WHERE id BETWEEN 200
 	2, 'a trigger keeps the verification ID');
 $session->run('DROP TRIGGER invite ON people');
 
+# Where the stack runs out, it does so before the message is sent: afterwards
+# nobody would know its verification ID.
+$session->run(<<"SQL");
+CREATE FUNCTION send_from_depth(depth integer) RETURNS text LANGUAGE plpgsql AS
+\$\$ BEGIN
+	IF depth = 0 THEN RETURN (start_verification('SMS', '$same', '$SERVICE')).verification_id; END IF;
+	RETURN send_from_depth(depth - 1);
+END \$\$;
+CREATE FUNCTION count_to_the_end_of_the_stack() RETURNS integer LANGUAGE plpgsql AS
+\$\$ BEGIN
+	FOR depth IN 0 .. 1000 LOOP
+		BEGIN
+			PERFORM send_from_depth(depth);
+		EXCEPTION WHEN statement_too_complex THEN
+			RETURN depth;
+		END;
+	END LOOP;
+END \$\$;
+SQL
+for my $kb (100 .. 103)
+{
+	$session->run("SET max_stack_depth = '${kb}kB'");
+	is(run('SELECT count_to_the_end_of_the_stack()')->value,
+		sent(), "with a stack of $kb kB each message that is sent returns its row");
+}
+$session->run('RESET max_stack_depth');
+
 # --- settings
 
 run('SET pnvs.expose_verify_code = on');

@@ -13,6 +13,7 @@
 
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 
@@ -63,11 +64,19 @@ pnvs_memo_key(const PnvsOperation *operation, const char *const *values)
 	appendStringInfoString(&key, operation->name);
 	for (int i = 0; i < operation->nparameters; i++)
 	{
-		/* lengths keep ("ab", "c") and ("a", "bc") apart */
-		if (values[i])
-			appendStringInfo(&key, " %zu:%s", strlen(values[i]), values[i]);
-		else
+		char		len[12];
+
+		if (values[i] == NULL)
+		{
 			appendStringInfoString(&key, " -");
+			continue;
+		}
+		/* lengths keep ("ab", "c") and ("a", "bc") apart */
+		pg_ltoa((int32) strlen(values[i]), len);
+		appendStringInfoChar(&key, ' ');
+		appendStringInfoString(&key, len);
+		appendStringInfoChar(&key, ':');
+		appendStringInfoString(&key, values[i]);
 	}
 	return key.data;
 }

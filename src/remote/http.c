@@ -466,7 +466,11 @@ on_timer(CURLM *multi, long timeout_ms, void *userp)
 static curl_socket_t
 on_open(void *clientp, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	int			opened = socket(address->family, address->socktype | SOCK_CLOEXEC,
+								address->protocol);
+
+	pnvs_poll_set_begin(&engine.poll_set, opened);
+	return opened;
 }
 
 /*

@@ -22,12 +22,11 @@
 
 #define MAX_EVENTS 64
 
+static bool make_room(PnvsPollSet *set, int socket);
+static uint32 epoll_events(int what);
 static bool arm_timer(PnvsPollSet *set);
 static bool timer_ran_out(PnvsPollSet *set);
 static int64 now_ns(void);
-
-/* Beside the socket in an epoll event's data. */
-#define IDLE_BIT (UINT64CONST(1) << 32)
 
 /*
  * Opens a set.  On failure it returns false, sets errno and leaves nothing
@@ -36,8 +35,7 @@ static int64 now_ns(void);
 bool
 pnvs_poll_set_open(PnvsPollSet *set)
 {
-	set->timer_due = false;
-	set->due_ns = set->armed_ns = 0;
+	memset(set, 0, sizeof(*set));
 	set->descriptor = epoll_create1(EPOLL_CLOEXEC);
 	if (set->descriptor < 0)
 		return false;
@@ -49,34 +47,53 @@ pnvs_poll_set_open(PnvsPollSet *set)
 		if (set->timer >= 0)
 			close(set->timer);
 		close(set->descriptor);
+		free(set->watched);
 		errno = saved_errno;
 		return false;
 	}
 	return true;
 }
 
-/* Watches a socket, or changes what it is watched for; false: out of memory. */
+/*
+ * Watches a socket, or changes what it is watched for; false: out of memory.
+ * Each call asks for a socket and then lets it idle, for which the kernel is to
+ * look out for the same: so it is told of real changes alone.
+ */
 bool
 pnvs_poll_set_watch(PnvsPollSet *set, int socket, int what)
 {
 	struct epoll_event event = {0};
+	uint32		before;
 
-	event.data.u64 = (uint32) socket;
-	if (what == PNVS_POLL_IDLE)
-		event.data.u64 |= IDLE_BIT;
-	if (what & (PNVS_POLL_READ | PNVS_POLL_IDLE))
-		event.events |= EPOLLIN;
-	if (what & PNVS_POLL_WRITE)
-		event.events |= EPOLLOUT;
-	return epoll_ctl(set->descriptor, EPOLL_CTL_MOD, socket, &event) == 0 ||
-		(errno == ENOENT &&
-		 epoll_ctl(set->descriptor, EPOLL_CTL_ADD, socket, &event) == 0);
+	if (socket >= set->nwatched && !make_room(set, socket))
+		return false;
+	before = epoll_events(set->watched[socket]);
+	event.data.fd = socket;
+	event.events = epoll_events(what);
+	if (set->watched[socket] == 0 || event.events != before)
+	{
+		if (epoll_ctl(set->descriptor, EPOLL_CTL_MOD, socket, &event) != 0 &&
+			(errno != ENOENT ||
+			 epoll_ctl(set->descriptor, EPOLL_CTL_ADD, socket, &event) != 0))
+			return false;
+	}
+	set->watched[socket] = (unsigned char) what;
+	return true;
+}
+
+/* A socket that was just opened: what was known of its number is of another. */
+void
+pnvs_poll_set_begin(PnvsPollSet *set, int socket)
+{
+	if (socket >= 0 && socket < set->nwatched)
+		set->watched[socket] = 0;
 }
 
 /* Forgets a socket; one that was closed already has been forgotten. */
 void
 pnvs_poll_set_unwatch(PnvsPollSet *set, int socket)
 {
+	pnvs_poll_set_begin(set, socket);
 	(void) epoll_ctl(set->descriptor, EPOLL_CTL_DEL, socket, NULL);
 }
 
@@ -136,9 +153,9 @@ pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
 	{
 		PnvsPollEvent *event = &events[nevents++];
 
-		event->socket = (int) (uint32) ready[i].data.u64;
+		event->socket = ready[i].data.fd;
 		event->what = 0;
-		if (ready[i].data.u64 & IDLE_BIT)
+		if (set->watched[event->socket] == PNVS_POLL_IDLE)
 		{
 			event->what = PNVS_POLL_IDLE;
 			continue;
@@ -158,6 +175,28 @@ pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
 		}
 	}
 	return nevents;
+}
+
+/* Room for a socket of this number; false: out of memory. */
+static bool
+make_room(PnvsPollSet *set, int socket)
+{
+	int			nwatched = Max(socket + 1, 2 * set->nwatched);
+	unsigned char *watched = realloc(set->watched, nwatched);
+
+	if (watched == NULL)
+		return false;
+	memset(watched + set->nwatched, 0, nwatched - set->nwatched);
+	set->watched = watched;
+	set->nwatched = nwatched;
+	return true;
+}
+
+static uint32
+epoll_events(int what)
+{
+	return ((what & (PNVS_POLL_READ | PNVS_POLL_IDLE)) ? EPOLLIN : 0) |
+		((what & PNVS_POLL_WRITE) ? EPOLLOUT : 0);
 }
 
 static bool

@@ -32,6 +32,8 @@ typedef struct PnvsPollSet
 {
 	int			descriptor;		/* readable when there is an event */
 	int			timer;
+	unsigned char *watched;		/* by socket: PNVS_POLL_…, or 0; malloc'ed */
+	int			nwatched;		/* its length */
 	bool		timer_due;		/* it was set to nothing: no need to wait */
 	int64		due_ns;			/* when it is to run out, or 0 */
 	int64		armed_ns;		/* when timer will, never later; or 0 */
@@ -39,6 +41,7 @@ typedef struct PnvsPollSet
 
 extern bool pnvs_poll_set_open(PnvsPollSet *set);
 extern bool pnvs_poll_set_watch(PnvsPollSet *set, int socket, int what);
+extern void pnvs_poll_set_begin(PnvsPollSet *set, int socket);
 extern void pnvs_poll_set_unwatch(PnvsPollSet *set, int socket);
 extern void pnvs_poll_set_end(PnvsPollSet *set, int socket);
 extern bool pnvs_poll_set_timer(PnvsPollSet *set, long wait_ms);

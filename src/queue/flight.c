@@ -16,10 +16,9 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "core/redaction.h"
 #include "queue/flight.h"
 #include "queue/lookup.h"
-#include "settings.h"
+#include "remote/credentials.h"
 
 static void note_start_failure(PnvsFlight *flight, MemoryContext caller);
 static bool ask_again(PnvsFlight *flight, const PnvsAnswer *answer);
@@ -189,7 +188,7 @@ note_start_failure(PnvsFlight *flight, MemoryContext caller)
 	error = CopyErrorData();
 	FlushErrorState();
 	message = pstrdup(error->message);
-	pnvs_redact(message, pnvs_settings_access_key_id());
+	pnvs_credentials_hide(message);
 	flight->start_message = message;
 	flight->start_code = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ?
 		"Local.NotConfigured" : "Local.Unsent.Start";

@@ -19,9 +19,9 @@
 #include "utils/timestamp.h"
 
 #include "core/backoff.h"
-#include "core/redaction.h"
 #include "compat.h"
 #include "queue/verdict.h"
+#include "remote/credentials.h"
 #include "remote/fault_text.h"
 #include "settings.h"
 
@@ -173,6 +173,6 @@ redacted(const char *text)
 {
 	char	   *copy = pstrdup(text);
 
-	pnvs_redact(copy, pnvs_settings_access_key_id());
+	pnvs_credentials_hide(copy);
 	return copy;
 }

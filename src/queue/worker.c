@@ -38,7 +38,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "core/redaction.h"
+#include "queue/failure_log.h"
 #include "queue/roster.h"
 #include "queue/sender.h"
 #include "queue/table.h"
@@ -75,7 +75,6 @@ static void pin_session(void);
 static void make_room_for_connections(void);
 static bool transact(void (*work) (void *arg), void *arg);
 static void report_stats(bool force);
-static void log_failure(MemoryContext context);
 static void serve(Worker *worker);
 static void scan(Worker *worker);
 static bool wants_to_leave(const Worker *worker, bool *forced);
@@ -217,8 +216,15 @@ transact(void (*work) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
-		log_failure(context);
+		ErrorData  *error;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		pnvs_failure_log(error);
 		AbortCurrentTransaction();
+		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
 	disable_timeout(termination_check, false);
@@ -239,25 +245,6 @@ report_stats(bool force)
 
 	stats_due = wait_ms > 0 ?
 		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms) : DT_NOEND;
-}
-
-/* The reason, without the row that PostgreSQL quotes in an error's detail. */
-static void
-log_failure(MemoryContext context)
-{
-	ErrorData  *error;
-
-	HOLD_INTERRUPTS();
-	MemoryContextSwitchTo(context);
-	error = CopyErrorData();
-	FlushErrorState();
-	pnvs_redact(error->message, pnvs_settings_access_key_id());
-	ereport(LOG,
-			(errcode(error->sqlerrcode),
-			 errmsg("pnvs could not write to its queue: %s", error->message),
-			 errhint("It is tried again, row by row.")));
-	FreeErrorData(error);
-	RESUME_INTERRUPTS();
 }
 
 /* Until there is a reason to leave, which is told to the roster. */

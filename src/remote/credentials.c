@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "core/redaction.h"
 #include "errcodes.h"
 #include "remote/credentials.h"
 #include "settings.h"
@@ -34,4 +35,20 @@ pnvs_credentials_get(PnvsCredentials *credentials)
 						   "pnvs.access_key_secret" : "pnvs.access_key_id"),
 				 errhint("Set \"pnvs.access_key_id\" and \"pnvs.access_key_secret\" in a configuration file of mode 0600 and reload."),
 				 pnvs_errhide()));
+}
+
+/*
+ * Overwrites, in place, the credentials in a text that is not ours, and whatever
+ * looks like a number or a code.
+ */
+void
+pnvs_credentials_hide(char *text)
+{
+	const char *words[] = {
+		pnvs_settings_access_key_id(),
+		pnvs_settings_access_key_secret(),
+		pnvs_settings_security_token(),
+	};
+
+	pnvs_redact_words(text, words, lengthof(words));
 }

@@ -15,6 +15,7 @@ typedef struct PnvsCredentials
 	const char *security_token; /* NULL where the key is not a temporary one */
 } PnvsCredentials;
 
+extern void pnvs_credentials_hide(char *text);
 extern void pnvs_credentials_get(PnvsCredentials *credentials);
 
 #endif							/* PNVS_CREDENTIALS_H */

@@ -28,8 +28,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "core/redaction.h"
 #include "errcodes.h"
+#include "queue/failure_log.h"
 #include "queue/sender.h"
 #include "queue/upkeep.h"
 #include "settings.h"
@@ -44,7 +44,6 @@ static void require_nonatomic(FunctionCallInfo fcinfo);
 static void send_due(PnvsSender *sender);
 static void begin(void);
 static bool transact(void (*work) (void *arg), void *arg);
-static void log_failure(ErrorData *error);
 
 Datum
 pnvs_process_verification_queue(PG_FUNCTION_ARGS)
@@ -161,7 +160,9 @@ transact(void (*work) (void *arg), void *arg)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		log_failure(error);
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		pnvs_failure_log(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -169,19 +170,4 @@ transact(void (*work) (void *arg), void *arg)
 	SPI_commit();
 	MemoryContextSwitchTo(context);
 	return done;
-}
-
-/* The reason, without the row that PostgreSQL quotes; a cancel goes on. */
-static void
-log_failure(ErrorData *error)
-{
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		ReThrowError(error);
-	pnvs_redact(error->message, pnvs_settings_access_key_id());
-	ereport(LOG,
-			(errcode(error->sqlerrcode),
-			 errmsg("pnvs could not write to its queue: %s", error->message),
-			 errhint("It is tried again, row by row."),
-			 pnvs_errhide()));
-	FreeErrorData(error);
 }

@@ -1,0 +1,13 @@
+/*-------------------------------------------------------------------------
+ *
+ * failure_log.h
+ *	  What a sender says of a transaction that failed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_FAILURE_LOG_H
+#define PNVS_FAILURE_LOG_H
+
+extern void pnvs_failure_log(ErrorData *error);
+
+#endif							/* PNVS_FAILURE_LOG_H */

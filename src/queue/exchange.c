@@ -21,6 +21,7 @@
 
 static bool lock_table(PnvsExchange *exchange);
 static void settle(PnvsExchange *exchange);
+static int	write_verdicts(const PnvsExchange *exchange, int nwritten);
 static void claim_queued(PnvsExchange *exchange);
 static void claim_unknown(PnvsExchange *exchange);
 static void add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims);
@@ -73,11 +74,15 @@ static void
 settle(PnvsExchange *exchange)
 {
 	MemoryContext visit = MemoryContextSwitchTo(exchange->scratch);
+	int			nwritten = 0;
 
 	for (int i = 0; i < exchange->nflights; i++)
 	{
 		PnvsFlight *flight = exchange->flights[i];
 
+		/* no two look-ups must find the same record free */
+		if (flight->task != PNVS_FLIGHT_SEND)
+			nwritten = write_verdicts(exchange, nwritten);
 		if (pnvs_flight_is_done(flight))
 			pnvs_flight_land(flight, &exchange->verdicts);
 		else if (exchange->abandon)
@@ -86,9 +91,20 @@ settle(PnvsExchange *exchange)
 			continue;
 		exchange->landed[exchange->nlanded++] = flight;
 	}
+	(void) write_verdicts(exchange, nwritten);
 	MemoryContextSwitchTo(visit);
-	if (exchange->verdicts.n > 0)
-		pnvs_ledger_settle(exchange->ledger, exchange->verdicts.list, exchange->verdicts.n);
+}
+
+/* Writes the verdicts that come after the first nwritten; the number of all. */
+static int
+write_verdicts(const PnvsExchange *exchange, int nwritten)
+{
+	const PnvsVerdicts *verdicts = &exchange->verdicts;
+
+	if (verdicts->n > nwritten)
+		pnvs_ledger_settle(exchange->ledger, verdicts->list + nwritten,
+						   verdicts->n - nwritten);
+	return verdicts->n;
 }
 
 static void

@@ -1,0 +1,331 @@
+# The queue after something has gone wrong: a worker or the whole server that is
+# killed, triggers that raise, no room for a worker. Each time the calls that were
+# under way become unknown, and are looked up, and nothing else is touched.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use List::Util qw(min);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+use Pnvs::Batch;
+use Pnvs::Server;
+use Pnvs::Session;
+use Pnvs::Simulator;
+
+$PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
+
+# "Within seconds", on a machine that has other things to do, too.
+my $SECONDS = 10;
+my $WINDOW = 8;
+my $LOG_OF_A_CRASH = qr/terminating connection because of crash|the database system is (?:shutting down|starting up|in recovery mode)|not yet accepting connections/;
+
+my $service = Pnvs::Simulator->new;
+
+# Rows that cannot be written get another chance after a while: the server with the
+# triggers has that while for all that follows, down to "--- triggers, later".
+my $spoiled = Pnvs::Server->new($service, 'spoiled',
+	conf => "pnvs.scan_interval = 2\npnvs.max_in_flight = $WINDOW\n");
+my ($at_claim, $at_settle, $claim_dropped, $settle_dropped) = spoil($spoiled->connect);
+
+my $server = Pnvs::Server->new($service, 'recovery',
+	conf => "pnvs.max_in_flight = $WINDOW\nmax_prepared_transactions = 5\npnvs.request_timeout = 30000\n");
+my $node = $server->node;
+my $session = $server->connect;
+
+# --- triggers on the queue's table
+
+# Creates three triggers, and a message for each.
+sub spoil
+{
+	my ($session) = @_;
+	my %batch;
+
+	$session->run('CREATE TABLE spoilt (number text, state text, how text)');
+	$session->run(<<'SQL');
+CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	chosen text := (SELECT how FROM public.spoilt s WHERE s.number = OLD.recipient AND s.state = NEW.state);
+BEGIN
+	IF chosen = 'raise' THEN
+		RAISE EXCEPTION 'spoilt';
+	END IF;
+	RETURN CASE WHEN chosen = 'drop' THEN NULL ELSE NEW END;
+END
+$$
+SQL
+	$session->run('CREATE TRIGGER spoil BEFORE UPDATE ON verification_queue FOR EACH ROW EXECUTE FUNCTION spoil()');
+
+	# In one transaction, so that all of them are there before one is claimed.
+	$session->run('BEGIN');
+	$batch{good} = Pnvs::Batch->enqueue($session, 'FA1', 5);
+	for my $case ([ 'sending', 'raise' ], [ 'sent', 'raise' ], [ 'sending', 'drop' ], [ 'sent', 'drop' ])
+	{
+		my $batch = $batch{"@$case"} = Pnvs::Batch->enqueue($session, 'FA1', 1);
+
+		$session->run("INSERT INTO spoilt VALUES ('" . ($batch->numbers)[0] . "', '$case->[0]', '$case->[1]')");
+	}
+	$batch{behind} = Pnvs::Batch->enqueue($session, 'FA1', 5);
+	$session->run('COMMIT');
+
+	is($batch{good}->wait_for($session, 'sent=5'), 'sent=5', 'a trigger that raises does not stop the rows before its own');
+	is($batch{behind}->wait_for($session, 'sent=5'), 'sent=5', 'nor those behind it');
+	$batch{'sent raise'}->wait_until_requested($service);
+	is($batch{'sending raise'}->states($session), 'queued=1', 'a row that cannot be claimed stays queued');
+	is($batch{'sent raise'}->states($session), 'sending=1', 'a row that cannot be settled stays as it was claimed');
+	is($batch{'sending drop'}->states($session), 'queued=1', 'a row whose trigger drops the claim stays queued');
+	$batch{'sent drop'}->wait_until_requested($service);
+	is($batch{'sent drop'}->states($session), 'sending=1', 'a row whose trigger drops what it is settled as stays as it was claimed');
+
+	# More behind them: the worker has not come to a stand.
+	is(Pnvs::Batch->enqueue($session, 'FA1', 3)->wait_for($session, 'sent=3'), 'sent=3', 'messages are sent while others cannot be written');
+	is($batch{'sending raise'}->requested($service), 0, 'what cannot be claimed is not sent');
+	is($batch{'sending drop'}->requested($service), 0, 'what a trigger keeps from being claimed is not sent');
+	$session->run('DROP TRIGGER spoil ON verification_queue');
+	return @batch{'sending raise', 'sent raise', 'sending drop', 'sent drop'};
+}
+
+# --- what was under way becomes unknown
+
+# Queues messages of all kinds, lets something happen, and looks at what became of
+# them. The search finds what the service has sent.
+sub interrupt
+{
+	my ($what, $happen) = @_;
+	my ($settled, $later, $under_way, $waiting);
+	my (%before, $happened, $took);
+
+	$service->mark;
+	$settled = Pnvs::Batch->enqueue($session, 'FA1', 3);
+	$settled->wait_for($session, 'sent=3');
+	$later = Pnvs::Batch->enqueue($session, 'FA1', 3, "not_before => now() + '1 hour'");
+	$under_way = Pnvs::Batch->enqueue($session, 'sim-start:hang', $WINDOW);
+	$under_way->wait_until_requested($service);
+	$waiting = Pnvs::Batch->enqueue($session, 'FA1', 5);
+	%before = map { $_ => contents($_) } $settled, $later;
+	is($waiting->states($session), 'queued=5', "$what: the window is full");
+
+	$happened = time;
+	$happen->();
+	is($under_way->wait_for($session, "true=$WINDOW", "unknown_since IS NOT NULL"), "true=$WINDOW",
+		"$what: what was under way becomes unknown");
+	$took = time - $happened;
+	cmp_ok($took, '<', $SECONDS, "$what: it does within seconds");
+	diag(sprintf '%s: unknown after %.1f s', $what, $took);
+	is($waiting->wait_for($session, 'sent=5'), 'sent=5', "$what: what was queued is sent by a worker that is there by itself");
+	is($waiting->arrived($service), '5 numbers, at most 1 each', "$what: each of these once");
+	is($under_way->wait_for($session, "sent=$WINDOW"), "sent=$WINDOW", "$what: what was under way is found by a search");
+	is($under_way->states($session, 'message'), "found by a search=$WINDOW", "$what: and says so");
+	is($under_way->most_requests($service), 1, "$what: it is not sent again");
+	is_deeply({ map { $_ => contents($_) } $settled, $later }, \%before, "$what: settled rows and those for later are not touched");
+	return;
+}
+
+sub contents
+{
+	my ($batch) = @_;
+
+	return $session->value('SELECT string_agg(q::text, chr(10) ORDER BY id) FROM verification_queue q WHERE ' . $batch->where);
+}
+
+sub the_worker { return $server->wait_for_worker($session); }
+
+interrupt('kill -9 of the worker', sub {
+		my $pid = the_worker();
+
+		kill KILL => $pid;
+		Pnvs::Simulator::wait_until('the sessions have ended', sub { Pnvs::Server::is_lost($session) });
+		$session = $server->connect;
+		isnt($server->wait_for_worker($session, 'postgres', $pid), $pid, 'kill -9 of the worker: another one takes its place');
+});
+
+interrupt('an immediate shutdown', sub {
+		$node->stop('immediate');
+		$node->start;
+		$session = $server->connect;
+});
+
+interrupt('the end of the worker', sub {
+		my $pid = the_worker();
+
+		$session->run("SELECT pg_terminate_backend($pid)");
+		isnt($server->wait_for_worker($session, 'postgres', $pid), $pid, 'the end of the worker: another one takes its place');
+});
+
+# What is under way gets a moment to come back.
+{
+	my $batch = Pnvs::Batch->enqueue($session, 'sim:slow:700', 3);
+
+	$service->mark;
+	$batch->wait_for($session, 'sending=3');
+	$session->run('SELECT pg_terminate_backend(' . the_worker() . ')');
+	is($batch->wait_for($session, 'sent=3'), 'sent=3', 'a worker that is ended settles what comes back soon');
+	is($batch->states($session, 'unknown_since IS NULL'), 'true=3', 'it need not be looked up');
+}
+
+# --- a worker that is ended or cancelled with nothing, or little, under way
+
+{
+	my ($batch, $pid, $started);
+
+	Pnvs::Batch->enqueue($session, 'FA1', 1)->wait_for($session, 'sent=1');
+	$session->run('SELECT pg_terminate_backend(' . the_worker() . ')');
+	$started = time;
+	is(Pnvs::Batch->enqueue($session, 'FA1', 2)->wait_for($session, 'sent=2'), 'sent=2', 'the next message is sent after the end of an idle worker');
+	cmp_ok(time - $started, '<', $SECONDS, 'at once, rather than at the next look');
+
+	$batch = Pnvs::Batch->enqueue($session, 'sim:slow:700', 3);
+	$batch->wait_for($session, 'sending=3');
+	$pid = the_worker();
+	$server->mark_log;
+	$session->run("SELECT pg_cancel_backend($pid)") for 1 .. 3;
+	is($batch->wait_for($session, 'sent=3'), 'sent=3', 'a cancel does not reach what the worker has under way');
+	is(the_worker(), $pid, 'nor does it end the worker');
+	is($server->complaints, '', 'nor does it leave anything in the log');
+}
+
+# --- the launcher
+
+{
+	my ($launcher) = $server->background($session, 'pnvs launcher');
+	my ($batch, $next);
+
+	$batch = Pnvs::Batch->enqueue($session, 'sim:slow:500', 3);
+	$batch->wait_for($session, 'sending=3');
+	$session->run("SELECT pg_terminate_backend($launcher)");
+	is($batch->wait_for($session, 'sent=3'), 'sent=3', 'the end of the launcher does not reach what the worker has under way');
+	Pnvs::Simulator::wait_until('the launcher is back',
+		sub { ($next) = grep { $_ != $launcher } $server->background($session, 'pnvs launcher') });
+	isnt($next, $launcher, 'the launcher is back by itself');
+
+	$session->run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type LIKE 'pnvs %'");
+	is(Pnvs::Batch->enqueue($session, 'FA1', 2)->wait_for($session, 'sent=2'), 'sent=2', 'messages are sent after both the launcher and the worker were ended');
+}
+
+# --- a role that is dropped
+
+{
+	my $batch;
+
+	$session->run('CREATE ROLE gone');
+	$session->run('GRANT EXECUTE ON FUNCTION enqueue_verification(text, text, text, timestamptz, interval, text, interval) TO gone');
+	$session->run('GRANT USAGE ON SCHEMA public TO gone');
+	$session->run('BEGIN; SET LOCAL ROLE gone');
+	$batch = Pnvs::Batch->enqueue($session, 'FA1', 2);
+	$session->run('RESET ROLE; DROP OWNED BY gone; DROP ROLE gone; COMMIT');
+	is($batch->wait_for($session, 'sent=2'), 'sent=2', 'messages of a role that was dropped are sent');
+	unlike($batch->states($session, 'requested_by'), qr/[^0-9=]/, 'their requester is a number from then on');
+	is(Pnvs::Batch->enqueue($session, 'FA1', 1)->wait_for($session, 'sent=1'), 'sent=1', 'the worker goes on after that');
+}
+
+# --- prepared transactions
+
+{
+	my (%batch, $started);
+
+	for my $name (qw(committed rolled_back kept))
+	{
+		$session->run('BEGIN');
+		$batch{$name} = Pnvs::Batch->enqueue($session, 'FA1', 2);
+		$session->run("PREPARE TRANSACTION '$name'");
+	}
+	is(Pnvs::Batch->enqueue($session, 'FA1', 1)->wait_for($session, 'sent=1'), 'sent=1', 'messages are sent while transactions are prepared');
+	is($batch{$_}->requested($service), 0, "a transaction that is prepared sends nothing ($_)") for sort keys %batch;
+
+	$started = time;
+	$session->run("COMMIT PREPARED 'committed'");
+	is($batch{committed}->wait_for($session, 'sent=2'), 'sent=2', 'COMMIT PREPARED sends');
+	cmp_ok(time - $started, '<', $SECONDS, 'COMMIT PREPARED sends at once, rather than at the next look');
+	$session->run("ROLLBACK PREPARED 'rolled_back'");
+
+	$node->restart;
+	$session = $server->connect;
+	is(Pnvs::Batch->enqueue($session, 'FA1', 1)->wait_for($session, 'sent=1'), 'sent=1', 'messages are sent after a restart');
+	is($batch{kept}->requested($service), 0, 'what is still prepared is not sent after a restart');
+	$session->run("COMMIT PREPARED 'kept'");
+	is($batch{kept}->wait_for($session, 'sent=2'), 'sent=2', 'COMMIT PREPARED after a restart sends');
+	is($batch{rolled_back}->requested($service), 0, 'ROLLBACK PREPARED sends nothing');
+}
+
+# --- a session that is ended within the procedure
+
+for my $end ('pg_terminate_backend', 'pg_cancel_backend')
+{
+	my $caller = Pnvs::Session->new($node);
+	my ($under_way, $result);
+
+	$server->configure($session, 'pnvs.worker' => 'off');
+	Pnvs::Simulator::wait_until('the worker has left', sub { !$server->background($session, 'pnvs worker') });
+	$service->mark;
+	$under_way = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
+	$caller->send('CALL process_verification_queue()');
+	$under_way->wait_until_requested($service);
+	is($under_way->states($session), 'sending=3', "$end: the procedure has calls under way");
+	$session->run("SELECT $end(" . $caller->pid . ')');
+	$result = $caller->result;
+	is($result->sqlstate, $end eq 'pg_cancel_backend' ? '57014' : '57P01', "$end: ends the procedure at once");
+	is($under_way->states($session), 'sending=3', "$end: leaves the rows as they were claimed");
+	if ($end eq 'pg_cancel_backend')
+	{
+		is($caller->value('SELECT 1'), 1, "$end: the session goes on");
+		$caller->run('CALL process_verification_queue()');
+		is($under_way->wait_for($session, 'true=3', 'unknown_since IS NOT NULL'), 'true=3', "$end: the session's next call makes them unknown");
+	}
+	$server->configure($session, 'pnvs.worker' => undef);
+	is($under_way->wait_for($session, 'sent=3'), 'sent=3', "$end: the next sender makes them unknown, and finds them");
+	is($under_way->states($session, 'unknown_since IS NOT NULL'), 'true=3', "$end: they were unknown before");
+	is($under_way->most_requests($service), 1, "$end: none is sent again");
+}
+$node->stop;
+
+# --- no place for a worker
+
+# The launcher, PostgreSQL's own, and one place.
+{
+	my $full = Pnvs::Server->new($service, 'full', conf => "max_worker_processes = 3\n");
+	my ($idle, $other, $batch, $held);
+	my $started;
+
+	$idle = $full->connect;
+	$idle->run('CREATE DATABASE other');
+	$other = $full->connect('other');
+	$other->run('CREATE EXTENSION pnvs');
+	Pnvs::Batch->enqueue($idle, 'FA1', 1)->wait_for($idle, 'sent=1');
+	is(scalar $full->background($idle, 'pnvs worker', 'postgres'), 1, 'an idle worker stays in the only place');
+	$started = time;
+	is(Pnvs::Batch->enqueue($other, 'FA1', 1)->wait_for($other, 'sent=1'), 'sent=1', 'it leaves when another database needs its place');
+	cmp_ok(time - $started, '<', $SECONDS, 'it does so promptly');
+
+	$held = Pnvs::Batch->enqueue($other, 'sim:slow:2500', 1);
+	$held->wait_for($other, 'sending=1');
+	$batch = Pnvs::Batch->enqueue($idle, 'FA1', 1);
+	Pnvs::Simulator::wait_until('the log tells of it', sub { $full->logged =~ /LOG: +pnvs has no place for a worker/ });
+	like($full->logged, qr/HINT: +Raise "max_worker_processes"/, 'the log says that there is no place, and what to do');
+	is($batch->wait_for($idle, 'sent=1'), 'sent=1', 'a message that found no place for a worker is sent when there is one');
+	is($held->states($other), 'sent=1', 'the place was one of a worker that had something to do');
+	is(scalar(my @told = $full->logged =~ /pnvs has no place/g), 1, 'the log is told once');
+	$full->node->stop;
+}
+
+# --- triggers, later
+
+{
+	my $session = $spoiled->connect;
+
+	is($at_claim->wait_for($session, 'sent=1'), 'sent=1', 'a row whose claim was raised at is sent once the trigger is gone');
+	is($at_settle->wait_for($session, 'sent=1'), 'sent=1', 'a row that could not be settled is settled once the trigger is gone');
+	is($claim_dropped->wait_for($session, 'sent=1'), 'sent=1', 'a row whose claim was dropped is sent once the trigger is gone');
+	is($settle_dropped->wait_for($session, 'sent=1'), 'sent=1', 'a row whose settling was dropped is settled once the trigger is gone');
+	is($_->states($session, 'unknown_since IS NULL'), 'true=1', 'its reply was kept meanwhile') for $at_settle, $settle_dropped;
+	is($_->most_requests($service), 1, 'it is sent once') for $at_claim, $at_settle, $claim_dropped, $settle_dropped;
+	unlike($spoiled->logged, qr/\d{9}/, 'what the log says of it holds no number');
+	like($spoiled->logged, qr/could not write to its queue: spoilt/, 'but the reason');
+	like($spoiled->logged, qr/could not write to its queue: a trigger on the queue has dropped/, 'also where it was dropped without a word');
+}
+
+done_testing();

@@ -61,6 +61,7 @@
 typedef struct Started
 {
 	Oid			database;
+	int			failures;		/* in a row, before this one */
 	BackgroundWorkerHandle *handle;
 } Started;
 
@@ -203,7 +204,7 @@ look_after_started(void)
 			continue;
 		/* does nothing where the worker has come up */
 		if (!is_replaced(worker))
-			pnvs_roster_note_end(worker->database, retry_at(0));
+			pnvs_roster_note_end(worker->database, retry_at(worker->failures));
 		if (visited == worker->database)
 			visited = InvalidOid;
 		pfree(worker->handle);
@@ -290,6 +291,7 @@ start_worker(Oid database, int failures)
 	}
 	worker = palloc(sizeof(Started));
 	worker->database = database;
+	worker->failures = failures;
 	worker->handle = handle;
 	started = lappend(started, worker);
 	return true;

@@ -179,7 +179,7 @@ list_databases(void)
 	for (int i = pnvs_roster_copy(slots) - 1; i >= 0; i--)
 	{
 		if (!list_member_oid(to_visit, slots[i].database))
-			pnvs_roster_forget(slots[i].database);
+			pnvs_roster_drop(slots[i].database);
 	}
 }
 

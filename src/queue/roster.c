@@ -155,6 +155,19 @@ pnvs_roster_let_in(Oid database)
 	LWLockRelease(roster_lock);
 }
 
+/* Forgets a database that has gone, whatever was announced for it. */
+void
+pnvs_roster_drop(Oid database)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(database, false);
+	if (slot != NULL && slot->state != PNVS_ROSTER_PRESENT)
+		slot->database = InvalidOid;
+	LWLockRelease(roster_lock);
+}
+
 /* Whether a worker is in a database or about to be. */
 bool
 pnvs_roster_is_present(Oid database)
@@ -385,7 +398,7 @@ pnvs_roster_note_end(Oid database, TimestampTz retry_at)
 	LWLockRelease(roster_lock);
 }
 
-/* Frees the slot of a database that has gone or has no queue. */
+/* Frees the slot of a database that has no queue. */
 void
 pnvs_roster_forget(Oid database)
 {

@@ -51,6 +51,7 @@ extern void pnvs_roster_ring(TimestampTz not_before);
 extern void pnvs_roster_ring_if_known(TimestampTz not_before);
 extern void pnvs_roster_keep_out(Oid database);
 extern void pnvs_roster_let_in(Oid database);
+extern void pnvs_roster_drop(Oid database);
 extern bool pnvs_roster_is_present(Oid database);
 extern void pnvs_roster_announce_settled(void);
 extern void pnvs_roster_await_begin(void);

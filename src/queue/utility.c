@@ -82,6 +82,10 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 		else
 			standard_ProcessUtility(statement, text, read_only_tree, context, parameters,
 									environment, receiver, completion);
+
+		/* before anybody is let in: no worker could be there any longer */
+		if (OidIsValid(wanted) && IsA(node, DropdbStmt))
+			pnvs_roster_drop(wanted);
 	}
 	PG_FINALLY();
 	{

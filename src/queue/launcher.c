@@ -127,8 +127,13 @@ serve(void)
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
+			int			after_promotion = pnvs_after_promotion;
+
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			/* rows that were held back are not in the roster */
+			if (pnvs_after_promotion != after_promotion)
+				next_visit = DT_NOBEGIN;
 		}
 		look_after_started();
 		if (GetCurrentTimestamp() >= next_visit)

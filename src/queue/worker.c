@@ -262,6 +262,8 @@ serve(Worker *worker)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			make_room_for_connections();
+			/* rows that were held back may be no longer */
+			worker->next_scan = DT_NOBEGIN;
 		}
 		if (rung != DT_NOEND)
 		{

@@ -53,6 +53,7 @@ static bool is_foreign(uint64 row);
 static int32 oldest_timeline(void);
 static void claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims,
 					   int *nclaims);
+static void check_settled(const PnvsLedger *ledger, Datum ids);
 static Datum text_array(const PnvsVerdict *verdicts, int n, size_t offset);
 static Datum time_array(const PnvsVerdict *verdicts, int n, size_t offset);
 static Datum masked_array(const PnvsVerdict *verdicts, int n);
@@ -160,7 +161,11 @@ pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
 	return nrows;
 }
 
-/* Writes verdicts into their rows; a row that has gone is passed over. */
+/*
+ * Writes verdicts into their rows; a row that has gone is passed over.  One that
+ * is still claimed afterwards is an error: it would be so for as long as its
+ * claimer lives.
+ */
 void
 pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nverdicts)
 {
@@ -187,7 +192,8 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
 	values[13] = Int64GetDatum(ledger->claimer);
 #undef TEXTS
 #undef TIMES
-	(void) pnvs_table_run(PNVS_SETTLE, values, NULL);
+	if (pnvs_table_run(PNVS_SETTLE, values, NULL) < nverdicts)
+		check_settled(ledger, values[0]);
 }
 
 /*
@@ -405,6 +411,22 @@ claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaim
 			claims[kept++] = claims[i];
 	}
 	*nclaims = kept;
+}
+
+/* A trigger can drop what a row is settled as without a word. */
+static void
+check_settled(const PnvsLedger *ledger, Datum ids)
+{
+	Datum		values[2];
+
+	values[0] = ids;
+	values[1] = Int64GetDatum(ledger->claimer);
+	if (pnvs_table_run(PNVS_FIND_UNSETTLED, values, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("a trigger on the queue has dropped what became of a message"),
+				 errhint("A trigger on \"verification_queue\" must let rows be updated."),
+				 pnvs_errhide()));
 }
 
 static Datum

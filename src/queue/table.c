@@ -115,6 +115,11 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
 		TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT8OID}
 	},
+	[PNVS_FIND_UNSETTLED] = {
+		"SELECT FROM %1$s WHERE id = ANY ($1) AND claimer = $2"
+		" AND state = 'sending' LIMIT 1",
+		{INT8ARRAYOID, INT8OID}
+	},
 	[PNVS_NEXT_QUEUED] = {
 		"SELECT not_before FROM %1$s WHERE settled_at IS NULL AND state = 'queued'"
 		" AND (not_before, id) > ($1, $2) AND id <> ALL ($3) AND origin_timeline >= $4"

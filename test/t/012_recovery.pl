@@ -322,6 +322,7 @@ $node->stop;
 	is($claim_dropped->wait_for($session, 'sent=1'), 'sent=1', 'a row whose claim was dropped is sent once the trigger is gone');
 	is($settle_dropped->wait_for($session, 'sent=1'), 'sent=1', 'a row whose settling was dropped is settled once the trigger is gone');
 	is($_->states($session, 'unknown_since IS NULL'), 'true=1', 'its reply was kept meanwhile') for $at_settle, $settle_dropped;
+	$service->unmark;
 	is($_->most_requests($service), 1, 'it is sent once') for $at_claim, $at_settle, $claim_dropped, $settle_dropped;
 	unlike($spoiled->logged, qr/\d{9}/, 'what the log says of it holds no number');
 	like($spoiled->logged, qr/could not write to its queue: spoilt/, 'but the reason');

@@ -91,6 +91,15 @@ sub mark
 	return;
 }
 
+# Takes the mark away: they begin with the log.
+sub unmark
+{
+	my ($self) = @_;
+
+	$self->{mark} = 0;
+	return;
+}
+
 # events([EVENT, [field => value...]]): the log's entries since the mark. A value
 # may be a regular expression.
 sub events
@@ -164,17 +173,18 @@ sub _read
 
 # --- servers that call it
 
-# new_node(NAME, [conf, init, environment, preload, start]): a server with the
+# new_node(NAME, [conf, init, streaming, environment, preload]): a server with the
 # extension in the database "postgres". conf is added to postgresql.conf, init
-# are arguments of initdb, environment is the server's, preload the setting that
-# names the library (undef: none).
+# are arguments of initdb, streaming lets it have standbys (1, or "logical"),
+# environment is the server's, preload the setting that names the library (undef:
+# none).
 sub new_node
 {
 	my ($self, $name, %param) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 	my $preload = exists $param{preload} ? $param{preload} : 'session_preload_libraries';
 
-	$node->init(extra => $param{init} // []);
+	$node->init(extra => $param{init} // [], allows_streaming => $param{streaming} // 0);
 	$node->append_conf('postgresql.conf', $self->configuration);
 	$node->append_conf('postgresql.conf', "$preload = 'pnvs'") if $preload;
 	$node->append_conf('postgresql.conf', $param{conf}) if $param{conf};

@@ -34,11 +34,11 @@ sub pair
 	my ($name, %param) = @_;
 	my $primary = $service->new_node($name,
 		preload => 'shared_preload_libraries',
-		allows_streaming => 1,
+		streaming => 1,
 		conf => $COMMON . ($param{conf} // ''));
 	my $standby = PostgreSQL::Test::Cluster->new("${name}_standby");
 
-	$primary->backup('base', backup_options => ['--checkpoint=fast']);
+	$primary->backup('base');
 	$standby->init_from_backup($primary, 'base', has_streaming => 1);
 	$standby->append_conf('postgresql.conf', $param{standby_conf}) if $param{standby_conf};
 	$standby->start;
@@ -80,6 +80,7 @@ sub pair
 	is($count{sent} + ($count{unknown} // 0), 150, 'synchronous: each is sent in the end, or its fate is unknown');
 	cmp_ok($count{unknown} // 0, '<=', $WINDOW, 'synchronous: not more are unknown than were under way');
 	is($batch->arrived($service), ($count{sent}) . ' numbers, at most 1 each', 'synchronous: none is doubled, and exactly those called sent have arrived');
+	like($batch->states($watcher, 'unknown_since IS NOT NULL'), qr/true=/, 'synchronous: those that were under way were unknown before they were found');
 	is($later->states($watcher), 'queued=2', 'synchronous: what is for later stays queued');
 	is($settled->states($watcher), 'sent=3', 'synchronous: what was sent before stays as it was');
 	is($settled->most_requests($service), 1, 'synchronous: and is not sent again');
@@ -145,10 +146,11 @@ sub pair
 # --- a wait for a synchronous standby that is cut short
 
 {
-	my $server = Pnvs::Server->new($service, 'alone', conf => "${COMMON}pnvs.worker = off\n");
+	my $server = Pnvs::Server->new($service, 'alone', streaming => 1, conf => "${COMMON}pnvs.worker = off\n");
 	my $node = $server->node;
 	my $session = $server->connect;
 	my $caller = $server->connect;
+	my $state = 'FROM pg_stat_activity WHERE pid = ' . $caller->pid;
 	my ($batch, $started, $took, $cancels, $result);
 
 	# What is queued here does not wait itself.
@@ -158,11 +160,11 @@ sub pair
 	$batch = Pnvs::Batch->enqueue($session, 'FA1', 3);
 	$caller->send('CALL process_verification_queue()');
 	Pnvs::Simulator::wait_until('the procedure ends by cancels', sub {
-			my $waits = $session->value('SELECT count(*) FROM pg_stat_activity WHERE pid = ' . $caller->pid . " AND wait_event = 'SyncRep'");
+			my $waits = $session->value("SELECT count(*) $state AND wait_event = 'SyncRep'");
 
 			$cancels += $waits;
 			$session->run('SELECT pg_cancel_backend(' . $caller->pid . ')') if $waits;
-			return $caller->has_answer && !$waits;
+			return $session->value("SELECT count(*) $state AND state = 'idle'");
 	});
 	$result = $caller->result;
 	cmp_ok($cancels, '>=', 1, 'a claim waits for its synchronous standby, until it is cancelled');

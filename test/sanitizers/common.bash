@@ -24,7 +24,7 @@ run_privately()
 {
 	local status=0
 
-	"$here/prepare"
+	"$here/prepare" test
 	results=$(mktemp -d "${TMPDIR:-/tmp}/pnvs-$tool.XXXXXX")
 	trap keep_results EXIT
 	trap 'exit 129' HUP

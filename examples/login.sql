@@ -1,26 +1,32 @@
 -- Log-in by a code, for an API that calls functions as a role of its own (such as
 -- PostgREST).  That role can call these two functions and nothing else.
 --
--- The number is bound to the code by a table that the role cannot read.  A person
--- learns whether a code is right, and that a limit is reached, and nothing else:
--- not whether somebody has this number.
+-- The number is bound to the code by a table that the role cannot read.  What
+-- the functions answer says whether a code is right, that a limit is reached and
+-- that the service cannot be asked, and not whether somebody has this number:
+-- what nobody has gets an attempt, too, and limits count for it.  Only how long
+-- an answer takes can still tell.
 
 CREATE ROLE web NOLOGIN;
 CREATE ROLE login_owner NOLOGIN;
-GRANT EXECUTE ON FUNCTION public.enqueue_verification, public.await_verification,
+GRANT EXECUTE ON FUNCTION public.enqueue_verification,
     public.check_verification(text, bigint, text) TO login_owner;
 GRANT SELECT ON public.verification_queue TO login_owner;
 CREATE SCHEMA login AUTHORIZATION login_owner;
 SET ROLE login_owner;
 GRANT USAGE ON SCHEMA login TO web;
 
-CREATE TABLE login.person (phone text PRIMARY KEY);
+CREATE TABLE login.person (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    phone text NOT NULL UNIQUE          -- digits
+);
 CREATE TABLE login.attempt (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     phone text NOT NULL,
     message_id bigint,                  -- null: nobody has this number
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    checks integer NOT NULL DEFAULT 0
+    checks integer NOT NULL DEFAULT 0,
+    is_over boolean NOT NULL DEFAULT false
 );
 CREATE INDEX ON login.attempt (phone, started_at);
 
@@ -29,6 +35,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     digits text := translate(phone, '+ -.()', '');
+    person_id bigint;
     message_id bigint;
     attempt_id uuid;
 BEGIN
@@ -38,8 +45,10 @@ BEGIN
         -- 429 Too Many Requests, where PostgREST translates it
         RAISE SQLSTATE 'PT429' USING MESSAGE = 'too many codes for this number, try again later';
     END IF;
-    IF EXISTS (SELECT FROM login.person AS p WHERE p.phone = digits) THEN
-        message_id := public.enqueue_verification('SMS', digits, dedup_key => 'login ' || digits);
+    SELECT p.id INTO person_id FROM login.person AS p WHERE p.phone = digits;
+    IF FOUND THEN
+        -- the key is kept with the message: no number in it
+        message_id := public.enqueue_verification('SMS', digits, dedup_key => 'login ' || person_id);
     END IF;
     INSERT INTO login.attempt (phone, message_id) VALUES (digits, message_id)
         RETURNING id INTO attempt_id;
@@ -48,23 +57,36 @@ END
 $$;
 
 CREATE FUNCTION login.finish(attempt_id uuid, code text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET pnvs.on_failure = 'error'
 AS $$
 DECLARE
     this login.attempt;
+    checked record;
 BEGIN
     -- the lock makes attempts at the same code wait for each other
     UPDATE login.attempt AS a SET checks = a.checks + 1
-    WHERE a.id = attempt_id AND a.checks < 5
+    WHERE a.id = attempt_id AND NOT a.is_over AND a.checks < 5
       AND a.started_at > clock_timestamp() - interval '10 minutes'
     RETURNING * INTO this;
-    IF this.message_id IS NULL OR NOT EXISTS (
+    IF this.message_id IS NULL OR code IS NULL OR NOT EXISTS (
         SELECT FROM public.verification_queue AS q
         WHERE q.id = this.message_id AND q.verification_id IS NOT NULL) THEN
         RETURN false;
     END IF;
-    RETURN (SELECT c.approved
-            FROM public.check_verification(code, this.message_id, this.phone) AS c);
+    BEGIN
+        SELECT c.approved INTO checked
+        FROM public.check_verification(code, this.message_id, this.phone) AS c;
+    EXCEPTION
+        WHEN SQLSTATE '22023' THEN      -- what cannot be a code
+            RETURN false;
+        WHEN SQLSTATE '38V01' OR SQLSTATE '38V02' OR SQLSTATE '38V04' OR SQLSTATE '38V05' THEN
+            -- 503 Service Unavailable; the check does not count
+            RAISE SQLSTATE 'PT503' USING MESSAGE = 'codes cannot be checked now, try again later';
+    END;
+    -- a code logs in once
+    UPDATE login.attempt AS a SET is_over = checked.approved WHERE a.id = attempt_id;
+    RETURN checked.approved;
 END
 $$;
 

@@ -2,6 +2,7 @@
 --
 -- The extension is in "public", and pnvs.service_sid is set.  The role that may
 -- INSERT into "member" can spend money, though it may call no function of pnvs.
+-- It is also the one that has queued the message: let the same role confirm.
 
 CREATE TABLE member (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -13,7 +14,8 @@ CREATE TRIGGER send_code AFTER INSERT OR UPDATE ON member
     FOR EACH ROW EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', '', 'id');
 
 -- Confirms a code that a member typed.  The number and the message are the
--- member's own; the newest message counts.
+-- member's own; the newest message counts.  How often a code can be tried is for
+-- the caller to limit, as in login.sql.
 CREATE FUNCTION confirm_member(member_id bigint, code text) RETURNS boolean
 LANGUAGE plpgsql
 AS $$

@@ -63,40 +63,102 @@ is(sql(q{SELECT confirm_member(2, 'x')}), 'f', 'somebody without a message is no
 
 # --- send again
 
+# Presses the button of a customer's, with the service as it is set to answer.
+sub press
+{
+	my ($customer, $service_sid) = @_;
+
+	return sql("SET pnvs.service_sid = '" . ($service_sid // 'FA00000000000001')
+		  . "'; SELECT send_again($customer)");
+}
+
+sub settled { return becomes('SELECT count(*) = 0 FROM verification_queue WHERE settled_at IS NULL', $_[0]); }
+
 example('resend');
+sql(q{INSERT INTO customer (phone) VALUES ('+62 812-1000-0002'), ('+62 812-1000-0003'), ('+62 812-1000-0007'),
+	('+62 812-1000-0008')});
 $service->mark;
-my $first = sql(q{SELECT send_again('+62 812-1000-0002')});
-is(sql(q{SELECT send_again('+62 812-1000-0002')}), $first, 'a second press is the first message');
+my $first = press(1);
+is(press(1), $first, 'a second press is the first message');
 is(sql("SELECT what_became_of($first)"), 'The code is on its way.', 'the person is told of it');
 is($service->count('sent'), 1, 'one message was sent');
+is(sql(q{SELECT count(*) FROM verification_queue WHERE dedup_key ~ '[0-9]{5}'}), 0, 'no key holds a number');
 
-my $lost = sql(q{SET pnvs.service_sid = 'sim-start:code:SMS_SYSTEM_ERROR:200';
-	SELECT send_again('+62 812-1000-0003')});
+my $lost = press(2, 'sim-start:code:SMS_SYSTEM_ERROR:200');
+settled('what became of a message that nobody knows of is known in the end');
 is(sql("SELECT what_became_of($lost)"),
-	'The code may have been sent. You can ask for another.', 'nobody knows of a lost one');
-isnt(sql(q{SELECT send_again('+62 812-1000-0003')}),
-	$lost, 'what the service does not know of is sent again');
+	'The code was probably not sent. You can ask for another.', 'the person is told that it is lost');
+$service->mark;
+my $second = press(2);
+isnt($second, $lost, 'what the service does not know of is sent again');
+is(press(2), $second, 'a further press is the second message');
+settled('the second message is settled');
+is(press(2), $second, 'and so is one after it was sent');
+is($service->count('sent'), 1, 'one message was sent in its place');
+
+$service->mark;
+my $unsent = press(3, 'sim-start:code:InsufficientBalance:200');
+is(sql("SELECT what_became_of($unsent)"), 'The code could not be sent.', 'the person is told of a failure');
+isnt(press(3), $unsent, 'after a failure another goes out at once');
+settled('the other one is settled');
+
+my $slow = press(4, 'sim-start:slow:8000');
+is(sql("SELECT what_became_of($slow)"),
+	'The code is not on its way yet. Wait a moment.', 'the person is told to wait');
 
 # --- log-in
 
-example('login');
-sql(q{INSERT INTO login.person VALUES ('6281210000004')});
-my $attempt = sql(q{SET ROLE web; SELECT login.start('+62 812-1000-0004')});
-becomes(q{SELECT state = 'sent' FROM verification_queue WHERE dedup_key = 'login 6281210000004'},
-	'a person with this number gets a code');
-is(sql("SET ROLE web; SELECT login.finish('$attempt', 'x')"), 'f', 'a wrong code does not log in');
-is( sql("SET ROLE web; SELECT login.finish('$attempt', '" . code_of('6281210000004') . "')"),
-	't', 'the right code logs in');
+# What the web role gets from a call, a value or an error's text, and nothing more.
+sub web
+{
+	my ($call, $service_sid) = @_;
+	my ($status, $output, $error) = $node->psql('postgres', "\\set VERBOSITY terse\nSET ROLE web; "
+		  . 'SET pnvs.service_sid = ' . "'" . ($service_sid // 'FA00000000000001') . "'; SELECT $call");
 
-$service->mark;
-my $nobody = sql(q{SET ROLE web; SELECT login.start('+62 812-1000-0005')});
-is(sql("SET ROLE web; SELECT login.finish('$nobody', '123456')"), 'f', 'nobody logs in');
-is($service->count('sent'), 0, 'a number that nobody has gets no message');
-sql(q{SET ROLE web; SELECT login.start('+62 812-1000-0004')}) for 1 .. 4;
-my (undef, undef, $error) = $node->psql('postgres', q{SET ROLE web; SELECT login.start('+62 812-1000-0004')});
-like($error, qr/too many codes/, 'the limit is told in words for the person');
-(undef, undef, $error) = $node->psql('postgres', 'SET ROLE web; TABLE login.attempt');
-like($error, qr/permission denied/, 'the web role cannot read the attempts');
+	return $status == 0 ? $output : $error =~ s/.*?ERROR:\s+//sr;
+}
+
+example('login');
+sql(q{INSERT INTO login.person (phone) VALUES ('6281210000004'), ('6281210000009')});
+my $attempt = web(q{login.start('+62 812-1000-0004')});
+becomes(q{SELECT state = 'sent' FROM verification_queue WHERE dedup_key = 'login 1'},
+	'a person with this number gets a code');
+my $nobody = web(q{login.start('+62 812-1000-0005')});
+for my $typed (qw(x a/b 12345678901234567890))
+{
+	is(web("login.finish('$attempt', '$typed')"), 'f', "\"$typed\" does not log in");
+	is(web("login.finish('$nobody', '$typed')"), 'f', "\"$typed\": the same answer where nobody has the number");
+}
+my $code = code_of('6281210000004');
+is(web("login.finish('$attempt', '$code')"), 't', 'the right code logs in');
+is(web("login.finish('$attempt', '$code')"), 'f', 'a code logs in once');
+is($service->count('sent', to => '6281210000005'), 0, 'a number that nobody has gets no message');
+
+# The limit on the number, and that on the code; neither tells who has a number.
+my %limit;
+for my $number (qw(6281210000004 6281210000005))
+{
+	web("login.start('$number')") for 1 .. 4;
+	$limit{$number} = web("login.start('$number')");
+}
+like($limit{'6281210000004'}, qr/\Atoo many codes for this number/, 'the limit is told in words for the person');
+is($limit{'6281210000005'}, $limit{'6281210000004'}, 'it holds for numbers that nobody has, too');
+
+my $tried = web(q{login.start('6281210000009')});
+settled('the next person gets a code');
+$code = code_of('6281210000009');
+for my $outage (qw(close throttled:1000 code:InternalError:500 code:Forbidden.RAM:403))
+{
+	sql("UPDATE verification_queue SET service_sid = 'sim-check:$outage' WHERE dedup_key = 'login 2'");
+	like(web("login.finish('$tried', '$code')"),
+		qr/\Acodes cannot be checked now, try again later/, "$outage: it is told in words for the person");
+}
+is(sql("SELECT checks FROM login.attempt WHERE id = '$tried'"), 0, 'an outage does not count as an attempt');
+sql(q{UPDATE verification_queue SET service_sid = 'FA00000000000001' WHERE dedup_key = 'login 2'});
+is(web("login.finish('$tried', 'x')"), 'f', 'a wrong code is refused') for 1 .. 5;
+is(web("login.finish('$tried', '$code')"), 'f', 'after five wrong codes the right one comes too late');
+like(web('* FROM login.attempt'), qr/permission denied/, 'the web role cannot read the attempts');
+like(web(q{enqueue_verification('SMS', '6281210000004')}), qr/permission denied/, 'the web role cannot send by itself');
 
 # --- the listener
 
@@ -106,9 +168,11 @@ my $id = sql(q{SELECT enqueue_verification('SMS', '6281210000006')});
 my @told;
 for (1 .. 100)
 {
-	@told = grep { /"id":$id,/ } $listener->run('SELECT pg_sleep(0.05)')->notifications('pnvs_verification');
+	push @told, grep { /"id":$id,/ } $listener->run('SELECT pg_sleep(0.05)')->notifications('pnvs_verification');
 	last if @told;
 }
 is("@told", qq({"id":$id,"state":"sent"}), 'the listener is told');
+my ($look) = slurp_file("$EXAMPLES/listen.sql") =~ /^(SELECT .*)/ms;
+like(sql($look), qr/^$id\|sent\|OK$/m, 'the row that it then looks at says the same');
 
 done_testing();

@@ -1,0 +1,198 @@
+# Messages of unknown fate are looked up at the service, and what is settled goes
+# when its time is over.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use List::Util qw(min uniq);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+use Pnvs::Queue;
+use Pnvs::Session;
+use Pnvs::Simulator;
+
+$PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
+
+my $RECONCILE_FOR_S = 3;
+
+my $service = Pnvs::Simulator->new;
+my $queue = Pnvs::Queue->new($service, 'reconciliation', conf => <<"CONF");
+pnvs.request_timeout = 1000
+pnvs.reconcile_for = $RECONCILE_FOR_S
+pnvs.scan_interval = 1
+CONF
+my $session = $queue->session;
+
+# A second server, whose worker does not stay.
+my $idle = Pnvs::Queue->new($service, 'retention', conf => <<'CONF');
+pnvs.retention = 2
+pnvs.scan_interval = 1
+pnvs.worker_idle_timeout = 0
+CONF
+
+# unknown(SERVICE_SID, NUMBER, [channel, ago]): a row of unknown fate that was
+# dispatched so many seconds ago; its ID.
+sub unknown
+{
+	my ($service_sid, $number, %param) = @_;
+	my $channel = $param{channel} // 'SMS';
+	my $ago = $param{ago} // 0;
+	my $id = $session->value(<<"SQL");
+INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, attempts,
+		created_at, requested_by, dispatched_at, unknown_since, origin_system, origin_database, origin_timeline)
+	SELECT '$channel', '$number', '$service_sid', 'unknown', now(), now() + '1 minute', 1,
+		at, CURRENT_USER::regrole, at, at, system_identifier, d.oid, timeline_id
+	FROM (SELECT now() - '$ago seconds'::interval) AS t (at), pg_control_system(), pg_control_checkpoint(), pg_database d
+	WHERE datname = current_database()
+	RETURNING id
+SQL
+
+	$queue->{number}{$id} = $number;
+	return $id;
+}
+
+sub searches { return $queue->requests($_[0], 'SearchVerification'); }
+
+# The one message that went out to the number of a row.
+sub message { return ($service->events('sent', to => $queue->number($_[0])))[0]; }
+
+# Begun first, for it takes its time: not there, and not to be looked up.
+my $begun = time;
+my $lost = $queue->enqueue('sim-start:code:InternalError:500');
+my $unsearchable = $queue->enqueue('sim:code:InternalError:500');
+my $unanswered = $queue->enqueue('sim:close');
+
+# --- found
+
+for my $service_sid (qw(close reset code-sent:InternalError:500 code-sent:SMS_SYSTEM_ERROR:200 status:502 notjson hang))
+{
+	my $id = $queue->enqueue("sim-start:$service_sid");
+	my $row = $queue->settled($id);
+
+	is($row->{state}, 'sent', "$service_sid: a message that is found is sent");
+	is($row->{verification_id}, message($id)->{verification_id}, "$service_sid: its row has the verification ID");
+	is($row->{code}, 'OK', "$service_sid: and the code of success");
+	is($row->{status}, 'pending', "$service_sid: and the status");
+	unlike($row->{recipient}, qr/\A[0-9]+\z/, "$service_sid: its number is masked");
+	is($queue->sent($id), 1, "$service_sid: one message went out");
+	is($session->run("SELECT approved FROM check_verification('" . message($id)->{code} . "', ${id}::bigint)")->value,
+		't', "$service_sid: its code is approved");
+}
+
+# --- of the same number
+
+# All have been sent, at the same moment.
+my $number = $queue->new_number;
+$session->run('BEGIN');
+my @twin = map { $queue->enqueue('sim-start:close', undef, number => $number) } 1 .. 4;
+$session->run('COMMIT');
+my @row = map { $queue->settled($_) } @twin;
+is_deeply([ map { $_->{state} } @row ], [ ('sent') x 4 ], 'several messages to one number are all found');
+is(scalar(uniq(map { $_->{verification_id} } @row)), 4, 'each has a record of its own');
+is_deeply([ sort map { $_->{verification_id} } @row ],
+	[ sort map { $_->{verification_id} } $service->events('sent', to => $number) ], 'and the service knows them all');
+
+# One of three has been sent.
+$number = $queue->new_number;
+my $found = $queue->enqueue('sim-start:close', undef, number => $number);
+my @siblings = ($found, map { unknown('sim-start:close', $number, ago => 1) } 1 .. 2);
+
+# The service's record is that of another row.
+my $taken = $queue->enqueue('FA1');
+$queue->settled($taken);
+my $envious = unknown('FA1', $queue->number($taken));
+
+# It is of another channel, or another service, or another time.
+my $other_channel = unknown('FA1', $queue->number($taken), channel => 'VOICE');
+my $other_service = unknown('FA2', $queue->number($taken));
+my $record_number = $queue->new_number;
+$session->run("SELECT start_verification('SMS', '$record_number', 'FA1')");
+my $other_time = unknown('FA1', $record_number, ago => 3600);
+
+for my $id ($envious, $other_channel, $other_service, $other_time)
+{
+	my $row = $queue->settled($id);
+
+	is($row->{state}, 'unknown', 'a message stays unknown where every record is of another');
+	is($row->{code}, 'Local.NotFound', 'its code says so');
+	is($row->{verification_id}, undef, 'it has no verification');
+}
+is($queue->row($taken)->{verification_id}, message($taken)->{verification_id}, 'the other row keeps its own');
+
+@row = map { $queue->settled($_) } @siblings;
+is(scalar(grep { $_->{state} eq 'sent' } @row), 1, 'of several messages to one number, one has the record');
+is(scalar(grep { $_->{code} eq 'Local.NotFound' } @row), 2, 'and the others have none');
+is($row[0]{state}, 'sent', 'the record is that of the message that was dispatched when it was made');
+
+# A rival that is under way: what is found may be that one's.
+my $rival = $queue->enqueue('sim-start:slow:900');
+Pnvs::Simulator::wait_until('it is under way', sub { $queue->requests($rival) });
+my $patient = unknown('sim-start:slow:900', $queue->number($rival), ago => $RECONCILE_FOR_S - 1);
+my $rival_row = $queue->settled($rival);
+is($rival_row->{state}, 'sent', 'a message that is under way beside an unknown one is sent');
+is($rival_row->{verification_id}, message($rival)->{verification_id}, 'and has its own record');
+my $patient_row = $queue->settled($patient);
+is($patient_row->{state}, 'unknown', 'the unknown one stays unknown');
+is($patient_row->{verification_id}, undef, 'and does not take that record');
+
+# --- long lists
+
+my $paged = unknown('sim-search:pages:250', $queue->new_number, ago => 60);
+is($queue->settled($paged)->{code}, 'Local.NotFound', 'a message that is in none of many records is not found');
+is_deeply([ map { $_->{params}{CurrentPage} } searches($paged) ], [ 1, 2, 3 ], 'all pages are read for it');
+my $endless = unknown('sim-search:endless', $queue->new_number, ago => 60);
+ok(defined $queue->settled($endless)->{settled_at}, 'pages without end have one');
+cmp_ok(scalar(my @search = searches($endless)), '<=', 20, 'after 20 of them');
+
+# --- given up
+
+for my $case (
+	[ $lost, 'Local.NotFound', 'a message that the service does not know' ],
+	[ $unsearchable, 'Local.Unreconciled', 'a message that the service does not say about' ],
+	[ $unanswered, 'Local.Unreconciled', 'a message whose search gets no reply' ])
+{
+	my ($id, $code, $what) = @$case;
+	my $row = $session->run("SELECT * FROM await_verification($id)")->row;
+
+	is($row->{state}, 'unknown', "$what stays unknown");
+	is($row->{code}, $code, "$what: the code says why ($id)");
+	isnt($row->{message}, undef, "$what: and a message, in words ($id)");
+	unlike($row->{recipient}, qr/\A[0-9]+\z/, "$what: its number is masked ($id)");
+	cmp_ok($session->value("SELECT extract(epoch FROM settled_at - unknown_since) FROM verification_queue WHERE id = $id"),
+		'>=', $RECONCILE_FOR_S, "$what is looked for as long as pnvs.reconcile_for ($id)");
+	cmp_ok(scalar(my @asked = searches($id)), '>=', 2, "$what is looked for more than once ($id)");
+	cmp_ok(scalar(@asked), '<=', 6, "$what is not looked for all the time ($id)");
+	is(scalar(my @started = $queue->requests($id)), 1, "$what is not sent again ($id)");
+}
+my $asked = (searches($unsearchable))[0]{params};
+is($asked->{To}, $queue->number($unsearchable), 'a search is for the number');
+is($asked->{ServiceSid}, 'sim:code:InternalError:500', 'and for the service');
+
+# --- retention
+
+my $old = $idle->session;
+my $kept_queued = $idle->enqueue('FA1', "clock_timestamp() + '1 day'");
+my $kept_unknown = $idle->enqueue('sim:code:InternalError:500');
+my $gone = $idle->enqueue('FA1');
+$idle->in_state($kept_unknown, 'unknown');
+$old->run(<<'SQL');
+INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, created_at,
+		settled_at, requested_by, origin_system, origin_database, origin_timeline)
+	SELECT 'SMS', '6281****00', 'FA1', s.state, t, t, t, t, CURRENT_USER::regrole, 1, 1, 1
+	FROM (SELECT now() - '1 minute'::interval) AS old (t), generate_series(1, 700),
+		unnest('{sent,failed,unknown,expired,canceled}'::text[]) AS s (state)
+SQL
+Pnvs::Simulator::wait_until('settled rows go', sub { $old->value('SELECT count(*) FROM verification_queue WHERE settled_at IS NOT NULL') == 0 });
+pass('settled rows go when pnvs.retention is over, though nothing is queued any more');
+is($idle->state($gone), 'gone', 'a message that was sent is among them');
+is($idle->state($kept_queued), 'queued', 'a queued message does not go');
+is($idle->state($kept_unknown), 'unknown', 'nor does an unknown one that is still looked for');
+
+$idle->stop;
+$queue->stop;
+done_testing();

@@ -192,7 +192,7 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
 	values[13] = Int64GetDatum(ledger->claimer);
 #undef TEXTS
 #undef TIMES
-	if (pnvs_table_run(PNVS_SETTLE, values, NULL) < nverdicts)
+	if ((int) pnvs_table_run(PNVS_SETTLE, values, NULL) < nverdicts)
 		check_settled(ledger, values[0]);
 }
 

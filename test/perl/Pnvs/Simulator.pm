@@ -146,6 +146,25 @@ sub is_open
 	return PostgreSQL::Test::Utils::slurp_file('/proc/net/tcp') =~ /\s$ends $ESTABLISHED\s/;
 }
 
+# sent_numbers(): of the whole log, how often a message went out to each number. For
+# thousands of them: lines are not decoded, for that takes longer than to write them.
+sub sent_numbers
+{
+	my ($self) = @_;
+	my $sent = $self->{sent} //= { position => 0, count => {} };
+
+	open(my $log, '<:raw', $self->{ready}{log}) or croak "could not read the log: $!";
+	seek($log, $sent->{position}, 0);
+	while (defined(my $line = readline($log)))
+	{
+		last unless $line =~ /\n\z/;
+		$sent->{position} += length $line;
+		next unless $line =~ /"event": "sent"/;
+		$sent->{count}{$1}++ if $line =~ /"to": "(\d+)"/;
+	}
+	return $sent->{count};
+}
+
 sub _fits
 {
 	my ($value, $wanted) = @_;

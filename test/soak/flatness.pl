@@ -402,7 +402,11 @@ sub memory_runs_out
 	{
 		my ($number, $result, $hangs);
 
-		$prepare->();
+		if (!eval { $prepare->(); 1 })
+		{
+			push @wrong, "before allocation $from: $@";
+			last;
+		}
 		set(request_timeout => $MEMORY_MS);
 		$shortage->order($session->pid, %order, fail_from => $from);
 		($number, $result) = call_in_time(\$hangs);

@@ -64,9 +64,10 @@ CREATE TEMPORARY VIEW member AS
 	FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
 	WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
 		AND e.extname = 'pnvs'
-		-- since 17 a type's array type is a member, too
-		AND NOT EXISTS (SELECT FROM pg_type t WHERE d.classid = 'pg_type'::regclass
-			AND t.oid = d.objid AND t.typarray = 0);
+		-- since 17 a type's array type is a member, too, and a table's row type
+		AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+			WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid
+				AND (t.typarray = 0 OR c.relkind = 'r'));
 SELECT pg_describe_object(classid, objid, 0) COLLATE "C" AS object
 	FROM member ORDER BY object;
 

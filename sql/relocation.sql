@@ -17,7 +17,9 @@ LANGUAGE sql AS $$
 		SELECT 'function', 'pg_catalog.pg_proc'::regclass, oid, pronamespace FROM pg_catalog.pg_proc
 		UNION ALL
 		SELECT 'type', 'pg_catalog.pg_type'::regclass, oid, typnamespace FROM pg_catalog.pg_type
-			WHERE typarray <> 0	-- since 17 array types are members, too
+			-- since 17 array types are members, too, and row types of tables
+			WHERE typarray <> 0 AND typrelid NOT IN (
+				SELECT oid FROM pg_catalog.pg_class WHERE relkind = 'r')
 	) AS m (kind, classid, oid, namespace) ON d.classid = m.classid AND d.objid = m.oid
 	JOIN pg_catalog.pg_namespace n ON n.oid = m.namespace
 	WHERE e.extname = 'pnvs'

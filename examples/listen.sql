@@ -6,15 +6,19 @@
 -- runs LISTEN outside a transaction, looks once, and then waits until its
 -- connection's socket is readable (select, poll), with a time-out; each
 -- notification has the channel and a payload of JSON, {"id":1,"state":"sent"}.
--- Every driver has a call for that.  In Python with psycopg 3, as an example:
+-- Every driver has a call for that.  In Python with psycopg2:
 --
---     with psycopg.connect(autocommit=True) as connection:
---         connection.execute('LISTEN pnvs_verification')
---         while True:
---             for row in connection.execute(LOOK):     # the SELECT below
---                 ...
---             for notify in connection.notifies(timeout=60, stop_after=1):
---                 message = json.loads(notify.payload)
+--     connection = psycopg2.connect(...)
+--     connection.autocommit = True
+--     cursor = connection.cursor()
+--     cursor.execute('LISTEN pnvs_verification')
+--     while True:
+--         cursor.execute(LOOK)                      # the SELECT below
+--         for row in cursor.fetchall(): ...
+--         select.select([connection], [], [], 60)
+--         connection.poll()
+--         while connection.notifies:
+--             message = json.loads(connection.notifies.pop(0).payload)
 --
 -- A pooler that hands the connection to others after each transaction loses
 -- notifications: connect past it.

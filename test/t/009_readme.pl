@@ -1,5 +1,5 @@
 # What the README says: every block of SQL runs, in its order, and gives what is
-# shown; settings, columns and messages are those of the code.
+# shown; settings, columns, codes, wait events and messages are those of the code.
 #
 # A block fenced as "sql" is run by psql. A block without a language right after
 # it is its output; IDs, codes, times and the widths of columns may differ. What
@@ -143,11 +143,37 @@ sub run_blocks
 
 sub before_drop
 {
+	check_privileges();
 	check_trigger();
 	check_job();
 	check_lookup();
 	check_sign_up_limits();
 	check_sign_up_refusals();
+	return;
+}
+
+# The policies are there, and do what the README says of each role.
+sub check_privileges
+{
+	my ($watching) = $readme =~ /^### Watching it\n(.*?)^## /ms;
+	my @query = grep { /verification_queue/ } $watching =~ /^(SELECT .*?;)$/msg;
+	my $all = $node->safe_psql('readme', 'SELECT count(*) FROM verification_queue');
+	my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
+
+	cmp_ok($all, '>', 0, 'there are rows of the queue');
+	cmp_ok(scalar @query, '>=', 3, 'the README has queries to watch the queue');
+	is((psql($_, 'monitor'))[1], '', 'the monitor may watch the queue') for @query;
+	like((psql('SELECT recipient FROM verification_queue', 'monitor'))[1],
+		qr/permission denied/, 'the monitor does not see numbers');
+	like((psql('SELECT count(*) FROM verification_queue', 'support'))[0],
+		qr/^ +$all$/m, 'support sees all rows of the queue');
+	like((psql('SELECT count(*) FROM verification_queue', 'sender'))[0],
+		qr/^ +0$/m, 'the sender does not see those of others');
+	like((psql('SELECT id FROM verification_queue FOR UPDATE', 'support'))[1],
+		qr/permission denied/, 'support changes nothing');
+
+	$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('readme') ], 'the database can be dumped');
+	unlike(PostgreSQL::Test::Utils::slurp_file($dump), qr/POLICY/, 'a dump does not have the policies');
 	return;
 }
 
@@ -373,11 +399,45 @@ sub check_unreadable_file
 	return;
 }
 
+sub source
+{
+	return join '', map { PostgreSQL::Test::Utils::slurp_file($_) } glob("$ROOT/src/*.c $ROOT/src/*/*.c");
+}
+
+# The names in a table's first column are those that the code has.
+sub check_names
+{
+	my ($head, $pattern) = @_;
+	my %documented = map { $_ => 1 } map { $_->[0] =~ /`(.*?)`/g } table_rows($head);
+	my %real = map { $_ => 1 } source() =~ /$pattern/g;
+
+	cmp_ok(scalar keys %real, '>', 3, "$head: the code has some");
+	is_deeply([ sort keys %documented ], [ sort keys %real ], "$head: those of the table are those of the code");
+	return;
+}
+
+# The README explains every message that is a literal of an error's.
+sub check_every_message
+{
+	my %explained = map { $_ => 1 } map { $_->[0] =~ /`(.*?)`/g } table_rows('message | what to do');
+	my @unexplained;
+
+	for my $literals (source() =~ /\b(?:errmsg|misuse|refuse)\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/g)
+	{
+		my $message = join('', $literals =~ /"((?:[^"\\]|\\.)*)"/g) =~ s/\\"/"/gr;
+		my $shown = $message =~ s/%[sdm]/.../gr;
+
+		push @unexplained, $message
+		  if $message ne '%s' && !$explained{$shown} && !$explained{ $shown =~ s/\d+/.../gr };
+	}
+	is_deeply([ sort @unexplained ], [], 'every message is explained');
+	return;
+}
+
 # Every message that the README explains is one of the code's, or PostgreSQL's.
 sub check_messages
 {
-	my $source = join '', map { PostgreSQL::Test::Utils::slurp_file($_) }
-	  glob("$ROOT/src/*.c $ROOT/src/*/*.c");
+	my $source = source();
 	my @row = table_rows('message | what to do');
 
 	cmp_ok(scalar @row, '>', 20, 'the README explains messages');
@@ -407,7 +467,10 @@ run_blocks();
 $node->safe_psql('readme', 'CREATE EXTENSION pnvs');
 check_settings();
 check_columns();
+check_names('code of pnvs', qr/"(Local\.[A-Za-z.]+)"/);
+check_names('wait event', qr/pnvs_new_wait_event\("(\w+)"/);
 check_messages();
+check_every_message();
 check_postgresql_messages();
 
 $node->stop;

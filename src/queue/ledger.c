@@ -148,7 +148,7 @@ pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
 		PnvsClaim  *claim = &claims[*nclaims];
 
 		if (read_due(row, claim, &verdicts[nverdicts]))
-			tids[(*nclaims)++] = PointerGetDatum(pnvs_table_value(row, 1, NULL));
+			tids[(*nclaims)++] = pnvs_table_value(row, 1, NULL);
 		else
 			nverdicts++;
 		ledger->seen_not_before = claim->not_before;

@@ -242,6 +242,22 @@ BEGIN
 				AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
 				-- since 17 array types are members too; they have no privileges of their own
 				AND t.typarray OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+			UNION ALL
+			-- A table's row type is a member since 17 only, but goes with the table: who may build
+			-- on it can keep the owner from dropping or changing the table.
+			SELECT 'TYPE', t.oid::pg_catalog.regtype::pg_catalog.text, t.typowner,
+				coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
+			FROM pg_catalog.pg_type t
+			JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.typrelid
+			JOIN pg_catalog.pg_depend d
+				ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+				AND d.objid OPERATOR(pg_catalog.=) c.oid
+			JOIN pg_catalog.pg_extension e
+				ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+				AND d.refobjid OPERATOR(pg_catalog.=) e.oid
+			WHERE e.extname OPERATOR(pg_catalog.=) 'pnvs'::pg_catalog.name
+				AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
+				AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
 		) AS object,
 		LATERAL pg_catalog.aclexplode(object.acl) AS grant_to
 		WHERE grant_to.grantee OPERATOR(pg_catalog.<>) object.owner

@@ -53,6 +53,13 @@
 #define PNVS_JSON_ACTION_DONE return
 #endif
 
+/* A signal's handler gets more than its number since 19. */
+#if PG_VERSION_NUM >= 190000
+#define PNVS_SIGNAL_PASS postgres_signal_arg, pg_siginfo
+#else
+#define PNVS_SIGNAL_PASS postgres_signal_arg
+#endif
+
 /* 17 lets the caller bring the lexer's memory. */
 #if PG_VERSION_NUM >= 170000
 #define pnvs_make_json_lexer(json, len, encoding, need_escapes) \

@@ -139,7 +139,7 @@ static void
 on_interrupt(SIGNAL_ARGS)
 {
 	if (get_timeout_indicator(LOCK_TIMEOUT, false))
-		StatementCancelHandler(postgres_signal_arg);
+		StatementCancelHandler(PNVS_SIGNAL_PASS);
 }
 
 /* A timer's handler, while a transaction runs. */

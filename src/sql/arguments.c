@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "datatype/timestamp.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -30,6 +31,7 @@
 #define MAX_AHEAD_DAYS INT64CONST(366)
 
 static const char *text_argument(FunctionCallInfo fcinfo, int n);
+static const char *to_utf8(const char *text);
 static const char *required(const char *value, const char *name);
 static const char *check_number(const char *text);
 static const char *check_service_sid(const char *text);
@@ -225,24 +227,49 @@ pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name, int max)
 	return count;
 }
 
-/*
- * A text argument in UTF-8, or NULL.  A database in SQL_ASCII can hold texts of
- * any encoding: PostgreSQL's own error for those would show their bytes.
- */
+/* A text argument in UTF-8, or NULL. */
 static const char *
 text_argument(FunctionCallInfo fcinfo, int n)
 {
-	char	   *value;
-	int			len;
-
 	if (PG_ARGISNULL(n))
 		return NULL;
-	value = text_to_cstring(PG_GETARG_TEXT_PP(n));
-	len = (int) strlen(value);
-	if (GetDatabaseEncoding() == PG_SQL_ASCII &&
-		pg_encoding_verifymbstr(PG_UTF8, value, len) != len)
-		refuse("invalid text", "The service takes UTF-8, and this argument is something else.");
-	return pg_server_to_any(value, len, PG_UTF8);
+	return to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(n)));
+}
+
+/*
+ * A text in UTF-8.  SQL_ASCII can hold texts of any encoding, and others have
+ * characters that Unicode lacks: PostgreSQL's own error for those would show
+ * their bytes, and let the statement into the log.
+ */
+static const char *
+to_utf8(const char *text)
+{
+	int			encoding = GetDatabaseEncoding();
+	size_t		len = strlen(text);
+	size_t		room = len * MAX_CONVERSION_GROWTH + 1;
+	Oid			conversion = InvalidOid;
+	char	   *converted;
+
+	if (encoding == PG_UTF8 || len == 0)
+		return text;
+	if (encoding == PG_SQL_ASCII)
+	{
+		if (pg_encoding_verifymbstr(PG_UTF8, text, (int) len) == (int) len)
+			return text;
+	}
+	else if (room <= MaxAllocSize)
+		conversion = FindDefaultConversionProc(encoding, PG_UTF8);
+
+	if (OidIsValid(conversion))
+	{
+		converted = palloc(room);
+		if (pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8,
+										  (unsigned char *) unconstify(char *, text),
+										  (int) len, (unsigned char *) converted,
+										  (int) room, true) == (int) len)
+			return converted;
+	}
+	refuse("invalid text", "The service takes UTF-8, and this argument cannot be turned into it.");
 }
 
 /* A NULL where a value is needed is an error: a message must not be lost quietly. */

@@ -114,26 +114,35 @@ for my $case (@encodings)
 	$session->close;
 }
 
-# In SQL_ASCII a text can be anything. What is not UTF-8 cannot be sent: a bad
-# argument like any other, without a trace of it.
-$session = Pnvs::Session->new($node, dbname => 'db_sql_ascii', encoding => 'SQL_ASCII');
-for my $call (
-	"start_verification('SMS', E'6281234567777\\xe9', 'FA1')",
-	"start_verification(E'SMS\\xe9', '6281234567777', 'FA1')",
-	"start_verification('SMS', '6281234567777', E'FA1\\xe9')",
-	"check_verification(E'\\xe9777777', 'id', '6281234567777')",
-	"check_verification('777777', E'id\\xe9', '6281234567777')",
-	"search_verification(code => E'777777\\xc3')")
+# In SQL_ASCII a text can be anything, and other encodings have characters that
+# Unicode lacks. What does not become UTF-8 cannot be sent: a bad argument like any
+# other, without a trace of it.
+$node->safe_psql('postgres', "CREATE DATABASE db_win1252 ENCODING 'WIN1252' LOCALE 'C' TEMPLATE template0");
+$node->safe_psql('db_win1252', 'CREATE EXTENSION pnvs');
+for my $case ([ 'SQL_ASCII', '\xe9' ], [ 'WIN1252', '\x81' ])
 {
-	my $result = run("SELECT * FROM $call");
+	my $byte;
 
-	is($result->sqlstate, '22023', 'what is not UTF-8 is a bad argument');
-	unlike($result->message . $result->detail, qr/0x/, 'its bytes are not shown');
-	is(requests(), 0, 'it is not sent');
+	($encoding, $byte) = @$case;
+	$session = Pnvs::Session->new($node, dbname => lc "db_$encoding", encoding => $encoding);
+	for my $call (
+		"start_verification('SMS', E'6281234567777$byte', 'FA1')",
+		"start_verification(E'SMS$byte', '6281234567777', 'FA1')",
+		"start_verification('SMS', '6281234567777', E'FA1$byte')",
+		"check_verification(E'${byte}777777', 'id', '6281234567777')",
+		"check_verification('777777', E'id$byte', '6281234567777')",
+		"search_verification(code => E'777777$byte')")
+	{
+		my $result = run("SELECT * FROM $call");
+
+		is($result->sqlstate, '22023', "$encoding: what is not UTF-8 is a bad argument");
+		unlike($result->message . $result->detail, qr/0x/, "$encoding: its bytes are not shown");
+		is(requests(), 0, "$encoding: it is not sent");
+	}
+	$session->close;
 }
 my @logged = grep { /777777|6281234567777/ } split /\n/, PostgreSQL::Test::Utils::slurp_file($node->logfile);
 is(scalar @logged, 0, 'it is not logged');
-$session->close;
 
 $node->stop;
 done_testing();

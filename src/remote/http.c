@@ -314,12 +314,16 @@ spoil_engine(void)
 static void
 setup_failed(const char *what)
 {
+	bool		other_tls = errno == ENOTSUP;
+
 	if (errno == 0)
 		errno = ENOMEM;
 	ereport(ERROR,
 			(errcode(PNVS_ERRCODE_UNSENT),
 			 errmsg("%s", what),
 			 errdetail("sent=no stage=resolve: %m"),
+			 other_tls ?
+			 errhint("Build pnvs with a libcurl that uses OpenSSL.") :
 			 errhint("The session has run out of memory or of file descriptors."),
 			 pnvs_errhide()));
 }
@@ -335,10 +339,7 @@ take_slot(void)
 	else
 		slot = pnvs_http_slot_create(&engine.shared);
 	if (slot == NULL)
-	{
-		errno = ENOMEM;
 		setup_failed("could not prepare a request to the verification service");
-	}
 	pnvs_http_slot_clear(slot);
 	return slot;
 }

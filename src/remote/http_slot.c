@@ -44,7 +44,10 @@ static size_t on_header(char *line, size_t size, size_t nitems, void *userdata);
 static size_t on_body(char *data, size_t size, size_t nmemb, void *userdata);
 static bool grow_body(PnvsHttpSlot *slot, size_t needed);
 
-/* A new slot, or NULL where there is no memory. */
+/*
+ * A new slot, or NULL with errno set: ENOTSUP where this libcurl does not use
+ * OpenSSL and so cannot say when TLS begins, otherwise ENOMEM.
+ */
 PnvsHttpSlot *
 pnvs_http_slot_create(const PnvsHttpShared *shared)
 {
@@ -55,7 +58,12 @@ pnvs_http_slot_create(const PnvsHttpShared *shared)
 	slot->easy = curl_easy_init();
 	if (slot->easy == NULL || !set_fixed_options(slot, shared))
 	{
+		bool		other_tls = slot->easy != NULL &&
+		curl_easy_setopt(slot->easy, CURLOPT_SSL_CTX_FUNCTION,
+						 on_tls) == CURLE_NOT_BUILT_IN;
+
 		pnvs_http_slot_destroy(slot);
+		errno = other_tls ? ENOTSUP : ENOMEM;
 		return NULL;
 	}
 	return slot;

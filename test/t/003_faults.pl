@@ -455,4 +455,18 @@ $other->close;
 
 $session->close;
 $node->stop;
+
+# --- a libcurl that does not use OpenSSL
+
+my $library = "$home/gnutls.so";
+PostgreSQL::Test::Utils::system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-O2', '-Wall', '-Werror',
+	'-o', $library, "$FindBin::RealBin/../gnutls/gnutls.c", '-ldl');
+$node = $service->new_node('gnutls', environment => { LD_PRELOAD => $library });
+$session = Pnvs::Session->new($node);
+my $result = call('start', 'FA1');
+error_is($result, '38V01', 'sent=no stage=resolve', 0, 'a libcurl without OpenSSL');
+like($result->detail, qr/not supported/, 'a libcurl without OpenSSL: the detail');
+like($result->hint, qr/OpenSSL/, 'a libcurl without OpenSSL: the hint');
+$session->close;
+$node->stop;
 done_testing();

@@ -297,16 +297,26 @@ can_open_descriptor(void)
 
 /*
  * Error context callback: says how far the call (NULL before it began) had got
- * when something else, such as a cancel, ended it.  Like our own errors it says so to the client and
- * keeps the statement out of the log.
+ * when something else, such as a cancel, ended it.  Like our own errors it says so
+ * to the client and keeps the statement out of the log.
+ *
+ * Drivers repeat a statement by themselves that ended in a conflict with
+ * recovery on a standby: that must not send a second message.
  */
 static void
 describe_wait(void *arg)
 {
 	const PnvsCall *call = arg;
+	bool		maybe_sent = call && pnvs_http_maybe_sent(call->transfer);
+	const char *stage = pnvs_stage_name(call ? pnvs_http_stage(call->transfer) : PNVS_STAGE_RESOLVE);
 
 	pnvs_errhide();
 	errcontext("call of the verification service: sent=%s stage=%s",
-			   call && pnvs_http_maybe_sent(call->transfer) ? "maybe" : "no",
-			   pnvs_stage_name(call ? pnvs_http_stage(call->transfer) : PNVS_STAGE_RESOLVE));
+			   maybe_sent ? "maybe" : "no", stage);
+	if (maybe_sent && ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_TRANSACTION_ROLLBACK)
+	{
+		errcode(PNVS_ERRCODE_MAYBE_SENT);
+		errdetail("sent=maybe stage=%s: This server's transaction could not go on.", stage);
+		errhint("The service may have received the request. Look with search_verification() before you repeat it.");
+	}
 }

@@ -22,6 +22,9 @@
 
 #define MAX_EVENTS 64
 
+/* Beside what a socket is watched for: its closing will be told of. */
+#define OURS 0x80
+
 static bool make_room(PnvsPollSet *set, int socket);
 static uint32 epoll_events(int what);
 static bool arm_timer(PnvsPollSet *set);
@@ -57,43 +60,51 @@ pnvs_poll_set_open(PnvsPollSet *set)
 /*
  * Watches a socket, or changes what it is watched for; false: out of memory.
  * Each call asks for a socket and then lets it idle, for which the kernel is to
- * look out for the same: so it is told of real changes alone.
+ * look out for the same: so it is told of real changes alone, where it cannot
+ * have forgotten the socket meanwhile.
  */
 bool
 pnvs_poll_set_watch(PnvsPollSet *set, int socket, int what)
 {
 	struct epoll_event event = {0};
-	uint32		before;
+	int			ours;
+	int			before;
 
 	if (socket >= set->nwatched && !make_room(set, socket))
 		return false;
-	before = epoll_events(set->watched[socket]);
+	ours = set->watched[socket] & OURS;
+	before = set->watched[socket] & ~OURS;
 	event.data.fd = socket;
 	event.events = epoll_events(what);
-	if (set->watched[socket] == 0 || event.events != before)
+	if (!ours || before == 0 || event.events != epoll_events(before))
 	{
 		if (epoll_ctl(set->descriptor, EPOLL_CTL_MOD, socket, &event) != 0 &&
 			(errno != ENOENT ||
 			 epoll_ctl(set->descriptor, EPOLL_CTL_ADD, socket, &event) != 0))
 			return false;
 	}
-	set->watched[socket] = (unsigned char) what;
+	set->watched[socket] = (unsigned char) (what | ours);
 	return true;
 }
 
-/* A socket that was just opened: what was known of its number is of another. */
+/*
+ * A socket that was just opened, and will be unwatched before it is closed.
+ * libcurl has others, for its resolver's thread, which it opens and closes by
+ * itself: whatever is known of their number may be of another one.
+ */
 void
 pnvs_poll_set_begin(PnvsPollSet *set, int socket)
 {
-	if (socket >= 0 && socket < set->nwatched)
-		set->watched[socket] = 0;
+	if (socket >= 0 && (socket < set->nwatched || make_room(set, socket)))
+		set->watched[socket] = OURS;
 }
 
 /* Forgets a socket; one that was closed already has been forgotten. */
 void
 pnvs_poll_set_unwatch(PnvsPollSet *set, int socket)
 {
-	pnvs_poll_set_begin(set, socket);
+	if (socket < set->nwatched)
+		set->watched[socket] = 0;
 	(void) epoll_ctl(set->descriptor, EPOLL_CTL_DEL, socket, NULL);
 }
 
@@ -155,7 +166,7 @@ pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
 
 		event->socket = ready[i].data.fd;
 		event->what = 0;
-		if (set->watched[event->socket] == PNVS_POLL_IDLE)
+		if ((set->watched[event->socket] & ~OURS) == PNVS_POLL_IDLE)
 		{
 			event->what = PNVS_POLL_IDLE;
 			continue;

@@ -16,6 +16,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import enqueue_figures
+import flatness_figures
+import queue_figures
 import stage
 from stage import BUNDLE, HASHED, CannotMeasure
 
@@ -37,11 +40,12 @@ class Table:
     def __init__(self):
         self.lines = []
         self.notes = []
+        self.series = {}		# for the charts
 
-    def compare(self, figure, what, unit, ours, anchor, anchor_name, target):
+    def compare(self, figure, what, unit, ours, anchor, anchor_name, target, at_least=False):
         """Held against a ratio; target None: for information."""
         ratio = statistics.median(a / b for a, b in zip(ours, anchor))
-        self._add(figure, what, unit, ours, target=target, held=ratio, kind="ratio",
+        self._add(figure, what, unit, ours, target=target, held=ratio, kind="ratio", at_least=at_least,
                   anchor=anchor, anchor_name=anchor_name, ratio=ratio)
 
     def exceed(self, figure, what, unit, ours, anchor, anchor_name, target):
@@ -55,11 +59,12 @@ class Table:
         self._add(figure, what, unit, ours, target=target, held=statistics.median(ours), kind="value", anchor=anchor,
                   anchor_name=anchor_name, ratio=statistics.median(a / b for a, b in zip(ours, anchor)))
 
-    def _add(self, figure, what, unit, ours, target, held, kind, **more):
-        verdict = "" if target is None else "ok" if held <= target else "MISSED"
+    def _add(self, figure, what, unit, ours, target, held, kind, at_least=False, **more):
+        met = target is None or (held >= target if at_least else held <= target)
+        verdict = "" if target is None else "ok" if met else "MISSED"
         self.lines.append({"figure": figure, "what": what, "unit": unit, "ours": statistics.median(ours),
-                           "ours_rounds": ours, "target": target, "held": held, "held_kind": kind, "verdict": verdict,
-                           **more, "anchor_rounds": more["anchor"], "anchor": statistics.median(more["anchor"])})
+                           "ours_rounds": ours, "target": target, "held": held, "held_kind": kind, "at_least": at_least,
+                           "verdict": verdict, **more, "anchor_rounds": more["anchor"], "anchor": statistics.median(more["anchor"])})
 
     def missing(self, figure, reason):
         self.lines.append({"figure": figure, "verdict": "NOT MEASURED", "reason": reason})
@@ -84,7 +89,7 @@ class Table:
         if line["target"] is None:
             return "-"
         form = {"ratio": "{:.2f} x", "difference": "+{:.2f} " + line["unit"], "value": "{:.2f} " + line["unit"]}
-        return "<= " + form[line["held_kind"]].format(line["target"]) + " " + line["verdict"]
+        return (">= " if line["at_least"] else "<= ") + form[line["held_kind"]].format(line["target"]) + " " + line["verdict"]
 
 
 class Numbers:
@@ -105,9 +110,11 @@ class Bench:
     def __init__(self, arguments, place):
         self.programs, self.rounds, self.place = Path(arguments.programs), arguments.rounds, place
         self.http_extension = arguments.http_extension
+        self.drained, self.steady = arguments.drained, arguments.steady
         self.table, self.numbers = Table(), Numbers()
         self.certificates = stage.Certificates(place)
         self.service = stage.Service(place, self.certificates)
+        self.awake = stage.keep_awake(stage.OTHER_CPU)
         self.sent = {"kept": 0, "closing": 0}
 
     def url(self, name, host="127.0.0.1"):
@@ -256,12 +263,16 @@ FIGURES = {
     "3": [new_connections],
     "4": [lambda bench: first_calls(bench, HASHED, 3.0), lambda bench: first_calls(bench, BUNDLE, None)],
     "5": [signatures],
+    **queue_figures.FIGURES,
+    **enqueue_figures.FIGURES,
+    **flatness_figures.FIGURES,
 }
 
 
 def check_service(bench):
     """Looks, once everything has been measured, whether the service had what was meant."""
     bench.service.stop()
+    stage.end(bench.awake)
     kept = bench.check_log("kept")
     opened = sum(line[0] == "1" for line in kept)
     bench.table.notes.append(f"kept connections: {len(kept)} requests on {opened}")
@@ -294,7 +305,9 @@ def parse_arguments():
     parser.add_argument("programs")
     parser.add_argument("json", type=int)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--only", default="12345")
+    parser.add_argument("--only", default="".join(FIGURES))
+    parser.add_argument("--drained", type=int, default=100000)
+    parser.add_argument("--steady", type=int, default=600)
     parser.add_argument("--http-extension", action="store_true")
     arguments = parser.parse_args()
     if not set(arguments.only) <= set(FIGURES) or not arguments.only or arguments.rounds < 1:
@@ -316,7 +329,7 @@ def main():
     bench.table.print()
     with open(arguments.json, "w", encoding="ascii") as out:
         json.dump({"machine": facts, "rounds": arguments.rounds, "figures": bench.table.lines,
-                   "notes": bench.table.notes}, out, indent=1)
+                   "notes": bench.table.notes, "series": bench.table.series}, out, indent=1)
         out.write("\n")
     sys.exit(1 if bench.table.failed() else 0)
 

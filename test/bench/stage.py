@@ -40,8 +40,8 @@ def run(*command, **options):
     return done.stdout
 
 
-def wait_until(ready, what):
-    deadline = time.monotonic() + START_SECONDS
+def wait_until(ready, what, seconds=START_SECONDS):
+    deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
             raise CannotMeasure(f"{what} did not start")
@@ -65,6 +65,21 @@ def end(process, end_signal=signal.SIGTERM):
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def keep_awake(cpus):
+    """A process that runs where nothing else wants to.
+
+    To wake a virtual processor that has gone to sleep costs the waker more than
+    the request itself, and the more the longer the pause was: it would be the
+    machine that is measured, and not alike for both sides.
+    """
+    def idle_only():
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setaffinity(0, cpus)
+    process = subprocess.Popen(["sh", "-c", "while :; do :; done"], preexec_fn=idle_only)		# pylint: disable=subprocess-popen-preexec-fn
+    atexit.register(end, process)
+    return process
 
 
 def cpu_clock_ns(pid):
@@ -151,7 +166,7 @@ class Service:
 
     CONFIGURATION = """
         daemon off; master_process off; pid {place}/nginx.pid; error_log {place}/error.log;
-        events {{ worker_connections 256; }}
+        worker_rlimit_nofile 8192; events {{ worker_connections 4096; }}
         http {{
             client_body_temp_path {place}/t1; proxy_temp_path {place}/t2; fastcgi_temp_path {place}/t3;
             uwsgi_temp_path {place}/t4; scgi_temp_path {place}/t5;
@@ -215,7 +230,7 @@ class Service:
 class Server:
     """A private PostgreSQL; every session of it runs on the measured processor."""
 
-    def __init__(self, place, name, endpoint, ca_file, view=None, preload=True):
+    def __init__(self, place, name, endpoint, ca_file, view=None, preload=True, more=""):
         self.sockets = place / name
         self.sockets.mkdir()
         data = self.sockets / "data"
@@ -233,13 +248,18 @@ class Server:
                 pnvs.ca_file = '{ca_file or ""}'
                 pnvs.access_key_id = '{ACCESS_KEY_ID}'
                 pnvs.access_key_secret = '{ACCESS_KEY_SECRET}'
+                {more}
                 """)
         command = ["postgres", "-D", data]
+        self.command = view.wrap(command) if view else command
         self.log = open(self.sockets / "log", "w", encoding="utf-8")
-        self.process = start(view.wrap(command) if view else command, MEASURED_CPU, signal.SIGINT,
-                             stdout=self.log, stderr=self.log, env={**os.environ, "LC_ALL": "C.UTF-8"})
-        wait_until(lambda: self._answers(), "PostgreSQL")
+        self.start()
         self.sql("CREATE EXTENSION pnvs")
+
+    def start(self):
+        self.process = start(self.command, MEASURED_CPU, signal.SIGINT, stdout=self.log, stderr=self.log,
+                             env={**os.environ, "LC_ALL": "C.UTF-8"})
+        wait_until(self._answers, "PostgreSQL")
 
     def _answers(self):
         if self.process.poll() is not None:

@@ -1,0 +1,114 @@
+"""flatness_figures: what stays as it was when there is much, or for long."""
+
+import statistics
+import time
+
+import stage
+from queue_figures import DRAINED, SLOW_MS
+from queue_stage import Queue, Slow, Wire
+
+QUEUED = 1000000
+STEADY_RATE = 200
+def memory_kb(pid):
+    """What a process has of its own."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return int(next(line for line in status if line.startswith("RssAnon")).split()[1])
+
+
+def many_queued(bench):
+    """b: with a million rows queued, and the worker's memory meanwhile."""
+    queue = Queue(bench, "many", bench.url("kept"), 200)
+    queue.warm_up(400)
+    few = [queue.drain(DRAINED)[0] for _ in range(bench.rounds)]
+    bench.sent["kept"] += 400 + bench.rounds * DRAINED
+    queue.empty()
+    queue.switch_worker("off")
+    _, first_id, _ = queue.enqueue(QUEUED)
+    queue.switch_worker("on")
+    pid = queue.worker()
+    memory = []
+    for share in (0.1, 1.0):
+        last_id = first_id + int(bench.drained * share) - 1
+        queue.wait_until_settled(first_id, last_id, 600)
+        memory.append(memory_kb(pid))
+    queue.switch_worker("off")
+    stage.wait_until(lambda: not queue.workers(), "the end of the worker")
+    rate = queue.rate(first_id, last_id)
+    bench.sent["kept"] += int(queue.server.sql("SELECT count(*) FROM verification_queue WHERE state = 'sent'"))
+    bench.table.compare("b", f"drain with {QUEUED:,} queued", "rows/s", [rate],
+                        [statistics.median(few)], f"with {DRAINED:,}", 0.9, at_least=True)
+    bench.table.exceed("b", f"memory after {bench.drained:,} requests", "kB", [memory[1]], [memory[0]],
+                       "after a tenth of them", 1024)
+    queue.stop()
+
+
+def snapshot_held(bench):
+    """b: beside a transaction that keeps its snapshot, so that nothing dead is cleaned up."""
+    rates = {}
+    for held in (False, True, False, True):
+        queue = Queue(bench, f"snapshot-{len(rates)}-{held}-{time.monotonic_ns()}", bench.url("kept"), 200)
+        queue.warm_up(400)
+        if held:
+            holder = Wire(queue.server)
+            holder.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            holder.run("SELECT 1 FROM verification_queue LIMIT 1")
+        rates.setdefault(held, []).extend(queue.drain(DRAINED)[0] for _ in range(10))
+        bench.sent["kept"] += 400 + 10 * DRAINED
+        if held:
+            holder.run("COMMIT")
+            holder.close()
+        queue.stop()
+    bench.table.compare("b", "drain beside an open snapshot", "rows/s", rates[True], rates[False], "with none", 0.9, at_least=True)
+    bench.table.series["snapshot"] = [rates[True], rates[False]]
+
+
+def memory_of_a_connection(bench):
+    """b: what a worker has more with 1,000 requests under way than with one."""
+    slow = Slow(bench, "memory", SLOW_MS)
+    queue = Queue(bench, "memory", slow.url, 1000)
+    queue.warm_up(1)
+    pid = queue.worker()
+    one = memory_kb(pid)
+    _, first_id, last_id = queue.enqueue(20000)
+    most = 0
+    while queue.session.ask(f"SELECT coalesce(settled_at, 'infinity') = 'infinity' FROM verification_queue WHERE id = {last_id}") == "t":
+        most = max(most, memory_kb(pid))
+        time.sleep(0.02)
+    queue.wait_until_settled(first_id, last_id)
+    bench.table.limit("b", "memory of a connection in flight", "kB", [(most - one) / 1000], [1.0], "-", 100.0)
+    queue.stop()
+    slow.stop()
+
+
+def steady_load(bench):
+    """c: the table's size under a load that does not end, a tenth of the time being kept."""
+    kept_s = max(bench.steady // 10, 60)
+    queue = Queue(bench, "steady", bench.url("kept"), more=f"pnvs.retention = '{kept_s}s'")
+    script = bench.place / "steady.sql"
+    script.write_text("\\set n random(1, 900000000)\n"
+                      "SELECT enqueue_verification('SMS', (6281000000000 + :n)::text, 'FA1');\n")
+    script.chmod(0o644)
+    load = stage.start(["pgbench", "-n", "-R", STEADY_RATE, "-c", 2, "-T", bench.steady, "-f", script, "-h",
+                        queue.server.sockets, "-U", "postgres", "postgres"], stage.OTHER_CPU,
+                       stdout=stage.subprocess.PIPE, stderr=stage.subprocess.STDOUT, text=True)
+    sizes = []
+    while load.poll() is None:
+        sizes.append(int(queue.session.ask("SELECT pg_total_relation_size('verification_queue')")) / 1024)
+        time.sleep(5)
+    done = int(load.stdout.read().partition("actually processed: ")[2].split()[0].partition("/")[0])
+    queue.wait_until_all_settled()
+    sent = queue.session.ask("SELECT nextval('verification_queue_id_seq') - 1")
+    if int(sent) != done:
+        raise stage.CannotMeasure(f"{sent} of {done} rows were queued")
+    bench.sent["kept"] += done
+    third = len(sizes) // 3
+    bench.table.compare("c", f"table after {bench.steady} s of {STEADY_RATE}/s, {kept_s} s kept", "kB",
+                        [max(sizes[2 * third:])], [max(sizes[third:2 * third])], "its size in the middle third", 1.1)
+    bench.table.series["steady"] = sizes
+    queue.stop()
+
+
+FIGURES = {
+    "b": [many_queued, snapshot_held, memory_of_a_connection],
+    "c": [steady_load],
+}

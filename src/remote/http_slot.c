@@ -34,6 +34,10 @@
 
 #define FIRST_BODY_SIZE 4096
 
+/* libcurl's own, of 16 and 64 kB, would be most of what a request under way takes. */
+#define READ_BUFFER_SIZE 4096
+#define WRITE_BUFFER_SIZE 16384		/* the least that libcurl takes */
+
 static bool set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared);
 static struct curl_slist *make_header_list(const char *const *headers);
 static long written_len(const PnvsHttpSlot *slot);
@@ -233,6 +237,8 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
 	failed |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long) MAX_IDLE_S);
+	failed |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) READ_BUFFER_SIZE);
+	failed |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long) WRITE_BUFFER_SIZE);
 
 	failed |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");

@@ -83,13 +83,16 @@ COMMENT ON FUNCTION search_verification(text, text, text, text, timestamptz, int
 -- are pnvs's own.
 CREATE SEQUENCE verification_queue_id_seq;
 
+-- Not a constraint of the table's, which PostgreSQL reads anew for each statement.
+CREATE DOMAIN verification_state AS text CHECK (VALUE OPERATOR(pg_catalog.=) ANY
+	('{queued,sending,sent,failed,unknown,expired,canceled}'::pg_catalog.text[]));
+
 CREATE TABLE verification_queue (
 	id bigint NOT NULL DEFAULT pg_catalog.nextval('verification_queue_id_seq') PRIMARY KEY,
 	channel text NOT NULL,
 	recipient text NOT NULL,
 	service_sid text NOT NULL,
-	state text NOT NULL DEFAULT 'queued' CHECK (state OPERATOR(pg_catalog.=) ANY
-		('{queued,sending,sent,failed,unknown,expired,canceled}'::pg_catalog.text[])),
+	state verification_state NOT NULL DEFAULT 'queued',
 	not_before timestamptz NOT NULL,
 	send_before timestamptz NOT NULL,
 	attempts integer NOT NULL DEFAULT 0,
@@ -136,6 +139,7 @@ CREATE POLICY own_requests ON verification_queue FOR SELECT
 	USING (requested_by OPERATOR(pg_catalog.=)
 		(SELECT pg_catalog.quote_ident(CURRENT_USER)::pg_catalog.regrole));
 
+COMMENT ON DOMAIN verification_state IS 'how far a message has come';
 COMMENT ON TABLE verification_queue IS 'messages to be sent after commit, and what became of them';
 
 CREATE FUNCTION enqueue_verification(

@@ -36,7 +36,7 @@
 
 /* libcurl's own, of 16 and 64 kB, would be most of what a request under way takes. */
 #define READ_BUFFER_SIZE 4096
-#define WRITE_BUFFER_SIZE 16384		/* the least that libcurl takes */
+#define WRITE_BUFFER_SIZE 16384 /* the least that libcurl takes */
 
 static bool set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared);
 static struct curl_slist *make_header_list(const char *const *headers);

@@ -11,7 +11,8 @@
  *	 message that is to go out later, a row that is to be looked up or deleted.
  * - At its start, and at long intervals, it sends a worker into each database
  *	 that can be connected to, one after the other; one that finds no queue, or
- *	 nothing to do, leaves at once.
+ *	 nothing to do, leaves at once.  The next goes in when it has left, or has
+ *	 found something to do and stays.
  *
  * The postmaster starts it when recovery has finished, so on a standby after its
  * promotion, and again whenever it ends.
@@ -263,10 +264,12 @@ start_where_due(void)
 	return next;
 }
 
-/* One visitor at a time. */
+/* One visitor at a time; who finds something to do is none any more. */
 static void
 visit_next(void)
 {
+	if (OidIsValid(visited) && pnvs_roster_is_visit_over(visited))
+		visited = InvalidOid;
 	while (!OidIsValid(visited) && to_visit != NIL)
 	{
 		Oid			database = linitial_oid(to_visit);

@@ -244,9 +244,26 @@ pnvs_roster_enter(void)
 		slot->has_queue = true; /* until it finds that there is none */
 		slot->worker_pid = MyProcPid;
 		slot->worker_latch = MyLatch;
+		slot->stays = false;
 	}
 	LWLockRelease(roster_lock);
 	return entered;
+}
+
+/* This worker has found something to do: the launcher need not wait for its end. */
+void
+pnvs_roster_stay(void)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	slot = find_slot(MyDatabaseId, false);
+	if (slot != NULL && slot->worker_pid == MyProcPid)
+	{
+		slot->stays = true;
+		wake(roster->launcher_latch);
+	}
+	LWLockRelease(roster_lock);
 }
 
 /* When the earliest row is due that was announced since the last call. */
@@ -396,6 +413,20 @@ pnvs_roster_note_end(Oid database, TimestampTz retry_at)
 		slot->failures++;
 	}
 	LWLockRelease(roster_lock);
+}
+
+/* Whether a visitor has become the worker of its database. */
+bool
+pnvs_roster_is_visit_over(Oid database)
+{
+	PnvsRosterSlot *slot;
+	bool		over;
+
+	LWLockAcquire(roster_lock, LW_SHARED);
+	slot = find_slot(database, false);
+	over = slot != NULL && slot->state == PNVS_ROSTER_PRESENT && slot->stays;
+	LWLockRelease(roster_lock);
+	return over;
 }
 
 /* Frees the slot of a database that has no queue. */

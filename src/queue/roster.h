@@ -35,6 +35,7 @@ typedef struct PnvsRosterSlot
 	bool		has_queue;		/* as the last worker found */
 	pid_t		worker_pid;		/* while present */
 	Latch	   *worker_latch;	/* in shared memory; while present */
+	bool		stays;			/* while present: it has found work */
 	pid_t		keep_out_pid;	/* who drops, renames or copies it, or 0 */
 	TimestampTz rung;			/* not_before of the earliest row that no
 								 * worker has taken notice of, or DT_NOEND */
@@ -60,6 +61,7 @@ extern void pnvs_roster_await_end(void);
 
 /* For workers. */
 extern bool pnvs_roster_enter(void);
+extern void pnvs_roster_stay(void);
 extern TimestampTz pnvs_roster_take_ring(void);
 extern bool pnvs_roster_must_leave(bool *when_idle);
 extern bool pnvs_roster_leave(bool has_queue, TimestampTz due, bool even_if_rung);
@@ -69,6 +71,7 @@ extern void pnvs_roster_open(void);
 extern int	pnvs_roster_copy(PnvsRosterSlot *slots);
 extern bool pnvs_roster_note_start(Oid database);
 extern void pnvs_roster_note_end(Oid database, TimestampTz retry_at);
+extern bool pnvs_roster_is_visit_over(Oid database);
 extern void pnvs_roster_forget(Oid database);
 extern void pnvs_roster_ask_idle_to_leave(void);
 

@@ -61,6 +61,7 @@ typedef struct Worker
 	TimestampTz next_scan;
 	TimestampTz next_purge;
 	TimestampTz busy;			/* when there was last something to do */
+	bool		stays;			/* the launcher knows that there was */
 } Worker;
 
 static TimeoutId termination_check;
@@ -280,6 +281,11 @@ serve(Worker *worker)
 			if (pnvs_roster_leave(pnvs_sender_has_table(worker->sender),
 								  next_needed(worker), forced))
 				return;
+		}
+		else if (!worker->stays)
+		{
+			pnvs_roster_stay();
+			worker->stays = true;
 		}
 		wait_for_something(worker);
 	}

@@ -252,6 +252,35 @@ interrupt('the end of the worker', sub {
 	is($batch{rolled_back}->requested($service), 0, 'ROLLBACK PREPARED sends nothing');
 }
 
+# --- several databases after a restart
+
+{
+	my @dbname = qw(first second);
+	my (@there, @batch);
+	my $started;
+
+	$server->configure($session, 'pnvs.worker' => 'off');
+	for my $dbname (@dbname)
+	{
+		my $there;
+
+		$session->run("CREATE DATABASE $dbname");
+		$there = $server->connect($dbname);
+		$there->run('CREATE EXTENSION pnvs');
+		push @batch, Pnvs::Batch->enqueue($there, 'FA1', 2);
+		$there->close;
+	}
+	push @batch, Pnvs::Batch->enqueue($session, 'FA1', 2);
+	$session->run('ALTER SYSTEM RESET pnvs.worker');
+	$node->restart;
+	$started = time;
+	$session = $server->connect;
+	@there = ((map { $server->connect($_) } @dbname), $session);
+	is($batch[$_]->wait_for($there[$_], 'sent=2'), 'sent=2', "messages are sent in each of three databases after a restart ($_)") for 0 .. 2;
+	cmp_ok(time - $started, '<', $SECONDS, 'none of them waits for the worker of another to end');
+	$there[$_]->close for 0, 1;
+}
+
 # --- a session that is ended within the procedure
 
 for my $end ('pg_terminate_backend', 'pg_cancel_backend')

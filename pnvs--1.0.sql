@@ -271,3 +271,9 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- An extension's first privileges are noted for pg_dump, but it does not know
+-- of row types, and would warn at every dump.
+DELETE FROM pg_catalog.pg_init_privs
+WHERE classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass
+	AND objoid OPERATOR(pg_catalog.=) 'verification_queue'::pg_catalog.regtype;

@@ -266,9 +266,10 @@ sub found
 	my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
 	my $batch = Pnvs::Batch->enqueue($session, 'FA1', 3, "not_before => now() + '1 hour'");
 	my $last = max($batch->ids);
-	my ($there, $text);
+	my (undef, $stderr) = run_command([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ]);
+	my $there;
 
-	$node->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
+	is($stderr, '', 'pg_dump has nothing to complain of');
 	$session->run('CREATE DATABASE restored');
 	$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $dump ], 'pg_restore');
 	$node->command_like([ 'pg_restore', '-f', '-', $dump ], qr/setval\('public\.verification_queue_id_seq', $last, true\)/, 'a dump holds the position of the sequence');

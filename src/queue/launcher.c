@@ -129,11 +129,16 @@ serve(void)
 		if (ConfigReloadPending)
 		{
 			int			after_promotion = pnvs_after_promotion;
+			bool		worker = pnvs_worker;
 
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			/* rows that were held back are not in the roster */
-			if (pnvs_after_promotion != after_promotion)
+
+			/*
+			 * rows that were held back, or changed by hand while no worker
+			 * was there, are not in the roster
+			 */
+			if (pnvs_after_promotion != after_promotion || pnvs_worker != worker)
 				next_visit = DT_NOBEGIN;
 		}
 		look_after_started();

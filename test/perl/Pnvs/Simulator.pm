@@ -192,26 +192,38 @@ sub _read
 
 # --- servers that call it
 
-# new_node(NAME, [conf, init, streaming, environment, preload]): a server with the
+# new_node(NAME, [conf, init, streaming, archiving, environment, preload]): a server with the
 # extension in the database "postgres". conf is added to postgresql.conf, init
 # are arguments of initdb, streaming lets it have standbys (1, or "logical"),
-# environment is the server's, preload the setting that names the library (undef:
-# none).
+# archiving has its WAL archived, environment is the server's, preload the setting
+# that names the library (undef: none).
 sub new_node
 {
 	my ($self, $name, %param) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
-	my $preload = exists $param{preload} ? $param{preload} : 'session_preload_libraries';
+	my $node = $self->init_node($name, %param);
 
-	$node->init(extra => $param{init} // [], allows_streaming => $param{streaming} // 0);
-	$node->append_conf('postgresql.conf', $self->configuration);
-	$node->append_conf('postgresql.conf', "$preload = 'pnvs'") if $preload;
-	$node->append_conf('postgresql.conf', $param{conf}) if $param{conf};
 	{
 		local @ENV{ keys %{ $param{environment} // {} } } = values %{ $param{environment} // {} };
 		$node->start;
 	}
 	$node->safe_psql('postgres', 'CREATE EXTENSION pnvs');
+	return $node;
+}
+
+# The same, but not started yet, and so without the extension.
+sub init_node
+{
+	my ($self, $name, %param) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $preload = exists $param{preload} ? $param{preload} : 'session_preload_libraries';
+
+	$node->init(
+		extra => $param{init} // [],
+		allows_streaming => $param{streaming} // 0,
+		has_archiving => $param{archiving} // 0);
+	$node->append_conf('postgresql.conf', $self->configuration);
+	$node->append_conf('postgresql.conf', "$preload = 'pnvs'") if $preload;
+	$node->append_conf('postgresql.conf', $param{conf}) if $param{conf};
 	return $node;
 }
 

@@ -130,6 +130,7 @@ sub found
 	Pnvs::Simulator::wait_until('the time of the rows has come',
 		sub { $copy->value('SELECT bool_and(not_before <= clock_timestamp()) FROM verification_queue WHERE ' . $later->where) eq 't' });
 	goes_on('CREATE DATABASE TEMPLATE', $copy);
+	found('the copy by CREATE DATABASE TEMPLATE', $copy, $batch);
 	is($later->wait_for($copy, 'canceled Local.ForeignOrigin=3', "concat_ws(' ', state, code)"), 'canceled Local.ForeignOrigin=3',
 		'CREATE DATABASE TEMPLATE: the rows of the copy are canceled');
 	is($later->states($copy, q{recipient LIKE '%****%'}), 'true=3', 'CREATE DATABASE TEMPLATE: their numbers are masked');
@@ -254,6 +255,12 @@ sub found
 	is($batch->wait_for($there, 'canceled Local.ForeignOrigin=3', "concat_ws(' ', state, code)"), 'canceled Local.ForeignOrigin=3', 'a subscriber cancels the rows');
 	is($batch->requested($service), 0, 'a subscriber does not send them');
 	is($batch->states($session), 'queued=3', 'they stay queued where they are');
+
+	# Its sender is not there: so it is of unknown fate, and looked up.
+	$batch = hang($session);
+	is($batch->wait_for($there, 'sending=3'), 'sending=3', 'a subscriber has the rows that are under way');
+	$there->run('CALL process_verification_queue()');
+	found('a subscriber', $there, $batch);
 	$there->run('ALTER SUBSCRIPTION queue DISABLE');
 	$there->run('ALTER SUBSCRIPTION queue SET (slot_name = NONE)');
 	$there->run('DROP SUBSCRIPTION queue');

@@ -27,6 +27,7 @@
 #include "queue/herald.h"
 #include "queue/sender.h"
 #include "queue/table.h"
+#include "queue/window.h"
 #include "settings.h"
 
 /* A reply is settled after this at the latest, however few have come. */
@@ -51,9 +52,6 @@
 /* The share of the window that looks rows up rather than sends. */
 #define LOOKUP_SHARE 4
 
-/* The upper bound of pnvs.max_in_flight. */
-#define MAX_WINDOW 1000
-
 struct PnvsSender
 {
 	MemoryContext context;
@@ -62,8 +60,7 @@ struct PnvsSender
 	PnvsLedger	ledger;
 	bool		may_claim;
 	int64		nallowed;		/* claims that are left */
-	PnvsFlight **flights;		/* MAX_WINDOW of them, the most that is set */
-	int			nflights;
+	PnvsWindow	window;
 	TimestampTz next_queued;	/* when a row is due, as far as is known */
 	TimestampTz next_unknown;
 	TimestampTz first_landing;	/* of those not yet settled, or 0 */
@@ -76,8 +73,6 @@ struct PnvsSender
 };
 
 static void open_ledger(void *arg);
-static bool is_ready(const PnvsFlight *flight, TimestampTz now);
-static int	count_ready(const PnvsSender *sender);
 static bool needs_exchange(PnvsSender *sender);
 static bool is_work_due(const PnvsSender *sender);
 static int	lookup_room(const PnvsSender *sender);
@@ -87,16 +82,12 @@ static void exchange_all(PnvsSender *sender, bool abandon);
 static void exchange_carefully(PnvsSender *sender, bool abandon);
 static void begin_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void make_room(PnvsSender *sender, PnvsExchange *exchange);
-static void note_looked_up(PnvsSender *sender, PnvsExchange *exchange,
-						   const PnvsFlight *flight);
 static bool commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void land_flights(PnvsSender *sender, PnvsExchange *exchange);
 static void take_off(PnvsSender *sender, PnvsExchange *exchange);
-static void drop_flight(PnvsSender *sender, PnvsFlight *flight);
 static void pause_after_failure(PnvsSender *sender);
 static void pass_over(PnvsSender *sender, int64 id);
-static void end_late_calls(PnvsSender *sender, TimestampTz now);
 
 /*
  * A sender that claims up to max_requests rows.  It lives in the current memory
@@ -114,7 +105,7 @@ pnvs_sender_create(PnvsTransact transact, int64 max_requests)
 	sender->transact = transact;
 	sender->may_claim = true;
 	sender->nallowed = max_requests;
-	sender->flights = MemoryContextAlloc(context, MAX_WINDOW * sizeof(PnvsFlight *));
+	pnvs_window_open(&sender->window, context);
 	sender->next_queued = sender->next_unknown = DT_NOBEGIN;
 	pnvs_client_prepare_to_wait();
 	if (!transact(open_ledger, sender))
@@ -162,7 +153,10 @@ pnvs_sender_turn(PnvsSender *sender)
 		pnvs_sender_look(sender, DT_NOBEGIN);
 	}
 	if (TimestampDifferenceExceeds(sender->lateness_checked, now, LATENESS_CHECK_MS))
-		end_late_calls(sender, now);
+	{
+		sender->lateness_checked = now;
+		pnvs_window_end_late_calls(&sender->window);
+	}
 	if (needs_exchange(sender))
 		exchange_all(sender, false);
 }
@@ -172,9 +166,9 @@ void
 pnvs_sender_abandon(PnvsSender *sender)
 {
 	sender->may_claim = false;
-	if (sender->nflights > 0)
+	if (sender->window.nflights > 0)
 		exchange_all(sender, true);
-	if (sender->nflights > 0)
+	if (sender->window.nflights > 0)
 		exchange_carefully(sender, true);
 }
 
@@ -184,16 +178,16 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
-	int			nready = count_ready(sender);
+	int			nready = pnvs_window_count_ready(&sender->window);
 
 	if (nready > 0)
 		next = TimestampTzPlusMilliseconds(sender->first_landing, MAX_SETTLE_DELAY_MS);
 	if (sender->may_claim && sender->has_table &&
-		has_room(sender, sender->nflights - nready))
+		has_room(sender, sender->window.nflights - nready))
 		next = Min(next, pnvs_sender_next_due(sender));
 	if (next != DT_NOEND)
 		next = Max(next, sender->paused_until);
-	if (sender->nflights > 0)
+	if (sender->window.nflights > 0)
 		next = Min(next, TimestampTzPlusMilliseconds(now, LATENESS_CHECK_MS));
 	if (sender->passed_over_until != 0)
 		next = Min(next, sender->passed_over_until);
@@ -209,7 +203,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 bool
 pnvs_sender_is_idle(const PnvsSender *sender)
 {
-	return sender->nflights == 0;
+	return sender->window.nflights == 0;
 }
 
 /* False where the extension has gone, or was never there. */
@@ -234,11 +228,8 @@ pnvs_sender_next_due(const PnvsSender *sender)
 static int
 lookup_room(const PnvsSender *sender)
 {
-	int			nlookups = 0;
-
-	for (int i = 0; i < sender->nflights; i++)
-		nlookups += sender->flights[i]->task == PNVS_FLIGHT_LOOK_UP;
-	return Max(pnvs_max_in_flight / LOOKUP_SHARE, 1) - nlookups;
+	return Max(pnvs_max_in_flight / LOOKUP_SHARE, 1) -
+		pnvs_window_count_lookups(&sender->window);
 }
 
 PnvsLedger *
@@ -256,24 +247,6 @@ open_ledger(void *arg)
 	pnvs_ledger_open(&sender->ledger);
 }
 
-/* Whether a flight can be settled now. */
-static bool
-is_ready(const PnvsFlight *flight, TimestampTz now)
-{
-	return flight->settle_after <= now && pnvs_flight_is_done(flight);
-}
-
-static int
-count_ready(const PnvsSender *sender)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int			nready = 0;
-
-	for (int i = 0; i < sender->nflights; i++)
-		nready += is_ready(sender->flights[i], now);
-	return nready;
-}
-
 /*
  * Whether it is time for an exchange: enough has come back, or has waited long
  * enough, or little is under way; or something is due and there is room for it.
@@ -282,9 +255,9 @@ static bool
 needs_exchange(PnvsSender *sender)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int			nready = count_ready(sender);
+	int			nready = pnvs_window_count_ready(&sender->window);
 	int			share = share_of_window();
-	int			nunder_way = sender->nflights - nready;
+	int			nunder_way = sender->window.nflights - nready;
 
 	if (now < sender->paused_until)
 		return false;
@@ -324,7 +297,6 @@ is_work_due(const PnvsSender *sender)
 static void
 exchange_all(PnvsSender *sender, bool abandon)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	PnvsExchange exchange;
 
 	if (sender->careful > 0)
@@ -334,13 +306,9 @@ exchange_all(PnvsSender *sender, bool abandon)
 	}
 	begin_exchange(sender, &exchange);
 	exchange.flights = MemoryContextAlloc(sender->scratch,
-										  (sender->nflights + 1) * sizeof(PnvsFlight *));
+										  (sender->window.nflights + 1) * sizeof(PnvsFlight *));
 	exchange.abandon = abandon;
-	for (int i = 0; i < sender->nflights; i++)
-	{
-		if (abandon || is_ready(sender->flights[i], now))
-			exchange.flights[exchange.nflights++] = sender->flights[i];
-	}
+	exchange.nflights = pnvs_window_ready(&sender->window, abandon, exchange.flights);
 	make_room(sender, &exchange);
 	if (!commit_exchange(sender, &exchange) && !exchange.locked)
 		sender->careful = CAREFUL_TURNS;
@@ -351,17 +319,14 @@ static void
 exchange_carefully(PnvsSender *sender, bool abandon)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int			nflights = sender->nflights;
-	PnvsFlight **flights = palloc((nflights + 1) * sizeof(PnvsFlight *));
+	PnvsFlight **flights = palloc((sender->window.nflights + 1) * sizeof(PnvsFlight *));
+	int			nflights = pnvs_window_ready(&sender->window, abandon, flights);
 	PnvsExchange exchange;
 
-	memcpy(flights, sender->flights, nflights * sizeof(PnvsFlight *));
 	for (int i = 0; i < nflights; i++)
 	{
 		PnvsFlight *flight = flights[i];
 
-		if (!abandon && !is_ready(flight, now))
-			continue;
 		begin_exchange(sender, &exchange);
 		exchange.flights = &flight;
 		exchange.nflights = 1;
@@ -396,38 +361,20 @@ static void
 make_room(PnvsSender *sender, PnvsExchange *exchange)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	MemoryContext caller;
 
 	if (!is_work_due(sender))
 		return;
-	exchange->room = Max(pnvs_max_in_flight - (sender->nflights - exchange->nflights), 0);
+	exchange->room = Max(pnvs_max_in_flight - (sender->window.nflights - exchange->nflights), 0);
 	exchange->room = (int) Min((int64) exchange->room, sender->nallowed);
 	exchange->queued_due = sender->next_queued <= now;
 	exchange->lookup_room = lookup_room(sender);
 	exchange->unknown_due = exchange->lookup_room > 0 && sender->next_unknown <= now;
 	if (!exchange->unknown_due)
 		return;
-	for (int i = 0; i < sender->nflights; i++)
-	{
-		if (sender->flights[i]->task == PNVS_FLIGHT_LOOK_UP)
-			note_looked_up(sender, exchange, sender->flights[i]);
-	}
-}
-
-/* Adds the rows that a search under way is for. */
-static void
-note_looked_up(PnvsSender *sender, PnvsExchange *exchange, const PnvsFlight *flight)
-{
-	int			n = exchange->nlooked_up;
-
-	if (exchange->looked_up == NULL)
-		exchange->looked_up = MemoryContextAlloc(sender->scratch, sizeof(int64));
-	exchange->looked_up = repalloc(exchange->looked_up,
-								   (n + 1 + flight->ncompanions) * sizeof(int64));
-	exchange->looked_up[n++] = flight->claim.id;
-	if (flight->ncompanions > 0)
-		memcpy(exchange->looked_up + n, flight->companions,
-			   flight->ncompanions * sizeof(int64));
-	exchange->nlooked_up = n + flight->ncompanions;
+	caller = MemoryContextSwitchTo(sender->scratch);
+	exchange->nlooked_up = pnvs_window_looked_up(&sender->window, &exchange->looked_up);
+	MemoryContextSwitchTo(caller);
 }
 
 /* Runs an exchange, and acts on it where it was committed. */
@@ -478,8 +425,7 @@ land_flights(PnvsSender *sender, PnvsExchange *exchange)
 {
 	if (!exchange->has_table)
 	{
-		while (sender->nflights > 0)
-			drop_flight(sender, sender->flights[0]);
+		pnvs_window_clear(&sender->window);
 		return;
 	}
 	for (int i = 0; i < exchange->nlanded; i++)
@@ -489,7 +435,7 @@ land_flights(PnvsSender *sender, PnvsExchange *exchange)
 		if (flight->again && !exchange->abandon)
 			pnvs_flight_start(flight);
 		else
-			drop_flight(sender, flight);
+			pnvs_window_drop(&sender->window, flight);
 	}
 
 	/*
@@ -519,26 +465,13 @@ take_off(PnvsSender *sender, PnvsExchange *exchange)
 	{
 		PnvsFlight *flight = exchange->claimed[i];
 
-		sender->flights[sender->nflights++] = flight;
+		pnvs_window_add(&sender->window, flight);
 		if (flight->task != PNVS_FLIGHT_LOOK_UP)
 			sender->nallowed--;
 		if (safe || flight->task == PNVS_FLIGHT_LOOK_UP)
 			pnvs_flight_start(flight);
 		else
 			pnvs_flight_refuse(flight);
-	}
-}
-
-static void
-drop_flight(PnvsSender *sender, PnvsFlight *flight)
-{
-	for (int i = 0; i < sender->nflights; i++)
-	{
-		if (sender->flights[i] != flight)
-			continue;
-		sender->flights[i] = sender->flights[--sender->nflights];
-		pnvs_flight_destroy(flight);
-		return;
 	}
 }
 
@@ -562,15 +495,4 @@ pass_over(PnvsSender *sender, int64 id)
 	if (sender->passed_over_until == 0)
 		sender->passed_over_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 																PASSED_OVER_MS);
-}
-
-static void
-end_late_calls(PnvsSender *sender, TimestampTz now)
-{
-	sender->lateness_checked = now;
-	for (int i = 0; i < sender->nflights; i++)
-	{
-		if (sender->flights[i]->call != NULL)
-			(void) pnvs_client_time_left_ms(sender->flights[i]->call);
-	}
 }

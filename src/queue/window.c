@@ -1,0 +1,133 @@
+/*-------------------------------------------------------------------------
+ *
+ * window.c
+ *	  The flights of a sender.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "queue/window.h"
+
+static bool is_ready(const PnvsFlight *flight, TimestampTz now);
+
+/* An empty window; its room is allocated in the context. */
+void
+pnvs_window_open(PnvsWindow *window, MemoryContext context)
+{
+	window->flights = MemoryContextAlloc(context, PNVS_MAX_WINDOW * sizeof(PnvsFlight *));
+	window->nflights = 0;
+}
+
+/* The flight is the window's from now on. */
+void
+pnvs_window_add(PnvsWindow *window, PnvsFlight *flight)
+{
+	Assert(window->nflights < PNVS_MAX_WINDOW);
+	window->flights[window->nflights++] = flight;
+}
+
+/* Takes a flight out and destroys it. */
+void
+pnvs_window_drop(PnvsWindow *window, PnvsFlight *flight)
+{
+	for (int i = 0; i < window->nflights; i++)
+	{
+		if (window->flights[i] != flight)
+			continue;
+		window->flights[i] = window->flights[--window->nflights];
+		pnvs_flight_destroy(flight);
+		return;
+	}
+}
+
+/* Destroys all flights. */
+void
+pnvs_window_clear(PnvsWindow *window)
+{
+	while (window->nflights > 0)
+		pnvs_flight_destroy(window->flights[--window->nflights]);
+}
+
+/* How many flights can be settled now. */
+int
+pnvs_window_count_ready(const PnvsWindow *window)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			nready = 0;
+
+	for (int i = 0; i < window->nflights; i++)
+		nready += is_ready(window->flights[i], now);
+	return nready;
+}
+
+/* How many look rows up rather than send. */
+int
+pnvs_window_count_lookups(const PnvsWindow *window)
+{
+	int			nlookups = 0;
+
+	for (int i = 0; i < window->nflights; i++)
+		nlookups += window->flights[i]->task == PNVS_FLIGHT_LOOK_UP;
+	return nlookups;
+}
+
+/*
+ * Fills in the flights that can be settled now, or all there are, and returns
+ * their number; ready has room for as many.
+ */
+int
+pnvs_window_ready(const PnvsWindow *window, bool all, PnvsFlight **ready)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int			nready = 0;
+
+	for (int i = 0; i < window->nflights; i++)
+	{
+		if (all || is_ready(window->flights[i], now))
+			ready[nready++] = window->flights[i];
+	}
+	return nready;
+}
+
+/* The rows that searches under way are for, in the current memory context. */
+int
+pnvs_window_looked_up(const PnvsWindow *window, int64 **ids)
+{
+	int			nids = 0;
+
+	*ids = palloc(sizeof(int64));
+	for (int i = 0; i < window->nflights; i++)
+	{
+		const PnvsFlight *flight = window->flights[i];
+
+		if (flight->task != PNVS_FLIGHT_LOOK_UP)
+			continue;
+		*ids = repalloc(*ids, (nids + 1 + flight->ncompanions) * sizeof(int64));
+		(*ids)[nids++] = flight->claim.id;
+		for (int n = 0; n < flight->ncompanions; n++)
+			(*ids)[nids++] = flight->companions[n];
+	}
+	return nids;
+}
+
+/* libcurl ends calls by itself; those that it did not end in time are ended. */
+void
+pnvs_window_end_late_calls(const PnvsWindow *window)
+{
+	for (int i = 0; i < window->nflights; i++)
+	{
+		if (window->flights[i]->call != NULL)
+			(void) pnvs_client_time_left_ms(window->flights[i]->call);
+	}
+}
+
+/* Whether a flight can be settled now. */
+static bool
+is_ready(const PnvsFlight *flight, TimestampTz now)
+{
+	return flight->settle_after <= now && pnvs_flight_is_done(flight);
+}

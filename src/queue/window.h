@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * window.h
+ *	  The flights of a sender.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_QUEUE_WINDOW_H
+#define PNVS_QUEUE_WINDOW_H
+
+#include "queue/flight.h"
+
+/* The upper bound of pnvs.max_in_flight. */
+#define PNVS_MAX_WINDOW 1000
+
+typedef struct PnvsWindow
+{
+	PnvsFlight **flights;		/* room for PNVS_MAX_WINDOW */
+	int			nflights;
+} PnvsWindow;
+
+extern void pnvs_window_open(PnvsWindow *window, MemoryContext context);
+extern void pnvs_window_add(PnvsWindow *window, PnvsFlight *flight);
+extern void pnvs_window_drop(PnvsWindow *window, PnvsFlight *flight);
+extern void pnvs_window_clear(PnvsWindow *window);
+extern int	pnvs_window_count_ready(const PnvsWindow *window);
+extern int	pnvs_window_count_lookups(const PnvsWindow *window);
+extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsFlight **ready);
+extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
+extern void pnvs_window_end_late_calls(const PnvsWindow *window);
+
+#endif							/* PNVS_QUEUE_WINDOW_H */

@@ -108,13 +108,15 @@ def latency(bench, file):
 
 
 def faults(soak, file):
-    """Rows settled a second, and what was done to the servers meanwhile."""
-    points = soak["series"]
-    chart = Chart(f"Drain under faults, seed {soak['seed']} (red: kills, restarts, promotions)", "seconds",
-                  "rows settled a second", nice_ticks(points[-1][0]), nice_ticks(max(rate for _, rate in points)))
-    for at, name in soak["marks"]:
-        chart.mark(at, name)
-    chart.line("settled", points)
+    """What went in and came out by the second, and what was done to the servers meanwhile."""
+    series = soak["series"]
+    seconds = max(len(counts) for counts in series.values())
+    chart = Chart(f"The soak, seed {soak['seed']} (red: kills, restarts, promotions)", "seconds", "messages a second",
+                  nice_ticks(seconds), nice_ticks(max(max(counts) for counts in series.values())))
+    for mark in soak["marks"]:
+        chart.mark(mark["at"], mark["kind"])
+    for name in ("enqueued", "accepted", "settled"):
+        chart.line(name, list(enumerate(series[name])))
     chart.write(file)
 
 

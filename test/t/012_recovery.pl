@@ -150,6 +150,23 @@ interrupt('an immediate shutdown', sub {
 		$session = $server->connect;
 });
 
+# A claim is on the disk before its request goes out, also where commits do not wait.
+{
+	my $batch;
+
+	$server->configure($session, synchronous_commit => 'off', wal_writer_delay => '10s');
+	$session->run('SET synchronous_commit = on');
+	$service->mark;
+	$batch = Pnvs::Batch->enqueue($session, 'sim-start:hang', $WINDOW);
+	$batch->wait_until_requested($service);
+	$node->stop('immediate');
+	$node->start;
+	$session = $server->connect;
+	is($batch->wait_for($session, "sent=$WINDOW"), "sent=$WINDOW", 'synchronous_commit = off: what was under way is found by a search');
+	is($batch->most_requests($service), 1, 'synchronous_commit = off: it is not sent again');
+	$server->configure($session, synchronous_commit => undef, wal_writer_delay => undef);
+}
+
 interrupt('the end of the worker', sub {
 		my $pid = the_worker();
 

@@ -25,8 +25,8 @@ my $SLOW_MS = 1000;
 # Six windows of pnvs.max_in_flight, for a single caller: others find some left.
 my $ROWS = 300;
 
-# What is prepared before the minute ends has to be ready by then.
-my $HEADROOM_S = 5;
+# What is queued before the minute ends has to be there by then.
+my $HEADROOM_S = 3;
 
 my $service = Pnvs::Simulator->new;
 my %way = (workers => { on => 'on', prefix => '62813' }, connections => { on => 'off', prefix => '62814' });
@@ -46,7 +46,7 @@ sub becomes
 	return;
 }
 
-# A server with pg_cron's and the example's jobs, and messages that wait for them.
+# A server with pg_cron's and the example's jobs.
 sub prepare
 {
 	my ($way) = @_;
@@ -62,10 +62,6 @@ CONF
 	$node->append_conf('postgresql.conf', "cron.host = '" . $node->host . "'");
 	$node->restart;
 	sql($way, 'CREATE EXTENSION pg_cron');
-	sql($way, qq{
-		SELECT count(enqueue_verification('SMS', ($way{$way}{prefix}00000000 + n)::text, 'sim:slow:$SLOW_MS',
-			send_within => '10 minutes'))
-		FROM generate_series(1, $ROWS) AS n});
 	is($node->psql('postgres', slurp_file($EXAMPLE), stdout => \$output, stderr => \$error, on_error_stop => 1),
 		0, "by $way: pg_cron.sql runs");
 	is($error, '', "by $way: pg_cron.sql has nothing to complain of");
@@ -81,6 +77,18 @@ CONF
 		SET pnvs.on_failure = 'error' SET pnvs.service_sid = 'sim:code:InsufficientBalance:200'
 		AS $$ SELECT FROM public.start_verification('SMS', '6281299999999') $$;
 		SELECT cron.schedule('refused', '* * * * *', 'SELECT public.refused()')});
+	return;
+}
+
+# Messages that wait for the next minute.
+sub enqueue
+{
+	my ($way) = @_;
+
+	sql($way, qq{
+		SELECT count(enqueue_verification('SMS', ($way{$way}{prefix}00000000 + n)::text, 'sim:slow:$SLOW_MS',
+			send_within => '10 minutes'))
+		FROM generate_series(1, $ROWS) AS n});
 	return;
 }
 
@@ -148,10 +156,11 @@ sub check_records
 
 # --- main
 
-my $left_s = 60 - time % 60;
-sleep $left_s if $left_s < $HEADROOM_S;
 my @ways = sort keys %way;
 prepare($_) for @ways;
+my $left_s = 60 - time % 60;
+sleep $left_s + 1 if $left_s < $HEADROOM_S;
+enqueue($_) for @ways;
 join_in($_) for @ways;
 check_sending($_) for @ways;
 check_records($_) for @ways;

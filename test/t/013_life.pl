@@ -22,6 +22,9 @@ $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeou
 # What is promised: PostgreSQL itself gives up after five seconds.
 my $PROMPT_S = 5;
 
+# Files beside the extension's.
+my @update;
+
 my $service = Pnvs::Simulator->new;
 my $server = Pnvs::Server->new($service, 'life',
 	streaming => 'logical',
@@ -201,6 +204,65 @@ sub found
 	is($batch->most_requests($service), 1, 'LOCK TABLE: none is sent again');
 	is($server->complaints, '', 'LOCK TABLE: leaves nothing in the log');
 	goes_on('LOCK TABLE', $session);
+}
+
+# --- a new version of the extension
+
+# Writes an update script, which goes with the test.
+sub add_update
+{
+	my ($from, $to, $sql) = @_;
+	my ($sharedir) = run_command([ 'pg_config', '--sharedir' ]);
+	my $path = "$sharedir/extension/pnvs--$from--$to.sql";
+
+	die "$path is there already" if -e $path;
+	push @update, $path;
+	append_to_file($path, $sql);
+	return;
+}
+
+END { unlink @update; }
+
+# The first writes all rows anew, the second is held open while calls come back.
+{
+	my $there = create_database('updated');
+	my $holder = $server->connect('updated');
+	my ($batch, $soon, $later, $until);
+
+	add_update('1.0', 'life1', <<'SQL');
+ALTER TABLE verification_queue ADD COLUMN lot double precision NOT NULL DEFAULT random();
+CREATE INDEX ON verification_queue (lot);
+CREATE OR REPLACE FUNCTION cancel_verification(id bigint) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+SQL
+	add_update('life1', 'life2', <<'SQL');
+ALTER TABLE verification_queue DROP COLUMN lot, ADD COLUMN note text NOT NULL DEFAULT 'new';
+SQL
+	$batch = hang($there);
+	$later = Pnvs::Batch->enqueue($there, 'FA1', 2, "not_before => now() + '1 hour'");
+	$soon = Pnvs::Batch->enqueue($there, 'sim:slow:1000', 5);
+	$soon->wait_until_requested($service);
+	promptly('ALTER EXTENSION UPDATE', $there, q{ALTER EXTENSION pnvs UPDATE TO 'life1'});
+	is($soon->wait_for($there, 'sent=5'), 'sent=5', 'ALTER EXTENSION UPDATE: what comes back is settled');
+	is($soon->states($there, 'lot IS NOT NULL AND unknown_since IS NULL'), 'true=5', 'ALTER EXTENSION UPDATE: as what it was, in the changed table');
+	is($batch->states($there), 'sending=3', 'ALTER EXTENSION UPDATE: the other calls go on');
+	goes_on('ALTER EXTENSION UPDATE', $there);
+
+	$soon = Pnvs::Batch->enqueue($there, 'sim:slow:500', 5);
+	$soon->wait_until_requested($service);
+	$server->mark_log;
+	$holder->run(q{BEGIN; ALTER EXTENSION pnvs UPDATE TO 'life2'});
+	$until = time + 2;
+	Pnvs::Simulator::wait_until('the update was held open for a while', sub { time > $until });
+	$holder->run('COMMIT');
+	is($soon->wait_for($there, 'sent=5'), 'sent=5', 'an update that takes long: what comes back meanwhile is settled after it');
+	is($soon->states($there, q{note = 'new' AND unknown_since IS NULL}), 'true=5', 'an update that takes long: as what it was');
+	is($server->complaints, '', 'an update that takes long: leaves nothing in the log');
+	goes_on('an update that takes long', $there);
+	$there->run(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' AND datname = 'updated'});
+	found('ALTER EXTENSION UPDATE', $there, $batch);
+	is($soon->arrived($service), '5 numbers, at most 1 each', 'ALTER EXTENSION UPDATE: nothing goes out twice');
+	is($later->states($there), 'queued=2', 'ALTER EXTENSION UPDATE: what is for later stays queued');
+	$_->close for $there, $holder;
 }
 
 # --- one worker for each database

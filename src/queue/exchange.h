@@ -27,6 +27,9 @@ typedef struct PnvsExchange
 	bool		queued_due;
 	bool		unknown_due;
 
+	/* why nothing was done, where it was not committed */
+	bool		nothing_commits;
+
 	/* what was done; counts only where the transaction was committed */
 	bool		locked;			/* nothing, somebody has locked the table */
 	bool		has_table;

@@ -3,26 +3,68 @@
  * failure_log.c
  *	  What a sender says of a transaction that failed.
  *
+ * A row that cannot be written has a line each time.  What keeps all rows from
+ * being written lasts, and is met at every try: it has a line a minute.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
+
+#include "utils/timestamp.h"
 
 #include "errcodes.h"
 #include "queue/failure_log.h"
 #include "remote/credentials.h"
 
+/* The log says no more often that the server cannot write. */
+#define COMPLAINT_MS 60000
+
+static bool is_of_all_rows(int sqlerrcode);
+static bool was_told(int sqlerrcode);
+
 /*
- * Logs the reason, and frees it.  What goes with an error of PostgreSQL's is left
- * out: its detail quotes the row, with the number in it.
+ * Logs the reason, and frees it; whether it is one of all rows.  What goes with
+ * an error of PostgreSQL's is left out: its detail quotes the row, with the
+ * number in it.
  */
-void
+PnvsCommit
 pnvs_failure_log(ErrorData *error)
 {
-	pnvs_credentials_hide(error->message);
-	ereport(LOG,
-			(errcode(error->sqlerrcode),
-			 errmsg("pnvs could not write to its queue: %s", error->message),
-			 errhint("It is tried again, row by row."),
-			 pnvs_errhide()));
+	bool		of_all = is_of_all_rows(error->sqlerrcode);
+
+	if (!of_all || !was_told(error->sqlerrcode))
+	{
+		pnvs_credentials_hide(error->message);
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("pnvs could not write to its queue: %s", error->message),
+				 of_all ? errhint("Nothing is lost meanwhile, and it is tried again until it succeeds.") :
+				 errhint("It is tried again, row by row."),
+				 pnvs_errhide()));
+	}
 	FreeErrorData(error);
+	return of_all ? PNVS_NOTHING_COMMITS : PNVS_NOT_COMMITTED;
+}
+
+/* No space is left, no memory, no lock; the disk cannot be read or written. */
+static bool
+is_of_all_rows(int sqlerrcode)
+{
+	int			class = ERRCODE_TO_CATEGORY(sqlerrcode);
+
+	return class == ERRCODE_INSUFFICIENT_RESOURCES || class == ERRCODE_SYSTEM_ERROR;
+}
+
+static bool
+was_told(int sqlerrcode)
+{
+	static TimestampTz told_at = 0;
+	static int	told = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (told == sqlerrcode && !TimestampDifferenceExceeds(told_at, now, COMPLAINT_MS))
+		return true;
+	told = sqlerrcode;
+	told_at = now;
+	return false;
 }

@@ -8,6 +8,8 @@
 #ifndef PNVS_FAILURE_LOG_H
 #define PNVS_FAILURE_LOG_H
 
-extern void pnvs_failure_log(ErrorData *error);
+#include "queue/sender.h"
+
+extern PnvsCommit pnvs_failure_log(ErrorData *error);
 
 #endif							/* PNVS_FAILURE_LOG_H */

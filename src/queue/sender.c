@@ -12,7 +12,7 @@
  * What fails, fails alone.  Where an exchange fails, the same is tried row by
  * row: a flight whose row cannot be settled is kept and tried again later, a row
  * that cannot be claimed is passed over for a while.  Where everything fails (no
- * space is left, say) pauses get longer.
+ * space is left, say) the first that fails ends the round, and pauses get longer.
  *
  *-------------------------------------------------------------------------
  */
@@ -80,6 +80,7 @@ static bool has_room(const PnvsSender *sender, int nunder_way);
 static int	share_of_window(void);
 static void exchange_all(PnvsSender *sender, bool abandon);
 static void exchange_carefully(PnvsSender *sender, bool abandon);
+static TimestampTz retry_at(const PnvsSender *sender, const PnvsExchange *exchange);
 static void begin_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void make_room(PnvsSender *sender, PnvsExchange *exchange);
 static bool commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
@@ -87,7 +88,7 @@ static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void land_flights(PnvsSender *sender, PnvsExchange *exchange);
 static void take_off(PnvsSender *sender, PnvsExchange *exchange);
 static void pause_after_failure(PnvsSender *sender);
-static void pass_over(PnvsSender *sender, int64 id);
+static void pass_over(PnvsSender *sender, int64 id, TimestampTz until);
 
 /*
  * A sender that claims up to max_requests rows.  It lives in the current memory
@@ -108,7 +109,7 @@ pnvs_sender_create(PnvsTransact transact, int64 max_requests)
 	pnvs_window_open(&sender->window, context);
 	sender->next_queued = sender->next_unknown = DT_NOBEGIN;
 	pnvs_client_prepare_to_wait();
-	if (!transact(open_ledger, sender))
+	if (transact(open_ledger, sender) != PNVS_COMMITTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not begin to send what is queued"),
@@ -318,12 +319,12 @@ exchange_all(PnvsSender *sender, bool abandon)
 static void
 exchange_carefully(PnvsSender *sender, bool abandon)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	PnvsFlight **flights = palloc((sender->window.nflights + 1) * sizeof(PnvsFlight *));
 	int			nflights = pnvs_window_ready(&sender->window, abandon, flights);
 	PnvsExchange exchange;
+	bool		nothing_commits = false;
 
-	for (int i = 0; i < nflights; i++)
+	for (int i = 0; i < nflights && !nothing_commits; i++)
 	{
 		PnvsFlight *flight = flights[i];
 
@@ -332,18 +333,33 @@ exchange_carefully(PnvsSender *sender, bool abandon)
 		exchange.nflights = 1;
 		exchange.abandon = abandon;
 		if (!commit_exchange(sender, &exchange) && !exchange.locked)
-			flight->settle_after = TimestampTzPlusMilliseconds(now, PASSED_OVER_MS);
+			flight->settle_after = retry_at(sender, &exchange);
+		nothing_commits = exchange.nothing_commits;
 	}
 	pfree(flights);
-	if (is_work_due(sender))
+	if (!nothing_commits && is_work_due(sender))
 	{
 		begin_exchange(sender, &exchange);
 		make_room(sender, &exchange);
 		exchange.room = Min(exchange.room, 1);
 		if (!commit_exchange(sender, &exchange) && exchange.candidate != 0)
-			pass_over(sender, exchange.candidate);
+			pass_over(sender, exchange.candidate, retry_at(sender, &exchange));
 	}
 	sender->careful = Max(sender->careful - 1, 0);
+}
+
+/*
+ * When a row that has failed gets another chance.  Where no other could have been
+ * written either that is soon, but not before some of the others were tried: it
+ * may be the row, after all.
+ */
+static TimestampTz
+retry_at(const PnvsSender *sender, const PnvsExchange *exchange)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return exchange->nothing_commits ? now + 2 * (sender->paused_until - now) :
+		TimestampTzPlusMilliseconds(now, PASSED_OVER_MS);
 }
 
 static void
@@ -381,8 +397,8 @@ make_room(PnvsSender *sender, PnvsExchange *exchange)
 static bool
 commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 {
-	bool		committed = sender->transact(pnvs_exchange_work, exchange);
-	bool		done = committed && !exchange->locked;
+	PnvsCommit	result = sender->transact(pnvs_exchange_work, exchange);
+	bool		done = result == PNVS_COMMITTED && !exchange->locked;
 
 	if (done)
 	{
@@ -400,6 +416,7 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 	}
 	else
 		undo_exchange(sender, exchange);
+	exchange->nothing_commits = result == PNVS_NOTHING_COMMITS;
 	MemoryContextReset(sender->scratch);
 	return done;
 }
@@ -489,10 +506,9 @@ pause_after_failure(PnvsSender *sender)
 
 /* A row that cannot be claimed by itself must not keep others from it. */
 static void
-pass_over(PnvsSender *sender, int64 id)
+pass_over(PnvsSender *sender, int64 id, TimestampTz until)
 {
 	pnvs_ledger_pass_over(&sender->ledger, id);
 	if (sender->passed_over_until == 0)
-		sender->passed_over_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-																PASSED_OVER_MS);
+		sender->passed_over_until = until;
 }

@@ -15,11 +15,19 @@
 
 #include "queue/ledger.h"
 
+typedef enum PnvsCommit
+{
+	PNVS_COMMITTED,
+	PNVS_NOT_COMMITTED,			/* it may be for one of its rows */
+	PNVS_NOTHING_COMMITS		/* no space is left, say: other rows would
+								 * fare no better */
+} PnvsCommit;
+
 /*
- * Runs work in a transaction of its own and commits it.  False where that failed
- * and was rolled back; the reason is in the log.
+ * Runs work in a transaction of its own and commits it.  Where that failed it was
+ * rolled back, and the reason is in the log.
  */
-typedef bool (*PnvsTransact) (void (*work) (void *arg), void *arg);
+typedef PnvsCommit (*PnvsTransact) (void (*work) (void *arg), void *arg);
 
 typedef struct PnvsSender PnvsSender;
 

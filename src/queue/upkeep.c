@@ -44,27 +44,30 @@ static void purge_batch(void *arg);
 static bool visit_unlocked(PnvsTableVisit *visit);
 
 /*
- * Makes unknown what was claimed by senders that have died; whether there was
- * any.  A row that cannot be written does not stop the rest.
+ * Makes unknown what was claimed by senders that have died.  A row that cannot be
+ * written does not stop the rest; false where none can be, now.
  */
 bool
 pnvs_upkeep_recover(PnvsTransact transact, PnvsLedger *ledger)
 {
 	Recovery	recovery = {.ledger = ledger,.context = CurrentMemoryContext};
-	bool		found;
+	PnvsCommit	result = transact(find_interrupted, &recovery);
 
-	if (!transact(find_interrupted, &recovery) || recovery.nids == 0)
-		return false;
-	found = recovery.nids > 0;
+	if (result != PNVS_COMMITTED || recovery.nids == 0)
+		return result != PNVS_NOTHING_COMMITS;
 	recovery.count = recovery.nids;
-	if (!transact(write_interrupted, &recovery))
+	result = transact(write_interrupted, &recovery);
+	if (result != PNVS_COMMITTED)
 	{
+		/* what is left of the space may do for some of them */
 		recovery.count = 1;
-		for (; recovery.first < recovery.nids; recovery.first++)
-			(void) transact(write_interrupted, &recovery);
+		result = PNVS_NOT_COMMITTED;
+		for (; recovery.first < recovery.nids && result != PNVS_NOTHING_COMMITS;
+			 recovery.first++)
+			result = transact(write_interrupted, &recovery);
 	}
 	pfree(recovery.ids);
-	return found;
+	return result != PNVS_NOTHING_COMMITS;
 }
 
 /*
@@ -80,7 +83,7 @@ pnvs_upkeep_purge(PnvsTransact transact, PnvsLedger *ledger)
 
 	for (int i = 0; i < PURGE_BATCHES; i++)
 	{
-		if (!transact(purge_batch, &purge))
+		if (transact(purge_batch, &purge) != PNVS_COMMITTED)
 			return soonest;
 		if (purge.npurged == 0)
 			return Max(purge.next, soonest);

@@ -49,6 +49,9 @@
 /* What is under way may come back within this; DROP DATABASE waits 5 s in all. */
 #define LEAVE_GRACE_MS 2000
 
+/* Who could not make a dead sender's rows unknown tries again after this. */
+#define RECOVER_AGAIN_MS 10000
+
 /* How often a transaction that takes long looks for SIGTERM. */
 #define TERMINATION_CHECK_MS 1000
 
@@ -61,6 +64,7 @@ typedef struct Worker
 	TimestampTz next_scan;
 	TimestampTz next_purge;
 	TimestampTz busy;			/* when there was last something to do */
+	bool		recovered;		/* what dead senders have left */
 	bool		stays;			/* the launcher knows that there was */
 } Worker;
 
@@ -74,7 +78,7 @@ static void on_interrupt(SIGNAL_ARGS);
 static void check_termination(void);
 static void pin_session(void);
 static void make_room_for_connections(void);
-static bool transact(void (*work) (void *arg), void *arg);
+static PnvsCommit transact(void (*work) (void *arg), void *arg);
 static void report_stats(bool force);
 static void serve(Worker *worker);
 static void scan(Worker *worker);
@@ -196,11 +200,11 @@ make_room_for_connections(void)
 }
 
 /* A PnvsTransact. */
-static bool
+static PnvsCommit
 transact(void (*work) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
-	volatile bool committed = false;
+	volatile PnvsCommit result = PNVS_NOT_COMMITTED;
 
 	pgstat_report_activity(STATE_RUNNING, "exchanging rows with the queue");
 	enable_timeout_every(termination_check,
@@ -213,7 +217,7 @@ transact(void (*work) (void *arg), void *arg)
 		StartTransactionCommand();
 		work(arg);
 		CommitTransactionCommand();
-		committed = true;
+		result = PNVS_COMMITTED;
 	}
 	PG_CATCH();
 	{
@@ -223,7 +227,7 @@ transact(void (*work) (void *arg), void *arg)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		pnvs_failure_log(error);
+		result = pnvs_failure_log(error);
 		AbortCurrentTransaction();
 		RESUME_INTERRUPTS();
 	}
@@ -232,7 +236,7 @@ transact(void (*work) (void *arg), void *arg)
 	MemoryContextSwitchTo(context);
 	report_stats(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	return committed;
+	return result;
 }
 
 /*
@@ -299,9 +303,15 @@ scan(Worker *worker)
 
 	if (now >= worker->next_scan)
 	{
-		(void) pnvs_upkeep_recover(transact, pnvs_sender_ledger(worker->sender));
+		worker->recovered = pnvs_upkeep_recover(transact, pnvs_sender_ledger(worker->sender));
 		pnvs_sender_look(worker->sender, DT_NOBEGIN);
 		worker->next_scan = now + pnvs_scan_interval_s * USECS_PER_SEC;
+		if (!worker->recovered)
+		{
+			worker->next_scan = Min(worker->next_scan,
+									TimestampTzPlusMilliseconds(now, RECOVER_AGAIN_MS));
+			worker->busy = now;
+		}
 	}
 	if (now >= stats_due)
 		report_stats(true);
@@ -375,7 +385,9 @@ finish(Worker *worker)
 static TimestampTz
 next_needed(const Worker *worker)
 {
-	return Min(pnvs_sender_next_due(worker->sender), worker->next_purge);
+	TimestampTz next = Min(pnvs_sender_next_due(worker->sender), worker->next_purge);
+
+	return worker->recovered ? next : Min(next, worker->next_scan);
 }
 
 /* Before the process ends, however it ends. */

@@ -43,7 +43,7 @@ PG_FUNCTION_INFO_V1(pnvs_process_verification_queue);
 static void require_nonatomic(FunctionCallInfo fcinfo);
 static void send_due(PnvsSender *sender);
 static void begin(void);
-static bool transact(void (*work) (void *arg), void *arg);
+static PnvsCommit transact(void (*work) (void *arg), void *arg);
 
 Datum
 pnvs_process_verification_queue(PG_FUNCTION_ARGS)
@@ -133,12 +133,12 @@ begin(void)
 }
 
 /* A PnvsTransact.  What fails is rolled back to a savepoint. */
-static bool
+static PnvsCommit
 transact(void (*work) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	volatile PnvsCommit result = PNVS_NOT_COMMITTED;
 
 	begin();
 	BeginInternalSubTransaction(NULL);
@@ -146,7 +146,7 @@ transact(void (*work) (void *arg), void *arg)
 	{
 		work(arg);
 		ReleaseCurrentSubTransaction();
-		done = true;
+		result = PNVS_COMMITTED;
 	}
 	PG_CATCH();
 	{
@@ -162,12 +162,12 @@ transact(void (*work) (void *arg), void *arg)
 		CurrentResourceOwner = owner;
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			ReThrowError(error);
-		pnvs_failure_log(error);
+		result = pnvs_failure_log(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	SPI_commit();
 	MemoryContextSwitchTo(context);
-	return done;
+	return result;
 }

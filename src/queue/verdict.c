@@ -128,7 +128,7 @@ pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim, const char *w
 	verdict->was = was;
 	verdict->state = state;
 	verdict->settled_at = GetCurrentTimestamp();
-	verdict->code = code;
+	verdict->code = code ? redacted(code) : NULL;
 	verdict->message = message ? redacted(message) : NULL;
 	pnvs_phone_number_mask(claim->recipient, verdict->masked);
 }

@@ -209,6 +209,9 @@ my $quoted = $queue->enqueue("sim:code:$NUMBER.testid:400");
 $row = $queue->settled($quoted);
 unlike($row->{message}, qr/[0-9]{4}/, 'no number is kept in a message of the service');
 unlike($row->{message}, qr/testid/, 'nor the ID of the access key');
+is($row->{code}, '*' x length($NUMBER) . '.' . '*' x length('testid'), 'nor in a code of the service');
+$row = $queue->settled($queue->enqueue('sim:code:isv.LIMIT_15_MINUTES:400'));
+is($row->{code}, 'isv.LIMIT_15_MINUTES', 'a code without them is kept as it is');
 
 my $key_secret = 'secrecySecretTwo';
 my $secret_service = Pnvs::Simulator->new(access_key_id => 'LTAIqueueKeyId', access_key_secret => $key_secret);

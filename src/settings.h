@@ -46,6 +46,7 @@ extern bool pnvs_worker;
 extern int	pnvs_worker_idle_timeout_s;
 extern int	pnvs_max_in_flight;
 extern int	pnvs_scan_interval_s;
+extern int	pnvs_max_databases;
 extern int	pnvs_max_attempts;
 extern int	pnvs_retention_s;
 extern int	pnvs_reconcile_for_s;

@@ -4,7 +4,8 @@
  *	  The settings of the queue.
  *
  * All of them belong to the server: the worker that reads them serves every
- * role of a database.  They change with a reload.
+ * role of a database.  They change with a reload, but for one that shared memory is
+ * laid out by.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +13,7 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "settings.h"
@@ -20,6 +22,7 @@ bool		pnvs_worker;
 int			pnvs_worker_idle_timeout_s;
 int			pnvs_max_in_flight;
 int			pnvs_scan_interval_s;
+int			pnvs_max_databases;
 int			pnvs_max_attempts;
 int			pnvs_retention_s;
 int			pnvs_reconcile_for_s;
@@ -76,6 +79,19 @@ define_worker_settings(void)
 							&pnvs_scan_interval_s,
 							60, 1, 24 * 60 * 60,
 							PGC_SIGHUP, GUC_UNIT_S | GUC_NOT_IN_SAMPLE,
+							NULL, NULL, NULL);
+
+	/*
+	 * A slot takes 100 bytes, and a commit that has queued something walks
+	 * over them.
+	 */
+	DefineCustomIntVariable("pnvs.max_databases",
+							"Databases of the server that can have a worker.",
+							NULL,
+							&pnvs_max_databases,
+							512, 1, 10000,
+							process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP,
+							GUC_NOT_IN_SAMPLE,
 							NULL, NULL, NULL);
 	DefineCustomBoolVariable("pnvs.notify",
 							 "Sends a NOTIFY for each message that is settled.",

@@ -55,8 +55,9 @@
 #define FIRST_RETRY_MS 1000
 #define LONGEST_RETRY_MS 60000
 
-/* The log says no more often that there is no place for a worker. */
-#define COMPLAINT_MS 60000
+/* The log says no more often that there is no place for a worker, or a database. */
+#define WORKERS_COMPLAINT_MS 60000
+#define OVERFLOW_COMPLAINT_MS (10 * 60000)
 
 /* A worker that was asked for. */
 typedef struct Started
@@ -81,7 +82,9 @@ static TimestampTz start_where_due(void);
 static void visit_next(void);
 static bool start_worker(Oid database, int failures);
 static TimestampTz retry_at(int failures);
-static void complain(void);
+static void complain_of_workers(void);
+static void complain_of_overflow(void);
+static bool may_complain(TimestampTz *told_at, int interval_ms);
 static void wait_until(TimestampTz next);
 
 /* To be called while shared_preload_libraries are loaded. */
@@ -111,7 +114,7 @@ pnvs_launcher_main(Datum arg)
 
 	MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "pnvs launcher",
 												ALLOCSET_DEFAULT_SIZES));
-	slots = palloc(PNVS_ROSTER_SLOTS * sizeof(PnvsRosterSlot));
+	slots = palloc(pnvs_max_databases * sizeof(PnvsRosterSlot));
 	serve();
 
 	/* Any other status, and the postmaster would not start it again. */
@@ -154,6 +157,8 @@ serve(void)
 			next = start_where_due();
 			visit_next();
 		}
+		if (pnvs_roster_take_overflow())
+			complain_of_overflow();
 		wait_until(Min(next, next_visit));
 	}
 }
@@ -299,7 +304,7 @@ start_worker(Oid database, int failures)
 	{
 		pnvs_roster_note_end(database, retry_at(failures));
 		pnvs_roster_ask_idle_to_leave();
-		complain();
+		complain_of_workers();
 		return false;
 	}
 	worker = palloc(sizeof(Started));
@@ -321,17 +326,37 @@ retry_at(int failures)
 }
 
 static void
-complain(void)
+complain_of_workers(void)
 {
-	static TimestampTz last = DT_NOBEGIN;
+	static TimestampTz told_at = DT_NOBEGIN;
+
+	if (may_complain(&told_at, WORKERS_COMPLAINT_MS))
+		ereport(LOG,
+				(errmsg("pnvs has no place for a worker that sends what is queued"),
+				 errhint("Raise \"max_worker_processes\"; it is tried again.")));
+}
+
+static void
+complain_of_overflow(void)
+{
+	static TimestampTz told_at = DT_NOBEGIN;
+
+	if (may_complain(&told_at, OVERFLOW_COMPLAINT_MS))
+		ereport(LOG,
+				(errmsg("pnvs has no place for a worker's database in its shared memory"),
+				 errhint("Raise \"pnvs.max_databases\" and restart, or have a job CALL process_verification_queue() where there is no worker.")));
+}
+
+/* Whether it is long enough since the same was said; told_at is when. */
+static bool
+may_complain(TimestampTz *told_at, int interval_ms)
+{
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (last != DT_NOBEGIN && !TimestampDifferenceExceeds(last, now, COMPLAINT_MS))
-		return;
-	last = now;
-	ereport(LOG,
-			(errmsg("pnvs has no place for a worker that sends what is queued"),
-			 errhint("Raise \"max_worker_processes\"; it is tried again.")));
+	if (*told_at != DT_NOBEGIN && !TimestampDifferenceExceeds(*told_at, now, interval_ms))
+		return false;
+	*told_at = now;
+	return true;
 }
 
 static void

@@ -27,14 +27,16 @@
 #include "utils/timestamp.h"
 
 #include "queue/roster.h"
+#include "settings.h"
 
 typedef struct Roster
 {
 	Latch	   *launcher_latch; /* or NULL */
 	bool		idle_should_leave;	/* their places are needed elsewhere */
+	bool		overflowed;		/* a database has found no slot */
 	int			nslots;			/* that have ever been used */
-	PnvsRosterSlot slots[PNVS_ROSTER_SLOTS];
 	ConditionVariable settled;	/* by its own lock */
+	PnvsRosterSlot slots[FLEXIBLE_ARRAY_MEMBER];	/* pnvs_max_databases */
 } Roster;
 
 #define TRANCHE "pnvs"
@@ -50,6 +52,7 @@ static TimestampTz ring_on_commit = DT_NOEND;
 static TimestampTz ring_on_abort = DT_NOEND;
 
 static void request(void);
+static Size shmem_size(void);
 static void startup(void);
 static PnvsRosterSlot *find_slot(Oid database, bool create);
 static void ring(TimestampTz not_before, bool is_known);
@@ -121,6 +124,8 @@ ring(TimestampTz not_before, bool is_known)
 		slot->rung = Min(slot->rung, not_before);
 		wake(slot->state == PNVS_ROSTER_PRESENT ? slot->worker_latch : roster->launcher_latch);
 	}
+	else if (roster->overflowed)
+		wake(roster->launcher_latch);
 	LWLockRelease(roster_lock);
 }
 
@@ -454,13 +459,32 @@ pnvs_roster_ask_idle_to_leave(void)
 	LWLockRelease(roster_lock);
 }
 
+/* Whether there was no slot for a database since the last call. */
+bool
+pnvs_roster_take_overflow(void)
+{
+	bool		overflowed;
+
+	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
+	overflowed = roster->overflowed;
+	roster->overflowed = false;
+	LWLockRelease(roster_lock);
+	return overflowed;
+}
+
 static void
 request(void)
 {
 	if (next_request)
 		next_request();
-	RequestAddinShmemSpace(MAXALIGN(sizeof(Roster)));
+	RequestAddinShmemSpace(MAXALIGN(shmem_size()));
 	RequestNamedLWLockTranche(TRANCHE, 1);
+}
+
+static Size
+shmem_size(void)
+{
+	return offsetof(Roster, slots) + pnvs_max_databases * sizeof(PnvsRosterSlot);
 }
 
 static void
@@ -471,10 +495,10 @@ startup(void)
 	if (next_startup)
 		next_startup();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	roster = ShmemInitStruct("pnvs", sizeof(Roster), &found);
+	roster = ShmemInitStruct("pnvs", shmem_size(), &found);
 	if (!found)
 	{
-		memset(roster, 0, sizeof(Roster));
+		memset(roster, 0, shmem_size());
 		ConditionVariableInit(&roster->settled);
 	}
 	LWLockRelease(AddinShmemInitLock);
@@ -496,10 +520,13 @@ find_slot(Oid database, bool create)
 	}
 	if (!create)
 		return NULL;
-	if (slot == NULL && roster->nslots < PNVS_ROSTER_SLOTS)
+	if (slot == NULL && roster->nslots < pnvs_max_databases)
 		slot = &roster->slots[roster->nslots++];
 	if (slot == NULL)
+	{
+		roster->overflowed = true;
 		return NULL;
+	}
 	memset(slot, 0, sizeof(*slot));
 	slot->database = database;
 	slot->rung = DT_NOEND;

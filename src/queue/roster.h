@@ -14,12 +14,6 @@
 #include "datatype/timestamp.h"
 #include "storage/latch.h"
 
-/*
- * A slot takes 100 bytes.  Who has more databases with this extension than that
- * in one server has another problem first.
- */
-#define PNVS_ROSTER_SLOTS 512
-
 typedef enum PnvsRosterState
 {
 	PNVS_ROSTER_ABSENT,			/* no worker */
@@ -74,5 +68,6 @@ extern void pnvs_roster_note_end(Oid database, TimestampTz retry_at);
 extern bool pnvs_roster_is_visit_over(Oid database);
 extern void pnvs_roster_forget(Oid database);
 extern void pnvs_roster_ask_idle_to_leave(void);
+extern bool pnvs_roster_take_overflow(void);
 
 #endif							/* PNVS_ROSTER_H */

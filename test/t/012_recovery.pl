@@ -358,6 +358,38 @@ $node->stop;
 	$full->node->stop;
 }
 
+# --- no place for a database
+
+{
+	my $crowded = Pnvs::Server->new($service, 'crowded', conf => "pnvs.max_databases = 2\npnvs.scan_interval = 1\n");
+	my ($session, $there, $batch);
+
+	$session = $crowded->connect;
+	is($session->value('SHOW pnvs.max_databases'), 2, 'few databases can have a worker');
+	is($session->value("SELECT context FROM pg_settings WHERE name = 'pnvs.max_databases'"), 'postmaster', 'how many is settled at the start');
+	is(Pnvs::Batch->enqueue($session, 'FA1', 1)->wait_for($session, 'sent=1'), 'sent=1', 'the first has one');
+	for my $dbname (qw(second third))
+	{
+		$session->run("CREATE DATABASE $dbname");
+		$there = $crowded->connect($dbname);
+		$there->run('CREATE EXTENSION pnvs');
+		$batch = Pnvs::Batch->enqueue($there, 'FA1', 1);
+		last if $dbname eq 'third';
+		is($batch->wait_for($there, 'sent=1'), 'sent=1', 'the second has one');
+		$there->close;
+	}
+	Pnvs::Simulator::wait_until('the log tells of it', sub { $crowded->logged =~ /LOG: +pnvs has no place for a worker's database/ });
+	like($crowded->logged, qr/HINT: +Raise "pnvs.max_databases" and restart/, 'the log says that there is no place for a third, and what to do');
+	Pnvs::Batch->enqueue($there, 'FA1', 1) for 1 .. 5;
+	is($batch->states($there), 'queued=1', 'what is queued there stays queued');
+	$there->run('CALL process_verification_queue()');
+	is($batch->states($there), 'sent=1', 'until somebody CALLs the procedure');
+	$session->run('DROP DATABASE second');
+	is(Pnvs::Batch->enqueue($there, 'FA1', 1)->wait_for($there, 'sent=1'), 'sent=1', 'or until there is place');
+	is(scalar(my @told = $crowded->logged =~ /pnvs has no place for a worker's database/g), 1, 'the log is told of it once');
+	$crowded->node->stop;
+}
+
 # --- triggers, later
 
 {

@@ -324,7 +324,8 @@ exchange_carefully(PnvsSender *sender, bool abandon)
 	PnvsExchange exchange;
 	bool		nothing_commits = false;
 
-	for (int i = 0; i < nflights && !nothing_commits; i++)
+	/* all flights go with the table, where it does */
+	for (int i = 0; i < nflights && !nothing_commits && sender->has_table; i++)
 	{
 		PnvsFlight *flight = flights[i];
 

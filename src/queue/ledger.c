@@ -22,20 +22,18 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
 #include "replication/walsender_private.h"
 #include "storage/lock.h"
 #include "storage/lwlock.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "errcodes.h"
+#include "queue/array.h"
 #include "queue/ledger.h"
 #include "queue/lock_class.h"
 #include "queue/table.h"
@@ -54,12 +52,6 @@ static int32 oldest_timeline(void);
 static void claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims,
 					   int *nclaims);
 static void check_settled(const PnvsLedger *ledger, Datum ids);
-static Datum text_array(const PnvsVerdict *verdicts, int n, size_t offset);
-static Datum time_array(const PnvsVerdict *verdicts, int n, size_t offset);
-static Datum masked_array(const PnvsVerdict *verdicts, int n);
-static Datum status_array(const PnvsVerdict *verdicts, int n);
-static Datum make_array(Datum *values, bool *nulls, int n, Oid type, int16 len,
-						bool by_value, char align);
 static void set_claimer_tag(LOCKTAG *tag, int64 claimer);
 static bool is_dead(int64 claimer);
 
@@ -137,7 +129,7 @@ pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
 	values[1] = Int64GetDatum(ledger->seen_id);
 	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[3] = Int64GetDatum(max);
-	values[4] = pnvs_ledger_id_array(ledger->passed_over, ledger->npassed_over);
+	values[4] = pnvs_array_of_ids(ledger->passed_over, ledger->npassed_over);
 	values[5] = Int32GetDatum(oldest_timeline());
 	*candidate = 0;
 	nrows = (int) pnvs_table_run(PNVS_SELECT_DUE, values, NULL);
@@ -174,20 +166,20 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
 
 	for (int i = 0; i < nverdicts; i++)
 		ids[i] = verdicts[i].id;
-#define TEXTS(member) text_array(verdicts, nverdicts, offsetof(PnvsVerdict, member))
-#define TIMES(member) time_array(verdicts, nverdicts, offsetof(PnvsVerdict, member))
-	values[0] = pnvs_ledger_id_array(ids, nverdicts);
+#define TEXTS(member) pnvs_array_of_texts(verdicts, nverdicts, offsetof(PnvsVerdict, member))
+#define TIMES(member) pnvs_array_of_times(verdicts, nverdicts, offsetof(PnvsVerdict, member))
+	values[0] = pnvs_array_of_ids(ids, nverdicts);
 	values[1] = TEXTS(was);
 	values[2] = TEXTS(state);
 	values[3] = TIMES(settled_at);
-	values[4] = masked_array(verdicts, nverdicts);
+	values[4] = pnvs_array_of_masked(verdicts, nverdicts);
 	values[5] = TIMES(not_before);
 	values[6] = TEXTS(request_id);
 	values[7] = TEXTS(verification_id);
 	values[8] = TEXTS(status);
 	values[9] = TEXTS(code);
 	values[10] = TEXTS(message);
-	values[11] = status_array(verdicts, nverdicts);
+	values[11] = pnvs_array_of_http_statuses(verdicts, nverdicts);
 	values[12] = TIMES(unknown_since);
 	values[13] = Int64GetDatum(ledger->claimer);
 #undef TEXTS
@@ -245,7 +237,7 @@ pnvs_ledger_interrupt(const int64 *ids, int nids)
 {
 	Datum		values[2];
 
-	values[0] = pnvs_ledger_id_array(ids, nids);
+	values[0] = pnvs_array_of_ids(ids, nids);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	(void) pnvs_table_run(PNVS_INTERRUPT, values, NULL);
 }
@@ -279,18 +271,6 @@ pnvs_ledger_next_purge(const PnvsLedger *ledger)
 	return pnvs_table_run(PNVS_OLDEST_SETTLED, &value, NULL) == 1 ?
 		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) + pnvs_retention_s * USECS_PER_SEC :
 		DT_NOEND;
-}
-
-/* IDs as an array of SQL's, in the current memory context. */
-Datum
-pnvs_ledger_id_array(const int64 *ids, int nids)
-{
-	Datum	   *values = palloc(Max(nids, 1) * sizeof(Datum));
-
-	for (int i = 0; i < nids; i++)
-		values[i] = Int64GetDatum(ids[i]);
-	return make_array(values, NULL, nids, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE);
 }
 
 /*
@@ -364,7 +344,7 @@ next_after(const PnvsLedger *ledger, TimestampTz not_before, int64 id)
 
 	values[0] = TimestampTzGetDatum(not_before);
 	values[1] = Int64GetDatum(id);
-	values[2] = pnvs_ledger_id_array(ledger->passed_over, ledger->npassed_over);
+	values[2] = pnvs_array_of_ids(ledger->passed_over, ledger->npassed_over);
 	values[3] = Int32GetDatum(oldest_timeline());
 	return pnvs_table_run(PNVS_NEXT_QUEUED, values, NULL) == 1 ?
 		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
@@ -394,8 +374,7 @@ claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaim
 	int			nclaimed;
 	int			kept = 0;
 
-	values[0] = make_array(tids, NULL, *nclaims, TIDOID, sizeof(ItemPointerData), false,
-						   TYPALIGN_SHORT);
+	values[0] = pnvs_array_of_tids(tids, *nclaims);
 	values[1] = Int64GetDatum(ledger->claimer);
 	values[2] = TimestampTzGetDatum(claims[0].dispatched_at);
 	nclaimed = (int) pnvs_table_run(PNVS_CLAIM, values, NULL);
@@ -427,76 +406,6 @@ check_settled(const PnvsLedger *ledger, Datum ids)
 				 errmsg("a trigger on the queue has dropped what became of a message"),
 				 errhint("A trigger on \"verification_queue\" must let rows be updated."),
 				 pnvs_errhide()));
-}
-
-static Datum
-text_array(const PnvsVerdict *verdicts, int n, size_t offset)
-{
-	Datum	   *values = palloc(n * sizeof(Datum));
-	bool	   *nulls = palloc(n * sizeof(bool));
-
-	for (int i = 0; i < n; i++)
-	{
-		const char *text = *(const char *const *) ((const char *) &verdicts[i] + offset);
-
-		nulls[i] = text == NULL;
-		values[i] = text ? CStringGetTextDatum(text) : (Datum) 0;
-	}
-	return make_array(values, nulls, n, TEXTOID, -1, false, TYPALIGN_INT);
-}
-
-static Datum
-time_array(const PnvsVerdict *verdicts, int n, size_t offset)
-{
-	Datum	   *values = palloc(n * sizeof(Datum));
-	bool	   *nulls = palloc(n * sizeof(bool));
-
-	for (int i = 0; i < n; i++)
-	{
-		TimestampTz time = *(const TimestampTz *) ((const char *) &verdicts[i] + offset);
-
-		nulls[i] = time == 0;
-		values[i] = TimestampTzGetDatum(time);
-	}
-	return make_array(values, nulls, n, TIMESTAMPTZOID, sizeof(TimestampTz),
-					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
-}
-
-static Datum
-masked_array(const PnvsVerdict *verdicts, int n)
-{
-	Datum	   *values = palloc(n * sizeof(Datum));
-	bool	   *nulls = palloc(n * sizeof(bool));
-
-	for (int i = 0; i < n; i++)
-	{
-		nulls[i] = verdicts[i].masked[0] == '\0';
-		values[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(verdicts[i].masked);
-	}
-	return make_array(values, nulls, n, TEXTOID, -1, false, TYPALIGN_INT);
-}
-
-static Datum
-status_array(const PnvsVerdict *verdicts, int n)
-{
-	Datum	   *values = palloc(n * sizeof(Datum));
-	bool	   *nulls = palloc(n * sizeof(bool));
-
-	for (int i = 0; i < n; i++)
-	{
-		nulls[i] = verdicts[i].http_status == 0;
-		values[i] = Int32GetDatum(verdicts[i].http_status);
-	}
-	return make_array(values, nulls, n, INT4OID, sizeof(int32), true, TYPALIGN_INT);
-}
-
-static Datum
-make_array(Datum *values, bool *nulls, int n, Oid type, int16 len, bool by_value, char align)
-{
-	int			lower_bound = 1;
-
-	return PointerGetDatum(construct_md_array(values, nulls, n > 0 ? 1 : 0, &n, &lower_bound,
-											  type, len, by_value, align));
 }
 
 static void

@@ -41,7 +41,6 @@ extern int	pnvs_ledger_find_interrupted(const PnvsLedger *ledger, int64 **ids);
 extern void pnvs_ledger_interrupt(const int64 *ids, int nids);
 extern int	pnvs_ledger_purge(PnvsLedger *ledger);
 extern TimestampTz pnvs_ledger_next_purge(const PnvsLedger *ledger);
-extern Datum pnvs_ledger_id_array(const int64 *ids, int nids);
 extern void pnvs_ledger_commit_durably(void);
 extern bool pnvs_ledger_is_replicated(void);
 

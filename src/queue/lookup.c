@@ -30,7 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "queue/ledger.h"
+#include "queue/array.h"
 #include "queue/lock_class.h"
 #include "queue/lookup.h"
 #include "queue/table.h"
@@ -156,7 +156,7 @@ pnvs_lookup_select(PnvsClaim *claims, int max, const int64 *under_way, int nunde
 
 	values[0] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[1] = Int64GetDatum(max);
-	values[2] = pnvs_ledger_id_array(under_way, nunder_way);
+	values[2] = pnvs_array_of_ids(under_way, nunder_way);
 	nrows = (int) pnvs_table_run(PNVS_SELECT_UNKNOWN, values, NULL);
 	for (int row = 0; row < nrows; row++)
 	{
@@ -185,7 +185,7 @@ pnvs_lookup_next(const PnvsClaim *claims, int nclaims, const int64 *under_way,
 		ids[i] = claims[i].id;
 	for (int i = 0; i < nunder_way; i++)
 		ids[nclaims + i] = under_way[i];
-	value = pnvs_ledger_id_array(ids, nclaims + nunder_way);
+	value = pnvs_array_of_ids(ids, nclaims + nunder_way);
 	return pnvs_table_run(PNVS_NEXT_UNKNOWN, &value, NULL) == 1 ?
 		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
 }

@@ -23,57 +23,24 @@
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
-#include "storage/shmem.h"
 #include "utils/timestamp.h"
 
 #include "queue/roster.h"
-#include "settings.h"
-
-typedef struct Roster
-{
-	Latch	   *launcher_latch; /* or NULL */
-	bool		idle_should_leave;	/* their places are needed elsewhere */
-	bool		overflowed;		/* a database has found no slot */
-	int			nslots;			/* that have ever been used */
-	ConditionVariable settled;	/* by its own lock */
-	PnvsRosterSlot slots[FLEXIBLE_ARRAY_MEMBER];	/* pnvs_max_databases */
-} Roster;
-
-#define TRANCHE "pnvs"
-
-static Roster *roster = NULL;
-static LWLock *roster_lock;
-
-static shmem_request_hook_type next_request = NULL;
-static shmem_startup_hook_type next_startup = NULL;
+#include "queue/roster_memory.h"
 
 /* What this transaction rings for, when it ends. */
 static TimestampTz ring_on_commit = DT_NOEND;
 static TimestampTz ring_on_abort = DT_NOEND;
 
-static void request(void);
-static Size shmem_size(void);
-static void startup(void);
-static PnvsRosterSlot *find_slot(Oid database, bool create);
 static void ring(TimestampTz not_before, bool is_known);
 static void wake(Latch *latch);
 static void on_transaction_end(XactEvent event, void *arg);
 static void close_launcher(int code, Datum arg);
 
-/* To be called while shared_preload_libraries are loaded. */
-void
-pnvs_roster_init(void)
-{
-	next_request = shmem_request_hook;
-	shmem_request_hook = request;
-	next_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
-}
-
 bool
 pnvs_roster_is_shared(void)
 {
-	return roster != NULL;
+	return pnvs_roster != NULL;
 }
 
 /*
@@ -85,7 +52,7 @@ pnvs_roster_ring_at_end(TimestampTz not_before, bool also_on_abort)
 {
 	static bool registered = false;
 
-	if (roster == NULL)
+	if (pnvs_roster == NULL)
 		return;
 	if (!registered)
 		RegisterXactCallback(on_transaction_end, NULL);
@@ -114,19 +81,19 @@ ring(TimestampTz not_before, bool is_known)
 {
 	PnvsRosterSlot *slot;
 
-	if (roster == NULL)
+	if (pnvs_roster == NULL)
 		return;
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(MyDatabaseId, is_known);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(MyDatabaseId, is_known);
 	if (slot != NULL && (is_known || slot->has_queue))
 	{
 		slot->has_queue = true;
 		slot->rung = Min(slot->rung, not_before);
-		wake(slot->state == PNVS_ROSTER_PRESENT ? slot->worker_latch : roster->launcher_latch);
+		wake(slot->state == PNVS_ROSTER_PRESENT ? slot->worker_latch : pnvs_roster->launcher_latch);
 	}
-	else if (roster->overflowed)
-		wake(roster->launcher_latch);
-	LWLockRelease(roster_lock);
+	else if (pnvs_roster->overflowed)
+		wake(pnvs_roster->launcher_latch);
+	LWLockRelease(pnvs_roster_lock);
 }
 
 /* Sends the worker of a database away, and keeps others out until let in. */
@@ -135,14 +102,14 @@ pnvs_roster_keep_out(Oid database)
 {
 	PnvsRosterSlot *slot;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(database, true);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, true);
 	if (slot != NULL)
 	{
 		slot->keep_out_pid = MyProcPid;
 		wake(slot->worker_latch);
 	}
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 }
 
 void
@@ -150,14 +117,14 @@ pnvs_roster_let_in(Oid database)
 {
 	PnvsRosterSlot *slot;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(database, false);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, false);
 	if (slot != NULL && slot->keep_out_pid == MyProcPid)
 	{
 		slot->keep_out_pid = 0;
-		wake(roster->launcher_latch);
+		wake(pnvs_roster->launcher_latch);
 	}
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 }
 
 /* Forgets a database that has gone, whatever was announced for it. */
@@ -166,11 +133,11 @@ pnvs_roster_drop(Oid database)
 {
 	PnvsRosterSlot *slot;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(database, false);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, false);
 	if (slot != NULL && slot->state != PNVS_ROSTER_PRESENT)
 		slot->database = InvalidOid;
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 }
 
 /* Whether a worker is in a database or about to be. */
@@ -180,10 +147,10 @@ pnvs_roster_is_present(Oid database)
 	PnvsRosterSlot *slot;
 	bool		present;
 
-	LWLockAcquire(roster_lock, LW_SHARED);
-	slot = find_slot(database, false);
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	slot = pnvs_roster_find_slot(database, false);
 	present = slot != NULL && slot->state != PNVS_ROSTER_ABSENT;
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 	return present;
 }
 
@@ -191,16 +158,16 @@ pnvs_roster_is_present(Oid database)
 void
 pnvs_roster_announce_settled(void)
 {
-	if (roster != NULL)
-		ConditionVariableBroadcast(&roster->settled);
+	if (pnvs_roster != NULL)
+		ConditionVariableBroadcast(&pnvs_roster->settled);
 }
 
 /* Between begin and end no announcement is missed. */
 void
 pnvs_roster_await_begin(void)
 {
-	if (roster != NULL)
-		ConditionVariablePrepareToSleep(&roster->settled);
+	if (pnvs_roster != NULL)
+		ConditionVariablePrepareToSleep(&pnvs_roster->settled);
 }
 
 /*
@@ -211,9 +178,9 @@ pnvs_roster_await_begin(void)
 void
 pnvs_roster_await(long wait_ms, uint32 wait_event)
 {
-	if (roster != NULL)
+	if (pnvs_roster != NULL)
 	{
-		(void) ConditionVariableTimedSleep(&roster->settled, wait_ms, wait_event);
+		(void) ConditionVariableTimedSleep(&pnvs_roster->settled, wait_ms, wait_event);
 		return;
 	}
 	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
@@ -225,7 +192,7 @@ pnvs_roster_await(long wait_ms, uint32 wait_event)
 void
 pnvs_roster_await_end(void)
 {
-	if (roster != NULL)
+	if (pnvs_roster != NULL)
 		ConditionVariableCancelSleep();
 }
 
@@ -239,8 +206,8 @@ pnvs_roster_enter(void)
 	PnvsRosterSlot *slot;
 	bool		entered;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(MyDatabaseId, true);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(MyDatabaseId, true);
 	entered = slot != NULL && slot->keep_out_pid == 0 &&
 		slot->state != PNVS_ROSTER_PRESENT;
 	if (entered)
@@ -251,7 +218,7 @@ pnvs_roster_enter(void)
 		slot->worker_latch = MyLatch;
 		slot->stays = false;
 	}
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 	return entered;
 }
 
@@ -261,14 +228,14 @@ pnvs_roster_stay(void)
 {
 	PnvsRosterSlot *slot;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(MyDatabaseId, false);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(MyDatabaseId, false);
 	if (slot != NULL && slot->worker_pid == MyProcPid)
 	{
 		slot->stays = true;
-		wake(roster->launcher_latch);
+		wake(pnvs_roster->launcher_latch);
 	}
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 }
 
 /* When the earliest row is due that was announced since the last call. */
@@ -278,15 +245,15 @@ pnvs_roster_take_ring(void)
 	PnvsRosterSlot *slot;
 	TimestampTz rung = DT_NOEND;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(MyDatabaseId, false);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(MyDatabaseId, false);
 	if (slot != NULL)
 	{
 		rung = slot->rung;
 		slot->rung = DT_NOEND;
 		slot->failures = 0;
 	}
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 	return rung;
 }
 
@@ -297,11 +264,11 @@ pnvs_roster_must_leave(bool *when_idle)
 	PnvsRosterSlot *slot;
 	bool		must;
 
-	LWLockAcquire(roster_lock, LW_SHARED);
-	slot = find_slot(MyDatabaseId, false);
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	slot = pnvs_roster_find_slot(MyDatabaseId, false);
 	must = slot == NULL || slot->keep_out_pid != 0;
-	*when_idle = roster->idle_should_leave;
-	LWLockRelease(roster_lock);
+	*when_idle = pnvs_roster->idle_should_leave;
+	LWLockRelease(pnvs_roster_lock);
 	return must;
 }
 
@@ -316,8 +283,8 @@ pnvs_roster_leave(bool has_queue, TimestampTz due, bool even_if_rung)
 	PnvsRosterSlot *slot;
 	bool		left = true;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(MyDatabaseId, false);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(MyDatabaseId, false);
 	if (slot != NULL && slot->state == PNVS_ROSTER_PRESENT && slot->worker_pid == MyProcPid)
 	{
 		left = even_if_rung || slot->rung == DT_NOEND;
@@ -328,11 +295,11 @@ pnvs_roster_leave(bool has_queue, TimestampTz due, bool even_if_rung)
 			slot->worker_latch = NULL;
 			slot->has_queue = has_queue;
 			slot->due = due;
-			roster->idle_should_leave = false;
-			wake(roster->launcher_latch);
+			pnvs_roster->idle_should_leave = false;
+			wake(pnvs_roster->launcher_latch);
 		}
 	}
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 	return left;
 }
 
@@ -341,15 +308,15 @@ void
 pnvs_roster_open(void)
 {
 	before_shmem_exit(close_launcher, (Datum) 0);
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	roster->launcher_latch = MyLatch;
-	for (int i = 0; i < roster->nslots; i++)
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	pnvs_roster->launcher_latch = MyLatch;
+	for (int i = 0; i < pnvs_roster->nslots; i++)
 	{
 		/* what an earlier launcher has started it has taken its eyes off */
-		if (roster->slots[i].state == PNVS_ROSTER_STARTING)
-			roster->slots[i].state = PNVS_ROSTER_ABSENT;
+		if (pnvs_roster->slots[i].state == PNVS_ROSTER_STARTING)
+			pnvs_roster->slots[i].state = PNVS_ROSTER_ABSENT;
 	}
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 }
 
 /* Copies the slots in use into slots, which has room for all; their number. */
@@ -358,13 +325,13 @@ pnvs_roster_copy(PnvsRosterSlot *slots)
 {
 	int			n = 0;
 
-	LWLockAcquire(roster_lock, LW_SHARED);
-	for (int i = 0; i < roster->nslots; i++)
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	for (int i = 0; i < pnvs_roster->nslots; i++)
 	{
-		if (OidIsValid(roster->slots[i].database))
-			slots[n++] = roster->slots[i];
+		if (OidIsValid(pnvs_roster->slots[i].database))
+			slots[n++] = pnvs_roster->slots[i];
 	}
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -373,11 +340,11 @@ pnvs_roster_copy(PnvsRosterSlot *slots)
 		{
 			PnvsRosterSlot *slot;
 
-			LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-			slot = find_slot(slots[i].database, false);
+			LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+			slot = pnvs_roster_find_slot(slots[i].database, false);
 			if (slot != NULL && slot->keep_out_pid == slots[i].keep_out_pid)
 				slot->keep_out_pid = 0;
-			LWLockRelease(roster_lock);
+			LWLockRelease(pnvs_roster_lock);
 			slots[i].keep_out_pid = 0;
 		}
 	}
@@ -391,12 +358,12 @@ pnvs_roster_note_start(Oid database)
 	PnvsRosterSlot *slot;
 	bool		may;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(database, true);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, true);
 	may = slot != NULL && slot->state == PNVS_ROSTER_ABSENT && slot->keep_out_pid == 0;
 	if (may)
 		slot->state = PNVS_ROSTER_STARTING;
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 	return may;
 }
 
@@ -409,15 +376,15 @@ pnvs_roster_note_end(Oid database, TimestampTz retry_at)
 {
 	PnvsRosterSlot *slot;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(database, false);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, false);
 	if (slot != NULL && slot->state == PNVS_ROSTER_STARTING)
 	{
 		slot->state = PNVS_ROSTER_ABSENT;
 		slot->due = retry_at;
 		slot->failures++;
 	}
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 }
 
 /* Whether a visitor has become the worker of its database. */
@@ -427,10 +394,10 @@ pnvs_roster_is_visit_over(Oid database)
 	PnvsRosterSlot *slot;
 	bool		over;
 
-	LWLockAcquire(roster_lock, LW_SHARED);
-	slot = find_slot(database, false);
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	slot = pnvs_roster_find_slot(database, false);
 	over = slot != NULL && slot->state == PNVS_ROSTER_PRESENT && slot->stays;
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 	return over;
 }
 
@@ -440,23 +407,23 @@ pnvs_roster_forget(Oid database)
 {
 	PnvsRosterSlot *slot;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	slot = find_slot(database, false);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, false);
 	if (slot != NULL && slot->state == PNVS_ROSTER_ABSENT && slot->keep_out_pid == 0 &&
 		slot->rung == DT_NOEND)
 		slot->database = InvalidOid;
-	LWLockRelease(roster_lock);
+	LWLockRelease(pnvs_roster_lock);
 }
 
 /* Asks workers that have nothing to do to make room. */
 void
 pnvs_roster_ask_idle_to_leave(void)
 {
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	roster->idle_should_leave = true;
-	for (int i = 0; i < roster->nslots; i++)
-		wake(roster->slots[i].worker_latch);
-	LWLockRelease(roster_lock);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	pnvs_roster->idle_should_leave = true;
+	for (int i = 0; i < pnvs_roster->nslots; i++)
+		wake(pnvs_roster->slots[i].worker_latch);
+	LWLockRelease(pnvs_roster_lock);
 }
 
 /* Whether there was no slot for a database since the last call. */
@@ -465,73 +432,11 @@ pnvs_roster_take_overflow(void)
 {
 	bool		overflowed;
 
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	overflowed = roster->overflowed;
-	roster->overflowed = false;
-	LWLockRelease(roster_lock);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	overflowed = pnvs_roster->overflowed;
+	pnvs_roster->overflowed = false;
+	LWLockRelease(pnvs_roster_lock);
 	return overflowed;
-}
-
-static void
-request(void)
-{
-	if (next_request)
-		next_request();
-	RequestAddinShmemSpace(MAXALIGN(shmem_size()));
-	RequestNamedLWLockTranche(TRANCHE, 1);
-}
-
-static Size
-shmem_size(void)
-{
-	return offsetof(Roster, slots) + pnvs_max_databases * sizeof(PnvsRosterSlot);
-}
-
-static void
-startup(void)
-{
-	bool		found;
-
-	if (next_startup)
-		next_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	roster = ShmemInitStruct("pnvs", shmem_size(), &found);
-	if (!found)
-	{
-		memset(roster, 0, shmem_size());
-		ConditionVariableInit(&roster->settled);
-	}
-	LWLockRelease(AddinShmemInitLock);
-	roster_lock = &GetNamedLWLockTranche(TRANCHE)->lock;
-}
-
-/* A database's slot; the lock is held, exclusively where one may be created. */
-static PnvsRosterSlot *
-find_slot(Oid database, bool create)
-{
-	PnvsRosterSlot *slot = NULL;
-
-	for (int i = 0; i < roster->nslots; i++)
-	{
-		if (roster->slots[i].database == database)
-			return &roster->slots[i];
-		if (slot == NULL && !OidIsValid(roster->slots[i].database))
-			slot = &roster->slots[i];
-	}
-	if (!create)
-		return NULL;
-	if (slot == NULL && roster->nslots < pnvs_max_databases)
-		slot = &roster->slots[roster->nslots++];
-	if (slot == NULL)
-	{
-		roster->overflowed = true;
-		return NULL;
-	}
-	memset(slot, 0, sizeof(*slot));
-	slot->database = database;
-	slot->rung = DT_NOEND;
-	slot->due = DT_NOEND;
-	return slot;
 }
 
 static void
@@ -561,7 +466,7 @@ on_transaction_end(XactEvent event, void *arg)
 static void
 close_launcher(int code, Datum arg)
 {
-	LWLockAcquire(roster_lock, LW_EXCLUSIVE);
-	roster->launcher_latch = NULL;
-	LWLockRelease(roster_lock);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	pnvs_roster->launcher_latch = NULL;
+	LWLockRelease(pnvs_roster_lock);
 }

@@ -11,6 +11,7 @@
 #   make test-mutants  break the code in many ways; the tests must notice each
 #   make test-soak  thousands of calls, and calls without memory (FULL=1: all of them)
 #   make bench   measurements beside their anchors
+#   make bench-soak  many messages beside faults, kills and promotions; each accounted for (ROWS=, SEED=)
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
 #   make fuzz    the fuzzers, SECONDS=30 each
 #   make dist    the archive that PGXN takes
@@ -45,7 +46,7 @@ SERVER_HEADERS := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/nul
 
 .DEFAULT_GOAL := all
 .PHONY: prepare test demo unit lint indent test-majors test-asan \
-	test-valgrind test-coverage test-mutants test-soak bench test-oracle fuzz dist
+	test-valgrind test-coverage test-mutants test-soak bench bench-soak test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(SERVER_HEADERS),$(HAVE_LIBRARIES)),)
 
@@ -103,6 +104,9 @@ test-soak:
 
 bench:
 	@test/bench/run
+
+bench-soak:
+	@test/bench/soak $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
 
 test-oracle:
 	@test/oracle/run $(ORACLE_FLAGS)

@@ -37,6 +37,10 @@ class Slow:
         self.port = int(self.process.stdout.readline())
         self.url = f"https://127.0.0.1:{self.port}"
 
+    def calm_down(self):
+        """No more faults from now on."""
+        self.process.send_signal(stage.signal.SIGUSR1)
+
     def accepted(self):
         """[(number, arrival in nanoseconds since the epoch)], in the order in which they came."""
         flat = array.array("q", self.log_file.read_bytes())
@@ -134,14 +138,17 @@ class BareMulti(stage.Bare):
 
 
 class Wire:
-    """A session by PostgreSQL's protocol itself: what psql would add is not in the times."""
+    """A session by PostgreSQL's protocol itself: what psql would add is not in the times.
+
+    tag is what the last statement says that it has done.
+    """
 
     def __init__(self, server):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(str(server.sockets / ".s.PGSQL.5432"))
         start = struct.pack("!i", 196608) + b"user\0postgres\0database\0postgres\0\0"
         self.socket.sendall(struct.pack("!i", len(start) + 4) + start)
-        self.rest = b""
+        self.rest, self.tag = b"", ""
         self._until_ready()
 
     def run(self, statement):
@@ -158,6 +165,8 @@ class Wire:
                 values.append(body[6:6 + struct.unpack("!i", body[2:6])[0]].decode())
             elif kind == b"E":
                 error = body.replace(b"\0", b" ").decode()
+            elif kind == b"C":
+                self.tag = body[:-1].decode()
             elif kind == b"Z":
                 if error:
                     raise CannotMeasure(f"PostgreSQL: {error}")

@@ -10,13 +10,14 @@
  * and answered DELAY_MS later; one for the ServiceSid "hang" is never answered.
  * SearchVerification finds what was accepted.  Signatures are not looked at.
  *
- * With a SEED the service is moody: the delay is anything up to four times
- * DELAY_MS, and of a thousand requests some are throttled, accepted and answered
- * by a gateway's error or by the end of the connection, or cut off unread (see
- * moods).
+ * With a SEED the service is moody until it gets SIGUSR1: the delay is anything
+ * up to four times DELAY_MS, or ten times that, some of a thousand requests go
+ * wrong in one of many ways (see moods), some searches fail, and what was just
+ * accepted is not found yet.
  *
  * LOG gets 16 bytes for each request that was accepted: the number and the time,
- * in nanoseconds since the epoch, at which it had been read.
+ * in nanoseconds since the epoch, at which it had been read.  Where the number is
+ * negative it was read and not accepted, and the caller cannot know.
  *
  *-------------------------------------------------------------------------
  */
@@ -37,30 +38,56 @@
 
 #include <openssl/ssl.h>
 
+#include "service_accepted.h"
+#include "service_due.h"
+
 #define MAX_CONNECTIONS 8192
 #define REQUEST_SIZE 8192
-#define REPLY_SIZE 1024
-#define LOG_RECORDS 1024
+#define REPLY_SIZE 2048
 
-/* A power of two, twice what the longest soak accepts. */
-#define MAX_ACCEPTED (1 << 22)
+/* Later than any caller waits that is not to hear of it: a soak's wait 5 s. */
+#define LATE_NS INT64_C(7000000000)
 
-typedef enum Mood
+/* What was accepted is found after this, in a mood. */
+#define INDEXED_NS INT64_C(1000000000)
+
+/* Of a thousand searches, in a mood. */
+#define FAILING_SEARCHES 20
+
+typedef enum Acceptance
 {
-	FINE,
-	THROTTLE,					/* refused: to be sent again later */
-	FAIL_AFTER,					/* accepted, and answered with an error */
-	CLOSE_AFTER,				/* accepted, and not answered */
-	CLOSE_BEFORE				/* not accepted, and not answered */
+	NEVER, AT_ONCE, LATE
+} Acceptance;
+
+typedef struct Mood
+{
+	int			share;			/* of a thousand requests */
+	Acceptance	acceptance;
+	Ending		ending;
+	int			late;			/* whether it ends only after LATE_NS */
+	int			status;
+	const char *body;			/* NULL: that of a success */
 } Mood;
 
-/* Of a thousand requests; the others are FINE. */
-static const struct
-{
-	Mood		mood;
-	int			share;
-}			moods[] = {
-	{THROTTLE, 10}, {FAIL_AFTER, 3}, {CLOSE_AFTER, 3}, {CLOSE_BEFORE, 3}
+#define FAILURE(code) "{\"RequestId\":\"9D5A1A7E\",\"HostId\":\"bench\",\"Code\":\"" code "\",\"Message\":\"It did not go well.\"}"
+
+/* The others are fine. */
+static const Mood fine = {0, AT_ONCE, ANSWER, 0, 200, NULL};
+static const Mood moods[] = {
+	{10, NEVER, ANSWER, 0, 429, FAILURE("Throttling.User")},
+	{10, NEVER, ANSWER, 0, 200, FAILURE("MOBILE_NUMBER_ILLEGAL")},
+	{3, AT_ONCE, ANSWER, 0, 500, FAILURE("InternalError")},
+	{2, NEVER, ANSWER, 0, 503, FAILURE("ServiceUnavailable")},
+	{2, AT_ONCE, ANSWER, 0, 502, "<html>bad gateway</html>"},
+	{2, AT_ONCE, ANSWER, 0, 200, "{\"RequestId\":\"9D5A1A7E\",\"Code\":\"O"},
+	{3, AT_ONCE, CLOSE, 0, 200, NULL},
+	{2, NEVER, CLOSE, 0, 200, NULL},
+	{3, AT_ONCE, RESET, 0, 200, NULL},
+	{2, NEVER, RESET, 0, 200, NULL},
+	{2, AT_ONCE, ANSWER, 1, 200, NULL},
+	{1, LATE, ANSWER, 1, 200, NULL},
+	{1, AT_ONCE, SILENCE, 0, 200, NULL},
+	{1, NEVER, SILENCE, 0, 200, NULL}
 };
 
 typedef struct Connection
@@ -75,36 +102,16 @@ typedef struct Connection
 	char		reply[REPLY_SIZE];
 } Connection;
 
-/* A reply that is due; the one that is due first stands first. */
-typedef struct Due
-{
-	int64_t		at_ns;
-	int			fd;
-	int			generation;
-	int			close;
-} Due;
-
-typedef struct Accepted
-{
-	int64_t		number;
-	int64_t		at_ns;
-	int64_t		times;
-} Accepted;
-
 static Connection *connections[MAX_CONNECTIONS];
-static Due	due[MAX_CONNECTIONS * 2];
-static int	ndue;
-static Accepted *accepted;
-static int64_t log_records[LOG_RECORDS][2];
-static int	nlog_records;
-static int	log_fd;
 static int	epoll_fd;
 static int	timer_fd;
 static SSL_CTX *tls;
 static int	delay_ms;
-static int	moody;
+static volatile sig_atomic_t moody;
 static uint64_t random_state;
+static int64_t nstarted;
 
+static void calm_down(int signal_number);
 static void fail(const char *what);
 static SSL_CTX *open_tls(const char *certificate, const char *key);
 static int	open_port(void);
@@ -115,16 +122,13 @@ static void read_requests(Connection *connection);
 static void take_request(Connection *connection, int64_t now);
 static void start_verification(Connection *connection, const char *query, int64_t now);
 static void search_verification(Connection *connection, const char *query);
-static Mood draw_mood(void);
+static const Mood *draw_mood(void);
 static uint64_t draw(uint64_t below);
-static Accepted *find(int64_t number);
-static void note_accepted(int64_t number, int64_t now);
-static void flush_log(void);
 static void set_reply(Connection *connection, int status, const char *body);
-static void reply_later(Connection *connection, int64_t at_ns, int close);
-static void reply_due(void);
-static Due	pop_due(void);
-static void send_reply(Connection *connection);
+static void do_later(Due entry);
+static void set_timer(void);
+static void do_due(void);
+static void end_request(Connection *connection, Ending ending);
 static void end_connection(Connection *connection);
 static const char *parameter(const char *query, const char *name);
 static int64_t now_ns(clockid_t clock);
@@ -137,14 +141,13 @@ main(int argc, char **argv)
 	if (argc < 5 || argc > 6)
 		fail("usage: service CERTIFICATE KEY LOG DELAY_MS [SEED]");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, calm_down);
 	delay_ms = atoi(argv[4]);
 	moody = argc == 6;
 	random_state = moody ? strtoull(argv[5], NULL, 10) * 2 + 1 : 1;
-	accepted = calloc(MAX_ACCEPTED, sizeof(Accepted));
-	log_fd = open(argv[3], O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (accepted == NULL || log_fd < 0 || epoll_fd < 0 || timer_fd < 0)
+	if (accepted_open(argv[3]) != 0 || epoll_fd < 0 || timer_fd < 0)
 		fail("could not begin");
 	tls = open_tls(argv[1], argv[2]);
 	listener = open_port();
@@ -152,6 +155,13 @@ main(int argc, char **argv)
 	watch(timer_fd);
 	serve(listener);
 	return 0;
+}
+
+static void
+calm_down(int signal_number)
+{
+	(void) signal_number;
+	moody = 0;
 }
 
 static void
@@ -212,7 +222,8 @@ serve(int listener)
 
 		if (n == 0)
 		{
-			flush_log();
+			if (accepted_flush() != 0)
+				fail("could not write the log");
 			n = epoll_wait(epoll_fd, events, 256, -1);
 		}
 		for (int i = 0; i < n; i++)
@@ -222,7 +233,7 @@ serve(int listener)
 			if (fd == listener)
 				take_connections(listener);
 			else if (fd == timer_fd)
-				reply_due();
+				do_due();
 			else if (connections[fd] && connections[fd]->open)
 				read_requests(connections[fd]);
 		}
@@ -301,59 +312,74 @@ take_request(Connection *connection, int64_t now)
 static void
 start_verification(Connection *connection, const char *query, int64_t now)
 {
-	Mood		mood = draw_mood();
+	const Mood *mood = draw_mood();
 	const char *to = parameter(query, "To=");
 	const char *service_sid = parameter(query, "ServiceSid=");
 	int64_t		number = to ? strtoll(to, NULL, 10) : 0;
-	int64_t		delay_ns = (moody ? (int64_t) draw(4000) : 1000) * delay_ms * 1000;
+	int64_t		delay_ns = (int64_t) (moody ? draw(4000) * (draw(20) ? 1 : 10) : 1000) * delay_ms * 1000;
+	Due			entry = {0, connection->fd, connection->generation, mood->ending, 0, ++nstarted};
 	char		body[512];
 
-	if (mood == FINE || mood == FAIL_AFTER || mood == CLOSE_AFTER)
-		note_accepted(number, now);
+	if (mood->acceptance == LATE)
+		entry.number = number;
+	else if ((mood->acceptance == AT_ONCE ? accepted_note(number, nstarted, now) :
+			  mood->status >= 500 || mood->ending != ANSWER ? accepted_note_dropped(number, now) : 0) != 0)
+		fail("could not note what was accepted");
 	if (service_sid && strncmp(service_sid, "hang", 4) == 0)
 		return;
-	if (mood == THROTTLE)
-		set_reply(connection, 429, "{\"RequestId\":\"9D5A1A7E\",\"HostId\":\"bench\","
-				  "\"Code\":\"Throttling.User\",\"Message\":\"Request was denied due to user flow control.\"}");
-	else if (mood == FAIL_AFTER)
-		set_reply(connection, 500, "{\"RequestId\":\"9D5A1A7E\",\"HostId\":\"bench\","
-				  "\"Code\":\"InternalError\",\"Message\":\"The request processing has failed.\"}");
+	snprintf(body, sizeof(body), "{\"RequestId\":\"9D5A1A7E-1C7F-5C0B-8B8F-%lld\",\"Message\":\"OK\","
+			 "\"Model\":{\"verificationId\":\"V%lld-%lld\",\"status\":\"pending\"},"
+			 "\"Code\":\"OK\",\"Success\":true}", (long long) number, (long long) number,
+			 (long long) nstarted);
+	set_reply(connection, mood->status, mood->body ? mood->body : body);
+	if (delay_ns == 0 && mood == &fine)
+		end_request(connection, ANSWER);
 	else
 	{
-		snprintf(body, sizeof(body), "{\"RequestId\":\"9D5A1A7E-1C7F-5C0B-8B8F-%lld\",\"Message\":\"OK\","
-				 "\"Model\":{\"verificationId\":\"V%lld-%lld\",\"status\":\"pending\"},"
-				 "\"Code\":\"OK\",\"Success\":true}", (long long) number, (long long) number,
-				 (long long) find(number)->times);
-		set_reply(connection, 200, body);
+		entry.at_ns = now_ns(CLOCK_MONOTONIC) + (mood->late ? LATE_NS : delay_ns);
+		do_later(entry);
 	}
-	if (delay_ns == 0 && !moody)
-		send_reply(connection);
-	else
-		reply_later(connection, now_ns(CLOCK_MONOTONIC) + delay_ns,
-					mood == CLOSE_AFTER || mood == CLOSE_BEFORE);
 }
 
+/* A number's messages, as many as have room. */
 static void
 search_verification(Connection *connection, const char *query)
 {
 	const char *to = parameter(query, "To=");
-	Accepted   *entry = find(to ? strtoll(to, NULL, 10) : 0);
-	char		record[256] = "";
-	char		body[768];
+	const Accepted *entry = accepted_last(to ? strtoll(to, NULL, 10) : 0);
+	int64_t		until = now_ns(CLOCK_REALTIME) - (moody ? INDEXED_NS : 0);
+	char		records[1024] = "";
+	char		body[1536];
+	int			nrecords = 0;
 
-	if (entry->times > 0)
-		snprintf(record, sizeof(record), "{\"sendDate\":%lld,\"updatedDate\":%lld,\"channel\":\"SMS\","
+	if (moody && draw(1000) < FAILING_SEARCHES)
+	{
+		set_reply(connection, 503, FAILURE("ServiceUnavailable"));
+		end_request(connection, draw(2) ? ANSWER : RESET);
+		return;
+	}
+	for (; entry; entry = entry->before)
+	{
+		size_t		len = strlen(records);
+
+		if (entry->at_ns > until || len > sizeof(records) - 256)
+			continue;
+		snprintf(records + len, sizeof(records) - len,
+				 "%s{\"sendDate\":%lld,\"updatedDate\":%lld,\"channel\":\"SMS\","
 				 "\"to\":\"%lld\",\"verificationId\":\"V%lld-%lld\",\"status\":\"pending\"}",
-				 (long long) (entry->at_ns / 1000000), (long long) (entry->at_ns / 1000000),
-				 (long long) entry->number, (long long) entry->number, (long long) entry->times);
+				 len > 0 ? "," : "", (long long) (entry->at_ns / 1000000),
+				 (long long) (entry->at_ns / 1000000), (long long) entry->number,
+				 (long long) entry->number, (long long) entry->serial);
+		nrecords++;
+	}
 	snprintf(body, sizeof(body), "{\"RequestId\":\"9D5A1A7E\",\"Message\":\"OK\",\"Model\":{\"records\":[%s],"
 			 "\"pageNo\":1,\"totalPage\":1,\"pageSize\":100,\"totalCount\":%d},\"Code\":\"OK\",\"Success\":true}",
-			 record, entry->times > 0);
+			 records, nrecords);
 	set_reply(connection, 200, body);
-	send_reply(connection);
+	end_request(connection, ANSWER);
 }
 
-static Mood
+static const Mood *
 draw_mood(void)
 {
 	int			drawn = moody ? (int) draw(1000) : 1000;
@@ -362,9 +388,9 @@ draw_mood(void)
 	{
 		drawn -= moods[i].share;
 		if (drawn < 0)
-			return moods[i].mood;
+			return &moods[i];
 	}
-	return FINE;
+	return &fine;
 }
 
 /* xorshift64* */
@@ -377,41 +403,6 @@ draw(uint64_t below)
 	return (random_state * UINT64_C(2685821657736338717) >> 11) % below;
 }
 
-/* The place of a number, whether it was accepted or not. */
-static Accepted *
-find(int64_t number)
-{
-	uint64_t	at = (uint64_t) number * UINT64_C(11400714819323198485) >> 42;
-
-	while (accepted[at].number != number && accepted[at].times > 0)
-		at = (at + 1) % MAX_ACCEPTED;
-	return &accepted[at];
-}
-
-static void
-note_accepted(int64_t number, int64_t now)
-{
-	Accepted   *entry = find(number);
-
-	entry->number = number;
-	entry->at_ns = now;
-	entry->times++;
-	log_records[nlog_records][0] = number;
-	log_records[nlog_records][1] = now;
-	if (++nlog_records == LOG_RECORDS)
-		flush_log();
-}
-
-static void
-flush_log(void)
-{
-	ssize_t		len = nlog_records * (ssize_t) sizeof(log_records[0]);
-
-	if (len > 0 && write(log_fd, log_records, len) != len)
-		fail("could not write the log");
-	nlog_records = 0;
-}
-
 static void
 set_reply(Connection *connection, int status, const char *body)
 {
@@ -419,87 +410,59 @@ set_reply(Connection *connection, int status, const char *body)
 									 "HTTP/1.1 %d -\r\nContent-Type: application/json\r\n"
 									 "Content-Length: %zu\r\nConnection: keep-alive\r\n"
 									 "x-acs-request-id: 9D5A1A7E-1C7F-5C0B-8B8F-3E1F2A6D4C11\r\n"
-									 "\r\n%s", status, strlen(body), body);
+									 "%s\r\n%s", status, strlen(body),
+									 status == 429 ? "x-acs-retry-after: 100\r\n" : "", body);
 	if (connection->reply_len >= REPLY_SIZE)
 		fail("a reply is too long");
 }
 
 static void
-reply_later(Connection *connection, int64_t at_ns, int close)
+do_later(Due entry)
 {
-	int			at = ndue++;
-	Due			entry = {at_ns, connection->fd, connection->generation, close};
-
-	if (ndue > MAX_CONNECTIONS)
+	if (due_push(entry) != 0)
 		fail("too many replies are due");
-	while (at > 0 && due[(at - 1) / 2].at_ns > at_ns)
-	{
-		due[at] = due[(at - 1) / 2];
-		at = (at - 1) / 2;
-	}
-	due[at] = entry;
-	if (at == 0)
-	{
-		struct itimerspec timer = {.it_value = {at_ns / 1000000000, at_ns % 1000000000}};
-
-		timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &timer, NULL);
-	}
+	if (due_first()->at_ns == entry.at_ns)
+		set_timer();
 }
 
 static void
-reply_due(void)
+set_timer(void)
 {
-	uint64_t	expirations;
-	struct itimerspec timer = {0};
+	int64_t		at_ns = due_first()->at_ns;
+	struct itimerspec timer = {.it_value = {at_ns / 1000000000, at_ns % 1000000000}};
 
-	if (read(timer_fd, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
-		fail("could not read the timer");
-	while (ndue > 0 && due[0].at_ns <= now_ns(CLOCK_MONOTONIC))
-	{
-		Due			entry = pop_due();
-		Connection *connection = connections[entry.fd];
-
-		if (!connection->open || connection->generation != entry.generation)
-			continue;
-		if (entry.close)
-			end_connection(connection);
-		else
-			send_reply(connection);
-	}
-	if (ndue == 0)
-		return;
-	timer.it_value.tv_sec = due[0].at_ns / 1000000000;
-	timer.it_value.tv_nsec = due[0].at_ns % 1000000000;
 	timerfd_settime(timer_fd, TFD_TIMER_ABSTIME, &timer, NULL);
 }
 
-static Due
-pop_due(void)
+static void
+do_due(void)
 {
-	Due			first = due[0];
-	Due			last = due[--ndue];
-	int			at = 0;
+	uint64_t	expirations;
 
-	for (;;)
+	if (read(timer_fd, &expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
+		fail("could not read the timer");
+	while (due_first() && due_first()->at_ns <= now_ns(CLOCK_MONOTONIC))
 	{
-		int			child = 2 * at + 1;
+		Due			entry = due_pop();
+		Connection *connection = connections[entry.fd];
 
-		if (child + 1 < ndue && due[child + 1].at_ns < due[child].at_ns)
-			child++;
-		if (child >= ndue || due[child].at_ns >= last.at_ns)
-			break;
-		due[at] = due[child];
-		at = child;
+		if (entry.number != 0 && accepted_note(entry.number, entry.serial, now_ns(CLOCK_REALTIME)) != 0)
+			fail("could not note what was accepted");
+		if (connection->open && connection->generation == entry.generation)
+			end_request(connection, entry.ending);
 	}
-	due[at] = last;
-	return first;
+	if (due_first())
+		set_timer();
 }
 
-/* A kilobyte always fits into the socket's buffer. */
+/* Two kilobytes always fit into the socket's buffer. */
 static void
-send_reply(Connection *connection)
+end_request(Connection *connection, Ending ending)
 {
-	if (SSL_write(connection->ssl, connection->reply, connection->reply_len) <= 0)
+	if (ending == RESET)
+		setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &(struct linger) {1, 0}, sizeof(struct linger));
+	if (ending == CLOSE || ending == RESET ||
+		(ending == ANSWER && SSL_write(connection->ssl, connection->reply, connection->reply_len) <= 0))
 		end_connection(connection);
 }
 

@@ -49,9 +49,9 @@ def wait_until(ready, what, seconds=START_SECONDS):
 
 
 def start(command, cpus, end_signal=signal.SIGTERM, **options):
-    """A process on these processors, ended with this program."""
+    """A process on these processors (None: on any), ended with this program."""
     process = subprocess.Popen([str(part) for part in command],
-                               preexec_fn=lambda: os.sched_setaffinity(0, cpus), **options)
+                               preexec_fn=(lambda: os.sched_setaffinity(0, cpus)) if cpus else None, **options)
     atexit.register(end, process, end_signal)
     return process
 

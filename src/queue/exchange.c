@@ -45,9 +45,11 @@ pnvs_exchange_work(void *arg)
 		pnvs_table_enter_pinned(&visit);
 		if (exchange->nflights > 0)
 			settle(exchange);
+		if (exchange->unknown_first)
+			claim_unknown(exchange);
 		if (exchange->room > 0 && exchange->queued_due)
 			claim_queued(exchange);
-		if (exchange->room > 0 && exchange->unknown_due)
+		if (exchange->room > 0 && exchange->unknown_due && !exchange->unknown_first)
 			claim_unknown(exchange);
 		pnvs_table_leave(&visit);
 	}
@@ -127,6 +129,7 @@ claim_unknown(PnvsExchange *exchange)
 {
 	int			room = Min(exchange->room, exchange->lookup_room);
 	PnvsClaim  *claims = palloc((room + 1) * sizeof(PnvsClaim));
+	int			nflights = exchange->nclaimed;
 	int			nclaims = room > 0 ?
 	pnvs_lookup_select(claims, room, exchange->looked_up, exchange->nlooked_up) : 0;
 
@@ -134,6 +137,7 @@ claim_unknown(PnvsExchange *exchange)
 	exchange->next_unknown = nclaims < room ?
 		pnvs_lookup_next(claims, nclaims, exchange->looked_up, exchange->nlooked_up) :
 		DT_NOBEGIN;
+	exchange->room -= exchange->nclaimed - nflights;
 }
 
 static void

@@ -26,6 +26,7 @@ typedef struct PnvsExchange
 	int			lookup_room;	/* so many of them may be of unknown fate */
 	bool		queued_due;
 	bool		unknown_due;
+	bool		unknown_first;	/* it is their turn */
 
 	/* why nothing was done, where it was not committed */
 	bool		nothing_commits;

@@ -69,6 +69,7 @@ struct PnvsSender
 	TimestampTz lateness_checked;
 	int			failures;		/* in a row */
 	int			careful;		/* exchanges that are to be small */
+	bool		unknown_first;	/* at the next exchange that could claim both */
 	bool		has_table;
 };
 
@@ -392,6 +393,13 @@ make_room(PnvsSender *sender, PnvsExchange *exchange)
 	caller = MemoryContextSwitchTo(sender->scratch);
 	exchange->nlooked_up = pnvs_window_looked_up(&sender->window, &exchange->looked_up);
 	MemoryContextSwitchTo(caller);
+
+	/*
+	 * a backlog would take all room, for as long as it lasts, and in a window
+	 * of one so would the look-ups
+	 */
+	exchange->unknown_first = exchange->queued_due && sender->unknown_first;
+	sender->unknown_first = exchange->queued_due && !sender->unknown_first;
 }
 
 /* Runs an exchange, and acts on it where it was committed. */

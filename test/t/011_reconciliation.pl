@@ -149,6 +149,18 @@ my $endless = unknown('sim-search:endless', $queue->new_number, ago => 60);
 ok(defined $queue->settled($endless)->{settled_at}, 'pages without end have one');
 cmp_ok(scalar(my @search = searches($endless)), '<=', 20, 'after 20 of them');
 
+# --- behind a backlog
+
+# There is always another one to be sent, and room for one only.
+$queue->reload('pnvs.max_in_flight' => 1);
+my @backlog = map { $queue->enqueue('sim-start:slow:60') } 1 .. 60;
+my $overtaken = unknown('FA1', $queue->new_number);
+Pnvs::Simulator::wait_until('it is looked up', sub { searches($overtaken) });
+cmp_ok($session->value("SELECT count(*) FROM verification_queue WHERE state = 'queued'"), '>', 0,
+	'a message of unknown fate is looked up though others are waiting to be sent');
+is($queue->settled($backlog[-1])->{state}, 'sent', 'and they go on being sent');
+$queue->reload('pnvs.max_in_flight' => undef);
+
 # --- given up
 
 for my $case (

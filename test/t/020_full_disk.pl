@@ -190,7 +190,7 @@ $server->node->stop;
 
 	$server = Pnvs::Server->new($service, 'full_wal',
 		init => [ '--waldir', "$wal/pg_wal", '--wal-segsize', '1' ],
-		conf => "pnvs.max_in_flight = $WINDOW\npnvs.request_timeout = 30000\nmin_wal_size = 2MB\nmax_wal_size = 2MB\n");
+		conf => "pnvs.max_in_flight = $WINDOW\npnvs.request_timeout = 30000\nmax_wal_size = 1GB\n");
 	$session = $server->connect;
 	$done = Pnvs::Batch->enqueue($session, 'FA1', 3);
 	$done->wait_for($session, 'sent=3');
@@ -201,7 +201,7 @@ $server->node->stop;
 
 	$disk->fill;
 	$session->run('CREATE TABLE much (word text)');
-	for (1 .. 100)
+	for (1 .. 200)
 	{
 		last unless eval { !$session->query("INSERT INTO much SELECT repeat('x', 1000) FROM generate_series(1, 500)")->lost };
 	}

@@ -26,10 +26,13 @@ from soak_clients import SCHEMA, Clients
 from soak_servers import Servers
 
 DRAIN_SECONDS = 600
+# What a search has found; what it has not is looked for as long as is set.
+SLOWEST_SEARCH = """SELECT coalesce(max(extract(epoch FROM settled_at - unknown_since)), 0) FROM verification_queue
+    WHERE state = 'sent'"""
 UNSEEN = "unknown, never seen by the service"
-TABLE = ("enqueued", "accepted", "sent", "  of these found by a search", "failed", "expired", "canceled", "unknown", "unknown, read by the service and dropped",
-         UNSEEN, "rolled back", "transactions in doubt", "in doubt", "in doubt and there", "cancels that were confirmed",
-         "lost sessions", *soak_account.FAULTS)
+TABLE = ("enqueued", "accepted", "sent", "  of these found by a search", "failed", "expired", "canceled", "unknown",
+         "unknown, read by the service and dropped", UNSEEN, "rolled back", "transactions in doubt", "in doubt",
+         "in doubt and there", "cancels that were confirmed", "lost sessions", *soak_account.FAULTS)
 
 
 class Stage:
@@ -96,6 +99,7 @@ class Soak:
         cuts = sum(count for kind, count in disturbances.items() if self.servers.kinds()[kind])
         allowed = cuts * self.options.window
         return {"seed": self.options.seed, "rows": self.options.rows, "window": self.options.window, "seconds": seconds,
+                "slowest_search_s": float(self.servers.sql(SLOWEST_SEARCH)),
                 "counts": {name: account.counts[name] for name in TABLE}, "codes of the unknown": dict(account.codes),
                 "unknown and never seen, allowed": allowed, "disturbances": dict(disturbances), "marks": self.marks,
                 "errors": self.clients.all("errors")[:20], "crashes": self.servers.crashes()[:20],
@@ -111,6 +115,7 @@ def show(results):
     for kind, count in sorted(results["disturbances"].items()):
         print(f"{kind:<44}{count:>9}")
     print("codes of the unknown: " + (", ".join(f"{code} {count}" for code, count in results["codes of the unknown"].items()) or "none"))
+    print(f"the slowest search that found something: {results['slowest_search_s']:.1f} s")
     for line in results["errors"] + results["crashes"]:
         print(line)
     print(f"seed {results['seed']}: queued in {results['seconds']['enqueued']:.0f} s, drained after "

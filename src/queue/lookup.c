@@ -65,7 +65,7 @@ static void assign(Sibling *siblings, int nsiblings, const PnvsSighting *sightin
 				   int nsightings);
 static int	drop_taken(const PnvsFlight *flight, PnvsSighting *free_sightings);
 static void give_up_or_wait(const PnvsFlight *flight, const PnvsClaim *claim,
-							PnvsVerdict *verdict, const char *code, const char *message);
+							PnvsVerdict *verdict, const char *obstacle);
 static int64 epoch_ms(TimestampTz time);
 
 /* The parameters of a search for the flight's number. */
@@ -169,6 +169,7 @@ pnvs_lookup_select(PnvsClaim *claims, int max, const int64 *under_way, int nunde
 		claim->service_sid = pnvs_table_text(row, 4);
 		claim->dispatched_at = DatumGetTimestampTz(pnvs_table_value(row, 5, NULL));
 		claim->unknown_since = DatumGetTimestampTz(pnvs_table_value(row, 6, NULL));
+		claim->not_before = DatumGetTimestampTz(pnvs_table_value(row, 7, NULL));
 	}
 	return nrows;
 }
@@ -208,9 +209,7 @@ decide(PnvsFlight *flight, const Sibling *sibling, const char *obstacle,
 		verdict->status = sibling->sighting->status;
 	}
 	else if (!verify)
-		give_up_or_wait(flight, claim, pnvs_verdicts_add(verdicts),
-						obstacle ? "Local.Unreconciled" : "Local.NotFound",
-						obstacle ? obstacle : "the service knows of no such message");
+		give_up_or_wait(flight, claim, pnvs_verdicts_add(verdicts), obstacle);
 	else if (obstacle != NULL)
 		pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), claim, "Local.Unverified", obstacle, -1);
 	else
@@ -339,24 +338,33 @@ drop_taken(const PnvsFlight *flight, PnvsSighting *free_sightings)
 	return nfree;
 }
 
-/* Another look later, or, where it was looked for long enough, none. */
+/*
+ * Another look later, or, where it was looked for long enough, none.  A look that
+ * was due before that and comes after it, for there was no server, is the first
+ * for a while: where it meets an obstacle it is not the last.
+ */
 static void
 give_up_or_wait(const PnvsFlight *flight, const PnvsClaim *claim, PnvsVerdict *verdict,
-				const char *code, const char *message)
+				const char *obstacle)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz end = claim->unknown_since + pnvs_reconcile_for_s * USECS_PER_SEC;
+	bool		over = flight->asked_at >= end || (flight->call == NULL && now >= end);
+	TimestampTz next;
 	long		wait_ms;
 
-	pnvs_verdict_settled(verdict, claim, "unknown", "unknown", code, message);
-	if (flight->asked_at >= end || (flight->call == NULL && now >= end))
+	pnvs_verdict_settled(verdict, claim, "unknown", "unknown",
+						 obstacle ? "Local.Unreconciled" : "Local.NotFound",
+						 obstacle ? obstacle : "the service knows of no such message");
+	if (over && (obstacle == NULL || claim->not_before >= end))
 		return;
 	wait_ms = TimestampDifferenceMilliseconds(claim->unknown_since, now) / 2;
 	wait_ms = Min(Max(wait_ms, FIRST_WAIT_MS), LONGEST_WAIT_MS);
+	next = TimestampTzPlusMilliseconds(now, wait_ms);
 	verdict->settled_at = 0;
 	verdict->masked[0] = '\0';
 	verdict->code = NULL;
-	verdict->not_before = Min(TimestampTzPlusMilliseconds(now, wait_ms), Max(end, now));
+	verdict->not_before = over ? next : Min(next, Max(end, now));
 }
 
 static int64

@@ -158,7 +158,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		{TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 	},
 	[PNVS_SELECT_UNKNOWN] = {
-		"SELECT id, channel, recipient, service_sid, dispatched_at, unknown_since"
+		"SELECT id, channel, recipient, service_sid, dispatched_at, unknown_since, not_before"
 		" FROM %1$s WHERE settled_at IS NULL AND state = 'unknown' AND not_before <= $1"
 		" AND id <> ALL ($3) ORDER BY not_before, id LIMIT $2",
 		{TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}

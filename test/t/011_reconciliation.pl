@@ -35,17 +35,18 @@ pnvs.scan_interval = 1
 pnvs.worker_idle_timeout = 0
 CONF
 
-# unknown(SERVICE_SID, NUMBER, [channel, ago]): a row of unknown fate that was
-# dispatched so many seconds ago; its ID.
+# unknown(SERVICE_SID, NUMBER, [channel, ago, due_ago]): a row of unknown fate that was
+# dispatched so many seconds ago, and was to be looked up so many ago; its ID.
 sub unknown
 {
 	my ($service_sid, $number, %param) = @_;
 	my $channel = $param{channel} // 'SMS';
 	my $ago = $param{ago} // 0;
+	my $due_ago = $param{due_ago} // 0;
 	my $id = $session->value(<<"SQL");
 INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, attempts,
 		created_at, requested_by, dispatched_at, unknown_since, origin_system, origin_database, origin_timeline)
-	SELECT '$channel', '$number', '$service_sid', 'unknown', now(), now() + '1 minute', 1,
+	SELECT '$channel', '$number', '$service_sid', 'unknown', now() - '$due_ago seconds'::interval, now() + '1 minute', 1,
 		at, CURRENT_USER::regrole, at, at, system_identifier, d.oid, timeline_id
 	FROM (SELECT now() - '$ago seconds'::interval) AS t (at), pg_control_system(), pg_control_checkpoint(), pg_database d
 	WHERE datname = current_database()
@@ -148,6 +149,15 @@ is_deeply([ map { $_->{params}{CurrentPage} } searches($paged) ], [ 1, 2, 3 ], '
 my $endless = unknown('sim-search:endless', $queue->new_number, ago => 60);
 ok(defined $queue->settled($endless)->{settled_at}, 'pages without end have one');
 cmp_ok(scalar(my @search = searches($endless)), '<=', 20, 'after 20 of them');
+
+# --- after a time without a server
+
+my $ago = $RECONCILE_FOR_S + 1;
+my $late = unknown('sim-search:first:1:code:InternalError:500', $queue->new_number, ago => $ago, due_ago => $ago);
+is($queue->settled($late)->{code}, 'Local.NotFound', 'a look that comes late and fails is followed by another one');
+$late = unknown('sim-search:code:InternalError:500', $queue->new_number, ago => $ago, due_ago => $ago);
+is($queue->settled($late)->{code}, 'Local.Unreconciled', 'which is the last');
+is(scalar(@search = searches($late)), 2, 'and there is no third');
 
 # --- behind a backlog
 

@@ -327,7 +327,7 @@ sub shown_default
 
 sub check_settings
 {
-	my %setter = (user => 'anyone', superuser => 'superuser', sighup => 'reload');
+	my %setter = (user => 'anyone', superuser => 'superuser', sighup => 'reload', postmaster => 'restart');
 	my @real = map { [ split /\|/, $_, -1 ] } split /\n/, $node->safe_psql('readme',
 		"LOAD 'pnvs'; SELECT name, boot_val, unit, context FROM pg_settings WHERE name LIKE 'pnvs.%'");
 	my %documented = map { $_->[0] => "$_->[1], $_->[2]" } table_rows('name | default');

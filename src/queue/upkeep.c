@@ -14,12 +14,13 @@
 #include "compat.h"
 #include "queue/table.h"
 #include "queue/upkeep.h"
+#include "settings.h"
 
 /* Some batches at a time, so that sending goes on. */
 #define PURGE_BATCHES 5
 
 /* A purge is no cause to wake up for one row. */
-#define SHORTEST_PURGE_WAIT_MS (60 * 1000)
+#define SHORTEST_PURGE_WAIT_MS (10 * 1000)
 
 typedef struct Recovery
 {
@@ -71,8 +72,8 @@ pnvs_upkeep_recover(PnvsTransact transact, PnvsLedger *ledger)
 }
 
 /*
- * Deletes rows whose retention is over.  Returns when there is more to delete,
- * or DT_NOEND.
+ * Deletes rows whose retention is over.  Returns when there is more to delete of
+ * what is settled by now, or DT_NOEND.
  */
 TimestampTz
 pnvs_upkeep_purge(PnvsTransact transact, PnvsLedger *ledger)
@@ -89,6 +90,16 @@ pnvs_upkeep_purge(PnvsTransact transact, PnvsLedger *ledger)
 			return Max(purge.next, soonest);
 	}
 	return GetCurrentTimestamp();
+}
+
+/* When a row can be deleted at the earliest that is settled after this time. */
+TimestampTz
+pnvs_upkeep_next_purge(TimestampTz purged_at)
+{
+	if (purged_at == DT_NOBEGIN)
+		return DT_NOBEGIN;
+	return purged_at + Max(pnvs_retention_s * USECS_PER_SEC,
+						   SHORTEST_PURGE_WAIT_MS * INT64CONST(1000));
 }
 
 static void

@@ -12,5 +12,6 @@
 
 extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsLedger *ledger);
 extern TimestampTz pnvs_upkeep_purge(PnvsTransact transact, PnvsLedger *ledger);
+extern TimestampTz pnvs_upkeep_next_purge(TimestampTz purged_at);
 
 #endif							/* PNVS_UPKEEP_H */

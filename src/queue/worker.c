@@ -62,7 +62,8 @@ typedef struct Worker
 {
 	PnvsSender *sender;
 	TimestampTz next_scan;
-	TimestampTz next_purge;
+	TimestampTz purged_at;
+	TimestampTz next_purge;		/* of what was settled by then */
 	TimestampTz busy;			/* when there was last something to do */
 	bool		recovered;		/* what dead senders have left */
 	bool		stays;			/* the launcher knows that there was */
@@ -82,6 +83,7 @@ static PnvsCommit transact(void (*work) (void *arg), void *arg);
 static void report_stats(bool force);
 static void serve(Worker *worker);
 static void scan(Worker *worker);
+static TimestampTz purge_due(const Worker *worker);
 static bool wants_to_leave(const Worker *worker, bool *forced);
 static void wait_for_something(const Worker *worker);
 static void finish(Worker *worker);
@@ -124,7 +126,7 @@ pnvs_worker_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "pnvs worker", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	worker.sender = pnvs_sender_create(transact, PG_INT64_MAX);
-	worker.next_scan = worker.next_purge = DT_NOBEGIN;
+	worker.next_scan = worker.next_purge = worker.purged_at = DT_NOBEGIN;
 	worker.busy = DT_NOBEGIN;
 	serve(&worker);
 	proc_exit(0);
@@ -267,8 +269,8 @@ serve(Worker *worker)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			make_room_for_connections();
-			/* rows that were held back may be no longer */
-			worker->next_scan = DT_NOBEGIN;
+			/* rows that were held back, or kept, may be no longer */
+			worker->next_scan = worker->next_purge = DT_NOBEGIN;
 		}
 		if (rung != DT_NOEND)
 		{
@@ -315,8 +317,19 @@ scan(Worker *worker)
 	}
 	if (now >= stats_due)
 		report_stats(true);
-	if (now >= worker->next_purge)
+	if (now >= purge_due(worker))
+	{
 		worker->next_purge = pnvs_upkeep_purge(transact, pnvs_sender_ledger(worker->sender));
+		worker->purged_at = now;
+	}
+}
+
+/* When there may be something to delete, also of what was settled since. */
+static TimestampTz
+purge_due(const Worker *worker)
+{
+	return worker->busy == DT_NOBEGIN ? worker->next_purge :
+		Min(worker->next_purge, pnvs_upkeep_next_purge(worker->purged_at));
 }
 
 /* Whether there is a reason to leave now; forced: whatever there is to do. */
@@ -341,7 +354,7 @@ wait_for_something(const Worker *worker)
 {
 	static uint32 wait_event = 0;
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = Min(Min(worker->next_scan, worker->next_purge), stats_due);
+	TimestampTz next = Min(Min(worker->next_scan, purge_due(worker)), stats_due);
 	long		wait_ms = pnvs_sender_wait_ms(worker->sender);
 
 	if (wait_event == 0)
@@ -385,7 +398,7 @@ finish(Worker *worker)
 static TimestampTz
 next_needed(const Worker *worker)
 {
-	TimestampTz next = Min(pnvs_sender_next_due(worker->sender), worker->next_purge);
+	TimestampTz next = Min(pnvs_sender_next_due(worker->sender), purge_due(worker));
 
 	return worker->recovered ? next : Min(next, worker->next_scan);
 }

@@ -35,6 +35,11 @@ pnvs.scan_interval = 1
 pnvs.worker_idle_timeout = 0
 CONF
 
+# A third one, whose worker has found nothing to delete, and stays.
+my $resident = Pnvs::Queue->new($service, 'resident', conf => "pnvs.retention = 2\n");
+my $passing = $resident->enqueue('FA1');
+$resident->in_state($passing, 'sent');
+
 # unknown(SERVICE_SID, NUMBER, [channel, ago, due_ago]): a row of unknown fate that was
 # dispatched so many seconds ago, and was to be looked up so many ago; its ID.
 sub unknown
@@ -215,6 +220,10 @@ is($idle->state($gone), 'gone', 'a message that was sent is among them');
 is($idle->state($kept_queued), 'queued', 'a queued message does not go');
 is($idle->state($kept_unknown), 'unknown', 'nor does an unknown one that is still looked for');
 
+Pnvs::Simulator::wait_until('a settled row goes while the worker stays', sub { $resident->state($passing) eq 'gone' });
+pass('settled rows go beside a worker that stays');
+
+$resident->stop;
 $idle->stop;
 $queue->stop;
 done_testing();

@@ -85,8 +85,8 @@ def steady_load(bench):
     kept_s = max(bench.steady // 10, 60)
     queue = Queue(bench, "steady", bench.url("kept"), more=f"pnvs.retention = '{kept_s}s'")
     script = bench.place / "steady.sql"
-    script.write_text("\\set n random(1, 900000000)\n"
-                      "SELECT enqueue_verification('SMS', (6281000000000 + :n)::text, 'FA1');\n")
+    queue.server.sql("CREATE SEQUENCE steady")
+    script.write_text("SELECT enqueue_verification('SMS', (6281000000000 + nextval('steady'))::text, 'FA1');\n")
     script.chmod(0o644)
     load = stage.start(["pgbench", "-n", "-R", STEADY_RATE, "-c", 2, "-T", bench.steady, "-f", script, "-h",
                         queue.server.sockets, "-U", "postgres", "postgres"], stage.OTHER_CPU,

@@ -132,7 +132,7 @@ def parse_arguments():
     parser.add_argument("--window", type=int, default=100)
     parser.add_argument("--delay", type=int, default=10)
     parser.add_argument("--disturbances", type=int)
-    parser.add_argument("--reconcile-for", type=int, default=20)
+    parser.add_argument("--reconcile-for", type=int, default=30)
     parser.add_argument("--standby", action=argparse.BooleanOptionalAction, default=True)
     options = parser.parse_args()
     if options.disturbances is None:

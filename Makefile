@@ -12,6 +12,7 @@
 #   make test-soak  thousands of calls, and calls without memory (FULL=1: all of them)
 #   make bench   measurements beside their anchors
 #   make bench-soak  many messages beside faults, kills and promotions; each accounted for (ROWS=, SEED=)
+#   make charts  draw the README's charts from build/bench.json and build/soak.json
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
 #   make fuzz    the fuzzers, SECONDS=30 each
 #   make dist    the archive that PGXN takes
@@ -46,7 +47,7 @@ SERVER_HEADERS := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/nul
 
 .DEFAULT_GOAL := all
 .PHONY: prepare test demo unit lint indent test-majors test-asan \
-	test-valgrind test-coverage test-mutants test-soak bench bench-soak test-oracle fuzz dist
+	test-valgrind test-coverage test-mutants test-soak bench bench-soak charts test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(SERVER_HEADERS),$(HAVE_LIBRARIES)),)
 
@@ -107,6 +108,10 @@ bench:
 
 bench-soak:
 	@test/bench/soak $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
+
+charts:
+	@cp build/bench.json build/soak.json doc/measured/
+	@test/bench/charts.py doc/measured
 
 test-oracle:
 	@test/oracle/run $(ORACLE_FLAGS)

@@ -23,6 +23,7 @@
 
 #include "compat.h"
 #include "errcodes.h"
+#include "queue/caution.h"
 #include "queue/exchange.h"
 #include "queue/herald.h"
 #include "queue/sender.h"
@@ -32,19 +33,6 @@
 
 /* A reply is settled after this at the latest, however few have come. */
 #define MAX_SETTLE_DELAY_MS 2
-
-/* Until somebody else's lock on the table is gone. */
-#define LOCKED_RETRY_MS 20
-
-/* After a failure, row by row for so many exchanges. */
-#define CAREFUL_TURNS 8
-
-/* Pauses after failures, each twice the last. */
-#define FIRST_PAUSE_MS 50
-#define LONGEST_PAUSE_MS 10000
-
-/* Rows that cannot be claimed or settled get another chance after this. */
-#define PASSED_OVER_MS 30000
 
 /* libcurl ends calls by itself; where it does not, this finds out. */
 #define LATENESS_CHECK_MS 1000
@@ -64,11 +52,9 @@ struct PnvsSender
 	TimestampTz next_queued;	/* when a row is due, as far as is known */
 	TimestampTz next_unknown;
 	TimestampTz first_landing;	/* of those not yet settled, or 0 */
-	TimestampTz paused_until;	/* after failures, or 0 */
+	PnvsCaution caution;
 	TimestampTz passed_over_until;
 	TimestampTz lateness_checked;
-	int			failures;		/* in a row */
-	int			careful;		/* exchanges that are to be small */
 	bool		unknown_first;	/* at the next exchange that could claim both */
 	bool		has_table;
 };
@@ -81,14 +67,12 @@ static bool has_room(const PnvsSender *sender, int nunder_way);
 static int	share_of_window(void);
 static void exchange_all(PnvsSender *sender, bool abandon);
 static void exchange_carefully(PnvsSender *sender, bool abandon);
-static TimestampTz retry_at(const PnvsSender *sender, const PnvsExchange *exchange);
 static void begin_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void make_room(PnvsSender *sender, PnvsExchange *exchange);
 static bool commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void land_flights(PnvsSender *sender, PnvsExchange *exchange);
 static void take_off(PnvsSender *sender, PnvsExchange *exchange);
-static void pause_after_failure(PnvsSender *sender);
 static void pass_over(PnvsSender *sender, int64 id, TimestampTz until);
 
 /*
@@ -188,7 +172,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 		has_room(sender, sender->window.nflights - nready))
 		next = Min(next, pnvs_sender_next_due(sender));
 	if (next != DT_NOEND)
-		next = Max(next, sender->paused_until);
+		next = Max(next, sender->caution.paused_until);
 	if (sender->window.nflights > 0)
 		next = Min(next, TimestampTzPlusMilliseconds(now, LATENESS_CHECK_MS));
 	if (sender->passed_over_until != 0)
@@ -261,7 +245,7 @@ needs_exchange(PnvsSender *sender)
 	int			share = share_of_window();
 	int			nunder_way = sender->window.nflights - nready;
 
-	if (now < sender->paused_until)
+	if (now < sender->caution.paused_until)
 		return false;
 	if (nready == 0)
 		sender->first_landing = 0;
@@ -301,7 +285,7 @@ exchange_all(PnvsSender *sender, bool abandon)
 {
 	PnvsExchange exchange;
 
-	if (sender->careful > 0)
+	if (sender->caution.careful > 0)
 	{
 		exchange_carefully(sender, abandon);
 		return;
@@ -313,7 +297,7 @@ exchange_all(PnvsSender *sender, bool abandon)
 	exchange.nflights = pnvs_window_ready(&sender->window, abandon, exchange.flights);
 	make_room(sender, &exchange);
 	if (!commit_exchange(sender, &exchange) && !exchange.locked)
-		sender->careful = CAREFUL_TURNS;
+		sender->caution.careful = PNVS_CAREFUL_TURNS;
 }
 
 /* Every row in an exchange of its own. */
@@ -335,7 +319,7 @@ exchange_carefully(PnvsSender *sender, bool abandon)
 		exchange.nflights = 1;
 		exchange.abandon = abandon;
 		if (!commit_exchange(sender, &exchange) && !exchange.locked)
-			flight->settle_after = retry_at(sender, &exchange);
+			flight->settle_after = pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits);
 		nothing_commits = exchange.nothing_commits;
 	}
 	pfree(flights);
@@ -345,23 +329,9 @@ exchange_carefully(PnvsSender *sender, bool abandon)
 		make_room(sender, &exchange);
 		exchange.room = Min(exchange.room, 1);
 		if (!commit_exchange(sender, &exchange) && exchange.candidate != 0)
-			pass_over(sender, exchange.candidate, retry_at(sender, &exchange));
+			pass_over(sender, exchange.candidate, pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits));
 	}
-	sender->careful = Max(sender->careful - 1, 0);
-}
-
-/*
- * When a row that has failed gets another chance.  Where no other could have been
- * written either that is soon, but not before some of the others were tried: it
- * may be the row, after all.
- */
-static TimestampTz
-retry_at(const PnvsSender *sender, const PnvsExchange *exchange)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	return exchange->nothing_commits ? now + 2 * (sender->paused_until - now) :
-		TimestampTzPlusMilliseconds(now, PASSED_OVER_MS);
+	sender->caution.careful = Max(sender->caution.careful - 1, 0);
 }
 
 static void
@@ -411,7 +381,7 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 
 	if (done)
 	{
-		sender->failures = 0;
+		sender->caution.failures = 0;
 		sender->has_table = exchange->has_table;
 		if (exchange->queued_due)
 			sender->next_queued = exchange->next_queued;
@@ -437,12 +407,11 @@ undo_exchange(PnvsSender *sender, PnvsExchange *exchange)
 		pnvs_flight_destroy(exchange->claimed[i]);
 	if (exchange->locked)
 	{
-		sender->paused_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														   LOCKED_RETRY_MS);
+		pnvs_caution_wait_for_lock(&sender->caution);
 		return;
 	}
 	pnvs_sender_look(sender, DT_NOBEGIN);
-	pause_after_failure(sender);
+	pnvs_caution_pause(&sender->caution);
 }
 
 /* Flights whose rows are settled have ended, but for those that go on. */
@@ -499,18 +468,6 @@ take_off(PnvsSender *sender, PnvsExchange *exchange)
 		else
 			pnvs_flight_refuse(flight);
 	}
-}
-
-static void
-pause_after_failure(PnvsSender *sender)
-{
-	int64		pause_ms = FIRST_PAUSE_MS;
-
-	for (int i = 0; i < sender->failures && pause_ms < LONGEST_PAUSE_MS; i++)
-		pause_ms *= 2;
-	sender->failures++;
-	sender->paused_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													   Min(pause_ms, LONGEST_PAUSE_MS));
 }
 
 /* A row that cannot be claimed by itself must not keep others from it. */

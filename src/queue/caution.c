@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * caution.c
+ *	  How a sender goes on after a failure: row by row, and after a pause.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "queue/caution.h"
+
+/* Until somebody else's lock on the table is gone. */
+#define LOCKED_RETRY_MS 20
+
+/* Pauses after failures, each twice the last. */
+#define FIRST_PAUSE_MS 50
+#define LONGEST_PAUSE_MS 10000
+
+/* Rows that cannot be claimed or settled get another chance after this. */
+#define PASSED_OVER_MS 30000
+
+/* Notes a failure, and pauses: the longer, the more of them came in a row. */
+void
+pnvs_caution_pause(PnvsCaution *caution)
+{
+	int64		pause_ms = FIRST_PAUSE_MS;
+
+	for (int i = 0; i < caution->failures && pause_ms < LONGEST_PAUSE_MS; i++)
+		pause_ms *= 2;
+	caution->failures++;
+	caution->paused_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														Min(pause_ms, LONGEST_PAUSE_MS));
+}
+
+void
+pnvs_caution_wait_for_lock(PnvsCaution *caution)
+{
+	caution->paused_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														LOCKED_RETRY_MS);
+}
+
+/*
+ * When a row that has failed gets another chance.  Where no other could have been
+ * written either that is soon, but not before some of the others were tried: it
+ * may be the row, after all.
+ */
+TimestampTz
+pnvs_caution_retry_at(const PnvsCaution *caution, bool nothing_commits)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return nothing_commits ? now + 2 * (caution->paused_until - now) :
+		TimestampTzPlusMilliseconds(now, PASSED_OVER_MS);
+}

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * caution.h
+ *	  How a sender goes on after a failure: row by row, and after a pause.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_CAUTION_H
+#define PNVS_CAUTION_H
+
+#include "datatype/timestamp.h"
+
+/* After a failure, row by row for so many exchanges. */
+#define PNVS_CAREFUL_TURNS 8
+
+typedef struct PnvsCaution
+{
+	TimestampTz paused_until;	/* or 0 */
+	int			failures;		/* in a row */
+	int			careful;		/* exchanges that are to be small */
+} PnvsCaution;
+
+extern void pnvs_caution_pause(PnvsCaution *caution);
+extern void pnvs_caution_wait_for_lock(PnvsCaution *caution);
+extern TimestampTz pnvs_caution_retry_at(const PnvsCaution *caution, bool nothing_commits);
+
+#endif							/* PNVS_CAUTION_H */

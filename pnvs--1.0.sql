@@ -273,7 +273,14 @@ END
 $$;
 
 -- An extension's first privileges are noted for pg_dump, but it does not know
--- of row types, and would warn at every dump.
+-- of row types, and would warn at every dump.  Since 17 the owner is kept from
+-- being dropped by such a note, too.
 DELETE FROM pg_catalog.pg_init_privs
 WHERE classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass
 	AND objoid OPERATOR(pg_catalog.=) 'verification_queue'::pg_catalog.regtype;
+DELETE FROM pg_catalog.pg_shdepend
+WHERE dbid OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database AS d
+		WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+	AND classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass
+	AND objid OPERATOR(pg_catalog.=) 'verification_queue'::pg_catalog.regtype
+	AND deptype OPERATOR(pg_catalog.=) 'i'::pg_catalog."char";

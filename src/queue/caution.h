@@ -18,6 +18,7 @@ typedef struct PnvsCaution
 	TimestampTz paused_until;	/* or 0 */
 	int			failures;		/* in a row */
 	int			careful;		/* exchanges that are to be small */
+	unsigned	rounds;			/* of such exchanges, so far */
 } PnvsCaution;
 
 extern void pnvs_caution_pause(PnvsCaution *caution);

@@ -92,6 +92,9 @@ settle(PnvsExchange *exchange)
 		else
 			continue;
 		exchange->landed[exchange->nlanded++] = flight;
+		/* one that goes on, to send or to the next page, keeps its place */
+		if (flight->again && !exchange->abandon)
+			exchange->room = Max(exchange->room - 1, 0);
 	}
 	(void) write_verdicts(exchange, nwritten);
 	MemoryContextSwitchTo(visit);

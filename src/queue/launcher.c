@@ -147,7 +147,9 @@ serve(void)
 		look_after_started();
 		if (GetCurrentTimestamp() >= next_visit)
 		{
-			list_databases();
+			/* a round that takes longer than the interval is not begun anew */
+			if (to_visit == NIL || next_visit == DT_NOBEGIN)
+				list_databases();
 			next_visit = GetCurrentTimestamp() +
 				VISIT_FACTOR * pnvs_scan_interval_s * USECS_PER_SEC;
 		}

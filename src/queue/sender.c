@@ -312,7 +312,7 @@ exchange_carefully(PnvsSender *sender, bool abandon)
 	/* all flights go with the table, where it does */
 	for (int i = 0; i < nflights && !nothing_commits && sender->has_table; i++)
 	{
-		PnvsFlight *flight = flights[i];
+		PnvsFlight *flight = flights[(sender->caution.rounds + i) % nflights];
 
 		begin_exchange(sender, &exchange);
 		exchange.flights = &flight;
@@ -323,7 +323,13 @@ exchange_carefully(PnvsSender *sender, bool abandon)
 		nothing_commits = exchange.nothing_commits;
 	}
 	pfree(flights);
-	if (!nothing_commits && is_work_due(sender))
+
+	/*
+	 * another one begins the next round, for it may be one row's fault after
+	 * all
+	 */
+	sender->caution.rounds++;
+	if ((!nothing_commits || sender->caution.rounds % 2 == 0) && is_work_due(sender))
 	{
 		begin_exchange(sender, &exchange);
 		make_room(sender, &exchange);
@@ -475,6 +481,5 @@ static void
 pass_over(PnvsSender *sender, int64 id, TimestampTz until)
 {
 	pnvs_ledger_pass_over(&sender->ledger, id);
-	if (sender->passed_over_until == 0)
-		sender->passed_over_until = until;
+	sender->passed_over_until = Max(sender->passed_over_until, until);
 }

@@ -28,6 +28,7 @@ typedef struct Recovery
 	MemoryContext context;		/* of ids */
 	int64	   *ids;
 	int			nids;
+	bool		locked;			/* the table is, by somebody else */
 	int			first;			/* what to write of them */
 	int			count;
 } Recovery;
@@ -36,13 +37,14 @@ typedef struct Purge
 {
 	PnvsLedger *ledger;
 	int			npurged;
+	bool		locked;
 	TimestampTz next;
 } Purge;
 
 static void find_interrupted(void *arg);
 static void write_interrupted(void *arg);
 static void purge_batch(void *arg);
-static bool visit_unlocked(PnvsTableVisit *visit);
+static bool visit_unlocked(PnvsTableVisit *visit, bool *locked);
 
 /*
  * Makes unknown what was claimed by senders that have died.  A row that cannot be
@@ -55,7 +57,7 @@ pnvs_upkeep_recover(PnvsTransact transact, PnvsLedger *ledger)
 	PnvsCommit	result = transact(find_interrupted, &recovery);
 
 	if (result != PNVS_COMMITTED || recovery.nids == 0)
-		return result != PNVS_NOTHING_COMMITS;
+		return result != PNVS_NOTHING_COMMITS && !recovery.locked;
 	recovery.count = recovery.nids;
 	result = transact(write_interrupted, &recovery);
 	if (result != PNVS_COMMITTED)
@@ -68,7 +70,7 @@ pnvs_upkeep_recover(PnvsTransact transact, PnvsLedger *ledger)
 			result = transact(write_interrupted, &recovery);
 	}
 	pfree(recovery.ids);
-	return result != PNVS_NOTHING_COMMITS;
+	return result != PNVS_NOTHING_COMMITS && !recovery.locked;
 }
 
 /*
@@ -84,7 +86,7 @@ pnvs_upkeep_purge(PnvsTransact transact, PnvsLedger *ledger)
 
 	for (int i = 0; i < PURGE_BATCHES; i++)
 	{
-		if (transact(purge_batch, &purge) != PNVS_COMMITTED)
+		if (transact(purge_batch, &purge) != PNVS_COMMITTED || purge.locked)
 			return soonest;
 		if (purge.npurged == 0)
 			return Max(purge.next, soonest);
@@ -110,7 +112,7 @@ find_interrupted(void *arg)
 	int64	   *ids;
 
 	recovery->nids = 0;
-	if (!visit_unlocked(&visit))
+	if (!visit_unlocked(&visit, &recovery->locked))
 		return;
 	recovery->nids = pnvs_ledger_find_interrupted(recovery->ledger, &ids);
 	if (recovery->nids > 0)
@@ -124,10 +126,10 @@ find_interrupted(void *arg)
 static void
 write_interrupted(void *arg)
 {
-	const Recovery *recovery = arg;
+	Recovery   *recovery = arg;
 	PnvsTableVisit visit;
 
-	if (!visit_unlocked(&visit))
+	if (!visit_unlocked(&visit, &recovery->locked))
 		return;
 	pnvs_ledger_interrupt(recovery->ids + recovery->first, recovery->count);
 	pnvs_table_leave(&visit);
@@ -140,7 +142,7 @@ purge_batch(void *arg)
 	PnvsTableVisit visit;
 
 	purge->npurged = 0;
-	if (!visit_unlocked(&visit))
+	if (!visit_unlocked(&visit, &purge->locked))
 		return;
 	purge->npurged = pnvs_ledger_purge(purge->ledger);
 	purge->next = pnvs_ledger_next_purge(purge->ledger);
@@ -149,12 +151,12 @@ purge_batch(void *arg)
 
 /* Begins a visit, unless the table has gone or somebody has locked it. */
 static bool
-visit_unlocked(PnvsTableVisit *visit)
+visit_unlocked(PnvsTableVisit *visit, bool *locked)
 {
 	Oid			table = pnvs_table_oid();
 
-	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, RowExclusiveLock) ||
-		pnvs_table_oid() != table)
+	*locked = OidIsValid(table) && !ConditionalLockRelationOid(table, RowExclusiveLock);
+	if (!OidIsValid(table) || *locked || pnvs_table_oid() != table)
 		return false;
 	pnvs_table_enter_pinned(visit);
 	return true;

@@ -86,6 +86,7 @@ static void scan(Worker *worker);
 static TimestampTz purge_due(const Worker *worker);
 static bool wants_to_leave(const Worker *worker, bool *forced);
 static void wait_for_something(const Worker *worker);
+static bool leave(Worker *worker, bool forced);
 static void finish(Worker *worker);
 static TimestampTz next_needed(const Worker *worker);
 static void leave_roster(int code, Datum arg);
@@ -283,9 +284,7 @@ serve(Worker *worker)
 			worker->busy = GetCurrentTimestamp();
 		if (wants_to_leave(worker, &forced))
 		{
-			finish(worker);
-			if (pnvs_roster_leave(pnvs_sender_has_table(worker->sender),
-								  next_needed(worker), forced))
+			if (leave(worker, forced))
 				return;
 		}
 		else if (!worker->stays)
@@ -343,7 +342,8 @@ wants_to_leave(const Worker *worker, bool *forced)
 		!pnvs_worker || !pnvs_sender_has_table(worker->sender);
 	if (*forced)
 		return true;
-	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now)
+	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now ||
+		(purge_due(worker) <= now && !when_idle))
 		return false;
 	return when_idle || worker->busy == DT_NOBEGIN ||
 		now - worker->busy >= pnvs_worker_idle_timeout_s * USECS_PER_SEC;
@@ -359,13 +359,37 @@ wait_for_something(const Worker *worker)
 
 	if (wait_event == 0)
 		wait_event = pnvs_new_wait_event("PnvsWorker");
-	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender))
+
+	/*
+	 * it does not leave while something is due, for which it may have to
+	 * pause
+	 */
+	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender) &&
+		pnvs_sender_next_due(worker->sender) > now)
 		next = Min(next, worker->busy + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
 	if (next <= now)
 		next = now;
 	if (wait_ms < 0 || wait_ms > (next - now) / 1000)
 		wait_ms = (long) ((next - now + 999) / 1000);
 	(void) pnvs_client_wait(wait_ms, wait_event);
+}
+
+/*
+ * Settles what is under way, and leaves unless something has become due.  Who
+ * comes next must find the claims of nobody who lives.
+ */
+static bool
+leave(Worker *worker, bool forced)
+{
+	bool		has_table;
+	TimestampTz needed;
+
+	finish(worker);
+	has_table = pnvs_sender_has_table(worker->sender);
+	needed = next_needed(worker);
+	if (forced)
+		pnvs_sender_destroy(worker->sender);
+	return pnvs_roster_leave(has_table, needed, forced);
 }
 
 /* Lets what is under way come back, for a moment, and settles the rest. */

@@ -260,7 +260,8 @@ interrupt('the end of the worker', sub {
 	cmp_ok(time - $started, '<', $SECONDS, 'COMMIT PREPARED sends at once, rather than at the next look');
 	$session->run("ROLLBACK PREPARED 'rolled_back'");
 
-	$node->restart;
+	$node->stop;
+	$node->start;
 	$session = $server->connect;
 	is(Pnvs::Batch->enqueue($session, 'FA1', 1)->wait_for($session, 'sent=1'), 'sent=1', 'messages are sent after a restart');
 	is($batch{kept}->requested($service), 0, 'what is still prepared is not sent after a restart');
@@ -289,7 +290,8 @@ interrupt('the end of the worker', sub {
 	}
 	push @batch, Pnvs::Batch->enqueue($session, 'FA1', 2);
 	$session->run('ALTER SYSTEM RESET pnvs.worker');
-	$node->restart;
+	$node->stop;
+	$node->start;
 	$started = time;
 	$session = $server->connect;
 	@there = ((map { $server->connect($_) } @dbname), $session);

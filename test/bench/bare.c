@@ -23,51 +23,20 @@
 #include <string.h>
 #include <time.h>
 
-#include <curl/curl.h>
-
-#include "core/operation.h"
-#include "core/signature.h"
-#include "request.h"
-
-#define HEADER_SIZE 640
-
-/* The headers that change stand first. */
-enum
-{
-	AUTHORIZATION,
-	DATE,
-	NONCE,
-	HOST,
-	ACCEPT,
-	CONTENT_TYPE,
-	EXPECT,
-	USER_AGENT,
-	ACTION,
-	CONTENT_SHA256,
-	VERSION,
-	HEADER_COUNT
-};
+#include "handle.h"
 
 typedef struct Caller
 {
-	CURL	   *easy;
+	BenchHandle handle;
 	CURLSH	   *sessions;
 	const char *url;
 	const char *host;
-	struct curl_slist headers[HEADER_COUNT];
-	char		texts[HEADER_COUNT][HEADER_SIZE];
-	char		body[4096];
-	size_t		body_len;
 } Caller;
 
 static Caller caller;
 
 static void open_caller(const char *ca_kind, const char *ca);
-static void set_options(const char *ca_kind, const char *ca);
-static void link_headers(void);
 static void call(int64_t number);
-static size_t on_body(char *data, size_t size, size_t nmemb, void *userdata);
-static int64_t now_ns(clockid_t clock);
 static void print_system_ca(void);
 static void fail(const char *what);
 
@@ -90,18 +59,18 @@ main(int argc, char **argv)
 
 	while (fgets(line, sizeof(line), stdin))
 	{
-		int64_t		wall_ns = now_ns(CLOCK_MONOTONIC);
-		int64_t		cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+		int64_t		wall_ns = bench_now_ns(CLOCK_MONOTONIC);
+		int64_t		cpu_ns = bench_now_ns(CLOCK_PROCESS_CPUTIME_ID);
 
 		if (sscanf(line, "%ld %lld", &calls, (long long *) &first) != 2)
 			fail("expected: N FIRST");
-		if (caller.easy == NULL)
+		if (caller.handle.easy == NULL)
 			open_caller(argv[1], argv[2]);
 		for (long i = 0; i < calls; i++)
 			call(first + i);
 
-		wall_ns = now_ns(CLOCK_MONOTONIC) - wall_ns;
-		cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
+		wall_ns = bench_now_ns(CLOCK_MONOTONIC) - wall_ns;
+		cpu_ns = bench_now_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu_ns;
 		printf("%ld %lld %lld\n", calls, (long long) wall_ns, (long long) cpu_ns);
 		fflush(stdout);
 	}
@@ -112,113 +81,31 @@ main(int argc, char **argv)
 static void
 open_caller(const char *ca_kind, const char *ca)
 {
+	bool		is_file = strcmp(ca_kind, "file") == 0;
+
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		fail("curl_global_init");
-	caller.easy = curl_easy_init();
 	caller.sessions = curl_share_init();
-	if (caller.easy == NULL || caller.sessions == NULL ||
+	if (caller.sessions == NULL ||
 		curl_share_setopt(caller.sessions, CURLSHOPT_SHARE,
-						  CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK)
-		fail("curl_easy_init or curl_share_init");
-	set_options(ca_kind, ca);
-	link_headers();
-}
-
-static void
-set_options(const char *ca_kind, const char *ca)
-{
-	CURL	   *easy = caller.easy;
-	int			is_file = strcmp(ca_kind, "file") == 0;
-	unsigned	failed = 0;
-
-	failed |= curl_easy_setopt(easy, CURLOPT_SHARE, caller.sessions);
-	failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	failed |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
-	failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, is_file ? ca : NULL);
-	failed |= curl_easy_setopt(easy, CURLOPT_CAPATH, is_file ? NULL : ca);
-	failed |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
-	failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
-	failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
-	failed |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, caller.headers);
-	failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	if (failed)
-		fail("curl_easy_setopt");
-}
-
-static void
-link_headers(void)
-{
-	static const char *const fixed[HEADER_COUNT] = {
-		[ACCEPT] = "Accept: application/json",
-		[CONTENT_TYPE] = "Content-Type:",
-		[EXPECT] = "Expect:",
-		[USER_AGENT] = "User-Agent: pnvs/1.0",
-		[ACTION] = "x-acs-action: StartVerification",
-		[CONTENT_SHA256] = "x-acs-content-sha256: " PNVS_EMPTY_BODY_SHA256,
-		[VERSION] = "x-acs-version: " PNVS_API_VERSION,
-	};
-
-	for (int i = 0; i < HEADER_COUNT; i++)
-	{
-		if (fixed[i])
-			snprintf(caller.texts[i], HEADER_SIZE, "%s", fixed[i]);
-		caller.headers[i].data = caller.texts[i];
-		caller.headers[i].next = i + 1 < HEADER_COUNT ? &caller.headers[i + 1] : NULL;
-	}
-	snprintf(caller.texts[HOST], HEADER_SIZE, "Host: %s", caller.host);
+						  CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK ||
+		!bench_handle_open(&caller.handle, caller.sessions, caller.host,
+						   is_file ? ca : NULL, is_file ? NULL : ca))
+		fail("could not set libcurl up");
 }
 
 static void
 call(int64_t number)
 {
-	BenchRequest request;
-	char		to[24];
-	char		url[512];
-	long		status = 0;
 	CURLcode	code;
 
-	snprintf(to, sizeof(to), "%lld", (long long) number);
-	if (!bench_request_sign(&request, caller.host, to))
-		fail("could not sign");
-	snprintf(caller.texts[AUTHORIZATION], HEADER_SIZE, "Authorization: %s",
-			 request.authorization);
-	snprintf(caller.texts[DATE], HEADER_SIZE, "x-acs-date: %s", request.date);
-	snprintf(caller.texts[NONCE], HEADER_SIZE, "x-acs-signature-nonce: %s",
-			 request.nonce);
-	snprintf(url, sizeof(url), "%s/?%s", caller.url, request.query);
-
-	caller.body_len = 0;
-	if (curl_easy_setopt(caller.easy, CURLOPT_URL, url) != CURLE_OK)
-		fail("CURLOPT_URL");
-	code = curl_easy_perform(caller.easy);
+	if (!bench_handle_prepare(&caller.handle, caller.url, caller.host, number))
+		fail("could not prepare a request");
+	code = curl_easy_perform(caller.handle.easy);
 	if (code != CURLE_OK)
 		fail(curl_easy_strerror(code));
-	curl_easy_getinfo(caller.easy, CURLINFO_RESPONSE_CODE, &status);
-	if (status != 200 || caller.body_len == 0)
+	if (!bench_handle_has_reply(&caller.handle))
 		fail("the reply is not what the service is to send");
-}
-
-static size_t
-on_body(char *data, size_t size, size_t nmemb, void *userdata)
-{
-	size_t		len = size * nmemb;
-
-	(void) userdata;
-	if (len > sizeof(caller.body) - caller.body_len)
-		return 0;
-	memcpy(caller.body + caller.body_len, data, len);
-	caller.body_len += len;
-	return len;
-}
-
-static int64_t
-now_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (int64_t) now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static void

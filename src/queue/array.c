@@ -38,6 +38,17 @@ pnvs_array_of_tids(Datum *tids, int n)
 	return make_array(tids, NULL, n, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT);
 }
 
+/* The place of each verdict's row, which may be an invalid one. */
+Datum
+pnvs_array_of_places(const PnvsVerdict *verdicts, int n)
+{
+	Datum	   *values = palloc(n * sizeof(Datum));
+
+	for (int i = 0; i < n; i++)
+		values[i] = PointerGetDatum(&verdicts[i].place);
+	return pnvs_array_of_tids(values, n);
+}
+
 /* A member of each verdict, by its offset: a text, in which NULL stands for SQL's. */
 Datum
 pnvs_array_of_texts(const PnvsVerdict *verdicts, int n, size_t offset)

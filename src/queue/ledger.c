@@ -162,10 +162,14 @@ void
 pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nverdicts)
 {
 	int64	   *ids = palloc(nverdicts * sizeof(int64));
-	Datum		values[14];
+	bool		in_place = true;
+	Datum		values[15];
 
 	for (int i = 0; i < nverdicts; i++)
+	{
 		ids[i] = verdicts[i].id;
+		in_place = in_place && ItemPointerIsValid(&verdicts[i].place);
+	}
 #define TEXTS(member) pnvs_array_of_texts(verdicts, nverdicts, offsetof(PnvsVerdict, member))
 #define TIMES(member) pnvs_array_of_times(verdicts, nverdicts, offsetof(PnvsVerdict, member))
 	values[0] = pnvs_array_of_ids(ids, nverdicts);
@@ -181,9 +185,17 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
 	values[10] = TEXTS(message);
 	values[11] = pnvs_array_of_http_statuses(verdicts, nverdicts);
 	values[12] = TIMES(unknown_since);
-	values[13] = Int64GetDatum(ledger->claimer);
+	values[13] = pnvs_array_of_places(verdicts, nverdicts);
+	values[14] = Int64GetDatum(ledger->claimer);
 #undef TEXTS
 #undef TIMES
+	if (in_place && (int) pnvs_table_run(PNVS_SETTLE_IN_PLACE, values, NULL) == nverdicts)
+		return;
+
+	/*
+	 * those that are settled by now are not again: they are no longer what
+	 * they were
+	 */
 	if ((int) pnvs_table_run(PNVS_SETTLE, values, NULL) < nverdicts)
 		check_settled(ledger, values[0]);
 }
@@ -366,7 +378,10 @@ oldest_timeline(void)
 		(int32) GetWALInsertionTimeLine() : PG_INT32_MIN;
 }
 
-/* Claims the rows; those that a trigger keeps from it are dropped from claims. */
+/*
+ * Claims the rows, and notes where they stand from then on; those that a trigger
+ * keeps from it are dropped from claims.
+ */
 static void
 claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaims)
 {
@@ -378,16 +393,19 @@ claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaim
 	values[1] = Int64GetDatum(ledger->claimer);
 	values[2] = TimestampTzGetDatum(claims[0].dispatched_at);
 	nclaimed = (int) pnvs_table_run(PNVS_CLAIM, values, NULL);
-	if (nclaimed == *nclaims)
-		return;
 	for (int i = 0; i < *nclaims; i++)
 	{
-		bool		claimed = false;
+		/* mostly in the same order */
+		for (int n = 0; n < nclaimed; n++)
+		{
+			int			row = (kept + n) % nclaimed;
 
-		for (int row = 0; row < nclaimed && !claimed; row++)
-			claimed = DatumGetInt64(pnvs_table_value(row, 1, NULL)) == claims[i].id;
-		if (claimed)
-			claims[kept++] = claims[i];
+			if (DatumGetInt64(pnvs_table_value(row, 1, NULL)) != claims[i].id)
+				continue;
+			claims[kept] = claims[i];
+			claims[kept++].place = *(ItemPointer) DatumGetPointer(pnvs_table_value(row, 2, NULL));
+			break;
+		}
 	}
 	*nclaims = kept;
 }

@@ -38,6 +38,27 @@
 
 #define TABLE_NAME "verification_queue"
 
+/*
+ * What is not settled is asked for in a way that the index of open rows does not
+ * fit: a row is to be found by its ID, or by its place.
+ */
+#define SETTLE(condition) \
+	"UPDATE %1$s AS q SET state = u.state, settled_at = u.settled_at," \
+	" recipient = coalesce(u.recipient, q.recipient)," \
+	" not_before = coalesce(u.not_before, q.not_before)," \
+	" request_id = coalesce(u.request_id, q.request_id)," \
+	" verification_id = coalesce(u.verification_id, q.verification_id)," \
+	" status = coalesce(u.status, q.status)," \
+	" http_status = coalesce(u.http_status, q.http_status)," \
+	" code = coalesce(u.code, q.code)," \
+	" message = CASE WHEN u.code IS NULL THEN q.message ELSE u.message END," \
+	" unknown_since = coalesce(u.unknown_since, q.unknown_since), claimer = NULL" \
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)" \
+	" AS u(id, was, state, settled_at, recipient, not_before, request_id," \
+	" verification_id, status, code, message, http_status, unknown_since, place)" \
+	" WHERE q.id = u.id AND q.state = u.was AND coalesce(q.settled_at, 'infinity') = 'infinity'" \
+	" AND (q.claimer IS NULL OR q.claimer = $15)" condition
+
 typedef struct Statement
 {
 	const char *text;			/* %1$s is the table */
@@ -87,33 +108,22 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 	},
 	[PNVS_CLAIM] = {
 		"UPDATE %1$s SET state = 'sending', attempts = attempts + 1, claimer = $2,"
-		" dispatched_at = $3 WHERE ctid = ANY ($1) RETURNING id",
+		" dispatched_at = $3 WHERE ctid = ANY ($1) RETURNING id, ctid",
 		{TIDARRAYOID, INT8OID, TIMESTAMPTZOID}
 	},
 
-	/*
-	 * What is not settled is asked for in a way that the index of open rows
-	 * does not fit: a row is to be found by its ID.
-	 */
 	[PNVS_SETTLE] = {
-		"UPDATE %1$s AS q SET state = u.state, settled_at = u.settled_at,"
-		" recipient = coalesce(u.recipient, q.recipient),"
-		" not_before = coalesce(u.not_before, q.not_before),"
-		" request_id = coalesce(u.request_id, q.request_id),"
-		" verification_id = coalesce(u.verification_id, q.verification_id),"
-		" status = coalesce(u.status, q.status),"
-		" http_status = coalesce(u.http_status, q.http_status),"
-		" code = coalesce(u.code, q.code),"
-		" message = CASE WHEN u.code IS NULL THEN q.message ELSE u.message END,"
-		" unknown_since = coalesce(u.unknown_since, q.unknown_since), claimer = NULL"
-		" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
-		" AS u(id, was, state, settled_at, recipient, not_before, request_id,"
-		" verification_id, status, code, message, http_status, unknown_since)"
-		" WHERE q.id = u.id AND q.state = u.was AND coalesce(q.settled_at, 'infinity') = 'infinity'"
-		" AND (q.claimer IS NULL OR q.claimer = $14)",
+		SETTLE(""),
 		{INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
 			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT8OID}
+		TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIDARRAYOID, INT8OID}
+	},
+	/* Rows that nobody has moved are found without an index. */
+	[PNVS_SETTLE_IN_PLACE] = {
+		SETTLE(" AND q.ctid = u.place"),
+		{INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
+			TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIDARRAYOID, INT8OID}
 	},
 	[PNVS_FIND_UNSETTLED] = {
 		"SELECT FROM %1$s WHERE id = ANY ($1) AND claimer = $2"

@@ -125,6 +125,7 @@ pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim, const char *w
 {
 	memset(verdict, 0, sizeof(*verdict));
 	verdict->id = claim->id;
+	verdict->place = claim->place;
 	verdict->was = was;
 	verdict->state = state;
 	verdict->settled_at = GetCurrentTimestamp();

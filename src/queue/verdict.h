@@ -9,6 +9,7 @@
 #define PNVS_VERDICT_H
 
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 
 #include "core/phone_number.h"
 #include "remote/client.h"
@@ -17,6 +18,7 @@
 typedef struct PnvsClaim
 {
 	int64		id;
+	ItemPointerData place;		/* its ctid as claimed, or invalid */
 	const char *channel;
 	const char *recipient;		/* digits */
 	const char *service_sid;
@@ -33,6 +35,7 @@ typedef struct PnvsClaim
 typedef struct PnvsVerdict
 {
 	int64		id;
+	ItemPointerData place;		/* where the row was, or invalid */
 	const char *was;			/* the state that it must be in */
 	const char *state;			/* the state that it gets */
 	TimestampTz settled_at;

@@ -22,6 +22,7 @@
  */
 #include "postgres.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -55,6 +56,9 @@
 /* How often a transaction that takes long looks for SIGTERM. */
 #define TERMINATION_CHECK_MS 1000
 
+/* What a busy exchange of a wide window takes for a moment, and more. */
+#define KEPT_MEMORY (8 * 1024 * 1024)
+
 /* PostgreSQL's own files and some of ours, beside one for each connection. */
 #define SPARE_DESCRIPTORS 256
 
@@ -78,6 +82,7 @@ static void handle_signals(void);
 static void on_interrupt(SIGNAL_ARGS);
 static void check_termination(void);
 static void pin_session(void);
+static void keep_memory(void);
 static void make_room_for_connections(void);
 static PnvsCommit transact(void (*work) (void *arg), void *arg);
 static void report_stats(bool force);
@@ -122,6 +127,7 @@ pnvs_worker_main(Datum arg)
 		proc_exit(0);
 	before_shmem_exit(leave_roster, (Datum) 0);
 	pin_session();
+	keep_memory();
 	make_room_for_connections();
 
 	context = AllocSetContextCreate(TopMemoryContext, "pnvs worker", ALLOCSET_DEFAULT_SIZES);
@@ -183,6 +189,19 @@ pin_session(void)
 			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
 	}
 	termination_check = RegisterTimeout(USER_TIMEOUT, check_termination);
+}
+
+/*
+ * The GNU library would give the memory of each statement back to the kernel, to
+ * ask for it again at the next one.
+ */
+static void
+keep_memory(void)
+{
+#ifdef M_TRIM_THRESHOLD
+	(void) mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+	(void) mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY);
+#endif
 }
 
 /* The usual limit of 1,024 files is below what a wide window needs. */

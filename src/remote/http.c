@@ -87,7 +87,7 @@ static int	on_close(void *clientp, curl_socket_t socket);
 /*
  * Starts a request, a POST with an empty body.  The transfer is allocated in
  * the current memory context; when that is reset or deleted, the transfer is
- * taken back, whatever it is doing.  The caller keeps request->url and the rest
+ * taken back, whatever it is doing.  The caller keeps request->origin and the rest
  * no longer than this call.  Throws where it cannot be started; then nothing
  * has been sent.
  */

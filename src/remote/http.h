@@ -40,7 +40,8 @@ typedef enum PnvsHttpFault
 
 typedef struct PnvsHttpRequest
 {
-	const char *url;			/* complete and encoded */
+	const char *origin;			/* scheme, host and port, as a URL */
+	const char *target;			/* path and query, encoded */
 	const char *const *headers; /* "Name: value", the last one NULL */
 	bool		tls;			/* https, not http */
 	const char *ca_file;		/* or empty: the system's */

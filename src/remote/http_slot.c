@@ -116,7 +116,13 @@ pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 	unsigned	failed = 0;
 
 	slot->uses_proxy = request->proxy[0] != '\0';
-	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->url);
+
+	/*
+	 * libcurl would take a target within the URL apart and put it together
+	 * again
+	 */
+	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->origin);
+	failed |= curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, request->target);
 	failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER,
 							   make_header_list(request->headers));
 	failed |= curl_easy_setopt(easy, PNVS_CURLOPT_PROTOCOLS,

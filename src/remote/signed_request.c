@@ -101,8 +101,9 @@ pnvs_signed_request_make(PnvsHttpRequest *http, const PnvsOperation *operation,
 	pnvs_text_buffer_init(&authorization, authorization_data, sizeof(authorization_data));
 	make_authorization(&request, &credentials, &authorization);
 
-	http->url = psprintf("%s://%s/?%s", endpoint->tls ? "https" : "http",
-						 endpoint->host_header, query.data);
+	http->origin = psprintf("%s://%s/", endpoint->tls ? "https" : "http",
+							endpoint->host_header);
+	http->target = psprintf("/?%s", query.data);
 	http->headers = make_headers(&request, authorization.data);
 	http->tls = endpoint->tls;
 }

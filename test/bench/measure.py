@@ -116,6 +116,7 @@ class Bench:
         self.service = stage.Service(place, self.certificates)
         self.awake = stage.keep_awake(stage.OTHER_CPU)
         self.sent = {"kept": 0, "closing": 0}
+        self.views = {}
 
     def url(self, name, host="127.0.0.1"):
         return f"https://{host}:{getattr(self.service, name)}"
@@ -123,6 +124,13 @@ class Bench:
     def server(self, name, **options):
         return stage.Server(self.place, **{"name": f"server-{name}", "endpoint": self.url("kept"),
                                            "ca_file": self.certificates.ca_file, **options})
+
+    def system_view(self, kind):
+        """The system's certificates as of this kind; laid out once."""
+        if kind not in self.views:
+            ca_path, ca_file, _ = stage.run(self.programs / "bare", "system").splitlines()
+            self.views[kind] = stage.SystemView(self.place, kind, self.certificates, ca_path, ca_file)
+        return self.views[kind]
 
     def bare(self, name):
         return stage.Bare(self.programs / "bare", "file", self.certificates.ca_file, self.url(name))
@@ -212,8 +220,7 @@ def first_calls(bench, kind, target):
     The service is called by its name, as in life: looking it up is a part of
     the first call.  By its address is what remains of it without.
     """
-    ca_path, ca_file, _ = stage.run(bench.programs / "bare", "system").splitlines()
-    view = stage.SystemView(bench.place, kind, bench.certificates, ca_path, ca_file)
+    view = bench.system_view(kind)
     ca = ("path", view.ca_path) if kind == HASHED else ("file", view.ca_file)
     by_name, by_address = bench.url("kept", stage.HOST_NAME), bench.url("kept")
     what = f"first call, {kind} of {view.count}, CPU"

@@ -25,7 +25,7 @@ OTHER_CPU = {CPUS[-1]}
 
 REPLY = ('{"RequestId":"9D5A1A7E-1C7F-5C0B-8B8F-3E1F2A6D4C11","Message":"OK","Model":{"verificationId":'
          '"bXNnOjE3Nzk5MjA2OTY+Y2h+bmVsOlNNUw/8ZgV+Qp0J1c4=","status":"pending"},"Code":"OK","Success":true}')
-HASHED, BUNDLE = "hashed folder", "bundle"
+HASHED, BUNDLE, ALONE = "hashed folder", "bundle", "our authority alone"
 
 
 class CannotMeasure(Exception):
@@ -113,9 +113,9 @@ class SystemView:
     """What a process sees as the system's certificates, and as its host names.
 
     The system's own certificates with our authority among them, as a folder of
-    hashed names beside a bundle, or as the bundle alone, are laid over the
-    places that libcurl was built with, in a mount namespace; so is a file of
-    host names, with the service's.
+    hashed names beside a bundle, or as the bundle alone, or a bundle of our
+    authority alone, are laid over the places that libcurl was built with, in a
+    mount namespace; so is a file of host names, with the service's.
     """
 
     def __init__(self, place, kind, certificates, ca_path, ca_file):
@@ -128,7 +128,7 @@ class SystemView:
         self.folder.mkdir()
         self.hosts.write_text(f"127.0.0.1 localhost {HOST_NAME}\n")
         bundle = self.folder / Path(ca_file).name
-        bundle.write_text(Path(ca_file).read_text() + certificates.ca_file.read_text())
+        bundle.write_text(("" if kind == ALONE else Path(ca_file).read_text()) + certificates.ca_file.read_text())
         self.count = bundle.read_text().count("BEGIN CERTIFICATE")
         if kind == HASHED:
             self._copy_folder(certificates)

@@ -118,6 +118,10 @@ class Bench:
         self.sent = {"kept": 0, "closing": 0}
         self.views = {}
 
+    def left_out(self, figure, anchor, option):
+        """An anchor that the user brings, and has not brought."""
+        self.table.notes.append(f"{figure}. left out: {anchor} (see {option})")
+
     def url(self, name, host="127.0.0.1"):
         return f"https://{host}:{getattr(self.service, name)}"
 
@@ -197,7 +201,9 @@ def scripted_calls(bench):
                    "-v", f"ca_file={bench.certificates.ca_file}", "-f", ROOT / script)
     session, runners = server.session(), []
     names = ["start_verification", "start_by_python"] + (["start_by_http"] if bench.http_extension else [])
-    if bench.http_extension:
+    if not bench.http_extension:
+        bench.left_out("2", 'the extension "http"', "--http-extension")
+    else:
         session.ask(f"SET http.curlopt_cainfo = '{bench.certificates.ca_file}' \\; SET http.keepalive = on \\; SELECT 1")
     for name in names:
         runners.append(lambda count, name=name: bench.sql_calls(session, count, "kept", name))

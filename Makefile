@@ -10,7 +10,7 @@
 #   make test-asan, test-valgrind, test-coverage   the tests under these tools
 #   make test-mutants  break the code in many ways; the tests must notice each
 #   make test-soak  thousands of calls, and calls without memory (FULL=1: all of them)
-#   make bench   measurements beside their anchors (HTTP_EXTENSION=: folder of a further anchor, built)
+#   make bench   measurements beside their anchors (PG_NET=, HTTP_EXTENSION=: folders of further anchors, built)
 #   make bench-soak  many messages beside faults, kills and promotions; each accounted for (ROWS=, SEED=)
 #   make charts  draw the README's charts from build/bench.json and build/soak.json
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
@@ -104,7 +104,7 @@ test-soak:
 	@test/soak/run $(if $(FULL),--full)
 
 bench:
-	@test/bench/run $(if $(HTTP_EXTENSION),--http-extension $(HTTP_EXTENSION))
+	@test/bench/run $(if $(HTTP_EXTENSION),--http-extension $(HTTP_EXTENSION)) $(if $(PG_NET),--pg-net $(PG_NET))
 
 bench-soak:
 	@test/bench/soak $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))

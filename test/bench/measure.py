@@ -1,6 +1,6 @@
 """measure: every figure beside its anchor, in turn: A B A B ...
 
-    measure.py PROGRAMS JSON [--rounds N] [--only FIGURES] [--http-extension]
+    measure.py PROGRAMS JSON [--rounds N] [--only FIGURES] [--http-extension] [--pg-net]
 
 PROGRAMS is the folder of the anchors, JSON a descriptor to write the results to.
 A figure is the median of its rounds, a ratio the median of the rounds' ratios,
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import enqueue_figures
 import flatness_figures
+import pg_net_figures
 import queue_figures
 import stage
 from stage import BUNDLE, HASHED, CannotMeasure
@@ -109,7 +110,7 @@ class Bench:
 
     def __init__(self, arguments, place):
         self.programs, self.rounds, self.place = Path(arguments.programs), arguments.rounds, place
-        self.http_extension = arguments.http_extension
+        self.http_extension, self.pg_net = arguments.http_extension, arguments.pg_net
         self.drained, self.steady = arguments.drained, arguments.steady
         self.table, self.numbers = Table(), Numbers()
         self.certificates = stage.Certificates(place)
@@ -280,6 +281,8 @@ FIGURES = {
     **enqueue_figures.FIGURES,
     **flatness_figures.FIGURES,
 }
+for _figure, _measures in pg_net_figures.FIGURES.items():
+    FIGURES[_figure] = FIGURES[_figure] + _measures
 
 
 def check_service(bench):
@@ -322,6 +325,7 @@ def parse_arguments():
     parser.add_argument("--drained", type=int, default=100000)
     parser.add_argument("--steady", type=int, default=600)
     parser.add_argument("--http-extension", action="store_true")
+    parser.add_argument("--pg-net", action="store_true")
     arguments = parser.parse_args()
     if not set(arguments.only) <= set(FIGURES) or not arguments.only or arguments.rounds < 1:
         parser.error("there are the figures " + " ".join(FIGURES) + ", and one round at least")

@@ -15,6 +15,7 @@ from stage import CannotMeasure
 DRAINED = 10000
 SLOW_MS = 100
 MESSAGES = 300
+ENQUEUE = "enqueue_verification('SMS', '{number}', 'FA1')"
 
 
 def drain_immediate(bench):
@@ -65,11 +66,11 @@ def drain_slow(bench):
     slow.stop()
 
 
-def send_one(bench, wire, times):
+def send_one(bench, wire, times, enqueue=ENQUEUE):
     """Notes when COMMIT was sent and when it was done, by the number."""
     number = bench.numbers.take(1)
     wire.run("BEGIN")
-    wire.run(f"SELECT enqueue_verification('SMS', '{number}', 'FA1')")
+    wire.run("SELECT " + enqueue.format(number=number))
     begun = time.time_ns()
     wire.run("COMMIT")
     times[number] = (begun, time.time_ns())

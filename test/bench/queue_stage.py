@@ -15,11 +15,13 @@ import stage
 from stage import CannotMeasure
 
 WAIT_SECONDS = 120
-SERVER = """
+AS_SHIPPED = """
     fsync = on
     autovacuum = on
-    shared_preload_libraries = 'pnvs'
     max_wal_size = '8GB'
+"""
+SERVER = AS_SHIPPED + """
+    shared_preload_libraries = 'pnvs'
     pnvs.max_in_flight = {window}
     pnvs.connect_timeout = 30000
     pnvs.request_timeout = 60000

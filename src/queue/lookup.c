@@ -267,6 +267,7 @@ find_siblings(const PnvsFlight *flight, int *nsiblings)
 			continue;
 		sibling->claim.dispatched_at = DatumGetTimestampTz(pnvs_table_value(row, 2, NULL));
 		sibling->claim.unknown_since = DatumGetTimestampTz(pnvs_table_value(row, 3, NULL));
+		sibling->claim.not_before = DatumGetTimestampTz(pnvs_table_value(row, 4, NULL));
 		sibling->from_ms = epoch_ms(sibling->claim.dispatched_at);
 		sibling->until_ms = epoch_ms(sibling->claim.unknown_since);
 		(*nsiblings)++;

@@ -181,7 +181,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 	},
 	/* Of the same number: what is found for it may be theirs, too. */
 	[PNVS_SELECT_SIBLINGS] = {
-		"SELECT id, dispatched_at, unknown_since FROM %1$s WHERE settled_at IS NULL"
+		"SELECT id, dispatched_at, unknown_since, not_before FROM %1$s WHERE settled_at IS NULL"
 		" AND state = 'unknown' AND recipient = $1 AND service_sid = $2 AND channel = $3",
 		{TEXTOID, TEXTOID, TEXTOID}
 	},

@@ -164,6 +164,16 @@ $late = unknown('sim-search:code:InternalError:500', $queue->new_number, ago => 
 is($queue->settled($late)->{code}, 'Local.Unreconciled', 'which is the last');
 is(scalar(@search = searches($late)), 2, 'and there is no third');
 
+# Of two to one number, one has been looked up since, and the other has not.
+$number = $queue->new_number;
+$session->run('BEGIN');
+$late = unknown('sim-search:code:InternalError:500', $number, ago => $ago, due_ago => $ago);
+my $later = unknown('sim-search:code:InternalError:500', $number, ago => $ago);
+$session->run('COMMIT');
+is($queue->settled($_)->{code}, 'Local.Unreconciled', 'both messages to one number are given up') for $late, $later;
+is($session->value("SELECT count(*) FROM verification_queue a, verification_queue b WHERE a.id = $later AND b.id = $late "
+			. "AND a.settled_at < b.settled_at"), 1, 'each by the time of its own look');
+
 # --- behind a backlog
 
 # There is always another one to be sent, and room for one only.

@@ -157,6 +157,19 @@ sub found
 
 # --- tables
 
+# What was claimed is found again wherever its row has gone.
+for my $case (
+	[ 'UPDATE by the owner', q{UPDATE verification_queue SET reference = 'moved' WHERE state = 'sending'} ],
+	[ 'VACUUM FULL', 'VACUUM FULL verification_queue' ])
+{
+	my ($what, $statement) = @$case;
+	my $batch = Pnvs::Batch->enqueue($session, 'sim:slow:1000', 3);
+
+	$batch->wait_until_requested($service);
+	$session->run($statement);
+	is($batch->wait_for($session, 'sent=3'), 'sent=3', "$what: rows that were moved are settled");
+}
+
 {
 	my $batch = hang($session);
 

@@ -88,8 +88,13 @@ ring(TimestampTz not_before, bool is_known)
 	if (slot != NULL && (is_known || slot->has_queue))
 	{
 		slot->has_queue = true;
-		slot->rung = Min(slot->rung, not_before);
-		wake(slot->state == PNVS_ROSTER_PRESENT ? slot->worker_latch : pnvs_roster->launcher_latch);
+
+		/* who was woken for an earlier one has not taken that yet */
+		if (not_before < slot->rung)
+		{
+			slot->rung = not_before;
+			wake(slot->state == PNVS_ROSTER_PRESENT ? slot->worker_latch : pnvs_roster->launcher_latch);
+		}
 	}
 	else if (pnvs_roster->overflowed)
 		wake(pnvs_roster->launcher_latch);
@@ -253,6 +258,23 @@ pnvs_roster_take_ring(void)
 		slot->rung = DT_NOEND;
 		slot->failures = 0;
 	}
+	LWLockRelease(pnvs_roster_lock);
+	return rung;
+}
+
+/*
+ * Whether there is an announcement to take.  The latch alone does not tell: a wait
+ * for a lock, or for a standby, goes by it too, and resets it.
+ */
+bool
+pnvs_roster_is_rung(void)
+{
+	PnvsRosterSlot *slot;
+	bool		rung;
+
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	slot = pnvs_roster_find_slot(MyDatabaseId, false);
+	rung = slot != NULL && slot->rung != DT_NOEND;
 	LWLockRelease(pnvs_roster_lock);
 	return rung;
 }

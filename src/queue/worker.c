@@ -386,7 +386,7 @@ wait_for_something(const Worker *worker)
 	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender) &&
 		pnvs_sender_next_due(worker->sender) > now)
 		next = Min(next, worker->busy + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
-	if (next <= now)
+	if (next <= now || pnvs_roster_is_rung())
 		next = now;
 	if (wait_ms < 0 || wait_ms > (next - now) / 1000)
 		wait_ms = (long) ((next - now + 999) / 1000);

@@ -170,6 +170,28 @@ for my $case (
 	is($batch->wait_for($session, 'sent=3'), 'sent=3', "$what: rows that were moved are settled");
 }
 
+# The worker waits for a row's lock, and by the latch that announcements come by.
+{
+	my $locked = Pnvs::Batch->enqueue($session, 'sim:slow:300', 1);
+	my $locker = $server->connect;
+	my $announced;
+	my $enqueued;
+
+	$locked->wait_until_requested($service);
+	$locker->run('BEGIN');
+	$locker->run('SELECT FROM verification_queue WHERE ' . $locked->where . ' FOR UPDATE');
+	Pnvs::Simulator::wait_until('the worker waits for the lock', sub {
+		$session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' AND wait_event_type = 'Lock'");
+	});
+	$announced = Pnvs::Batch->enqueue($session, 'FA1', 1);
+	$enqueued = time;
+	$locker->run('ROLLBACK');
+	is($announced->wait_for($session, 'sent=1'), 'sent=1', 'a message that comes while the worker waits for a lock is sent');
+	cmp_ok(time - $enqueued, '<', 0.4, 'and at once');
+	is($locked->wait_for($session, 'sent=1'), 'sent=1', 'and the locked row is settled');
+	$locker->close;
+}
+
 {
 	my $batch = hang($session);
 

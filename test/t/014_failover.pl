@@ -160,23 +160,38 @@ sub arrived
 	my $session = $server->connect;
 	my $caller = $server->connect;
 	my $state = 'FROM pg_stat_activity WHERE pid = ' . $caller->pid;
-	my ($batch, $started, $took, $cancels, $result);
+	my $cancels = 0;
+	my ($batch, $started, $took, $result);
+
+	# Cancels what the caller waits for, once for each wait, until it has nothing
+	# more to do; how often.
+	my $cancel_waits = sub {
+		my $before = $cancels;
+
+		Pnvs::Simulator::wait_until('the caller ends by cancels', sub {
+			my $ended = () = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /canceling wait for synchronous/g;
+
+			$cancels += $session->value("SELECT count(pg_cancel_backend(pid)) $state AND wait_event = 'SyncRep'")
+			  if $ended == $cancels;
+			return $session->value("SELECT count(*) $state AND state = 'idle'");
+		});
+		$result = $caller->result;
+		return $cancels - $before;
+	};
 
 	# What is queued here does not wait itself.
 	$session->run('SET synchronous_commit = local');
 	$server->configure($session, synchronous_standby_names => 'absent');
+	# It is another process that makes commits wait, when it has read the setting.
+	Pnvs::Simulator::wait_until('commits wait for the standby', sub {
+		$caller->send("SELECT pg_logical_emit_message(true, 'probe', '')");
+		return $cancel_waits->();
+	});
 	$service->mark;
 	$batch = Pnvs::Batch->enqueue($session, 'FA1', 3);
 	$caller->send('CALL process_verification_queue()');
-	Pnvs::Simulator::wait_until('the procedure ends by cancels', sub {
-			my $waits = $session->value("SELECT count(*) $state AND wait_event = 'SyncRep'");
-
-			$cancels += $waits;
-			$session->run('SELECT pg_cancel_backend(' . $caller->pid . ')') if $waits;
-			return $session->value("SELECT count(*) $state AND state = 'idle'");
-	});
-	$result = $caller->result;
-	cmp_ok($cancels, '>=', 1, 'a claim waits for its synchronous standby, until it is cancelled');
+	$cancel_waits->();
+	cmp_ok($cancels, '>=', 2, 'a claim waits for its synchronous standby, until it is cancelled');
 	is($batch->requested($service), 0, 'what is not known to be replicated is not sent');
 	is($batch->states($session, "state || ' ' || code"), 'unknown Local.NotReplicated=3', 'its fate is unknown, for another server may send it');
 	is($caller->value('SELECT 1'), 1, 'the session goes on');

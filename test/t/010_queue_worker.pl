@@ -7,6 +7,8 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use List::Util qw(min);
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -14,6 +16,8 @@ use Time::HiRes qw(time);
 use Pnvs::Queue;
 use Pnvs::Session;
 use Pnvs::Simulator;
+
+$PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
 # For what happens at once, on a busy machine.
 my $LIMIT_S = 0.7;
@@ -76,6 +80,84 @@ my $idle_until = time + 2.5;
 $node->safe_psql('postgres', 'CREATE DATABASE idle');
 wait_until('some time passes', sub { time > $idle_until });
 is(starts() - $started, 0, 'where nothing is due no worker is started');
+
+# --- much that is old
+
+# A worker deletes some thousands at a time.
+$session->run(<<'SQL');
+INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, created_at, settled_at,
+	requested_by, origin_system, origin_database, origin_timeline)
+SELECT 'SMS', '628****', 'FA1', 'sent', t, t, t, t, current_user::regrole, 0, 0, 0
+FROM generate_series(1, 20000) AS n, LATERAL (SELECT now() - interval '60 days' + n * interval '1 second') AS old (t)
+SQL
+$started = starts();
+$queue->settled($queue->enqueue('FA1'));
+wait_until('what is old is deleted',
+	sub { $session->value("SELECT count(*) FROM verification_queue WHERE created_at < now() - interval '1 day'") == 0 });
+no_worker();
+is(starts() - $started, 1, 'one worker deletes all that is old, however much');
+
+# --- what is due cannot be written
+
+# Keeps rows from being claimed, by an error of that SQLSTATE.
+sub refuse
+{
+	my ($sqlstate) = @_;
+
+	$session->run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+		  . "'BEGIN RAISE EXCEPTION USING MESSAGE = ''refused'', ERRCODE = ''$sqlstate''; END'");
+	$session->run('CREATE TRIGGER refuse BEFORE UPDATE ON verification_queue FOR EACH ROW '
+		  . "WHEN (NEW.state = 'sending') EXECUTE FUNCTION refuse()");
+	return;
+}
+
+sub relent
+{
+	$session->run('DROP FUNCTION refuse CASCADE');
+	return;
+}
+
+# How often the log says that something was refused.
+sub refusals
+{
+	return scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile)
+		  =~ /could not write to its queue: refused/g);
+}
+
+# The processor time that a process has taken.
+sub cpu_s
+{
+	my ($pid) = @_;
+	my @field = split ' ', PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") =~ s/.*\)//sr;
+
+	return ($field[11] + $field[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+# More rows than are tried in the meantime: some are due all the while.
+for my $sqlstate ('P0001', '53100')
+{
+	my $before = refusals();
+	my ($pid, $took, $until);
+
+	refuse($sqlstate);
+	$session->run('BEGIN');
+	my @id = map { $queue->enqueue('FA1') } 1 .. 20;
+	$session->run('COMMIT');
+	wait_until('the log tells of it', sub { refusals() > $before });
+	($pid) = $queue->workers;
+	$before = refusals();
+	$took = cpu_s($pid);
+	$until = time + 1;
+	wait_until('a second passes', sub { time > $until });
+	$took = cpu_s($pid) - $took;
+	cmp_ok($took, '<', 0.2, "a worker past its time that cannot write what is due waits ($sqlstate)");
+	cmp_ok(refusals() - $before, '<', 20, "nor does it fill the log ($sqlstate)");
+	diag(sprintf '%s: %.2f s of a processor, %d lines, in a second', $sqlstate, $took, refusals() - $before);
+	relent();
+	$queue->configure;
+	is((grep { $queue->settled($_)->{state} ne 'sent' } @id), 0, "all is sent later ($sqlstate)");
+	no_worker();
+}
 
 # --- in sight
 
@@ -154,7 +236,7 @@ is_deeply([ map { $queue->settled($_, $hostile)->{state} } @hostile ],
 	[ 'sent', 'failed', 'sent', 'sent' ], 'no setting of a database disturbs its worker');
 is((grep { $queue->sent($_) != 1 } @hostile[ 0, 2, 3 ]), 0, 'each message is sent once there');
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile),
-	qr/could not write to its queue/, 'no exchange with a queue has failed');
+	qr/could not write to its queue(?!: refused)/, 'no exchange with a queue has failed, but those that were to');
 $_->close for values %in, $hostile;
 
 wait_until('the statistics are reported', sub { $session->value($updates) >= $updates_before + 6 });

@@ -199,15 +199,24 @@ pnvs_sender_has_table(const PnvsSender *sender)
 	return sender->has_table;
 }
 
-/* When a row is due, as far as is known, or DT_NOEND. */
+/* Whether rows that could not be claimed are left alone for a while. */
+bool
+pnvs_sender_passes_over(const PnvsSender *sender)
+{
+	return sender->passed_over_until != 0;
+}
+
+/* When a row is due, or due again, as far as is known, or DT_NOEND. */
 TimestampTz
 pnvs_sender_next_due(const PnvsSender *sender)
 {
+	TimestampTz next = sender->next_queued;
+
 	if (sender->nallowed <= 0)
 		return DT_NOEND;
-	if (lookup_room(sender) <= 0)
-		return sender->next_queued;
-	return Min(sender->next_queued, sender->next_unknown);
+	if (sender->passed_over_until != 0)
+		next = Min(next, sender->passed_over_until);
+	return lookup_room(sender) <= 0 ? next : Min(next, sender->next_unknown);
 }
 
 /* How many more rows may be looked up at once. */

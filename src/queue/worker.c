@@ -361,8 +361,14 @@ wants_to_leave(const Worker *worker, bool *forced)
 		!pnvs_worker || !pnvs_sender_has_table(worker->sender);
 	if (*forced)
 		return true;
-	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now ||
-		(purge_due(worker) <= now && !when_idle))
+	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now)
+		return false;
+
+	/*
+	 * who comes next would begin with what cannot be written, and with short
+	 * pauses
+	 */
+	if (!when_idle && (purge_due(worker) <= now || pnvs_sender_passes_over(worker->sender)))
 		return false;
 	return when_idle || worker->busy == DT_NOBEGIN ||
 		now - worker->busy >= pnvs_worker_idle_timeout_s * USECS_PER_SEC;
@@ -381,10 +387,10 @@ wait_for_something(const Worker *worker)
 
 	/*
 	 * it does not leave while something is due, for which it may have to
-	 * pause
+	 * pause, or was put off
 	 */
 	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender) &&
-		pnvs_sender_next_due(worker->sender) > now)
+		pnvs_sender_next_due(worker->sender) > now && !pnvs_sender_passes_over(worker->sender))
 		next = Min(next, worker->busy + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
 	if (next <= now || pnvs_roster_is_rung())
 		next = now;

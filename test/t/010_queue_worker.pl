@@ -159,6 +159,18 @@ for my $sqlstate ('P0001', '53100')
 	no_worker();
 }
 
+# A single row: nothing is due while it is passed over.
+{
+	my $until = time + 1;
+
+	refuse('53100');
+	$id = $queue->enqueue('FA1');
+	wait_until('the row was tried for a while', sub { time > $until });
+	relent();
+	is($queue->settled($id)->{state}, 'sent', 'a worker past its time does not leave a row that it has passed over');
+	no_worker();
+}
+
 # --- in sight
 
 $queue->configure('pnvs.worker_idle_timeout' => 60);

@@ -12,7 +12,8 @@
  * What fails, fails alone.  Where an exchange fails, the same is tried row by
  * row: a flight whose row cannot be settled is kept and tried again later, a row
  * that cannot be claimed is passed over for a while.  Where everything fails (no
- * space is left, say) the first that fails ends the round, and pauses get longer.
+ * space is left, say) a round tries one row that has come back and one that is
+ * due, and pauses get longer.
  *
  *-------------------------------------------------------------------------
  */
@@ -334,11 +335,11 @@ exchange_carefully(PnvsSender *sender, bool abandon)
 	pfree(flights);
 
 	/*
-	 * another one begins the next round, for it may be one row's fault after
-	 * all
+	 * in any case, for it may be those rows' fault after all; another one
+	 * begins the next round
 	 */
 	sender->caution.rounds++;
-	if ((!nothing_commits || sender->caution.rounds % 2 == 0) && is_work_due(sender))
+	if (is_work_due(sender))
 	{
 		begin_exchange(sender, &exchange);
 		make_room(sender, &exchange);

@@ -32,6 +32,7 @@ my $service = Pnvs::Simulator->new;
 my $spoiled = Pnvs::Server->new($service, 'spoiled',
 	conf => "pnvs.scan_interval = 2\npnvs.max_in_flight = $WINDOW\n");
 my ($at_claim, $at_settle, $claim_dropped, $settle_dropped) = spoil($spoiled->connect);
+starve($spoiled);
 
 my $server = Pnvs::Server->new($service, 'recovery',
 	conf => "pnvs.max_in_flight = $WINDOW\nmax_prepared_transactions = 5\npnvs.request_timeout = 30000\n");
@@ -88,6 +89,41 @@ SQL
 	is($batch{'sending drop'}->requested($service), 0, 'what a trigger keeps from being claimed is not sent');
 	$session->run('DROP TRIGGER spoil ON verification_queue');
 	return @batch{'sending raise', 'sent raise', 'sending drop', 'sent drop'};
+}
+
+# Errors like a full disk's that come of some rows alone, in a database of its own:
+# as long as nothing else is written they look as if nothing could be.
+sub starve
+{
+	my ($server) = @_;
+	my ($session, @starved, $first, $last, $good);
+
+	$server->connect->run('CREATE DATABASE starved');
+	$session = $server->connect('starved');
+	$session->run('CREATE EXTENSION pnvs');
+	$session->run(<<'SQL');
+CREATE FUNCTION starve() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'starved' USING ERRCODE = 'disk_full'; END $$
+SQL
+	$session->run('BEGIN');
+	for my $state ('sending', 'sent')
+	{
+		my $batch = Pnvs::Batch->enqueue($session, 'FA1', 3);
+
+		($first, $last) = ($batch->numbers)[ 0, -1 ];
+		$session->run("CREATE TRIGGER starve_$state BEFORE UPDATE ON verification_queue FOR EACH ROW "
+			  . "WHEN (NEW.state = '$state' AND OLD.recipient BETWEEN '$first' AND '$last') EXECUTE FUNCTION starve()");
+		push @starved, $batch;
+	}
+	$good = Pnvs::Batch->enqueue($session, 'FA1', 5);
+	$session->run('COMMIT');
+	is($good->wait_for($session, 'sent=5'), 'sent=5', 'rows that fail alone as if the disk were full do not keep the others from being sent');
+	$starved[1]->wait_until_requested($service);
+	is($starved[0]->states($session), 'queued=3', 'those that cannot be claimed stay queued');
+	is($starved[1]->states($session), 'sending=3', 'those that cannot be settled stay as they were claimed');
+	$session->run('DROP FUNCTION starve CASCADE');
+	$session->close;
+	return;
 }
 
 # --- what was under way becomes unknown

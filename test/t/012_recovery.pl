@@ -365,7 +365,36 @@ for my $end ('pg_terminate_backend', 'pg_cancel_backend')
 	is($under_way->states($session, 'unknown_since IS NOT NULL'), 'true=3', "$end: they were unknown before");
 	is($under_way->most_requests($service), 1, "$end: none is sent again");
 }
-$node->stop;
+# --- a table that is locked when a worker comes to recover what is there
+
+# It comes back after a while, which is waited for further down.  The next look at
+# intervals would be too late.
+$server->configure($session, 'pnvs.worker' => 'off', 'pnvs.scan_interval' => 3600);
+Pnvs::Simulator::wait_until('the worker has left', sub { !$server->background($session, 'pnvs worker') });
+$service->mark;
+my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
+{
+	my $caller = Pnvs::Session->new($node);
+	my $holder = $server->connect;
+	my ($pid, %seen);
+
+	$caller->send('CALL process_verification_queue()');
+	$behind_a_lock->wait_until_requested($service);
+	$holder->run('BEGIN; LOCK TABLE verification_queue IN ACCESS EXCLUSIVE MODE');
+	$session->run('SELECT pg_terminate_backend(' . $caller->pid . ')');
+	is($caller->result->sqlstate, '57P01', 'a sender ends, and leaves what it had under way');
+	$server->configure($session, 'pnvs.worker' => undef);
+	$pid = $server->wait_for_worker($session);
+
+	# What it does first is to look for that, and then it tries to send.
+	Pnvs::Simulator::wait_until('the worker has met the lock', sub {
+			$seen{ $session->value("SELECT state_change FROM pg_stat_activity WHERE pid = $pid") // '' } = 1;
+			return keys %seen > 10;
+	});
+	is($behind_a_lock->states($holder), 'sending=3', 'nothing of it is recovered while the table is locked');
+	$holder->run('COMMIT');
+	$holder->close;
+}
 
 # --- no place for a worker
 
@@ -427,6 +456,14 @@ $node->stop;
 	is(scalar(my @told = $crowded->logged =~ /pnvs has no place for a worker's database/g), 1, 'the log is told of it once');
 	$crowded->node->stop;
 }
+
+# --- a table that was locked, later
+
+is($behind_a_lock->wait_for($session, 'true=3', 'unknown_since IS NOT NULL'), 'true=3', 'what is left behind a lock becomes unknown once the lock is gone');
+is($behind_a_lock->wait_for($session, 'sent=3'), 'sent=3', 'and is found by a search');
+$service->unmark;
+is($behind_a_lock->most_requests($service), 1, 'and not sent again');
+$node->stop;
 
 # --- triggers, later
 

@@ -167,7 +167,7 @@ for my $sqlstate ('P0001', '53100')
 	$id = $queue->enqueue('FA1');
 	wait_until('the row was tried for a while', sub { time > $until });
 	relent();
-	is($queue->settled($id)->{state}, 'sent', 'a worker past its time does not leave a row that it has passed over');
+	is(eval { $queue->settled($id)->{state} }, 'sent', 'a worker past its time does not leave a row that it has passed over');
 	no_worker();
 }
 

@@ -388,6 +388,7 @@ static void
 claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaims)
 {
 	Datum		values[3];
+	int64	   *ids;
 	int			nclaimed;
 	int			kept = 0;
 
@@ -395,6 +396,9 @@ claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaim
 	values[1] = Int64GetDatum(ledger->claimer);
 	values[2] = TimestampTzGetDatum(claims[0].dispatched_at);
 	nclaimed = (int) pnvs_table_run(PNVS_CLAIM, values, NULL);
+	ids = palloc((nclaimed + 1) * sizeof(int64));
+	for (int row = 0; row < nclaimed; row++)
+		ids[row] = DatumGetInt64(pnvs_table_value(row, 1, NULL));
 	for (int i = 0; i < *nclaims; i++)
 	{
 		/* mostly in the same order */
@@ -402,7 +406,7 @@ claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaim
 		{
 			int			row = (kept + n) % nclaimed;
 
-			if (DatumGetInt64(pnvs_table_value(row, 1, NULL)) != claims[i].id)
+			if (ids[row] != claims[i].id)
 				continue;
 			claims[kept] = claims[i];
 			claims[kept++].place = *(ItemPointer) DatumGetPointer(pnvs_table_value(row, 2, NULL));

@@ -192,6 +192,8 @@ list_databases(void)
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
+	/* a wait for a lock has reset it, whatever it was set for */
+	SetLatch(MyLatch);
 	MemoryContextSwitchTo(context);
 
 	for (int i = pnvs_roster_copy(slots) - 1; i >= 0; i--)

@@ -262,23 +262,6 @@ pnvs_roster_take_ring(void)
 	return rung;
 }
 
-/*
- * Whether there is an announcement to take.  The latch alone does not tell: a wait
- * for a lock, or for a standby, goes by it too, and resets it.
- */
-bool
-pnvs_roster_is_rung(void)
-{
-	PnvsRosterSlot *slot;
-	bool		rung;
-
-	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
-	slot = pnvs_roster_find_slot(MyDatabaseId, false);
-	rung = slot != NULL && slot->rung != DT_NOEND;
-	LWLockRelease(pnvs_roster_lock);
-	return rung;
-}
-
 /* Whether this worker has to go, now or at least when it has nothing to do. */
 bool
 pnvs_roster_must_leave(bool *when_idle)

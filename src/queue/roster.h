@@ -57,7 +57,6 @@ extern void pnvs_roster_await_end(void);
 extern bool pnvs_roster_enter(void);
 extern void pnvs_roster_stay(void);
 extern TimestampTz pnvs_roster_take_ring(void);
-extern bool pnvs_roster_is_rung(void);
 extern bool pnvs_roster_must_leave(bool *when_idle);
 extern bool pnvs_roster_leave(bool has_queue, TimestampTz due, bool even_if_rung);
 

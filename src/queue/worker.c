@@ -258,6 +258,9 @@ transact(void (*work) (void *arg), void *arg)
 	MemoryContextSwitchTo(context);
 	report_stats(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
+
+	/* waits for locks and standbys have reset it, whatever it was set for */
+	SetLatch(MyLatch);
 	return result;
 }
 
@@ -392,7 +395,7 @@ wait_for_something(const Worker *worker)
 	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender) &&
 		pnvs_sender_next_due(worker->sender) > now && !pnvs_sender_passes_over(worker->sender))
 		next = Min(next, worker->busy + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
-	if (next <= now || pnvs_roster_is_rung())
+	if (next <= now)
 		next = now;
 	if (wait_ms < 0 || wait_ms > (next - now) / 1000)
 		wait_ms = (long) ((next - now + 999) / 1000);

@@ -170,12 +170,13 @@ for my $case (
 	is($batch->wait_for($session, 'sent=3'), 'sent=3', "$what: rows that were moved are settled");
 }
 
-# The worker waits for a row's lock, and by the latch that announcements come by.
+# Keeps the worker waiting for a row's lock, by the latch that everything else comes
+# by, while something happens; the row's batch.
+sub behind_lock
 {
+	my ($happens) = @_;
 	my $locked = Pnvs::Batch->enqueue($session, 'sim:slow:300', 1);
 	my $locker = $server->connect;
-	my $announced;
-	my $enqueued;
 
 	$locked->wait_until_requested($service);
 	$locker->run('BEGIN');
@@ -183,13 +184,35 @@ for my $case (
 	Pnvs::Simulator::wait_until('the worker waits for the lock', sub {
 		$session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' AND wait_event_type = 'Lock'");
 	});
-	$announced = Pnvs::Batch->enqueue($session, 'FA1', 1);
-	$enqueued = time;
+	$happens->();
 	$locker->run('ROLLBACK');
+	$locker->close;
+	return $locked;
+}
+
+{
+	my ($announced, $enqueued);
+	my $locked = behind_lock(sub {
+		$announced = Pnvs::Batch->enqueue($session, 'FA1', 1);
+		$enqueued = time;
+	});
+
 	is($announced->wait_for($session, 'sent=1'), 'sent=1', 'a message that comes while the worker waits for a lock is sent');
 	cmp_ok(time - $enqueued, '<', 0.4, 'and at once');
 	is($locked->wait_for($session, 'sent=1'), 'sent=1', 'and the locked row is settled');
-	$locker->close;
+}
+
+{
+	my $reloaded;
+	my $locked = behind_lock(sub {
+		$server->configure($session, 'pnvs.worker' => 'off');
+		$reloaded = time;
+	});
+
+	Pnvs::Simulator::wait_until('the worker has left', sub { !$server->background($session, 'pnvs worker') });
+	cmp_ok(time - $reloaded, '<', 0.3, 'a reload that comes while the worker waits for a lock is read at once');
+	is($locked->states($session), 'sent=1', 'and the locked row is settled');
+	$server->configure($session, 'pnvs.worker' => undef);
 }
 
 {

@@ -176,8 +176,6 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 		next = Max(next, sender->caution.paused_until);
 	if (sender->window.nflights > 0)
 		next = Min(next, TimestampTzPlusMilliseconds(now, LATENESS_CHECK_MS));
-	if (sender->passed_over_until != 0)
-		next = Min(next, sender->passed_over_until);
 	if (next == DT_NOEND)
 		return -1;
 	if (next <= now)

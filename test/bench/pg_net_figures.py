@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import stage
-from queue_figures import ENQUEUE, send_one
+from queue_figures import ENQUEUE, compare_drains, send_one, send_steadily
 from queue_stage import AS_SHIPPED, WAIT_SECONDS, Queue, Slow, Wire, percentile
 from stage import CannotMeasure
 
@@ -27,7 +27,6 @@ SCRIPT = Path(__file__).resolve().parent / "scripted_pg_net.sql"
 SHIPPED_BATCH, FAST_BATCH = 200, 3400
 SHIPPED_DRAINED, FAST_DRAINED = 2000, 10000		# some 10 and 5 seconds
 OTHER_FILES = 200		# that the worker has open beside its connections, amply
-MESSAGES = 300
 SETTLING = 5		# statements before a message, so that the processor is not asleep
 SERVER = AS_SHIPPED + """
     shared_preload_libraries = 'pg_net'
@@ -100,10 +99,7 @@ def drain(bench):
             queue.empty()
         bench.sent["kept"] += batch + count + 2 * bench.rounds * count
         name = f"{peer.name}, batch {batch}" + (" (as shipped)" if batch == SHIPPED_BATCH else "")
-        bench.table.compare("6", f"drain of {count}, immediate, window 50", "rows/s", [rate for rate, _ in ours],
-                            [rate for rate, _ in theirs], name, None)
-        bench.table.compare("6", "  CPU of a request", "us", [cpu / 1000 for _, cpu in ours],
-                            [cpu / 1000 for _, cpu in theirs], name, None)
+        compare_drains(bench, f"drain of {count}, immediate, window 50", ours, theirs, name)
     queue.stop()
     peer.stop()
 
@@ -122,17 +118,6 @@ def send_to_idle(bench, peer, sides):
     return all_times
 
 
-def send_steadily(bench, sides):
-    """The same, at 20 a second."""
-    all_times = [{} for _ in sides]
-    for (wire, enqueue), times in zip(sides, all_times):
-        begun = time.monotonic()
-        for i in range(MESSAGES):
-            time.sleep(max(begun + i / 20 - time.monotonic(), 0))
-            send_one(bench, wire, times, enqueue)
-    return all_times
-
-
 def commit_to_arrival(bench):
     """8: to an idle worker, and at 20 a second, where pg_net's pauses most of the time."""
     if not bench.pg_net:
@@ -143,7 +128,9 @@ def commit_to_arrival(bench):
     sides = [(Wire(queue.server), ENQUEUE), (Wire(peer.server), "enqueue_by_pg_net({number})")]
     for wire, enqueue in sides:
         send_one(bench, wire, {}, enqueue)		# opens its connection
-    sent = {"idle worker": send_to_idle(bench, peer, sides), "20 a second": send_steadily(bench, sides)}
+    sent = {"idle worker": send_to_idle(bench, peer, sides), "20 a second": [{}, {}]}
+    for (wire, enqueue), times in zip(sides, sent["20 a second"]):
+        send_steadily(bench, wire, times, enqueue)
     time.sleep(0.1)
     peer.wait_until_idle()
     arrived = dict(slow.accepted())

@@ -18,6 +18,14 @@ MESSAGES = 300
 ENQUEUE = "enqueue_verification('SMS', '{number}', 'FA1')"
 
 
+def compare_drains(bench, what, ours, anchor, anchor_name, rate_target=None, cpu_target=None):
+    """Each a list of (rows a second, CPU of one in nanoseconds)."""
+    bench.table.compare("6", what, "rows/s", [rate for rate, _ in ours], [rate for rate, _ in anchor], anchor_name,
+                        rate_target, at_least=True)
+    bench.table.compare("6", "  CPU of a request", "us", [cpu / 1000 for _, cpu in ours],
+                        [cpu / 1000 for _, cpu in anchor], anchor_name, cpu_target)
+
+
 def drain_immediate(bench):
     """6: against a service that answers at once; the target is for 50 and 200."""
     for window in (10, 50, 100, 200, 500, 1000):
@@ -34,10 +42,8 @@ def drain_immediate(bench):
         bare.close()
         queue.stop()
         target = 0.55 if window in (50, 200) else None
-        bench.table.compare("6", f"drain, immediate, window {window}", "rows/s", [rate for rate, _ in ours],
-                            [rate for rate, _ in anchor], "bare multi loop", target, at_least=True)
-        bench.table.compare("6", "  CPU of a request", "us", [cpu / 1000 for _, cpu in ours],
-                            [cpu / 1000 for _, cpu in anchor], "bare multi loop", 2.0 if target else None)
+        compare_drains(bench, f"drain, immediate, window {window}", ours, anchor, "bare multi loop", target,
+                       2.0 if target else None)
         bench.table.series.setdefault("immediate", []).append(
             [window, statistics.median(rate for rate, _ in ours), statistics.median(rate for rate, _ in anchor)])
 
@@ -76,6 +82,15 @@ def send_one(bench, wire, times, enqueue=ENQUEUE):
     times[number] = (begun, time.time_ns())
 
 
+def send_steadily(bench, wire, times, enqueue=ENQUEUE, after_each=lambda: None):
+    """The same of many, at 20 a second."""
+    begun = time.monotonic()
+    for i in range(MESSAGES):
+        time.sleep(max(begun + i / 20 - time.monotonic(), 0))
+        send_one(bench, wire, times, enqueue)
+        after_each()
+
+
 def commit_to_arrival(bench):
     """8: from the end of COMMIT, as the session sees it, to the service having read the request."""
     slow = Slow(bench, "prompt", 0)
@@ -88,11 +103,7 @@ def commit_to_arrival(bench):
         time.sleep(0.01)
         disk.sample()
         time.sleep(0.01)
-    begun = time.monotonic()
-    for i in range(MESSAGES):
-        time.sleep(max(begun + i / 20 - time.monotonic(), 0))
-        send_one(bench, wire, sent["20 a second"])
-        disk.sample()
+    send_steadily(bench, wire, sent["20 a second"], after_each=disk.sample)
     time.sleep(0.5)
     arrived = dict(slow.accepted())
     disk_p50, disk_p99 = percentile(disk.taken_ms, 0.5), percentile(disk.taken_ms, 0.99)

@@ -190,8 +190,7 @@ sub arrived
 	$service->mark;
 	$batch = Pnvs::Batch->enqueue($session, 'FA1', 3);
 	$caller->send('CALL process_verification_queue()');
-	$cancel_waits->();
-	cmp_ok($cancels, '>=', 2, 'a claim waits for its synchronous standby, until it is cancelled');
+	cmp_ok($cancel_waits->(), '>=', 1, 'a claim waits for its synchronous standby, until it is cancelled');
 	is($batch->requested($service), 0, 'what is not known to be replicated is not sent');
 	is($batch->states($session, "state || ' ' || code"), 'unknown Local.NotReplicated=3', 'its fate is unknown, for another server may send it');
 	is($caller->value('SELECT 1'), 1, 'the session goes on');

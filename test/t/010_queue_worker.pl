@@ -175,7 +175,13 @@ for my $sqlstate ('P0001', '53100')
 
 $queue->configure('pnvs.worker_idle_timeout' => 60);
 $queue->settled($queue->enqueue('FA1'));
-my $activity = $session->run("SELECT * FROM pg_stat_activity WHERE backend_type = 'pnvs worker'");
+my $activity;
+
+# Its row is settled a moment before the worker says that it is idle.
+wait_until('the worker says that it is idle', sub {
+	$activity = $session->run("SELECT * FROM pg_stat_activity WHERE backend_type = 'pnvs worker'");
+	$activity->rows && $activity->row->{state} eq 'idle';
+});
 is(scalar($activity->rows), 1, 'pg_stat_activity shows one worker');
 is($activity->row->{datname}, 'postgres', 'it is in the database that has the queue');
 is($activity->row->{state}, 'idle', 'its state is idle while nothing is to be done');

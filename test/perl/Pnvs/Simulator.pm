@@ -214,7 +214,7 @@ sub new_node
 sub init_node
 {
 	my ($self, $name, %param) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = PostgreSQL::Test::Cluster->new($name, $param{install} ? (install_path => $param{install}) : ());
 	my $preload = exists $param{preload} ? $param{preload} : 'session_preload_libraries';
 
 	$node->init(

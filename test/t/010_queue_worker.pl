@@ -67,12 +67,19 @@ for (1 .. $MAX_TRIES)
 }
 cmp_ok($quickest, '<', $LIMIT_S, 'it comes back at once for the next message');
 
-$id = $queue->enqueue('FA1', "clock_timestamp() + '1500 ms'");
-my $due = $session->value("SELECT extract(epoch FROM not_before) FROM verification_queue WHERE id = $id");
-no_worker();
-is($queue->settled($id)->{state}, 'sent', 'it comes back by itself when a message is due');
-cmp_ok(($queue->requests($id))[0]{t} - $due, '<', $LIMIT_S, 'and in time');
-no_worker();
+my @late;
+for (1 .. $MAX_TRIES)
+{
+	$id = $queue->enqueue('FA1', "clock_timestamp() + '1500 ms'");
+	my $due = $session->value("SELECT extract(epoch FROM not_before) FROM verification_queue WHERE id = $id");
+	no_worker();
+	$queue->settled($id);
+	push @late, ($queue->requests($id))[0]{t} - $due;
+	no_worker();
+	last if $late[-1] < $LIMIT_S;
+}
+is($queue->state($id), 'sent', 'it comes back by itself when a message is due');
+cmp_ok($late[-1], '<', $LIMIT_S, 'and in time');
 
 # Long enough for a worker that is started again and again.
 my $started = starts();
@@ -188,12 +195,15 @@ is($activity->row->{state}, 'idle', 'its state is idle while nothing is to be do
 is($activity->row->{backend_xmin}, undef, 'it holds no snapshot then');
 is($session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs launcher'"),
 	1, 'pg_stat_activity shows the launcher');
-$id = $queue->enqueue('sim:slow:700');
+$id = $queue->enqueue('sim:slow:2000');
 wait_until('the request is under way', sub { $queue->requests($id) });
-$activity = $session->run("SELECT backend_xid, backend_xmin, xact_start FROM pg_stat_activity WHERE backend_type = 'pnvs worker'");
-is($queue->state($id), 'sending', 'a request is under way');
-is_deeply($activity->row, { backend_xid => undef, backend_xmin => undef, xact_start => undef },
-	'meanwhile the worker has no transaction and no snapshot');
+
+# It looks whether more is due before it waits for the reply.
+wait_until('the worker has no transaction and no snapshot', sub {
+	$session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' "
+		  . 'AND backend_xid IS NULL AND backend_xmin IS NULL AND xact_start IS NULL');
+});
+is($queue->state($id), 'sending', 'while a request is under way the worker has no transaction and no snapshot');
 $queue->settled($id);
 
 # Nothing is written here for a while; the report is waited for further down.
@@ -276,6 +286,7 @@ $id = $queue->enqueue('sim:slow:500');
 wait_until('the request is under way', sub { $queue->requests($id) });
 $queue->reload('pnvs.worker' => 'off');
 is($queue->settled($id)->{state}, 'sent', 'a worker that has to go waits for what is under way');
+no_worker();
 
 # --- from a session
 

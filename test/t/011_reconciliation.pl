@@ -136,9 +136,9 @@ is(scalar(grep { $_->{code} eq 'Local.NotFound' } @row), 2, 'and the others have
 is($row[0]{state}, 'sent', 'the record is that of the message that was dispatched when it was made');
 
 # A rival that is under way: what is found may be that one's.
-my $rival = $queue->enqueue('sim-start:slow:900');
+my $rival = $queue->enqueue('sim-start:slow:600');
 Pnvs::Simulator::wait_until('it is under way', sub { $queue->requests($rival) });
-my $patient = unknown('sim-start:slow:900', $queue->number($rival), ago => $RECONCILE_FOR_S - 1);
+my $patient = unknown('sim-start:slow:600', $queue->number($rival), ago => $RECONCILE_FOR_S - 1);
 my $rival_row = $queue->settled($rival);
 is($rival_row->{state}, 'sent', 'a message that is under way beside an unknown one is sent');
 is($rival_row->{verification_id}, message($rival)->{verification_id}, 'and has its own record');
@@ -217,6 +217,7 @@ my $kept_queued = $idle->enqueue('FA1', "clock_timestamp() + '1 day'");
 my $kept_unknown = $idle->enqueue('sim:code:InternalError:500');
 my $gone = $idle->enqueue('FA1');
 $idle->in_state($kept_unknown, 'unknown');
+$idle->wait_row($gone, 'is settled or gone', sub { !%{ $_[0] } || defined $_[0]{settled_at} });
 $old->run(<<'SQL');
 INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, created_at,
 		settled_at, requested_by, origin_system, origin_database, origin_timeline)

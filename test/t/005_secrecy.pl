@@ -165,6 +165,8 @@ for my $service_sid (
 	}
 }
 
+run('RESET pnvs.request_timeout');
+
 # A refusal that quotes what was typed, though it is no number, or the token.
 for my $quoted ($TYPED_WORD, $TOKEN, "$TYPED_WORD$TYPED", "$NUMBER$TYPED_WORD")
 {
@@ -180,7 +182,6 @@ for my $quoted ($TYPED_WORD, $TOKEN, "$TYPED_WORD$TYPED", "$NUMBER$TYPED_WORD")
 		like($result->message, qr/: Forbidden\.\*+\z/, 'what it quotes is hidden');
 	}
 }
-run('RESET pnvs.request_timeout');
 run('SET pnvs.connect_timeout = 200');
 for my $port (qw(refused accept_reset tls_stall tls_wronghost tls_garbage))
 {

@@ -215,8 +215,7 @@ sub arrived
 	$session = $server->connect;
 	$batch->wait_until_settled($session);
 	unlike($batch->states($session), qr/queued|sending/, 'after a restart without the standby all is settled');
-	is($batch->requested($service), 0, 'what was claimed before is not sent')
-	  if $batch->states($session) eq 'unknown=3';
+	ok($batch->states($session) ne 'unknown=3' || $batch->requested($service) == 0, 'what was claimed before is not sent');
 	cmp_ok($batch->most_requests($service), '<=', 1, 'nothing is sent twice');
 	$node->stop;
 }

@@ -166,11 +166,8 @@ my $listener = Pnvs::Session->new($node);
 $listener->run(slurp_file("$EXAMPLES/listen.sql"));
 my $id = sql(q{SELECT enqueue_verification('SMS', '6281210000006')});
 my @told;
-for (1 .. 100)
-{
-	push @told, grep { /"id":$id,/ } $listener->run('SELECT pg_sleep(0.05)')->notifications('pnvs_verification');
-	last if @told;
-}
+Pnvs::Simulator::wait_until('a notification comes',
+	sub { push @told, grep { /"id":$id,/ } $listener->run('SELECT 1')->notifications('pnvs_verification') });
 is("@told", qq({"id":$id,"state":"sent"}), 'the listener is told');
 my ($look) = slurp_file("$EXAMPLES/listen.sql") =~ /^(SELECT .*)/ms;
 like(sql($look), qr/^$id\|sent\|OK$/m, 'the row that it then looks at says the same');

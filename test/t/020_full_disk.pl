@@ -125,7 +125,7 @@ my %before = map { $_ => contents($_) } $settled, $later;
 # --- while it settles
 
 {
-	my $batch = Pnvs::Batch->enqueue($session, 'sim:slow:1500', $WINDOW);
+	my $batch = Pnvs::Batch->enqueue($session, 'sim:slow:3000', $WINDOW);
 	my $refused;
 
 	$batch->wait_until_requested($service);
@@ -144,7 +144,7 @@ my %before = map { $_ => contents($_) } $settled, $later;
 # --- while it claims
 
 {
-	my $batch = Pnvs::Batch->enqueue($session, 'FA1', $WINDOW, "not_before => now() + '1 second'");
+	my $batch = Pnvs::Batch->enqueue($session, 'FA1', $WINDOW, "not_before => now() + '3 seconds'");
 
 	$server->mark_log;
 	fill($session);

@@ -14,7 +14,7 @@ import signature
 
 VERSION = "2017-07-25"
 SIMULATOR = Path(__file__).with_name("simulator.py")
-TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS = 30
 
 
 def utc_now(offset=0):

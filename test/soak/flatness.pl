@@ -448,6 +448,17 @@ sub next_allocation
 	return max($from + 1, min($next, $connecting));
 }
 
+# Has the service be at another port for whoever comes next.
+sub move_to
+{
+	my ($endpoint) = @_;
+
+	$node->append_conf('postgresql.conf', "pnvs.endpoint = '$endpoint'");
+	$node->reload;
+	Pnvs::Simulator::wait_until('the configuration is read', sub { $controller->value('SHOW pnvs.endpoint') eq $endpoint });
+	return;
+}
+
 # Two things are the libraries' own. A session whose first call runs out of memory while
 # OpenSSL sets itself up, once in a process, may be of no use for the rest of its life,
 # for OpenSSL does not try again. And libcurl 7.88 frees memory twice after it had none
@@ -456,8 +467,7 @@ if (!$instrumented)
 {
 	my $for_ever = $Shortage::FOR_EVER;
 
-	$node->append_conf('postgresql.conf', "pnvs.endpoint = '" . $service->endpoint('tls_noticket') . "'");
-	$node->reload;
+	move_to($service->endpoint('tls_noticket'));
 	new_session();
 	call();
 	memory_runs_out('a kept connection', sub { }, 1);
@@ -471,8 +481,7 @@ if (!$instrumented)
 	memory_runs_out('a first call, PostgreSQL too', \&new_session, $FULL ? 7 : 197, scope => 'call');
 }
 
-$node->append_conf('postgresql.conf', "pnvs.endpoint = '" . $service->endpoint . "'");
-$node->reload;
+move_to($service->endpoint);
 
 # --- many at once
 

@@ -33,13 +33,18 @@ my $server = Pnvs::Server->new($service, 'life',
 my $node = $server->node;
 my $session = $server->connect;
 
+# What it takes to copy a database that nobody is in.
+my $copy_s;
+
 # A database with the extension, and a session there.
 sub create_database
 {
 	my ($name, $schema) = @_;
+	my $started = time;
 	my $there;
 
 	$session->run("CREATE DATABASE $name");
+	$copy_s = time - $started;
 	$there = $server->connect($name);
 	$there->run('CREATE EXTENSION pnvs' . ($schema ? " SCHEMA $schema" : ''));
 	return $there;
@@ -127,7 +132,7 @@ sub found
 	my $copy;
 
 	$there->close;
-	promptly('CREATE DATABASE TEMPLATE', $session, 'CREATE DATABASE copy TEMPLATE original');
+	promptly('CREATE DATABASE TEMPLATE', $session, 'CREATE DATABASE copy TEMPLATE original', $PROMPT_S + $copy_s);
 	$there = $server->connect('original');
 	$copy = $server->connect('copy');
 	found('CREATE DATABASE TEMPLATE', $there, $batch);

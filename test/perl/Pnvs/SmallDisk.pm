@@ -64,7 +64,7 @@ sub fill
 	my ($self) = @_;
 
 	open(my $file, '>>', $self->{filler}) or croak "could not open $self->{filler}: $!";
-	1 while defined syswrite($file, "\0" x 4096);
+	1 while defined syswrite($file, "\0" x 2**20);
 	croak "could not fill the disk: $!" unless $!{ENOSPC};
 	return;
 }

@@ -57,6 +57,7 @@ typedef struct Sibling
 	const PnvsSighting *sighting;
 } Sibling;
 
+static bool tells_of(const PnvsFlight *flight, const PnvsClaim *claim, const char *obstacle);
 static void decide(PnvsFlight *flight, const Sibling *sibling, const char *obstacle,
 				   PnvsVerdicts *verdicts);
 static bool has_rival(const PnvsFlight *flight);
@@ -138,8 +139,7 @@ pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdicts *v
 		assign(siblings, nsiblings, sightings, drop_taken(flight, sightings));
 	for (int i = 0; i < nsiblings; i++)
 	{
-		/* what became unknown after the search began is for the next one */
-		if (i == 0 || siblings[i].claim.unknown_since < flight->asked_at)
+		if (tells_of(flight, &siblings[i].claim, obstacle))
 			decide(flight, &siblings[i], obstacle, verdicts);
 	}
 }
@@ -189,6 +189,25 @@ pnvs_lookup_next(const PnvsClaim *claims, int nclaims, const int64 *under_way,
 	value = pnvs_array_of_ids(ids, nclaims + nunder_way);
 	return pnvs_table_run(PNVS_NEXT_UNKNOWN, &value, NULL) == 1 ?
 		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
+}
+
+/*
+ * Whether the search says something of a row.  One that met an obstacle does so of
+ * the rows alone that it was begun for: the look at another one is still to come, or
+ * is under way, and may be its last.
+ */
+static bool
+tells_of(const PnvsFlight *flight, const PnvsClaim *claim, const char *obstacle)
+{
+	if (claim->id == flight->claim.id)
+		return true;
+	for (int i = 0; i < flight->ncompanions; i++)
+	{
+		if (claim->id == flight->companions[i])
+			return true;
+	}
+	/* what became unknown after the search began is for the next one */
+	return obstacle == NULL && claim->unknown_since < flight->asked_at;
 }
 
 /* obstacle is why no record can be anybody's yet, or NULL. */

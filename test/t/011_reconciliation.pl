@@ -174,6 +174,16 @@ is($queue->settled($_)->{code}, 'Local.Unreconciled', 'both messages to one numb
 is($session->value("SELECT count(*) FROM verification_queue a, verification_queue b WHERE a.id = $later AND b.id = $late "
 			. "AND a.settled_at < b.settled_at"), 1, 'each by the time of its own look');
 
+# Of two to one number, the look at one fails, and the last look at the other is still
+# to come.
+$number = $queue->new_number;
+$session->run('BEGIN');
+$late = unknown('sim-search:first:1:code:InternalError:500', $number, ago => $ago);
+$later = unknown('sim-search:first:1:code:InternalError:500', $number, ago => $ago, due_ago => -4);
+$session->run('COMMIT');
+is($queue->settled($late)->{code}, 'Local.Unreconciled', 'a message is given up after a failed look');
+is($queue->settled($later)->{code}, 'Local.NotFound', 'which is none at the other message to its number');
+
 # --- behind a backlog
 
 # There is always another one to be sent, and room for one only.

@@ -279,12 +279,13 @@ TimestampTz
 pnvs_ledger_next_purge(const PnvsLedger *ledger)
 {
 	Datum		value = TimestampTzGetDatum(ledger->purged_up_to);
+	const int64 retention = pnvs_retention_s * USECS_PER_SEC;
 	TimestampTz oldest = DT_NOEND;
 
 	if (pnvs_table_run(PNVS_OLDEST_SETTLED, &value, NULL) == 1)
 		oldest = DatumGetTimestampTz(pnvs_table_value(0, 1, NULL));
-	/* somebody may have set it to infinity, to keep a row */
-	return oldest == DT_NOEND ? DT_NOEND : oldest + pnvs_retention_s * USECS_PER_SEC;
+	/* somebody may have set it to the end of time, or infinity, to keep a row */
+	return oldest > DT_NOEND - retention ? DT_NOEND : oldest + retention;
 }
 
 /*

@@ -33,11 +33,14 @@ my $session = $queue->session;
 
 sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
-# How many workers have been started.
+# How many workers have been started, for all databases or for one.
 sub starts
 {
+	my ($oid) = @_;
+	my $database = defined $oid ? " for database $oid\"" : '';
+
 	return scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile)
-		  =~ /starting background worker process "pnvs worker/g);
+		  =~ /starting background worker process "pnvs worker$database/g);
 }
 
 sub no_worker
@@ -81,6 +84,21 @@ for (1 .. $MAX_TRIES)
 is($queue->state($id), 'sent', 'it comes back by itself when a message is due');
 cmp_ok($late[-1], '<', $LIMIT_S, 'and in time');
 
+# What is kept until the end of time, by hand, is nothing to come back for. Its worker
+# has seen that before it sends the second message.
+$node->safe_psql('postgres', 'CREATE DATABASE eternal');
+$node->safe_psql('eternal', 'CREATE EXTENSION pnvs');
+my $eternal = $queue->connect(dbname => 'eternal');
+my $eternal_oid = $eternal->value('SELECT oid FROM pg_database WHERE datname = current_database()');
+$id = $queue->enqueue('FA1', undef, session => $eternal);
+$queue->settled($id, $eternal);
+no_worker('eternal');
+$eternal->run("UPDATE verification_queue SET settled_at = '294276-12-31 23:59:59+00'");
+$queue->settled($queue->enqueue('FA1', undef, session => $eternal), $eternal);
+no_worker('eternal');
+my $eternal_starts = starts($eternal_oid);
+my $eternal_until = time + 11;
+
 # Long enough for a worker that is started again and again.
 my $started = starts();
 my $idle_until = time + 2.5;
@@ -103,6 +121,11 @@ wait_until('what is old is deleted',
 	sub { $session->value("SELECT count(*) FROM verification_queue WHERE created_at < now() - interval '1 day'") == 0 });
 no_worker();
 is(starts() - $started, 1, 'one worker deletes all that is old, however much');
+
+wait_until('more time passes than there is between two purges', sub { time > $eternal_until });
+is(starts($eternal_oid) - $eternal_starts, 0, 'no worker comes for a row that is kept until the end of time');
+is($queue->state($id, $eternal), 'sent', 'and the row is there');
+$eternal->close;
 
 # --- what is due cannot be written
 

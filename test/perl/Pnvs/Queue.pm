@@ -75,7 +75,7 @@ sub row
 	return ($session // $self->{session})->run("SELECT * FROM verification_queue WHERE id = $id")->row;
 }
 
-sub state { return $_[0]->row($_[1])->{state} // 'gone'; }
+sub state { return $_[0]->row($_[1], $_[2])->{state} // 'gone'; }
 
 # Waits until a row is as wanted; the row.
 sub wait_row

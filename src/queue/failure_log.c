@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <errno.h>
+
 #include "utils/timestamp.h"
 
 #include "errcodes.h"
@@ -19,7 +21,7 @@
 /* The log says no more often that the server cannot write. */
 #define COMPLAINT_MS 60000
 
-static bool is_of_all_rows(int sqlerrcode);
+static bool is_of_all_rows(const ErrorData *error);
 static bool was_told(int sqlerrcode);
 
 /*
@@ -30,7 +32,7 @@ static bool was_told(int sqlerrcode);
 PnvsCommit
 pnvs_failure_log(ErrorData *error)
 {
-	bool		of_all = is_of_all_rows(error->sqlerrcode);
+	bool		of_all = is_of_all_rows(error);
 
 	if (!of_all || !was_told(error->sqlerrcode))
 	{
@@ -46,12 +48,20 @@ pnvs_failure_log(ErrorData *error)
 	return of_all ? PNVS_NOTHING_COMMITS : PNVS_NOT_COMMITTED;
 }
 
-/* No space is left, no memory, no lock; the disk cannot be read or written. */
+/*
+ * No space is left, no memory, no lock; the disk cannot be read or written.  For a
+ * file that may not grow PostgreSQL has no SQLSTATE of its own: what it uses instead
+ * stands for much else, too.
+ */
 static bool
-is_of_all_rows(int sqlerrcode)
+is_of_all_rows(const ErrorData *error)
 {
-	int			class = ERRCODE_TO_CATEGORY(sqlerrcode);
+	int			class = ERRCODE_TO_CATEGORY(error->sqlerrcode);
 
+	if (error->sqlerrcode == ERRCODE_INTERNAL_ERROR)
+		return error->saved_errno == EFBIG || error->saved_errno == EDQUOT;
+	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return error->saved_errno == EROFS;
 	return class == ERRCODE_INSUFFICIENT_RESOURCES || class == ERRCODE_SYSTEM_ERROR;
 }
 

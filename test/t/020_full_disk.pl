@@ -1,6 +1,7 @@
-# A disk that is full, where the queue's table is, and where the WAL is: what is under
-# way is kept or looked up, nothing is sent that was not claimed, the log tells of it
-# without end but not at every try, and all goes on by itself once there is room.
+# A disk that is full, where the queue's table is, and where the WAL is, and a table
+# whose file may not grow: what is under way is kept or looked up, nothing is sent that
+# was not claimed, the log tells of it without end but not at every try, and all goes
+# on by itself once there is room.
 
 use strict;
 use warnings;
@@ -27,6 +28,8 @@ my $SECONDS = 40;
 my $FULL_S = 8;
 my $WINDOW = 40;
 
+my $NO_SPACE = 'No space left on device';
+
 my $disk = Pnvs::SmallDisk->new;
 my $service = Pnvs::Simulator->new;
 my $server = Pnvs::Server->new($service, 'full_table',
@@ -49,10 +52,11 @@ sub fill
 	return $result;
 }
 
-# What the log says while the disk stays full. A worker tells of it once a minute.
+# What the log says while the disk stays full. A worker tells of it once a minute, and
+# of the reason where it is new to it.
 sub stay_full
 {
-	my ($what, $worker_is_new) = @_;
+	my ($what, $reason) = @_;
 	my $until = time + $FULL_S;
 	my (@line, %told);
 
@@ -61,8 +65,8 @@ sub stay_full
 	$told{$_}++ for map { /\[(\d+)\]/ } @line;
 	cmp_ok(max(0, values %told), '<=', 1, "$what: the log tells of it once, not at every try");
 	diag(sprintf '%s: %d lines in %d s', $what, scalar @line, $FULL_S);
-	return unless $worker_is_new;
-	like("@line", qr/LOG: +pnvs could not write to its queue: could not extend file .*: No space left on device/, "$what: and of the reason");
+	return unless defined $reason;
+	like("@line", qr/LOG: +pnvs could not write to its queue: could not extend file .*: $reason/, "$what: and of the reason");
 	like("@line", qr/HINT: +Nothing is lost meanwhile, and it is tried again/, "$what: and of what follows");
 	unlike("@line", qr/\d{9}/, "$what: and holds no number");
 	return;
@@ -133,7 +137,7 @@ my %before = map { $_ => contents($_) } $settled, $later;
 	$server->mark_log;
 	$refused = fill($session);
 	is($refused->sqlstate, '53100', 'a session that queues something gets to know that the disk is full');
-	stay_full('settle', 1);
+	stay_full('settle', $NO_SPACE);
 	like($batch->states($session), qr/\Asending=\d+(?: sent=\d+)?\z/, 'settle: the rows that find no space stay as they were claimed');
 	make_room('settle', sub {
 			is($batch->wait_for($session, "sent=$WINDOW"), "sent=$WINDOW", 'settle: what came back is settled');
@@ -172,7 +176,7 @@ my %before = map { $_ => contents($_) } $settled, $later;
 	fill($session);
 	$session->run("SELECT pg_terminate_backend($pid)");
 	$server->wait_for_worker($session, 'postgres', $pid);
-	stay_full('end', 1);
+	stay_full('end', $NO_SPACE);
 	like($batch->states($session), qr/\bsending=/, 'end: the rows that find no space stay as they were claimed');
 	make_room('end', sub {
 			is($batch->wait_for($session, "true=$WINDOW", 'unknown_since IS NOT NULL'), "true=$WINDOW", 'end: what was under way becomes unknown');
@@ -184,6 +188,36 @@ my %before = map { $_ => contents($_) } $settled, $later;
 is_deeply({ map { $_ => contents($_) } $settled, $later }, \%before, 'settled rows and those for later are not touched');
 $keeper->close;
 $server->node->stop;
+
+# --- where the file may not grow
+
+# A segment of the WAL is as large as a file may be for the worker, and the table is
+# larger.
+{
+	my $size = 1024 * 1024;
+	my ($batch, $pid);
+
+	$server = Pnvs::Server->new($service, 'full_file', init => [ '--wal-segsize', '1' ], conf => "pnvs.max_in_flight = $WINDOW\n");
+	$session = $server->connect;
+	Pnvs::Batch->enqueue($session, 'FA1', 10000, "not_before => now() + '1 day'");
+	cmp_ok($session->value("SELECT pg_relation_size('verification_queue')"), '>', $size, 'file: the table is large');
+	Pnvs::Batch->enqueue($session, 'FA1', 1)->wait_for($session, 'sent=1');
+	$keeper = $server->connect;
+	$keeper->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+	$pid = $server->wait_for_worker($session);
+	$server->mark_log;
+	system_or_bail('prlimit', '--pid', $pid, "--fsize=$size:");
+	$batch = Pnvs::Batch->enqueue($session, 'FA1', 3 * $WINDOW);
+	stay_full('file', 'File too large');
+	like($batch->states($session), qr/\bqueued=/, 'file: rows that find no place stay queued');
+	is($batch->requested($service), 3 * $WINDOW - queued($batch), 'file: and none is sent without its claim');
+	system_or_bail('prlimit', '--pid', $pid, '--fsize=unlimited:');
+	is($batch->wait_for($session, 'sent=' . 3 * $WINDOW), 'sent=' . 3 * $WINDOW, 'file: all are sent when it may grow');
+	is($batch->arrived($service), 3 * $WINDOW . ' numbers, at most 1 each', 'file: once each');
+	is($server->wait_for_worker($session), $pid, 'file: by the same worker');
+	$keeper->close;
+	$server->node->stop;
+}
 
 # --- where the WAL is: PostgreSQL crashes
 

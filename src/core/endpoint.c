@@ -11,6 +11,7 @@
  *-------------------------------------------------------------------------
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/endpoint.h"
@@ -70,6 +71,8 @@ pnvs_endpoint_parse(const char *text, PnvsEndpoint *endpoint)
 	port_len = port == default_port ? 0 : strlen(text);
 	memcpy(endpoint->host_header + host_len, text, port_len);
 	endpoint->host_header[host_len + port_len] = '\0';
+	snprintf(endpoint->origin, sizeof(endpoint->origin), "%s://%s",
+			 endpoint->tls ? "https" : "http", endpoint->host_header);
 
 	if (!endpoint->tls && !is_loopback(host, host_len))
 		return PNVS_ENDPOINT_NOT_LOOPBACK;

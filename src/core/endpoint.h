@@ -27,6 +27,7 @@ typedef struct PnvsEndpoint
 {
 	bool		tls;
 	char		host_header[PNVS_ENDPOINT_HOST_SIZE];	/* as sent and signed */
+	char		origin[PNVS_ENDPOINT_HOST_SIZE + 8];	/* the same as a URL */
 } PnvsEndpoint;
 
 extern PnvsEndpointFault pnvs_endpoint_parse(const char *text, PnvsEndpoint *endpoint);

@@ -39,6 +39,12 @@
 #define WRITE_BUFFER_SIZE 16384 /* the least that libcurl takes */
 
 static bool set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared);
+static bool is_route_of(const PnvsHttpRoute *route, const PnvsHttpRequest *request);
+static bool set_route(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
+					  const PnvsHttpRequest *request);
+static bool keep_route(PnvsHttpRoute *route, const PnvsHttpRequest *request);
+static void forget_route(PnvsHttpRoute *route);
+static bool uses_proxy(const PnvsHttpSlot *slot);
 static struct curl_slist *make_header_list(const char *const *headers);
 static long written_len(const PnvsHttpSlot *slot);
 static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *userdata);
@@ -79,6 +85,7 @@ pnvs_http_slot_destroy(PnvsHttpSlot *slot)
 {
 	if (slot->easy)
 		curl_easy_cleanup(slot->easy);
+	forget_route(&slot->route);
 	free(slot->body);
 	free(slot);
 }
@@ -104,41 +111,25 @@ pnvs_http_slot_clear(PnvsHttpSlot *slot)
 
 /*
  * Tells libcurl what differs from request to request; it copies the texts but
- * not the list of headers, which is made in the current memory context.  Returns false where there is no memory, or where
- * libcurl does not take an option.
+ * not the list of headers, which is made in the current memory context.  Returns
+ * false where there is no memory, or where libcurl does not take an option.
  */
 bool
 pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 					   const PnvsHttpRequest *request)
 {
-	CURL	   *easy = slot->easy;
-	bool		own_ca = request->ca_file[0] != '\0';
 	unsigned	failed = 0;
 
-	slot->uses_proxy = request->proxy[0] != '\0';
+	if (!is_route_of(&slot->route, request) && !set_route(slot, shared, request))
+		return false;
 
 	/*
 	 * libcurl would take a target within the URL apart and put it together
 	 * again
 	 */
-	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->origin);
-	failed |= curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, request->target);
-	failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER,
+	failed |= curl_easy_setopt(slot->easy, CURLOPT_REQUEST_TARGET, request->target);
+	failed |= curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER,
 							   make_header_list(request->headers));
-	failed |= curl_easy_setopt(easy, PNVS_CURLOPT_PROTOCOLS,
-							   request->tls ? PNVS_PROTOCOL_HTTPS : PNVS_PROTOCOL_HTTP);
-	failed |= curl_easy_setopt(easy, CURLOPT_CAINFO,
-							   own_ca ? request->ca_file : shared->system_ca_file);
-	failed |= curl_easy_setopt(easy, CURLOPT_CAPATH,
-							   own_ca ? NULL : shared->system_ca_path);
-
-	/* An empty text, unlike NULL, also switches the environment's proxy off. */
-	failed |= curl_easy_setopt(easy, CURLOPT_PROXY, request->proxy);
-	failed |= curl_easy_setopt(easy, CURLOPT_NOPROXY, slot->uses_proxy ? "" : "*");
-	failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-							   (long) request->connect_timeout_ms);
-	failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-							   (long) request->request_timeout_ms);
 	return failed == CURLE_OK;
 }
 
@@ -155,7 +146,7 @@ pnvs_http_slot_stage(const PnvsHttpSlot *slot)
 	curl_easy_getinfo(slot->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us);
 	curl_easy_getinfo(slot->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
 	if ((slot->tls_begun || slot->code == CURLE_SSL_CACERT_BADFILE) &&
-		(!slot->uses_proxy || proxy_status / 100 == 2))
+		(!uses_proxy(slot) || proxy_status / 100 == 2))
 		return PNVS_STAGE_TLS;
 	return looked_up_us > 0 ? PNVS_STAGE_CONNECT : PNVS_STAGE_RESOLVE;
 }
@@ -267,6 +258,78 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot);
 	return failed == CURLE_OK;
+}
+
+/* Whether libcurl was told last what it is to be told now. */
+static bool
+is_route_of(const PnvsHttpRoute *route, const PnvsHttpRequest *request)
+{
+	return route->origin != NULL &&
+		strcmp(route->origin, request->origin) == 0 &&
+		strcmp(route->ca_file, request->ca_file) == 0 &&
+		strcmp(route->proxy, request->proxy) == 0 &&
+		route->connect_timeout_ms == request->connect_timeout_ms &&
+		route->request_timeout_ms == request->request_timeout_ms;
+}
+
+/* Tells libcurl where requests go, and how; false as for the whole request. */
+static bool
+set_route(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
+		  const PnvsHttpRequest *request)
+{
+	CURL	   *easy = slot->easy;
+	bool		own_ca = request->ca_file[0] != '\0';
+	unsigned	failed = 0;
+
+	forget_route(&slot->route);
+	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->origin);
+	failed |= curl_easy_setopt(easy, PNVS_CURLOPT_PROTOCOLS,
+							   request->tls ? PNVS_PROTOCOL_HTTPS : PNVS_PROTOCOL_HTTP);
+	failed |= curl_easy_setopt(easy, CURLOPT_CAINFO,
+							   own_ca ? request->ca_file : shared->system_ca_file);
+	failed |= curl_easy_setopt(easy, CURLOPT_CAPATH,
+							   own_ca ? NULL : shared->system_ca_path);
+
+	/* An empty text, unlike NULL, also switches the environment's proxy off. */
+	failed |= curl_easy_setopt(easy, CURLOPT_PROXY, request->proxy);
+	failed |= curl_easy_setopt(easy, CURLOPT_NOPROXY,
+							   request->proxy[0] != '\0' ? "" : "*");
+	failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+							   (long) request->connect_timeout_ms);
+	failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+							   (long) request->request_timeout_ms);
+	return failed == CURLE_OK && keep_route(&slot->route, request);
+}
+
+/* Keeps what libcurl was told; false where there is no memory. */
+static bool
+keep_route(PnvsHttpRoute *route, const PnvsHttpRequest *request)
+{
+	route->origin = strdup(request->origin);
+	route->ca_file = strdup(request->ca_file);
+	route->proxy = strdup(request->proxy);
+	route->connect_timeout_ms = request->connect_timeout_ms;
+	route->request_timeout_ms = request->request_timeout_ms;
+	if (route->origin != NULL && route->ca_file != NULL && route->proxy != NULL)
+		return true;
+	forget_route(route);
+	return false;
+}
+
+static void
+forget_route(PnvsHttpRoute *route)
+{
+	free(route->origin);
+	free(route->ca_file);
+	free(route->proxy);
+	memset(route, 0, sizeof(*route));
+}
+
+/* Whether requests go through a proxy. */
+static bool
+uses_proxy(const PnvsHttpSlot *slot)
+{
+	return slot->route.proxy != NULL && slot->route.proxy[0] != '\0';
 }
 
 /*

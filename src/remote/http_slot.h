@@ -14,6 +14,17 @@
 
 #include "remote/http.h"
 
+/* How a request is sent, as libcurl was told last. */
+typedef struct PnvsHttpRoute
+{
+	char	   *origin;			/* malloc'ed, as are the others; NULL: not
+								 * told */
+	char	   *ca_file;
+	char	   *proxy;
+	int			connect_timeout_ms;
+	int			request_timeout_ms;
+} PnvsHttpRoute;
+
 /* malloc'ed: it outlives the memory contexts of the transfers that use it. */
 typedef struct PnvsHttpSlot
 {
@@ -21,7 +32,7 @@ typedef struct PnvsHttpSlot
 	struct PnvsHttpSlot *next_idle;
 	bool		done;
 	CURLcode	code;			/* once done */
-	bool		uses_proxy;
+	PnvsHttpRoute route;
 	bool		tls_begun;
 	int			begun;			/* times that the request was about to be
 								 * written */

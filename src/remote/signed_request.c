@@ -101,8 +101,7 @@ pnvs_signed_request_make(PnvsHttpRequest *http, const PnvsOperation *operation,
 	pnvs_text_buffer_init(&authorization, authorization_data, sizeof(authorization_data));
 	make_authorization(&request, &credentials, &authorization);
 
-	http->origin = psprintf("%s://%s/", endpoint->tls ? "https" : "http",
-							endpoint->host_header);
+	http->origin = endpoint->origin;
 	http->target = psprintf("/?%s", query.data);
 	http->headers = make_headers(&request, authorization.data);
 	http->tls = endpoint->tls;
@@ -199,7 +198,6 @@ make_headers(const PnvsSignedRequest *request, const char *authorization)
 	pnvs_text_buffer_init(&texts, palloc(HEADERS_SIZE), HEADERS_SIZE);
 	headers[n++] = "Accept: application/json";
 	headers[n++] = "Content-Type:";
-	headers[n++] = "Expect:";
 	headers[n++] = "User-Agent: " USER_AGENT;
 	headers[n++] = make_header(&texts, "Host: ", request->host);
 	headers[n++] = make_header(&texts, "x-acs-action: ", request->action);

@@ -213,6 +213,13 @@ for my $row ([ 'connect_stall', 'connect' ], [ 'tls_stall', 'tls' ])
 	error_is(call_until('request', "sent=no stage=$stage", 'start', 'FA1'),
 		'38V01', "sent=no stage=$stage", 0, "$port and request_timeout");
 	ends_by_time_out("$port and request_timeout");
+
+	# For the same place, another setting counts for the next call.
+	call_until('connect', "sent=no stage=$stage", 'start', 'FA1');
+	$time_out_ms *= 2;
+	set_timeouts($time_out_ms, $LONG_MS);
+	error_is(call('start', 'FA1'), '38V01', "sent=no stage=$stage", 0, "$port and a longer connect_timeout");
+	ends_by_time_out("$port and a longer connect_timeout");
 }
 
 # Here the request is written, but nobody reads it.
@@ -277,7 +284,7 @@ sub proxy { return 'http://127.0.0.1:' . $service->fault_port($_[0]); }
 
 set(proxy => proxy('proxy'));
 is(call('start', 'FA1')->row->{success}, 't', 'a call goes through the proxy of the settings');
-is(($service->events('proxied'))[0]{target}, '127.0.0.1:' . $service->port, 'the proxy is asked for a tunnel');
+is_deeply([ map { $_->{target} } $service->events('proxied') ], [ '127.0.0.1:' . $service->port ], 'the proxy is asked for a tunnel');
 is(requests(), 1, 'a call through a proxy makes one request');
 is(call('start', 'FA1')->row->{success}, 't', 'another call goes through the proxy');
 is($service->count('proxied'), 0, 'the tunnel is kept');

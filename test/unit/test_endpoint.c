@@ -87,12 +87,16 @@ test_accepted(void)
 	{
 		char	   *text = exact_copy(cases[i].text);
 		PnvsEndpoint *endpoint = exact_alloc(sizeof(PnvsEndpoint));
+		char		origin[64];
 
+		snprintf(origin, sizeof(origin), "http%s://%s", cases[i].tls ? "s" : "",
+				 cases[i].host_header);
 		tap_int(pnvs_endpoint_parse(text, endpoint), PNVS_ENDPOINT_OK, "%s: %s",
 				cases[i].sentence, text);
 		tap_int(endpoint->tls, cases[i].tls, "%s %s TLS", text, cases[i].tls ? "has" : "has no");
 		tap_text(endpoint->host_header, cases[i].host_header, "the host header of %s is %s",
 				 text, cases[i].host_header);
+		tap_text(endpoint->origin, origin, "the origin of %s is %s", text, origin);
 		free(text);
 		free(endpoint);
 	}
@@ -337,6 +341,7 @@ test_lengths(void)
 	expect(text, PNVS_ENDPOINT_OK, "a host of 253 characters is taken with a port");
 	pnvs_endpoint_parse(text, endpoint);
 	tap_text(endpoint->host_header, host, "a host header has room for the longest host and port");
+	tap_text(endpoint->origin, text, "and so has an origin");
 
 	snprintf(text, sizeof(text), "https://%s.%s.%s.%.62s", label_63, label_63, label_63, label_63);
 	expect(text, PNVS_ENDPOINT_BAD_HOST, "a host of 254 characters is refused");

@@ -21,17 +21,29 @@
 /* Rows that cannot be claimed or settled get another chance after this. */
 #define PASSED_OVER_MS 30000
 
+/* From now on, until the next one begins, failures count as one. */
+void
+pnvs_caution_begin_round(PnvsCaution *caution)
+{
+	caution->rounds++;
+	caution->round_failed = false;
+}
+
 /* Notes a failure, and pauses: the longer, the more of them came in a row. */
 void
 pnvs_caution_pause(PnvsCaution *caution)
 {
-	int64		pause_ms = FIRST_PAUSE_MS;
-
-	for (int i = 0; i < caution->failures && pause_ms < LONGEST_PAUSE_MS; i++)
-		pause_ms *= 2;
-	caution->failures++;
+	if (!caution->round_failed)
+	{
+		caution->pause_ms = FIRST_PAUSE_MS;
+		for (int i = 0; i < caution->failures && caution->pause_ms < LONGEST_PAUSE_MS; i++)
+			caution->pause_ms *= 2;
+		caution->pause_ms = Min(caution->pause_ms, LONGEST_PAUSE_MS);
+		caution->failures++;
+		caution->round_failed = true;
+	}
 	caution->paused_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-														Min(pause_ms, LONGEST_PAUSE_MS));
+														caution->pause_ms);
 }
 
 void
@@ -51,6 +63,5 @@ pnvs_caution_retry_at(const PnvsCaution *caution, bool nothing_commits)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return nothing_commits ? now + 2 * (caution->paused_until - now) :
-		TimestampTzPlusMilliseconds(now, PASSED_OVER_MS);
+	return TimestampTzPlusMilliseconds(now, nothing_commits ? 2 * caution->pause_ms : PASSED_OVER_MS);
 }

@@ -12,7 +12,7 @@
  * What fails, fails alone.  Where an exchange fails, the same is tried row by
  * row: a flight whose row cannot be settled is kept and tried again later, a row
  * that cannot be claimed is passed over for a while.  Where everything fails (no
- * space is left, say) a round tries one row that has come back and one that is
+ * space is left, say) a round tries some rows that have come back and some that are
  * due, and pauses get longer.
  *
  *-------------------------------------------------------------------------
@@ -64,10 +64,10 @@ static void open_ledger(void *arg);
 static bool needs_exchange(PnvsSender *sender);
 static bool is_work_due(const PnvsSender *sender);
 static int	lookup_room(const PnvsSender *sender);
-static bool has_room(const PnvsSender *sender, int nunder_way);
-static int	share_of_window(void);
 static void exchange_all(PnvsSender *sender, bool abandon);
 static void exchange_carefully(PnvsSender *sender, bool abandon);
+static void settle_carefully(PnvsSender *sender, bool abandon);
+static void claim_carefully(PnvsSender *sender);
 static void begin_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void make_room(PnvsSender *sender, PnvsExchange *exchange);
 static bool commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
@@ -170,7 +170,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 	if (nready > 0)
 		next = TimestampTzPlusMilliseconds(sender->first_landing, MAX_SETTLE_DELAY_MS);
 	if (sender->may_claim && sender->has_table &&
-		has_room(sender, sender->window.nflights - nready))
+		pnvs_window_has_room(sender->window.nflights - nready))
 		next = Min(next, pnvs_sender_next_due(sender));
 	if (next != DT_NOEND)
 		next = Max(next, sender->caution.paused_until);
@@ -250,7 +250,7 @@ needs_exchange(PnvsSender *sender)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int			nready = pnvs_window_count_ready(&sender->window);
-	int			share = share_of_window();
+	int			share = pnvs_window_share();
 	int			nunder_way = sender->window.nflights - nready;
 
 	if (now < sender->caution.paused_until)
@@ -263,21 +263,7 @@ needs_exchange(PnvsSender *sender)
 		(nready >= share || nunder_way < share ||
 		 TimestampDifferenceExceeds(sender->first_landing, now, MAX_SETTLE_DELAY_MS)))
 		return true;
-	return is_work_due(sender) && has_room(sender, nunder_way);
-}
-
-/* A window that is all but full is filled again when a share of it is free. */
-static bool
-has_room(const PnvsSender *sender, int nunder_way)
-{
-	return nunder_way == 0 || nunder_way + share_of_window() <= pnvs_max_in_flight;
-}
-
-/* What an exchange moves at least, under load. */
-static int
-share_of_window(void)
-{
-	return Max(pnvs_max_in_flight / 16, 1);
+	return is_work_due(sender) && pnvs_window_has_room(nunder_way);
 }
 
 static bool
@@ -298,6 +284,7 @@ exchange_all(PnvsSender *sender, bool abandon)
 		exchange_carefully(sender, abandon);
 		return;
 	}
+	pnvs_caution_begin_round(&sender->caution);
 	begin_exchange(sender, &exchange);
 	exchange.flights = MemoryContextAlloc(sender->scratch,
 										  (sender->window.nflights + 1) * sizeof(PnvsFlight *));
@@ -308,17 +295,31 @@ exchange_all(PnvsSender *sender, bool abandon)
 		sender->caution.careful = PNVS_CAREFUL_TURNS;
 }
 
-/* Every row in an exchange of its own. */
+/*
+ * Every row in an exchange of its own.  What fails in such a round is one failure:
+ * where it is for the rows, the pauses would keep others waiting for each of them.
+ */
 static void
 exchange_carefully(PnvsSender *sender, bool abandon)
+{
+	pnvs_caution_begin_round(&sender->caution);
+	settle_carefully(sender, abandon);
+	/* in any case, for it may be those rows' fault after all */
+	claim_carefully(sender);
+	sender->caution.careful = Max(sender->caution.careful - 1, 0);
+}
+
+/* All that have come back, by turns the first. */
+static void
+settle_carefully(PnvsSender *sender, bool abandon)
 {
 	PnvsFlight **flights = palloc((sender->window.nflights + 1) * sizeof(PnvsFlight *));
 	int			nflights = pnvs_window_ready(&sender->window, abandon, flights);
 	PnvsExchange exchange;
-	bool		nothing_commits = false;
+	int			nvain = 0;
 
 	/* all flights go with the table, where it does */
-	for (int i = 0; i < nflights && !nothing_commits && sender->has_table; i++)
+	for (int i = 0; i < nflights && nvain < PNVS_CAREFUL_TRIES && sender->has_table; i++)
 	{
 		PnvsFlight *flight = flights[(sender->caution.rounds + i) % nflights];
 
@@ -326,26 +327,29 @@ exchange_carefully(PnvsSender *sender, bool abandon)
 		exchange.flights = &flight;
 		exchange.nflights = 1;
 		exchange.abandon = abandon;
-		if (!commit_exchange(sender, &exchange) && !exchange.locked)
-			flight->settle_after = pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits);
-		nothing_commits = exchange.nothing_commits;
+		if (commit_exchange(sender, &exchange) || exchange.locked)
+			continue;
+		flight->settle_after = pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits);
+		nvain += exchange.nothing_commits;
 	}
 	pfree(flights);
+}
 
-	/*
-	 * in any case, for it may be those rows' fault after all; another one
-	 * begins the next round
-	 */
-	sender->caution.rounds++;
-	if (is_work_due(sender))
+/* The first that can be claimed. */
+static void
+claim_carefully(PnvsSender *sender)
+{
+	PnvsExchange exchange;
+
+	for (int i = 0; i < PNVS_CAREFUL_TRIES && is_work_due(sender); i++)
 	{
 		begin_exchange(sender, &exchange);
 		make_room(sender, &exchange);
 		exchange.room = Min(exchange.room, 1);
-		if (!commit_exchange(sender, &exchange) && exchange.candidate != 0)
-			pass_over(sender, exchange.candidate, pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits));
+		if (commit_exchange(sender, &exchange) || exchange.candidate == 0)
+			return;
+		pass_over(sender, exchange.candidate, pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits));
 	}
-	sender->caution.careful = Max(sender->caution.careful - 1, 0);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "queue/window.h"
+#include "settings.h"
 
 static bool is_ready(const PnvsFlight *flight, TimestampTz now);
 
@@ -112,6 +113,23 @@ pnvs_window_looked_up(const PnvsWindow *window, int64 **ids)
 			(*ids)[nids++] = flight->companions[n];
 	}
 	return nids;
+}
+
+/*
+ * Whether there is room beside so many that are under way.  A window that is all but
+ * full is filled again when a share of it is free.
+ */
+bool
+pnvs_window_has_room(int nunder_way)
+{
+	return nunder_way == 0 || nunder_way + pnvs_window_share() <= pnvs_max_in_flight;
+}
+
+/* What an exchange moves at least, under load. */
+int
+pnvs_window_share(void)
+{
+	return Max(pnvs_max_in_flight / 16, 1);
 }
 
 /* libcurl ends calls by itself; those that it did not end in time are ended. */

@@ -27,6 +27,8 @@ extern int	pnvs_window_count_ready(const PnvsWindow *window);
 extern int	pnvs_window_count_lookups(const PnvsWindow *window);
 extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsFlight **ready);
 extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
+extern bool pnvs_window_has_room(int nunder_way);
+extern int	pnvs_window_share(void);
 extern void pnvs_window_end_late_calls(const PnvsWindow *window);
 
 #endif							/* PNVS_QUEUE_WINDOW_H */

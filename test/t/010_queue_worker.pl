@@ -23,6 +23,9 @@ $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeou
 my $LIMIT_S = 0.7;
 my $MAX_TRIES = 5;
 
+# For what comes a moment later, after some short pauses.
+my $PASSED_BY_S = 5;
+
 my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'worker', conf => <<'CONF');
 log_min_messages = debug1
@@ -129,15 +132,18 @@ $eternal->close;
 
 # --- what is due cannot be written
 
-# Keeps rows from being claimed, by an error of that SQLSTATE.
+# Keeps rows from getting into a state, from being claimed say, by an error of that
+# SQLSTATE: all of them, or those that a condition is for.
 sub refuse
 {
-	my ($sqlstate) = @_;
+	my ($sqlstate, $state, $condition) = @_;
 
+	$state //= 'sending';
+	$condition //= 'true';
 	$session->run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
 		  . "'BEGIN RAISE EXCEPTION USING MESSAGE = ''refused'', ERRCODE = ''$sqlstate''; END'");
 	$session->run('CREATE TRIGGER refuse BEFORE UPDATE ON verification_queue FOR EACH ROW '
-		  . "WHEN (NEW.state = 'sending') EXECUTE FUNCTION refuse()");
+		  . "WHEN (NEW.state = '$state' AND $condition) EXECUTE FUNCTION refuse()");
 	return;
 }
 
@@ -181,12 +187,36 @@ for my $sqlstate ('P0001', '53100')
 	wait_until('a second passes', sub { time > $until });
 	$took = cpu_s($pid) - $took;
 	cmp_ok($took, '<', 0.2, "a worker past its time that cannot write what is due waits ($sqlstate)");
-	cmp_ok(refusals() - $before, '<', 20, "nor does it fill the log ($sqlstate)");
+	cmp_ok(refusals() - $before, '<=', 20, "nor has the log more than a line for each row ($sqlstate)");
 	diag(sprintf '%s: %.2f s of a processor, %d lines, in a second', $sqlstate, $took, refusals() - $before);
 	relent();
 	$queue->configure;
 	is((grep { $queue->settled($_)->{state} ne 'sent' } @id), 0, "all is sent later ($sqlstate)");
 	no_worker();
+}
+
+# Some rows fail, and they come first: the others are sent all the same.
+for my $case ([ '53100', 'sending', 'queued' ], [ 'P0001', 'sending', 'queued' ], [ '53100', 'sent', 'sending' ], [ 'P0001', 'sent', 'sending' ])
+{
+	my ($sqlstate, $state, $before) = @$case;
+	my (@bad, @good, $enqueued, $took);
+
+	refuse($sqlstate, $state, q{OLD.dedup_key LIKE 'bad%'});
+	$session->run('BEGIN');
+	@bad = map { $queue->enqueue('FA1', "dedup_key => 'bad$_'") } 1 .. 7;
+	@good = map { $queue->enqueue('FA1') } 1 .. 5;
+	$session->run('COMMIT');
+	$enqueued = time;
+	is((grep { $queue->settled($_)->{state} ne 'sent' } @good), 0, "rows that fail alone do not keep others from being sent ($sqlstate, $state)");
+	$took = time - $enqueued;
+	cmp_ok($took, '<', $PASSED_BY_S, "nor hold them up ($sqlstate, $state)");
+	diag(sprintf '%s, %s: %.2f s', $sqlstate, $state, $took);
+	is((grep { $queue->state($_) ne $before } @bad), 0, "they stay as they were ($sqlstate, $state)");
+	relent();
+	$queue->configure;
+	is((grep { $queue->settled($_)->{state} ne 'sent' } @bad), 0, "and are sent later ($sqlstate, $state)");
+	no_worker();
+	$session->run("UPDATE verification_queue SET dedup_key = NULL WHERE dedup_key LIKE 'bad%'");
 }
 
 # A single row: nothing is due while it is passed over.

@@ -181,10 +181,12 @@ for my $sqlstate ('P0001', '53100')
 	$session->run('COMMIT');
 	wait_until('the log tells of it', sub { refusals() > $before });
 	($pid) = $queue->workers;
+	isnt($pid, undef, "a worker that cannot write what is due is there ($sqlstate)");
 	$before = refusals();
 	$took = cpu_s($pid);
 	$until = time + 1;
 	wait_until('a second passes', sub { time > $until });
+	is(join(' ', $queue->workers), $pid, "and stays ($sqlstate)");
 	$took = cpu_s($pid) - $took;
 	cmp_ok($took, '<', 0.2, "a worker past its time that cannot write what is due waits ($sqlstate)");
 	cmp_ok(refusals() - $before, '<=', 20, "nor has the log more than a line for each row ($sqlstate)");

@@ -38,9 +38,6 @@
 /* libcurl ends calls by itself; where it does not, this finds out. */
 #define LATENESS_CHECK_MS 1000
 
-/* The share of the window that looks rows up rather than sends. */
-#define LOOKUP_SHARE 4
-
 struct PnvsSender
 {
 	MemoryContext context;
@@ -63,7 +60,6 @@ struct PnvsSender
 static void open_ledger(void *arg);
 static bool needs_exchange(PnvsSender *sender);
 static bool is_work_due(const PnvsSender *sender);
-static int	lookup_room(const PnvsSender *sender);
 static void exchange_all(PnvsSender *sender, bool abandon);
 static void exchange_carefully(PnvsSender *sender, bool abandon);
 static void settle_carefully(PnvsSender *sender, bool abandon);
@@ -215,15 +211,7 @@ pnvs_sender_next_due(const PnvsSender *sender)
 		return DT_NOEND;
 	if (sender->passed_over_until != 0)
 		next = Min(next, sender->passed_over_until);
-	return lookup_room(sender) <= 0 ? next : Min(next, sender->next_unknown);
-}
-
-/* How many more rows may be looked up at once. */
-static int
-lookup_room(const PnvsSender *sender)
-{
-	return Max(pnvs_max_in_flight / LOOKUP_SHARE, 1) -
-		pnvs_window_count_lookups(&sender->window);
+	return pnvs_window_lookup_room(&sender->window) <= 0 ? next : Min(next, sender->next_unknown);
 }
 
 PnvsLedger *
@@ -309,7 +297,10 @@ exchange_carefully(PnvsSender *sender, bool abandon)
 	sender->caution.careful = Max(sender->caution.careful - 1, 0);
 }
 
-/* All that have come back, by turns the first. */
+/*
+ * All that have come back, others first each time: so those that could not be written
+ * are tried again after the pause, and are settled as soon as they can be.
+ */
 static void
 settle_carefully(PnvsSender *sender, bool abandon)
 {
@@ -321,7 +312,7 @@ settle_carefully(PnvsSender *sender, bool abandon)
 	/* all flights go with the table, where it does */
 	for (int i = 0; i < nflights && nvain < PNVS_CAREFUL_TRIES && sender->has_table; i++)
 	{
-		PnvsFlight *flight = flights[(sender->caution.rounds + i) % nflights];
+		PnvsFlight *flight = flights[(sender->caution.rounds * PNVS_CAREFUL_TRIES + i) % nflights];
 
 		begin_exchange(sender, &exchange);
 		exchange.flights = &flight;
@@ -329,7 +320,8 @@ settle_carefully(PnvsSender *sender, bool abandon)
 		exchange.abandon = abandon;
 		if (commit_exchange(sender, &exchange) || exchange.locked)
 			continue;
-		flight->settle_after = pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits);
+		flight->settle_after = exchange.nothing_commits ? sender->caution.paused_until :
+			pnvs_caution_retry_at(&sender->caution, false);
 		nvain += exchange.nothing_commits;
 	}
 	pfree(flights);
@@ -374,7 +366,7 @@ make_room(PnvsSender *sender, PnvsExchange *exchange)
 	exchange->room = Max(pnvs_max_in_flight - (sender->window.nflights - exchange->nflights), 0);
 	exchange->room = (int) Min((int64) exchange->room, sender->nallowed);
 	exchange->queued_due = sender->next_queued <= now;
-	exchange->lookup_room = lookup_room(sender);
+	exchange->lookup_room = pnvs_window_lookup_room(&sender->window);
 	exchange->unknown_due = exchange->lookup_room > 0 && sender->next_unknown <= now;
 	if (!exchange->unknown_due)
 		return;
@@ -399,7 +391,12 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 
 	if (done)
 	{
-		sender->caution.failures = 0;
+		/*
+		 * to find nothing, or only what is to be looked up, commits in any
+		 * case
+		 */
+		if (exchange->nlanded > 0 || exchange->candidate != 0)
+			sender->caution.failures = 0;
 		sender->has_table = exchange->has_table;
 		if (exchange->queued_due)
 			sender->next_queued = exchange->next_queued;

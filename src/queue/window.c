@@ -13,6 +13,9 @@
 #include "queue/window.h"
 #include "settings.h"
 
+/* The share of the window that looks rows up rather than sends. */
+#define LOOKUP_SHARE 4
+
 static bool is_ready(const PnvsFlight *flight, TimestampTz now);
 
 /* An empty window; its room is allocated in the context. */
@@ -65,17 +68,6 @@ pnvs_window_count_ready(const PnvsWindow *window)
 	return nready;
 }
 
-/* How many look rows up rather than send. */
-int
-pnvs_window_count_lookups(const PnvsWindow *window)
-{
-	int			nlookups = 0;
-
-	for (int i = 0; i < window->nflights; i++)
-		nlookups += window->flights[i]->task == PNVS_FLIGHT_LOOK_UP;
-	return nlookups;
-}
-
 /*
  * Fills in the flights that can be settled now, or all there are, and returns
  * their number; ready has room for as many.
@@ -113,6 +105,17 @@ pnvs_window_looked_up(const PnvsWindow *window, int64 **ids)
 			(*ids)[nids++] = flight->companions[n];
 	}
 	return nids;
+}
+
+/* How many more rows may be looked up at once. */
+int
+pnvs_window_lookup_room(const PnvsWindow *window)
+{
+	int			room = Max(pnvs_max_in_flight / LOOKUP_SHARE, 1);
+
+	for (int i = 0; i < window->nflights; i++)
+		room -= window->flights[i]->task == PNVS_FLIGHT_LOOK_UP;
+	return room;
 }
 
 /*

@@ -141,7 +141,7 @@ sub refuse
 	$state //= 'sending';
 	$condition //= 'true';
 	$session->run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
-		  . "'BEGIN RAISE EXCEPTION USING MESSAGE = ''refused'', ERRCODE = ''$sqlstate''; END'");
+		  . "'BEGIN PERFORM nextval(''public.tries''); RAISE EXCEPTION USING MESSAGE = ''refused'', ERRCODE = ''$sqlstate''; END'");
 	$session->run('CREATE TRIGGER refuse BEFORE UPDATE ON verification_queue FOR EACH ROW '
 		  . "WHEN (NEW.state = '$state' AND $condition) EXECUTE FUNCTION refuse()");
 	return;
@@ -152,6 +152,9 @@ sub relent
 	$session->run('DROP FUNCTION refuse CASCADE');
 	return;
 }
+
+# The triggers count what they refuse.
+$session->run('CREATE SEQUENCE tries');
 
 # How often the log says that something was refused.
 sub refusals
@@ -221,13 +224,19 @@ for my $case ([ '53100', 'sending', 'queued' ], [ 'P0001', 'sending', 'queued' ]
 	$session->run("UPDATE verification_queue SET dedup_key = NULL WHERE dedup_key LIKE 'bad%'");
 }
 
-# A single row: nothing is due while it is passed over.
+# A single row: nothing is due while it is passed over, and looking for more, in vain,
+# is no success that would make the pauses short again.
 {
-	my $until = time + 1;
+	my ($until, $tries);
 
+	$session->run('ALTER SEQUENCE tries RESTART');
 	refuse('53100');
 	$id = $queue->enqueue('FA1');
+	$until = time + 2;
 	wait_until('the row was tried for a while', sub { time > $until });
+	$tries = $session->value('SELECT last_value FROM tries');
+	cmp_ok($tries, '<', 10, 'a single row that cannot be written is tried ever more seldom');
+	diag("$tries tries in 2 s");
 	relent();
 	is(eval { $queue->settled($id)->{state} }, 'sent', 'a worker past its time does not leave a row that it has passed over');
 	no_worker();

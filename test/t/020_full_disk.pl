@@ -175,8 +175,10 @@ my %before = map { $_ => contents($_) } $settled, $later;
 	$server->mark_log;
 	fill($session);
 	$session->run("SELECT pg_terminate_backend($pid)");
-	$server->wait_for_worker($session, 'postgres', $pid);
+	Pnvs::Simulator::wait_until('another worker tells of it',
+		sub { grep { $_ != $pid } $server->logged =~ /\[(\d+)\] LOG: +pnvs could not write to its queue/g });
 	stay_full('end', $NO_SPACE);
+	is(scalar(my @worker = $server->background($session, 'pnvs worker', 'postgres')), 1, 'end: a worker that could not recover them stays');
 	like($batch->states($session), qr/\bsending=/, 'end: the rows that find no space stay as they were claimed');
 	make_room('end', sub {
 			is($batch->wait_for($session, "true=$WINDOW", 'unknown_since IS NOT NULL'), "true=$WINDOW", 'end: what was under way becomes unknown');

@@ -165,6 +165,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 
 	if (nready > 0)
 		next = TimestampTzPlusMilliseconds(sender->first_landing, MAX_SETTLE_DELAY_MS);
+	next = Min(next, pnvs_window_next_ready(&sender->window, now));
 	if (sender->may_claim && sender->has_table &&
 		pnvs_window_has_room(sender->window.nflights - nready))
 		next = Min(next, pnvs_sender_next_due(sender));
@@ -320,9 +321,16 @@ settle_carefully(PnvsSender *sender, bool abandon)
 		exchange.abandon = abandon;
 		if (commit_exchange(sender, &exchange) || exchange.locked)
 			continue;
-		flight->settle_after = exchange.nothing_commits ? sender->caution.paused_until :
-			pnvs_caution_retry_at(&sender->caution, false);
-		nvain += exchange.nothing_commits;
+		if (exchange.nothing_commits)
+		{
+			flight->settle_after = sender->caution.paused_until;
+			nvain++;
+		}
+		else
+		{
+			flight->settle_after = pnvs_caution_retry_at(&sender->caution, false);
+			sender->caution.failures = 0;
+		}
 	}
 	pfree(flights);
 }
@@ -341,6 +349,9 @@ claim_carefully(PnvsSender *sender)
 		if (commit_exchange(sender, &exchange) || exchange.candidate == 0)
 			return;
 		pass_over(sender, exchange.candidate, pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits));
+		/* it fails alone, and is out of the way: no reason for longer pauses */
+		if (!exchange.nothing_commits && sender->ledger.npassed_over < PNVS_LEDGER_MAX_PASSED_OVER)
+			sender->caution.failures = 0;
 	}
 }
 

@@ -86,6 +86,20 @@ pnvs_window_ready(const PnvsWindow *window, bool all, PnvsFlight **ready)
 	return nready;
 }
 
+/* When a flight that is done, and was kept, can be settled, or DT_NOEND. */
+TimestampTz
+pnvs_window_next_ready(const PnvsWindow *window, TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+
+	for (int i = 0; i < window->nflights; i++)
+	{
+		if (window->flights[i]->settle_after > now && pnvs_flight_is_done(window->flights[i]))
+			next = Min(next, window->flights[i]->settle_after);
+	}
+	return next;
+}
+
 /* The rows that searches under way are for, in the current memory context. */
 int
 pnvs_window_looked_up(const PnvsWindow *window, int64 **ids)

@@ -26,6 +26,7 @@ extern void pnvs_window_clear(PnvsWindow *window);
 extern int	pnvs_window_count_ready(const PnvsWindow *window);
 extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsFlight **ready);
 extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
+extern TimestampTz pnvs_window_next_ready(const PnvsWindow *window, TimestampTz now);
 extern int	pnvs_window_lookup_room(const PnvsWindow *window);
 extern bool pnvs_window_has_room(int nunder_way);
 extern int	pnvs_window_share(void);

@@ -201,14 +201,19 @@ for my $sqlstate ('P0001', '53100')
 }
 
 # Some rows fail, and they come first: the others are sent all the same.
-for my $case ([ '53100', 'sending', 'queued' ], [ 'P0001', 'sending', 'queued' ], [ '53100', 'sent', 'sending' ], [ 'P0001', 'sent', 'sending' ])
+# However many fail for a reason of their own, the pauses do not grow for that.
+for my $case (
+	[ '53100', 'sending', 'queued', 7 ],
+	[ 'P0001', 'sending', 'queued', 70 ],
+	[ '53100', 'sent', 'sending', 7 ],
+	[ 'P0001', 'sent', 'sending', 7 ])
 {
-	my ($sqlstate, $state, $before) = @$case;
+	my ($sqlstate, $state, $before, $nbad) = @$case;
 	my (@bad, @good, $enqueued, $took);
 
 	refuse($sqlstate, $state, q{OLD.dedup_key LIKE 'bad%'});
 	$session->run('BEGIN');
-	@bad = map { $queue->enqueue('FA1', "dedup_key => 'bad$_'") } 1 .. 7;
+	@bad = map { $queue->enqueue('FA1', "dedup_key => 'bad$_'") } 1 .. $nbad;
 	@good = map { $queue->enqueue('FA1') } 1 .. 5;
 	$session->run('COMMIT');
 	$enqueued = time;

@@ -25,7 +25,6 @@
 void
 pnvs_caution_begin_round(PnvsCaution *caution)
 {
-	caution->rounds++;
 	caution->round_failed = false;
 }
 

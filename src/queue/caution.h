@@ -25,7 +25,7 @@ typedef struct PnvsCaution
 	int64		pause_ms;		/* the last */
 	int			failures;		/* in a row */
 	int			careful;		/* exchanges that are to be small */
-	unsigned	rounds;			/* of exchanges, so far */
+	unsigned	rounds;			/* of settling by turns, so far */
 	bool		round_failed;	/* this one has, and that is counted */
 } PnvsCaution;
 

@@ -310,6 +310,7 @@ settle_carefully(PnvsSender *sender, bool abandon)
 	PnvsExchange exchange;
 	int			nvain = 0;
 
+	sender->caution.rounds++;
 	/* all flights go with the table, where it does */
 	for (int i = 0; i < nflights && nvain < PNVS_CAREFUL_TRIES && sender->has_table; i++)
 	{
@@ -406,7 +407,7 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 		 * to find nothing, or only what is to be looked up, commits in any
 		 * case
 		 */
-		if (exchange->nlanded > 0 || exchange->candidate != 0)
+		if (exchange->verdicts.n > 0 || exchange->candidate != 0)
 			sender->caution.failures = 0;
 		sender->has_table = exchange->has_table;
 		if (exchange->queued_due)

@@ -40,7 +40,8 @@ typedef enum PnvsHttpFault
 
 typedef struct PnvsHttpRequest
 {
-	const char *origin;			/* scheme, host and port, as a URL */
+	const char *origin;			/* scheme, host and port, as a URL; may be the
+								 * setting's */
 	const char *target;			/* path and query, encoded */
 	const char *const *headers; /* "Name: value", the last one NULL */
 	bool		tls;			/* https, not http */

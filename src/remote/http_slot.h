@@ -17,8 +17,7 @@
 /* How a request is sent, as libcurl was told last. */
 typedef struct PnvsHttpRoute
 {
-	char	   *origin;			/* malloc'ed, as are the others; NULL: not
-								 * told */
+	char	   *origin;			/* malloc'ed, as the next two; or NULL */
 	char	   *ca_file;
 	char	   *proxy;
 	int			connect_timeout_ms;

@@ -70,7 +70,8 @@ pg_noreturn static void signing_failed(void);
  * Fills in the request but for what it is sent through (authorities, proxy,
  * time-outs).  values are by the operation's own enumeration, in UTF-8, NULL
  * where left out.  The request's texts are allocated in the current memory
- * context.  Throws where there are no credentials.
+ * context, but for the origin, which is the setting's.  Throws where there are no
+ * credentials.
  */
 void
 pnvs_signed_request_make(PnvsHttpRequest *http, const PnvsOperation *operation,

@@ -23,7 +23,7 @@ use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
-# Pauses between tries get as long as 10 s, and a row is tried at every other one.
+# Pauses between tries get as long as 10 s, and a claim is tried at every other one.
 my $SECONDS = 40;
 my $FULL_S = 8;
 my $WINDOW = 40;

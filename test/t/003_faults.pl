@@ -47,6 +47,9 @@ my %CALL = (
 my $elapsed_s;
 my $time_out_ms;
 
+# Of calls that are made again: what they said of a request that the service has read.
+my @untrue;
+
 # Calls; the log begins anew, and $elapsed_s is what it took.
 sub call
 {
@@ -118,6 +121,7 @@ sub call_until
 		$result = call(@call);
 		last if $result->detail =~ /\A$fate/;
 		diag("@call: " . $result->detail . " within $time_out_ms ms");
+		push @untrue, "@call: " . $result->detail if $result->detail =~ /\Asent=no/ && requests() > 0;
 	}
 	return $result;
 }
@@ -496,5 +500,6 @@ error_is($result, '38V01', 'sent=no stage=resolve', 0, 'a libcurl without OpenSS
 like($result->detail, qr/not supported/, 'a libcurl without OpenSSL: the detail');
 like($result->hint, qr/OpenSSL/, 'a libcurl without OpenSSL: the hint');
 $session->close;
+is_deeply(\@untrue, [], 'a call that is made again was not said to be unsent when it was read');
 $node->stop;
 done_testing();

@@ -188,6 +188,9 @@ my %late_s;
 my @usual_s;
 my $write_faults;
 
+# Of calls that are made again: what they said of a request that the service has read.
+my @untrue;
+
 sub set
 {
 	my (%value) = @_;
@@ -352,6 +355,7 @@ sub try_row
 	if ($ends =~ /\A(?:connect|request)\z/ && outcome($result) !~ /\A$promise\z/)
 	{
 		diag("$what: " . outcome($result) . " within $time_out_ms ms");
+		push @untrue, "$what: " . outcome($result) if outcome($result) =~ /\A38V01/ && $service->count('request');
 		$time_out_ms = 10 * $SHORT_MS unless $verb eq 'name';
 		($kept, $result) = attempt($row, $connection);
 	}
@@ -471,6 +475,7 @@ if (PostgreSQL::Test::Utils::slurp_file('/proc/' . $session->pid . '/maps') !~ /
 	goes_on('a reply for which there was no memory');
 }
 
+is_deeply(\@untrue, [], 'a call that is made again was not said to be unsent when it was read');
 $session->close;
 $node->stop;
 done_testing();

@@ -282,7 +282,16 @@ set_route(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 	unsigned	failed = 0;
 
 	forget_route(&slot->route);
+	if (!keep_route(&slot->route, request))
+		return false;
+
+	/*
+	 * Given the URL as a text, libcurl would take it apart for each request.
+	 * It gets it as a text, too, for up to version 8.10 it would not notice
+	 * otherwise that it is another one.
+	 */
 	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->origin);
+	failed |= curl_easy_setopt(easy, CURLOPT_CURLU, slot->route.url);
 	failed |= curl_easy_setopt(easy, PNVS_CURLOPT_PROTOCOLS,
 							   request->tls ? PNVS_PROTOCOL_HTTPS : PNVS_PROTOCOL_HTTP);
 	failed |= curl_easy_setopt(easy, CURLOPT_CAINFO,
@@ -298,19 +307,24 @@ set_route(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 							   (long) request->connect_timeout_ms);
 	failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
 							   (long) request->request_timeout_ms);
-	return failed == CURLE_OK && keep_route(&slot->route, request);
+	if (failed != CURLE_OK)
+		forget_route(&slot->route);
+	return failed == CURLE_OK;
 }
 
 /* Keeps what libcurl was told; false where there is no memory. */
 static bool
 keep_route(PnvsHttpRoute *route, const PnvsHttpRequest *request)
 {
+	route->url = curl_url();
 	route->origin = strdup(request->origin);
 	route->ca_file = strdup(request->ca_file);
 	route->proxy = strdup(request->proxy);
 	route->connect_timeout_ms = request->connect_timeout_ms;
 	route->request_timeout_ms = request->request_timeout_ms;
-	if (route->origin != NULL && route->ca_file != NULL && route->proxy != NULL)
+	if (route->url != NULL && route->origin != NULL && route->ca_file != NULL &&
+		route->proxy != NULL &&
+		curl_url_set(route->url, CURLUPART_URL, request->origin, 0) == CURLUE_OK)
 		return true;
 	forget_route(route);
 	return false;
@@ -319,6 +333,8 @@ keep_route(PnvsHttpRoute *route, const PnvsHttpRequest *request)
 static void
 forget_route(PnvsHttpRoute *route)
 {
+	if (route->url)
+		curl_url_cleanup(route->url);
 	free(route->origin);
 	free(route->ca_file);
 	free(route->proxy);
@@ -403,9 +419,8 @@ on_header(char *line, size_t size, size_t nitems, void *userdata)
 		slot->too_large = true;
 		return 0;
 	}
-	if (pnvs_header_value(line, len, "date", value, sizeof(value)))
-		strlcpy(slot->server_date, value, sizeof(slot->server_date));
-	else if (pnvs_header_value(line, len, "x-acs-retry-after", value, sizeof(value)))
+	if (!pnvs_header_value(line, len, "date", slot->server_date, sizeof(slot->server_date)) &&
+		pnvs_header_value(line, len, "x-acs-retry-after", value, sizeof(value)))
 		slot->retry_after_ms = pnvs_header_milliseconds(value);
 	return len;
 }

@@ -17,6 +17,7 @@
 /* How a request is sent, as libcurl was told last. */
 typedef struct PnvsHttpRoute
 {
+	CURLU	   *url;			/* the origin, taken apart; or NULL */
 	char	   *origin;			/* malloc'ed, as the next two; or NULL */
 	char	   *ca_file;
 	char	   *proxy;

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 typedef struct PnvsTextBuffer
 {
@@ -24,10 +25,51 @@ typedef struct PnvsTextBuffer
 	bool		overflowed;
 } PnvsTextBuffer;
 
-extern void pnvs_text_buffer_init(PnvsTextBuffer *buffer, char *data, size_t size);
-extern void pnvs_text_buffer_append(PnvsTextBuffer *buffer, const char *text);
-extern void pnvs_text_buffer_append_len(PnvsTextBuffer *buffer, const char *text,
-										size_t len);
-extern void pnvs_text_buffer_append_char(PnvsTextBuffer *buffer, char c);
+/*
+ * All of it is inline, for the length of most texts is known where they are
+ * appended.
+ */
+
+/*
+ * Starts an empty text in data, which must hold at least one byte and stays
+ * the caller's.
+ */
+static inline void
+pnvs_text_buffer_init(PnvsTextBuffer *buffer, char *data, size_t size)
+{
+	buffer->data = data;
+	buffer->size = size;
+	buffer->len = 0;
+	buffer->overflowed = false;
+	data[0] = '\0';
+}
+
+/* Appends len bytes, or nothing at all where they do not fit. */
+static inline void
+pnvs_text_buffer_append_len(PnvsTextBuffer *buffer, const char *text, size_t len)
+{
+	if (buffer->overflowed || len >= buffer->size - buffer->len)
+	{
+		buffer->overflowed = true;
+		return;
+	}
+	memcpy(buffer->data + buffer->len, text, len);
+	buffer->len += len;
+	buffer->data[buffer->len] = '\0';
+}
+
+/* Appends a NUL-terminated text. */
+static inline void
+pnvs_text_buffer_append(PnvsTextBuffer *buffer, const char *text)
+{
+	pnvs_text_buffer_append_len(buffer, text, strlen(text));
+}
+
+/* Appends one byte. */
+static inline void
+pnvs_text_buffer_append_char(PnvsTextBuffer *buffer, char c)
+{
+	pnvs_text_buffer_append_len(buffer, &c, 1);
+}
 
 #endif							/* PNVS_TEXT_BUFFER_H */

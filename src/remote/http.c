@@ -214,7 +214,9 @@ pnvs_http_result(const PnvsHttpTransfer *transfer, PnvsHttpResult *result)
 	result->body_len = slot->body_len;
 	strlcpy(result->server_date, slot->server_date, sizeof(result->server_date));
 	result->retry_after_ms = slot->retry_after_ms;
-	pnvs_http_slot_detail(slot, result->detail);
+	result->detail[0] = '\0';
+	if (result->fault != PNVS_HTTP_NO_FAULT)
+		pnvs_http_slot_detail(slot, result->detail);
 }
 
 /* The Date header's time, in seconds since the epoch, or -1. */

@@ -61,7 +61,8 @@ typedef struct PnvsHttpResult
 	size_t		body_len;
 	char		server_date[32];	/* the Date header, or empty */
 	int64		retry_after_ms; /* the x-acs-retry-after header, or -1 */
-	char		detail[PNVS_HTTP_DETAIL_SIZE];	/* libcurl's words, ASCII */
+	char		detail[PNVS_HTTP_DETAIL_SIZE];	/* libcurl's words on a fault,
+												 * ASCII */
 } PnvsHttpResult;
 
 typedef struct PnvsHttpTransfer PnvsHttpTransfer;

@@ -90,6 +90,7 @@ typedef struct Reader
 
 static PnvsReplyFault name_markup(const char *body, size_t len);
 static bool is_too_deep(char *json, size_t len);
+static int	count_byte(const char *text, size_t len, char byte);
 static void clear_model(PnvsReply *reply);
 static const Field *find_field(Section section, const char *name);
 static PNVS_JSON_ACTION on_object_start(void *state);
@@ -176,11 +177,8 @@ is_too_deep(char *json, size_t len)
 {
 	JsonLexContext *lexer;
 	int			depth = 0;
-	int			opened = 0;
 
-	for (size_t i = 0; i < len; i++)
-		opened += json[i] == '{' || json[i] == '[';
-	if (opened <= MAX_DEPTH)
+	if (count_byte(json, len, '{') + count_byte(json, len, '[') <= MAX_DEPTH)
 		return false;
 
 	lexer = pnvs_make_json_lexer(json, (int) len, PG_UTF8, false);
@@ -197,6 +195,20 @@ is_too_deep(char *json, size_t len)
 			return true;
 	}
 	return false;
+}
+
+static int
+count_byte(const char *text, size_t len, char byte)
+{
+	const char *end = text + len;
+	int			count = 0;
+
+	while ((text = memchr(text, byte, end - text)) != NULL)
+	{
+		count++;
+		text++;
+	}
+	return count;
 }
 
 static void
@@ -217,7 +229,9 @@ find_field(Section section, const char *name)
 {
 	for (size_t i = 0; i < lengthof(fields); i++)
 	{
-		if (fields[i].section == section && strcmp(fields[i].name, name) == 0)
+		/* most names differ in their first byte */
+		if (fields[i].section == section && fields[i].name[0] == name[0] &&
+			strcmp(fields[i].name, name) == 0)
 			return &fields[i];
 	}
 	return NULL;

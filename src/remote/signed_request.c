@@ -42,7 +42,7 @@
 #define CANONICAL_REQUEST_SIZE (QUERY_SIZE + PNVS_MAX_SECURITY_TOKEN_LEN + 1024)
 #define AUTHORIZATION_SIZE 512
 #define MAX_HEADERS 16
-#define HEADERS_SIZE (PNVS_MAX_SECURITY_TOKEN_LEN + 2048)
+#define HEADERS_SIZE 2048		/* beside the security token's */
 
 /* What one request says beside its query. */
 typedef struct Stamp
@@ -83,12 +83,13 @@ pnvs_signed_request_make(PnvsHttpRequest *http, const PnvsOperation *operation,
 	PnvsTextBuffer query;
 	PnvsTextBuffer authorization;
 	Stamp		stamp;
-	char		query_data[QUERY_SIZE];
+	char		target[2 + QUERY_SIZE];
 	char		authorization_data[AUTHORIZATION_SIZE];
 
 	pnvs_credentials_get(&credentials);
 	make_stamp(&stamp);
-	pnvs_text_buffer_init(&query, query_data, sizeof(query_data));
+	memcpy(target, "/?", 2);
+	pnvs_text_buffer_init(&query, target + 2, QUERY_SIZE);
 	make_query(operation, values, &query);
 
 	request.method = "POST";
@@ -103,7 +104,7 @@ pnvs_signed_request_make(PnvsHttpRequest *http, const PnvsOperation *operation,
 	make_authorization(&request, &credentials, &authorization);
 
 	http->origin = endpoint->origin;
-	http->target = psprintf("/?%s", query.data);
+	http->target = pstrdup(target);
 	http->headers = make_headers(&request, authorization.data);
 	http->tls = endpoint->tls;
 }
@@ -193,10 +194,13 @@ static const char **
 make_headers(const PnvsSignedRequest *request, const char *authorization)
 {
 	const char **headers = palloc(MAX_HEADERS * sizeof(char *));
+	size_t		size = HEADERS_SIZE;
 	PnvsTextBuffer texts;
 	int			n = 0;
 
-	pnvs_text_buffer_init(&texts, palloc(HEADERS_SIZE), HEADERS_SIZE);
+	if (request->security_token)
+		size += strlen(request->security_token);
+	pnvs_text_buffer_init(&texts, palloc(size), size);
 	headers[n++] = "Accept: application/json";
 	headers[n++] = "Content-Type:";
 	headers[n++] = "User-Agent: " USER_AGENT;

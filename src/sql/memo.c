@@ -23,6 +23,7 @@
 typedef struct MemoEntry
 {
 	const char *key;
+	uint32		hash;
 	Datum		row;
 	char		status;			/* simplehash's own */
 } MemoEntry;
@@ -33,6 +34,8 @@ typedef struct MemoEntry
 #define SH_KEY key
 #define SH_HASH_KEY(table, k) hash_bytes((const unsigned char *) (k), (int) strlen(k))
 #define SH_EQUAL(table, a, b) (strcmp(a, b) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(table, entry) ((entry)->hash)
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE

@@ -37,7 +37,8 @@ PKG_CONFIG ?= pkg-config
 LIBRARIES = 'libcurl >= 7.80' 'openssl >= 3.0'
 HAVE_LIBRARIES := $(shell $(PKG_CONFIG) --exists $(LIBRARIES) 2>/dev/null && echo yes)
 PG_CPPFLAGS = -I$(srcdir)/src $(shell $(PKG_CONFIG) --cflags $(LIBRARIES))
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES))
+# Our calls reach our functions, whatever other extensions call theirs.
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs $(LIBRARIES)) -Wl,-Bsymbolic-functions
 
 # The environment's PG_CONFIG counts too.
 PG_CONFIG ?= pg_config

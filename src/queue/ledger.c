@@ -328,16 +328,16 @@ read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict)
 
 	memset(claim, 0, sizeof(*claim));
 	claim->id = DatumGetInt64(pnvs_table_value(row, 2, NULL));
-	claim->channel = pnvs_table_text(row, 3);
-	claim->recipient = pnvs_table_text(row, 4);
-	claim->service_sid = pnvs_table_text(row, 5);
-	claim->attempts = DatumGetInt32(pnvs_table_value(row, 6, NULL)) + 1;
-	claim->not_before = DatumGetTimestampTz(pnvs_table_value(row, 7, NULL));
-	claim->send_before = DatumGetTimestampTz(pnvs_table_value(row, 8, NULL));
-	claim->created_at = DatumGetTimestampTz(pnvs_table_value(row, 9, NULL));
+	claim->attempts = DatumGetInt32(pnvs_table_value(row, 3, NULL)) + 1;
+	claim->not_before = DatumGetTimestampTz(pnvs_table_value(row, 4, NULL));
+	claim->send_before = DatumGetTimestampTz(pnvs_table_value(row, 5, NULL));
+	claim->created_at = DatumGetTimestampTz(pnvs_table_value(row, 6, NULL));
+	claim->channel = pnvs_table_text(row, 10);
+	claim->recipient = pnvs_table_text(row, 11);
+	claim->service_sid = pnvs_table_text(row, 12);
 	claim->dispatched_at = now;
 	claim->verify_first = pnvs_after_promotion == PNVS_AFTER_PROMOTION_VERIFY &&
-		DatumGetInt32(pnvs_table_value(row, 12, NULL)) < (int32) GetWALInsertionTimeLine();
+		DatumGetInt32(pnvs_table_value(row, 9, NULL)) < (int32) GetWALInsertionTimeLine();
 
 	if (is_foreign(row))
 		pnvs_verdict_settled(verdict, claim, "queued", "canceled", "Local.ForeignOrigin",
@@ -369,8 +369,8 @@ next_after(const PnvsLedger *ledger, TimestampTz not_before, int64 id)
 static bool
 is_foreign(uint64 row)
 {
-	return DatumGetInt64(pnvs_table_value(row, 10, NULL)) != (int64) GetSystemIdentifier() ||
-		DatumGetObjectId(pnvs_table_value(row, 11, NULL)) != MyDatabaseId;
+	return DatumGetInt64(pnvs_table_value(row, 7, NULL)) != (int64) GetSystemIdentifier() ||
+		DatumGetObjectId(pnvs_table_value(row, 8, NULL)) != MyDatabaseId;
 }
 
 /* Rows of older timelines are held back where that is set. */

@@ -45,6 +45,13 @@ pnvs_caution_pause(PnvsCaution *caution)
 														caution->pause_ms);
 }
 
+/* Something was written, or what failed did so alone: no reason for longer pauses. */
+void
+pnvs_caution_forget_failures(PnvsCaution *caution)
+{
+	caution->failures = 0;
+}
+
 void
 pnvs_caution_wait_for_lock(PnvsCaution *caution)
 {

@@ -39,7 +39,7 @@ typedef struct PnvsExchange
 	PnvsVerdicts verdicts;
 	PnvsFlight **claimed;
 	int			nclaimed;
-	int64		candidate;		/* the first row that was to be claimed */
+	PnvsPosition candidate;		/* the first row that was to be claimed, or 0 */
 	TimestampTz next_queued;
 	TimestampTz next_unknown;
 } PnvsExchange;

@@ -46,7 +46,8 @@
 #define HELD_RETRY_MS 1000
 
 static bool read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict);
-static TimestampTz next_after(const PnvsLedger *ledger, TimestampTz not_before, int64 id);
+static PnvsPosition start_of_look(const PnvsLedger *ledger);
+static TimestampTz next_after(const PnvsLedger *ledger, PnvsPosition position);
 static bool is_foreign(uint64 row);
 static int32 oldest_timeline(void);
 static void claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims,
@@ -68,6 +69,7 @@ pnvs_ledger_open(PnvsLedger *ledger)
 				 errmsg("could not generate a random number"),
 				 pnvs_errhide()));
 	ledger->purged_up_to = DT_NOBEGIN;
+	pnvs_passed_over_init(&ledger->passed_over);
 	pnvs_ledger_rewind(ledger, DT_NOBEGIN);
 	set_claimer_tag(&tag, ledger->claimer);
 	(void) LockAcquire(&tag, ExclusiveLock, true, false);
@@ -87,24 +89,11 @@ pnvs_ledger_close(PnvsLedger *ledger)
 void
 pnvs_ledger_rewind(PnvsLedger *ledger, TimestampTz not_before)
 {
-	if (not_before <= ledger->seen_not_before)
+	if (not_before <= ledger->seen.not_before)
 	{
-		ledger->seen_not_before = not_before;
-		ledger->seen_id = 0;
+		ledger->seen.not_before = not_before;
+		ledger->seen.id = 0;
 	}
-}
-
-/* Leaves a row alone until the list is cleared.  The list forgets the first. */
-void
-pnvs_ledger_pass_over(PnvsLedger *ledger, int64 id)
-{
-	if (ledger->npassed_over == PNVS_LEDGER_MAX_PASSED_OVER)
-	{
-		ledger->npassed_over--;
-		memmove(ledger->passed_over, ledger->passed_over + 1,
-				ledger->npassed_over * sizeof(int64));
-	}
-	ledger->passed_over[ledger->npassed_over++] = id;
 }
 
 /*
@@ -112,12 +101,13 @@ pnvs_ledger_pass_over(PnvsLedger *ledger, int64 id)
  * are allocated in the current memory context.  What must not be sent (too late, not our own) is
  * settled on the way.  Returns the number of rows looked
  * at: fewer than max means that no more are due.  *candidate is the first of
- * them, or 0, also where this throws.
+ * them, or has the ID 0, also where this throws.
  */
 int
 pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
-				  int64 *candidate)
+				  PnvsPosition *candidate)
 {
+	PnvsPosition seen = start_of_look(ledger);
 	Datum	   *tids = palloc(max * sizeof(Datum));
 	PnvsVerdict *verdicts = palloc(max * sizeof(PnvsVerdict));
 	int			nverdicts = 0;
@@ -125,16 +115,19 @@ pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
 	int			nrows;
 
 	*nclaims = 0;
-	values[0] = TimestampTzGetDatum(ledger->seen_not_before);
-	values[1] = Int64GetDatum(ledger->seen_id);
+	values[0] = TimestampTzGetDatum(seen.not_before);
+	values[1] = Int64GetDatum(seen.id);
 	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[3] = Int64GetDatum(max);
-	values[4] = pnvs_array_of_ids(ledger->passed_over, ledger->npassed_over);
+	values[4] = pnvs_passed_over_ids(&ledger->passed_over);
 	values[5] = Int32GetDatum(oldest_timeline());
-	*candidate = 0;
+	candidate->id = 0;
 	nrows = (int) pnvs_table_run(PNVS_SELECT_DUE, values, NULL);
 	if (nrows > 0)
-		*candidate = DatumGetInt64(pnvs_table_value(0, 2, NULL));
+	{
+		candidate->id = DatumGetInt64(pnvs_table_value(0, 2, NULL));
+		candidate->not_before = DatumGetTimestampTz(pnvs_table_value(0, 4, NULL));
+	}
 	for (int row = 0; row < nrows; row++)
 	{
 		PnvsClaim  *claim = &claims[*nclaims];
@@ -143,8 +136,8 @@ pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
 			tids[(*nclaims)++] = pnvs_table_value(row, 1, NULL);
 		else
 			nverdicts++;
-		ledger->seen_not_before = claim->not_before;
-		ledger->seen_id = claim->id;
+		ledger->seen.not_before = claim->not_before;
+		ledger->seen.id = claim->id;
 	}
 	if (*nclaims > 0)
 		claim_rows(ledger, tids, claims, nclaims);
@@ -209,11 +202,12 @@ TimestampTz
 pnvs_ledger_next_queued(const PnvsLedger *ledger)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = next_after(ledger, ledger->seen_not_before, ledger->seen_id);
+	TimestampTz next = next_after(ledger, start_of_look(ledger));
+	PnvsPosition end_of_now = {now, PG_INT64_MAX};
 
 	if (next > now)
 		return next;
-	return Min(next_after(ledger, now, PG_INT64_MAX),
+	return Min(next_after(ledger, end_of_now),
 			   TimestampTzPlusMilliseconds(now, HELD_RETRY_MS));
 }
 
@@ -351,15 +345,24 @@ read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict)
 	return false;
 }
 
-/* When the first row behind a place in the order is due, or DT_NOEND. */
+/* The position behind which there may be something. */
+static PnvsPosition
+start_of_look(const PnvsLedger *ledger)
+{
+	PnvsPosition passed_over = ledger->passed_over.bulk.position;
+
+	return pnvs_position_is_before(ledger->seen, passed_over) ? passed_over : ledger->seen;
+}
+
+/* When the first row behind a position is due, or DT_NOEND. */
 static TimestampTz
-next_after(const PnvsLedger *ledger, TimestampTz not_before, int64 id)
+next_after(const PnvsLedger *ledger, PnvsPosition position)
 {
 	Datum		values[4];
 
-	values[0] = TimestampTzGetDatum(not_before);
-	values[1] = Int64GetDatum(id);
-	values[2] = pnvs_array_of_ids(ledger->passed_over, ledger->npassed_over);
+	values[0] = TimestampTzGetDatum(position.not_before);
+	values[1] = Int64GetDatum(position.id);
+	values[2] = pnvs_passed_over_ids(&ledger->passed_over);
 	values[3] = Int32GetDatum(oldest_timeline());
 	return pnvs_table_run(PNVS_NEXT_QUEUED, values, NULL) == 1 ?
 		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;

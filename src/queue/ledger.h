@@ -13,27 +13,22 @@
 
 #include "datatype/timestamp.h"
 
+#include "queue/passed_over.h"
 #include "queue/verdict.h"
-
-/* Rows that fail by themselves (a trigger raises) are left alone for a while. */
-#define PNVS_LEDGER_MAX_PASSED_OVER 1000
 
 typedef struct PnvsLedger
 {
 	int64		claimer;		/* who this is, in the rows that it claims */
-	TimestampTz seen_not_before;	/* nothing is due up to here, seen_id */
-	int64		seen_id;
+	PnvsPosition seen;			/* nothing is due up to here */
+	PnvsPassedOver passed_over;
 	TimestampTz purged_up_to;
-	int			npassed_over;
-	int64		passed_over[PNVS_LEDGER_MAX_PASSED_OVER];
 } PnvsLedger;
 
 extern void pnvs_ledger_open(PnvsLedger *ledger);
 extern void pnvs_ledger_close(PnvsLedger *ledger);
 extern void pnvs_ledger_rewind(PnvsLedger *ledger, TimestampTz not_before);
-extern void pnvs_ledger_pass_over(PnvsLedger *ledger, int64 id);
 extern int	pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims,
-							  int *nclaims, int64 *candidate);
+							  int *nclaims, PnvsPosition *candidate);
 extern void pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts,
 							   int nverdicts);
 extern TimestampTz pnvs_ledger_next_queued(const PnvsLedger *ledger);

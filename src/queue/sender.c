@@ -51,7 +51,6 @@ struct PnvsSender
 	TimestampTz next_unknown;
 	TimestampTz first_landing;	/* of those not yet settled, or 0 */
 	PnvsCaution caution;
-	TimestampTz passed_over_until;
 	TimestampTz lateness_checked;
 	bool		unknown_first;	/* at the next exchange that could claim both */
 	bool		has_table;
@@ -70,7 +69,6 @@ static bool commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void land_flights(PnvsSender *sender, PnvsExchange *exchange);
 static void take_off(PnvsSender *sender, PnvsExchange *exchange);
-static void pass_over(PnvsSender *sender, int64 id, TimestampTz until);
 
 /*
  * A sender that claims up to max_requests rows.  It lives in the current memory
@@ -129,12 +127,8 @@ pnvs_sender_turn(PnvsSender *sender)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (sender->passed_over_until != 0 && now >= sender->passed_over_until)
-	{
-		sender->passed_over_until = 0;
-		sender->ledger.npassed_over = 0;
+	if (pnvs_passed_over_release(&sender->ledger.passed_over, now))
 		pnvs_sender_look(sender, DT_NOBEGIN);
-	}
 	if (TimestampDifferenceExceeds(sender->lateness_checked, now, LATENESS_CHECK_MS))
 	{
 		sender->lateness_checked = now;
@@ -199,19 +193,17 @@ pnvs_sender_has_table(const PnvsSender *sender)
 bool
 pnvs_sender_passes_over(const PnvsSender *sender)
 {
-	return sender->passed_over_until != 0;
+	return sender->ledger.passed_over.next_release != DT_NOEND;
 }
 
 /* When a row is due, or due again, as far as is known, or DT_NOEND. */
 TimestampTz
 pnvs_sender_next_due(const PnvsSender *sender)
 {
-	TimestampTz next = sender->next_queued;
+	TimestampTz next = Min(sender->next_queued, sender->ledger.passed_over.next_release);
 
 	if (sender->nallowed <= 0)
 		return DT_NOEND;
-	if (sender->passed_over_until != 0)
-		next = Min(next, sender->passed_over_until);
 	return pnvs_window_lookup_room(&sender->window) <= 0 ? next : Min(next, sender->next_unknown);
 }
 
@@ -330,7 +322,7 @@ settle_carefully(PnvsSender *sender, bool abandon)
 		else
 		{
 			flight->settle_after = pnvs_caution_retry_at(&sender->caution, false);
-			sender->caution.failures = 0;
+			pnvs_caution_forget_failures(&sender->caution);
 		}
 	}
 	pfree(flights);
@@ -347,12 +339,12 @@ claim_carefully(PnvsSender *sender)
 		begin_exchange(sender, &exchange);
 		make_room(sender, &exchange);
 		exchange.room = Min(exchange.room, 1);
-		if (commit_exchange(sender, &exchange) || exchange.candidate == 0)
+		if (commit_exchange(sender, &exchange) || exchange.candidate.id == 0)
 			return;
-		pass_over(sender, exchange.candidate, pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits));
-		/* it fails alone, and is out of the way: no reason for longer pauses */
-		if (!exchange.nothing_commits && sender->ledger.npassed_over < PNVS_LEDGER_MAX_PASSED_OVER)
-			sender->caution.failures = 0;
+		pnvs_passed_over_add(&sender->ledger.passed_over, exchange.candidate,
+							 pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits));
+		if (!exchange.nothing_commits)
+			pnvs_caution_forget_failures(&sender->caution);
 	}
 }
 
@@ -407,8 +399,8 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 		 * to find nothing, or only what is to be looked up, commits in any
 		 * case
 		 */
-		if (exchange->verdicts.n > 0 || exchange->candidate != 0)
-			sender->caution.failures = 0;
+		if (exchange->verdicts.n > 0 || exchange->candidate.id != 0)
+			pnvs_caution_forget_failures(&sender->caution);
 		sender->has_table = exchange->has_table;
 		if (exchange->queued_due)
 			sender->next_queued = exchange->next_queued;
@@ -495,12 +487,4 @@ take_off(PnvsSender *sender, PnvsExchange *exchange)
 		else
 			pnvs_flight_refuse(flight);
 	}
-}
-
-/* A row that cannot be claimed by itself must not keep others from it. */
-static void
-pass_over(PnvsSender *sender, int64 id, TimestampTz until)
-{
-	pnvs_ledger_pass_over(&sender->ledger, id);
-	sender->passed_over_until = Max(sender->passed_over_until, until);
 }

@@ -25,6 +25,7 @@ my $MAX_TRIES = 5;
 
 # For what comes a moment later, after some short pauses.
 my $PASSED_BY_S = 5;
+my $PASSED_BY_EACH_S = 0.03;
 
 my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'worker', conf => <<'CONF');
@@ -201,10 +202,12 @@ for my $sqlstate ('P0001', '53100')
 }
 
 # Some rows fail, and they come first: the others are sent all the same.
-# However many fail for a reason of their own, the pauses do not grow for that.
+# However many fail for a reason of their own, the pauses do not grow for that, and
+# more of them than are remembered one by one do not either keep others from being sent.
 for my $case (
 	[ '53100', 'sending', 'queued', 7 ],
 	[ 'P0001', 'sending', 'queued', 70 ],
+	[ 'P0001', 'sending', 'queued', 1020 ],
 	[ '53100', 'sent', 'sending', 7 ],
 	[ 'P0001', 'sent', 'sending', 7 ])
 {
@@ -217,10 +220,10 @@ for my $case (
 	@good = map { $queue->enqueue('FA1') } 1 .. 5;
 	$session->run('COMMIT');
 	$enqueued = time;
-	is((grep { $queue->settled($_)->{state} ne 'sent' } @good), 0, "rows that fail alone do not keep others from being sent ($sqlstate, $state)");
+	ok(eval { $queue->settled($_)->{state} eq 'sent' || die for @good; 1 }, "rows that fail alone do not keep others from being sent ($sqlstate, $state)");
 	$took = time - $enqueued;
-	cmp_ok($took, '<', $PASSED_BY_S, "nor hold them up ($sqlstate, $state)");
-	diag(sprintf '%s, %s: %.2f s', $sqlstate, $state, $took);
+	cmp_ok($took, '<', $PASSED_BY_S + $nbad * $PASSED_BY_EACH_S, "nor hold them up ($sqlstate, $state)");
+	diag(sprintf '%s, %s, %d rows: %.2f s', $sqlstate, $state, $nbad, $took);
 	is((grep { $queue->state($_) ne $before } @bad), 0, "they stay as they were ($sqlstate, $state)");
 	relent();
 	$queue->configure;

@@ -287,7 +287,7 @@ set_route(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 
 	/*
 	 * Given the URL as a text, libcurl would take it apart for each request.
-	 * It gets it as a text, too, for up to version 8.10 it would not notice
+	 * It gets it as a text, too, for before version 8.12 it would not notice
 	 * otherwise that it is another one.
 	 */
 	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->origin);

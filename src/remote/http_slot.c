@@ -240,6 +240,12 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
 	failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
+
+	/*
+	 * A refusal can come before libcurl has noted that all is sent, and it
+	 * would close the connection for that.
+	 */
+	failed |= curl_easy_setopt(easy, CURLOPT_KEEP_SENDING_ON_ERROR, 1L);
 	failed |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	failed |= curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);

@@ -84,6 +84,11 @@ sub come_back
 				$node->{_pid} = undef;
 				$node->start;
 			}
+			# until it has noticed that one has crashed, it lets others in
+			elsif ($server->logged !~ /all server processes terminated; reinitializing/)
+			{
+				return 0;
+			}
 			$session = eval { Pnvs::Session->new($node) };
 			return defined $session && !Pnvs::Server::is_lost($session);
 	});

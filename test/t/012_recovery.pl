@@ -411,7 +411,11 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 	$idle->run('CREATE DATABASE other');
 	$other = $full->connect('other');
 	$other->run('CREATE EXTENSION pnvs');
-	Pnvs::Batch->enqueue($idle, 'FA1', 1)->wait_for($idle, 'sent=1');
+	# the other database may still have to be visited, for which the place is needed
+	Pnvs::Simulator::wait_until('a worker has become idle', sub {
+			Pnvs::Batch->enqueue($idle, 'FA1', 1)->wait_for($idle, 'sent=1');
+			return $full->background($idle, 'pnvs worker', 'postgres') == 1;
+	});
 	is(scalar $full->background($idle, 'pnvs worker', 'postgres'), 1, 'an idle worker stays in the only place');
 	$started = time;
 	is(Pnvs::Batch->enqueue($other, 'FA1', 1)->wait_for($other, 'sent=1'), 'sent=1', 'it leaves when another database needs its place');

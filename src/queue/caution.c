@@ -21,6 +21,9 @@
 /* Rows that cannot be claimed or settled get another chance after this. */
 #define PASSED_OVER_MS 30000
 
+/* They get it together: each time that some fail costs the others two pauses. */
+#define PASSED_OVER_STEP_MS 5000
+
 /* From now on, until the next one begins, failures count as one. */
 void
 pnvs_caution_begin_round(PnvsCaution *caution)
@@ -68,6 +71,10 @@ TimestampTz
 pnvs_caution_retry_at(const PnvsCaution *caution, bool nothing_commits)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz until;
 
-	return TimestampTzPlusMilliseconds(now, nothing_commits ? 2 * caution->pause_ms : PASSED_OVER_MS);
+	if (nothing_commits)
+		return TimestampTzPlusMilliseconds(now, 3 * caution->pause_ms);
+	until = TimestampTzPlusMilliseconds(now, PASSED_OVER_MS + PASSED_OVER_STEP_MS);
+	return until - until % (PASSED_OVER_STEP_MS * INT64CONST(1000));
 }

@@ -6,7 +6,8 @@
  * A trigger refuses them, say, and those behind them must not wait for that.
  * There may be any number of them, and each statement that looks for what is due
  * gets the list: so where it is full, everything is passed over up to the row
- * that has been in it for the longest.
+ * that has been in it for the longest, also what comes in between by a late commit,
+ * until no more has failed for a while.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,6 +47,15 @@ pnvs_passed_over_add(PnvsPassedOver *list, PnvsPosition row, TimestampTz until)
 	}
 	list->rows[list->nrows].position = row;
 	list->rows[list->nrows++].until = until;
+	find_next_release(list);
+}
+
+/* Nothing could have been written: what was tried before gets no chance before this one. */
+void
+pnvs_passed_over_put_off(PnvsPassedOver *list, TimestampTz until)
+{
+	for (int i = 0; i < list->nrows; i++)
+		list->rows[i].until = Max(list->rows[i].until, until);
 	find_next_release(list);
 }
 

@@ -36,6 +36,7 @@ typedef struct PnvsPassedOver
 extern bool pnvs_position_is_before(PnvsPosition a, PnvsPosition b);
 extern void pnvs_passed_over_init(PnvsPassedOver *list);
 extern void pnvs_passed_over_add(PnvsPassedOver *list, PnvsPosition row, TimestampTz until);
+extern void pnvs_passed_over_put_off(PnvsPassedOver *list, TimestampTz until);
 extern bool pnvs_passed_over_release(PnvsPassedOver *list, TimestampTz now);
 extern Datum pnvs_passed_over_ids(const PnvsPassedOver *list);
 

@@ -333,6 +333,7 @@ static void
 claim_carefully(PnvsSender *sender)
 {
 	PnvsExchange exchange;
+	TimestampTz until;
 
 	for (int i = 0; i < PNVS_CAREFUL_TRIES && is_work_due(sender); i++)
 	{
@@ -341,9 +342,11 @@ claim_carefully(PnvsSender *sender)
 		exchange.room = Min(exchange.room, 1);
 		if (commit_exchange(sender, &exchange) || exchange.candidate.id == 0)
 			return;
-		pnvs_passed_over_add(&sender->ledger.passed_over, exchange.candidate,
-							 pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits));
-		if (!exchange.nothing_commits)
+		until = pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits);
+		pnvs_passed_over_add(&sender->ledger.passed_over, exchange.candidate, until);
+		if (exchange.nothing_commits)
+			pnvs_passed_over_put_off(&sender->ledger.passed_over, until);
+		else
 			pnvs_caution_forget_failures(&sender->caution);
 	}
 }

@@ -292,12 +292,12 @@ set_route(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 		return false;
 
 	/*
-	 * Given the URL as a text, libcurl would take it apart for each request.
-	 * It gets it as a text, too, for before version 8.12 it would not notice
-	 * otherwise that it is another one.
+	 * Given the URL as a text alone, libcurl would take it apart for each
+	 * request.  The text counts where it cannot be taken apart, and libcurl
+	 * says why.
 	 */
-	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->origin);
 	failed |= curl_easy_setopt(easy, CURLOPT_CURLU, slot->route.url);
+	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->origin);
 	failed |= curl_easy_setopt(easy, PNVS_CURLOPT_PROTOCOLS,
 							   request->tls ? PNVS_PROTOCOL_HTTPS : PNVS_PROTOCOL_HTTP);
 	failed |= curl_easy_setopt(easy, CURLOPT_CAINFO,
@@ -322,15 +322,23 @@ set_route(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 static bool
 keep_route(PnvsHttpRoute *route, const PnvsHttpRequest *request)
 {
+	CURLUcode	code = CURLUE_OUT_OF_MEMORY;
+
 	route->url = curl_url();
+	if (route->url != NULL)
+		code = curl_url_set(route->url, CURLUPART_URL, request->origin, 0);
+	if (code != CURLUE_OK && code != CURLUE_OUT_OF_MEMORY)
+	{
+		curl_url_cleanup(route->url);
+		route->url = NULL;
+	}
 	route->origin = strdup(request->origin);
 	route->ca_file = strdup(request->ca_file);
 	route->proxy = strdup(request->proxy);
 	route->connect_timeout_ms = request->connect_timeout_ms;
 	route->request_timeout_ms = request->request_timeout_ms;
-	if (route->url != NULL && route->origin != NULL && route->ca_file != NULL &&
-		route->proxy != NULL &&
-		curl_url_set(route->url, CURLUPART_URL, request->origin, 0) == CURLUE_OK)
+	if (code != CURLUE_OUT_OF_MEMORY && route->origin != NULL && route->ca_file != NULL &&
+		route->proxy != NULL)
 		return true;
 	forget_route(route);
 	return false;

@@ -17,7 +17,8 @@
 /* How a request is sent, as libcurl was told last. */
 typedef struct PnvsHttpRoute
 {
-	CURLU	   *url;			/* the origin, taken apart; or NULL */
+	CURLU	   *url;			/* the origin, taken apart; or NULL where it
+								 * cannot be */
 	char	   *origin;			/* malloc'ed, as the next two; or NULL */
 	char	   *ca_file;
 	char	   *proxy;

@@ -206,6 +206,7 @@ for my $sqlstate ('P0001', '53100')
 # more of them than are remembered one by one do not either keep others from being sent.
 for my $case (
 	[ '53100', 'sending', 'queued', 7 ],
+	[ '53100', 'sending', 'queued', 20 ],
 	[ 'P0001', 'sending', 'queued', 70 ],
 	[ 'P0001', 'sending', 'queued', 1020 ],
 	[ '53100', 'sent', 'sending', 7 ],

@@ -268,6 +268,14 @@ for my $row (
 	goes_on($what);
 }
 
+# --- an address that is none, which only libcurl finds out
+
+set(endpoint => 'https://[1:2:3]');
+my $no_address = call('start', 'FA1');
+error_is($no_address, '38V01', 'sent=no stage=resolve', 0, 'an address that is none');
+like($no_address->detail, qr/URL/, 'an address that is none: DETAIL says so');
+like($no_address->hint, qr/pnvs\.endpoint/, 'an address that is none: HINT names the setting');
+
 # --- plain HTTP, on loopback
 
 set(endpoint => $service->endpoint('http'));

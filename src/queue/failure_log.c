@@ -4,7 +4,7 @@
  *	  What a sender says of a transaction that failed.
  *
  * A row that cannot be written has a line each time.  What keeps all rows from
- * being written lasts, and is met at every try: it has a line a minute.
+ * being written lasts, and is met at every try: each reason has a line a minute.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +20,9 @@
 
 /* The log says no more often that the server cannot write. */
 #define COMPLAINT_MS 60000
+
+/* So many reasons at a time have their line a minute. */
+#define TOLD_REASONS 8
 
 static bool is_of_all_rows(const ErrorData *error);
 static bool was_told(int sqlerrcode);
@@ -65,16 +68,36 @@ is_of_all_rows(const ErrorData *error)
 	return class == ERRCODE_INSUFFICIENT_RESOURCES || class == ERRCODE_SYSTEM_ERROR;
 }
 
+/*
+ * Whether the log has this reason since a minute ago.  Two may take turns, so it is
+ * not the last alone that is remembered; of more than there is room for, the oldest
+ * is forgotten.
+ */
 static bool
 was_told(int sqlerrcode)
 {
-	static TimestampTz told_at = 0;
-	static int	told = 0;
+	static struct
+	{
+		int			sqlerrcode;
+		TimestampTz at;
+	}			told[TOLD_REASONS];
 	TimestampTz now = GetCurrentTimestamp();
+	int			place = 0;
 
-	if (told == sqlerrcode && !TimestampDifferenceExceeds(told_at, now, COMPLAINT_MS))
+	for (int i = 0; i < TOLD_REASONS; i++)
+	{
+		if (told[i].sqlerrcode == sqlerrcode)
+		{
+			place = i;
+			break;
+		}
+		if (told[i].at < told[place].at)
+			place = i;
+	}
+	if (told[place].sqlerrcode == sqlerrcode &&
+		!TimestampDifferenceExceeds(told[place].at, now, COMPLAINT_MS))
 		return true;
-	told = sqlerrcode;
-	told_at = now;
+	told[place].sqlerrcode = sqlerrcode;
+	told[place].at = now;
 	return false;
 }

@@ -134,15 +134,17 @@ $eternal->close;
 # --- what is due cannot be written
 
 # Keeps rows from getting into a state, from being claimed say, by an error of that
-# SQLSTATE: all of them, or those that a condition is for.
+# SQLSTATE, or by those in turn: all of them, or those that a condition is for.
 sub refuse
 {
-	my ($sqlstate, $state, $condition) = @_;
+	my ($sqlstates, $state, $condition) = @_;
+	my $n = split ' ', $sqlstates;
 
 	$state //= 'sending';
 	$condition //= 'true';
 	$session->run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
-		  . "'BEGIN PERFORM nextval(''public.tries''); RAISE EXCEPTION USING MESSAGE = ''refused'', ERRCODE = ''$sqlstate''; END'");
+		  . "'BEGIN RAISE EXCEPTION USING MESSAGE = ''refused'', "
+		  . "ERRCODE = split_part(''$sqlstates'', '' '', nextval(''public.tries'')::int % $n + 1); END'");
 	$session->run('CREATE TRIGGER refuse BEFORE UPDATE ON verification_queue FOR EACH ROW '
 		  . "WHEN (NEW.state = '$state' AND $condition) EXECUTE FUNCTION refuse()");
 	return;
@@ -237,14 +239,16 @@ for my $case (
 # is no success that would make the pauses short again.
 {
 	my ($until, $tries);
+	my $before = refusals();
 
 	$session->run('ALTER SEQUENCE tries RESTART');
-	refuse('53100');
+	refuse('53200 53400');
 	$id = $queue->enqueue('FA1');
 	$until = time + 2;
 	wait_until('the row was tried for a while', sub { time > $until });
 	$tries = $session->value('SELECT last_value FROM tries');
 	cmp_ok($tries, '<', 10, 'a single row that cannot be written is tried ever more seldom');
+	cmp_ok(refusals() - $before, '<=', 2, 'nor has the log more than a line for each of two reasons that take turns');
 	diag("$tries tries in 2 s");
 	relent();
 	is(eval { $queue->settled($id)->{state} }, 'sent', 'a worker past its time does not leave a row that it has passed over');

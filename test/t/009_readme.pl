@@ -149,6 +149,7 @@ sub before_drop
 	check_lookup();
 	check_sign_up_limits();
 	check_sign_up_refusals();
+	check_sign_up_doubts();
 	return;
 }
 
@@ -298,8 +299,29 @@ sub check_sign_up_refusals
 	is($checks->(), 1, 'a wrong code counts');
 	like(($confirm->($SERVICE, $code))[0], qr/^ t$/m, 'the right code is taken after refusals');
 
-	like((psql("SET pnvs.service_sid = 'sim-start:nomodel'; SELECT signup.start('62812000002')", 'web'))[1],
-		qr/no verification ID/, 'a success without a verification ID is an ERROR of sign-up');
+	return;
+}
+
+# What may have been sent counts, however it ended, and nothing is sent again soon.
+sub check_sign_up_doubts
+{
+	my $start = sub {
+		my ($service_sid, $phone) = @_;
+
+		return psql("\\pset null none\nSET pnvs.service_sid = '$service_sid'; SET pnvs.request_timeout = '200ms';"
+			  . "SELECT signup.start('$phone')", 'web');
+	};
+	my %phone = ('sim-start:slow:1000' => '62812000002', 'sim-start:close' => '62812000003', 'sim-start:nomodel' => '62812000004');
+
+	for my $service_sid (sort keys %phone)
+	{
+		$service->mark;
+		like(($start->($service_sid, $phone{$service_sid}))[0], qr/^ none$/m, "$service_sid: sign-up gives nothing to confirm");
+		like(($start->($service_sid, $phone{$service_sid}))[1], qr/wait a minute/, "$service_sid: and sends no second message soon");
+		is($service->count('request'), 1, "$service_sid: the service gets one request");
+		is($node->safe_psql('readme', "SELECT signup.confirm(id, 'x') FROM signup.attempt WHERE phone = '$phone{$service_sid}'"), 'f',
+			"$service_sid: no code fits");
+	}
 	return;
 }
 

@@ -13,6 +13,7 @@ use strict;
 use warnings;
 
 use Carp;
+use IPC::SysV qw(IPC_RMID);
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time);
 
@@ -104,17 +105,29 @@ sub configure
 	return;
 }
 
-# Ends all of its processes at once, as a fence does; returns when they are gone.
+# Ends all of its processes at once, as a fence does; returns when they are gone, and
+# what they would have left to the next start, which there is none of.
 sub fence
 {
 	my ($self) = @_;
 	my $postmaster = $self->{node}->{_pid};
 	my @pid = ($postmaster, children($postmaster));
+	my $segment = shared_memory_id($self->{node});
 
 	kill KILL => @pid;
 	Pnvs::Simulator::wait_until('the processes are gone', sub { !grep { is_running($_) } @pid });
 	$self->{node}->{_pid} = undef;
+	shmctl($segment, IPC_RMID, 0) or croak "could not remove the shared memory segment $segment: $!";
 	return;
+}
+
+# The segment of System V shared memory by which a server keeps others from its folder.
+sub shared_memory_id
+{
+	my ($node) = @_;
+	my @line = split /\n/, PostgreSQL::Test::Utils::slurp_file($node->data_dir . '/postmaster.pid');
+
+	return (split ' ', $line[6])[1];
 }
 
 sub children

@@ -227,7 +227,8 @@ sub init_node
 	return $node;
 }
 
-# What a server needs for calling this simulator.
+# What a server needs for calling this simulator.  Its shared memory is to be in its
+# folder, and so to go with it, also where it is killed and not started again.
 sub configuration
 {
 	my ($self) = @_;
@@ -239,6 +240,7 @@ pnvs.endpoint = '$endpoint'
 pnvs.ca_file = '$ca_file'
 pnvs.access_key_id = 'testid'
 pnvs.access_key_secret = 'testsecret'
+dynamic_shared_memory_type = mmap
 log_statement = none
 log_min_messages = warning
 autovacuum = off

@@ -5,10 +5,9 @@
 #   $disk->fill;                      # whoever writes there gets ENOSPC
 #   $disk->make_room;
 #
-# It is a tmpfs in a mount namespace that the test and its servers are in, and in a
-# user namespace in which the test is who it was before.  Where that is not to be
-# had, within a chroot, there has to be a tmpfs at its place already (see
-# test/majors.d/inside).
+# It is a tmpfs in a mount namespace that the test and its servers are in.  test/private
+# makes it where root has called it; else the test makes one in a user namespace in
+# which it is who it was before.
 
 package Pnvs::SmallDisk;
 
@@ -18,10 +17,8 @@ use warnings;
 use Carp;
 use Errno;
 
-# This folder is on every system, and no test has anything there.
-my $PLACE = '/mnt';
+my $PLACE = "$ENV{PNVS_PRIVATE}/disk";
 my $SIZE = '24m';
-
 
 # Before anything is started or logged: a process enters its namespaces once.
 sub import
@@ -30,6 +27,8 @@ sub import
 
 	return if is_there();
 	die "the test was started anew, and $PLACE is still no tmpfs\n" if $ENV{PNVS_SMALL_DISK}++;
+	die "nobody but root may mount a small file system here, not even in a namespace of its own: leave this test out by WITHOUT_SMALL_DISK=1\n"
+	  if system('unshare --user --map-root-user --mount true 2>/dev/null') != 0;
 	exec 'unshare', '--user', '--map-root-user', '--mount', 'sh', '-c',
 	  "mount -t tmpfs -o size=$SIZE,mode=1777 pnvs-small $PLACE && exec unshare --user --map-user=$uid --map-group=$gid -- \"\$@\"", 'sh',
 	  $^X, '-w', (map { "-I$_" } grep { !ref } @INC), $0, @ARGV;

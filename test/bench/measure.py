@@ -310,7 +310,7 @@ def attempt(table, name, measure, *arguments):
 def machine(bench):
     """What the figures were measured on."""
     libraries = stage.run(bench.programs / "bare", "system").splitlines()[2]
-    return {"processors": len(stage.CPUS), "system": platform.release(), "load": os.getloadavg()[0],
+    return {"processors": len(stage.CPUS), "system": "Linux " + ".".join(platform.release().split(".")[:2]), "load": os.getloadavg()[0],
             "postgresql": stage.run("pg_config", "--version").strip(), "libcurl": libraries,
             "nginx": stage.subprocess.run(["nginx", "-v"], text=True, capture_output=True, check=False)
                           .stderr.partition("/")[2].strip()}

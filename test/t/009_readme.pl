@@ -347,6 +347,21 @@ sub shown_default
 	return $value eq 'off' ? $value : "`$value`";
 }
 
+# A limit of a setting as the README writes it; the unit is that of pg_settings, or empty.
+sub shown_limit
+{
+	my ($value, $unit) = @_;
+	my @larger = ([ 31557600, 'years' ], [ 86400, $value == 86400 ? 'day' : 'd' ], [ 60, 'min' ], [ 1, 's' ], [ 0.001, 'ms' ]);
+	my $seconds = $unit eq 'ms' ? $value / 1000 : $value;
+
+	return $value if $unit eq '' || $value == 0;
+	for my $step (@larger)
+	{
+		return int($seconds / $step->[0]) . " $step->[1]" if $seconds >= $step->[0];
+	}
+	return;
+}
+
 sub check_settings
 {
 	my %setter = (user => 'anyone', superuser => 'superuser', sighup => 'reload', postmaster => 'restart');
@@ -356,6 +371,28 @@ sub check_settings
 	my %actual = map { ("`$_->[0]`" => shown_default(@$_[1, 2, 0]) . ", $setter{$_->[3]}") } @real;
 
 	is_deeply(\%documented, \%actual, 'the settings are those of the table');
+
+	my %meaning = map { ($_->[0] =~ tr/`//dr) => $_->[3] } table_rows('name | default');
+	my @limited = map { [ split /\|/, $_, -1 ] } split /\n/, $node->safe_psql('readme',
+		"LOAD 'pnvs'; SELECT name, min_val, max_val, unit FROM pg_settings WHERE name LIKE 'pnvs.%' AND min_val IS NOT NULL");
+	cmp_ok(scalar @limited, '>', 5, 'some settings have limits');
+	for my $setting (@limited)
+	{
+		my ($name, $least, $most, $unit) = @$setting;
+
+		like($meaning{$name}, qr/; \Q@{[ shown_limit($least, $unit) ]} to @{[ shown_limit($most, $unit) ]}\E(?:\.|$)/,
+			"the limits of $name are those of the table");
+	}
+	return;
+}
+
+sub check_sqlstates
+{
+	my $header = slurp_file("$FindBin::RealBin/../../src/errcodes.h");
+	my @real = map { tr/', //dr } $header =~ /MAKE_SQLSTATE\(([^)]+)\)/g;
+	my @documented = grep { /^38V/ } map { $_->[0] } table_rows('SQLSTATE');
+
+	is("@documented", "@real", "pnvs' own SQLSTATEs are those of the table");
 	return;
 }
 
@@ -488,6 +525,7 @@ SQL
 run_blocks();
 $node->safe_psql('readme', 'CREATE EXTENSION pnvs');
 check_settings();
+check_sqlstates();
 check_columns();
 check_names('code of pnvs', qr/"(Local\.[A-Za-z.]+)"/);
 check_names('wait event', qr/pnvs_new_wait_event\("(\w+)"/);

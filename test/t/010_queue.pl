@@ -64,16 +64,15 @@ is($row->{recipient}, '6281500****' . substr($queue->number($id), -2), 'its row 
 is($queue->sent($id), 1, 'the service sent one message');
 
 my @delay;
-for (1 .. $MAX_TRIES)
+for (1 .. 5)
 {
 	$session->run('BEGIN');
 	$id = $queue->enqueue('FA1');
 	my $committed = time;
 	$session->run('COMMIT');
 	push @delay, (wait_request($id))[0]{t} - $committed;
-	last if $delay[-1] < $PROMISED_S;
 }
-cmp_ok(min(@delay), '<', $PROMISED_S, 'a message goes out within milliseconds of COMMIT');
+cmp_ok((sort { $a <=> $b } @delay)[2], '<', $PROMISED_S, 'a message goes out within milliseconds of COMMIT');
 cmp_ok(max(@delay), '<', $LIMIT_S, 'a message never waits for long after COMMIT');
 
 sub wait_request
@@ -412,6 +411,7 @@ $queue->reload('pnvs.notify' => undef);
 my $sent = $session->value("SELECT count(*) FROM verification_queue WHERE state = 'sent'");
 my %times;
 $times{ $_->{to} }++ for all_sent();
+cmp_ok(scalar keys %times, '>=', $sent, 'each message that is called sent has arrived');
 is((grep { $_ > 1 } values %times), 0, 'no message was sent twice');
 
 sub all_sent

@@ -22,6 +22,9 @@
 /* The operation with most parameters, SearchVerification, has seven. */
 #define PNVS_MAX_PARAMETERS 8
 
+/* The service's own have about 30 characters. */
+#define PNVS_MAX_VERIFICATION_ID_LEN 256
+
 typedef enum PnvsOperationId
 {
 	PNVS_START_VERIFICATION,

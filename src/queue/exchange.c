@@ -42,7 +42,7 @@ pnvs_exchange_work(void *arg)
 	if (lock_table(exchange))
 	{
 		pnvs_ledger_commit_durably();
-		pnvs_table_enter_pinned(&visit);
+		pnvs_table_enter_alone(&visit);
 		if (exchange->nflights > 0)
 			settle(exchange);
 		if (exchange->unknown_first)

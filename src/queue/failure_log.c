@@ -24,7 +24,11 @@
 /* So many reasons at a time have their line a minute. */
 #define TOLD_REASONS 8
 
+/* The transaction is to tell others of what is settled, and not to write rows. */
+static bool is_telling = false;
+
 static bool is_of_all_rows(const ErrorData *error);
+static void log_telling(const ErrorData *error);
 static bool was_told(int sqlerrcode);
 
 /*
@@ -37,7 +41,9 @@ pnvs_failure_log(ErrorData *error)
 {
 	bool		of_all = is_of_all_rows(error);
 
-	if (!of_all || !was_told(error->sqlerrcode))
+	if (is_telling)
+		log_telling(error);
+	else if (!of_all || !was_told(error->sqlerrcode))
 	{
 		pnvs_credentials_hide(error->message);
 		ereport(LOG,
@@ -49,6 +55,29 @@ pnvs_failure_log(ErrorData *error)
 	}
 	FreeErrorData(error);
 	return of_all ? PNVS_NOTHING_COMMITS : PNVS_NOT_COMMITTED;
+}
+
+/* Whether what fails from now on is a NOTIFY. */
+void
+pnvs_failure_log_telling(bool telling)
+{
+	is_telling = telling;
+}
+
+static void
+log_telling(const ErrorData *error)
+{
+	static TimestampTz told_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(told_at, now, COMPLAINT_MS))
+		return;
+	told_at = now;
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("pnvs could not notify others of settled messages: %s", error->message),
+			 errhint("Nothing else is lost: the rows say the same. Look for who holds up NOTIFY."),
+			 pnvs_errhide()));
 }
 
 /*

@@ -11,5 +11,6 @@
 #include "queue/sender.h"
 
 extern PnvsCommit pnvs_failure_log(ErrorData *error);
+extern void pnvs_failure_log_telling(bool telling);
 
 #endif							/* PNVS_FAILURE_LOG_H */

@@ -58,6 +58,13 @@ pnvs_flight_start(PnvsFlight *flight)
 	flight->call = NULL;
 	flight->again = false;
 	MemoryContextReset(flight->call_context);
+	if (flight->task == PNVS_FLIGHT_SEND && GetCurrentTimestamp() >= flight->claim.send_before)
+	{
+		/* the commit of its claim, or its look-up, took that long */
+		flight->start_code = "Local.Expired";
+		flight->start_message = "its time was over before it could be sent";
+		return;
+	}
 	MemoryContextSwitchTo(flight->call_context);
 	PG_TRY();
 	{

@@ -40,7 +40,6 @@ typedef struct PnvsFlight
 	bool		clock_corrected;
 	bool		again;			/* to be started once more, at once */
 	TimestampTz settle_after;	/* its row could not be settled; or 0 */
-	int			nfailures;		/* times that it could not */
 	int			page;			/* of a search; from 1 */
 	int			collected;		/* the last page whose records were taken */
 	TimestampTz asked_at;		/* when the search began */

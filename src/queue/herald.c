@@ -14,8 +14,10 @@
 #include "access/xact.h"
 #include "commands/async.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
+#include "queue/failure_log.h"
 #include "queue/herald.h"
 #include "queue/roster.h"
 #include "settings.h"
@@ -23,15 +25,19 @@
 #define CHANNEL "pnvs_verification"
 #define LOCK_TIMEOUT "100ms"
 
+/* Where somebody holds NOTIFY up, sending must not wait for it time and again. */
+#define SILENCE_MS 5000
+
 typedef struct News
 {
 	const PnvsVerdict *verdicts;
 	int			nverdicts;
 } News;
 
+static void tell(PnvsTransact transact, News *news);
 static void notify(void *arg);
 
-/* To be called after the commit; never throws. */
+/* To be called after the commit; throws a cancel of the query alone. */
 void
 pnvs_herald_announce(PnvsTransact transact, const PnvsVerdict *verdicts, int nverdicts)
 {
@@ -44,7 +50,27 @@ pnvs_herald_announce(PnvsTransact transact, const PnvsVerdict *verdicts, int nve
 		return;
 	pnvs_roster_announce_settled();
 	if (pnvs_notify)
-		(void) transact(notify, &news);
+		tell(transact, &news);
+}
+
+static void
+tell(PnvsTransact transact, News *news)
+{
+	static TimestampTz failed_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(failed_at, now, SILENCE_MS))
+		return;
+	pnvs_failure_log_telling(true);
+	PG_TRY();
+	{
+		failed_at = transact(notify, news) == PNVS_COMMITTED ? 0 : now;
+	}
+	PG_FINALLY();
+	{
+		pnvs_failure_log_telling(false);
+	}
+	PG_END_TRY();
 }
 
 static void

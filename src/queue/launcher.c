@@ -80,7 +80,8 @@ static void look_after_started(void);
 static bool is_replaced(const Started *worker);
 static TimestampTz start_where_due(void);
 static void visit_next(void);
-static bool start_worker(Oid database, int failures);
+static int	compare_waits(const void *a, const void *b);
+static bool start_worker(Oid database, int failures, bool waits);
 static TimestampTz retry_at(int failures);
 static void complain_of_workers(void);
 static void complain_of_overflow(void);
@@ -256,26 +257,42 @@ start_where_due(void)
 	TimestampTz now = GetCurrentTimestamp();
 	int			nslots = pnvs_roster_copy(slots);
 
+	/* who waits for a place is first, the longest first */
+	qsort(slots, nslots, sizeof(PnvsRosterSlot), compare_waits);
 	for (int i = 0; i < nslots; i++)
 	{
 		const PnvsRosterSlot *slot = &slots[i];
-		TimestampTz due = Min(slot->rung, slot->due);
+		bool		waits = slot->waits_since != DT_NOEND;
+		TimestampTz due = waits ? DT_NOBEGIN : Min(slot->rung, slot->due);
 
+		/* who keeps it out may end without a word */
+		if (slot->keep_out_pid != 0)
+			next = Min(next, TimestampTzPlusMilliseconds(now, FIRST_RETRY_MS));
 		if (slot->state != PNVS_ROSTER_ABSENT || slot->keep_out_pid != 0)
 			continue;
-		if (!slot->has_queue && slot->rung == DT_NOEND && slot->failures == 0)
+		if (!slot->has_queue && slot->rung == DT_NOEND && slot->failures == 0 && !waits)
 		{
 			pnvs_roster_forget(slot->database);
 			continue;
 		}
-		if (slot->failures > 0)
+		if (slot->failures > 0 && !waits)
 			due = Max(due, slot->due);
 		if (due > now)
 			next = Min(next, due);
-		else if (!start_worker(slot->database, slot->failures))
-			next = Min(next, retry_at(slot->failures));
+		else if (!start_worker(slot->database, slot->failures, true))
+			next = Min(next, retry_at(waits ? 0 : slot->failures));
 	}
 	return next;
+}
+
+/* A qsort() comparator. */
+static int
+compare_waits(const void *a, const void *b)
+{
+	TimestampTz one = ((const PnvsRosterSlot *) a)->waits_since;
+	TimestampTz other = ((const PnvsRosterSlot *) b)->waits_since;
+
+	return one < other ? -1 : one > other;
 }
 
 /* One visitor at a time; who finds something to do is none any more. */
@@ -291,13 +308,17 @@ visit_next(void)
 		to_visit = list_delete_first(to_visit);
 		if (pnvs_roster_is_present(database))
 			continue;
-		if (start_worker(database, 0))
+		if (start_worker(database, 0, false))
 			visited = database;
 	}
 }
 
+/*
+ * Starts a worker.  Where there is no place for it, a database in which something is
+ * due waits for one, and one that is only to be visited comes later.
+ */
 static bool
-start_worker(Oid database, int failures)
+start_worker(Oid database, int failures, bool waits)
 {
 	Started    *worker;
 	BackgroundWorkerHandle *handle;
@@ -306,7 +327,10 @@ start_worker(Oid database, int failures)
 		return false;
 	if (!pnvs_worker_start(database, &handle))
 	{
-		pnvs_roster_note_end(database, retry_at(failures));
+		if (waits)
+			pnvs_roster_note_wait(database);
+		else
+			pnvs_roster_note_end(database, retry_at(failures));
 		pnvs_roster_ask_idle_to_leave();
 		complain_of_workers();
 		return false;

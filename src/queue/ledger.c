@@ -46,7 +46,7 @@
 #define HELD_RETRY_MS 1000
 
 static bool read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict);
-static PnvsPosition start_of_look(const PnvsLedger *ledger);
+static PnvsPosition start_of_look(const PnvsLedger *ledger, PnvsPosition position);
 static TimestampTz next_after(const PnvsLedger *ledger, PnvsPosition position);
 static bool is_foreign(uint64 row);
 static int32 oldest_timeline(void);
@@ -94,6 +94,8 @@ pnvs_ledger_rewind(PnvsLedger *ledger, TimestampTz not_before)
 		ledger->seen.not_before = not_before;
 		ledger->seen.id = 0;
 	}
+	if (pnvs_position_is_before(ledger->seen, ledger->checked))
+		ledger->checked = ledger->seen;
 }
 
 /*
@@ -107,7 +109,7 @@ int
 pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
 				  PnvsPosition *candidate)
 {
-	PnvsPosition seen = start_of_look(ledger);
+	PnvsPosition seen = start_of_look(ledger, ledger->seen);
 	Datum	   *tids = palloc(max * sizeof(Datum));
 	PnvsVerdict *verdicts = palloc(max * sizeof(PnvsVerdict));
 	int			nverdicts = 0;
@@ -199,14 +201,18 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
  * somebody else holds: it is tried again after a while, not at once.
  */
 TimestampTz
-pnvs_ledger_next_queued(const PnvsLedger *ledger)
+pnvs_ledger_next_queued(PnvsLedger *ledger)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = next_after(ledger, start_of_look(ledger));
+	TimestampTz next = next_after(ledger, start_of_look(ledger, ledger->checked));
 	PnvsPosition end_of_now = {now, PG_INT64_MAX};
 
 	if (next > now)
+	{
+		ledger->checked = ledger->seen;
 		return next;
+	}
+	pnvs_ledger_rewind(ledger, next);
 	return Min(next_after(ledger, end_of_now),
 			   TimestampTzPlusMilliseconds(now, HELD_RETRY_MS));
 }
@@ -347,11 +353,11 @@ read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict)
 
 /* The position behind which there may be something. */
 static PnvsPosition
-start_of_look(const PnvsLedger *ledger)
+start_of_look(const PnvsLedger *ledger, PnvsPosition position)
 {
 	PnvsPosition passed_over = ledger->passed_over.bulk.position;
 
-	return pnvs_position_is_before(ledger->seen, passed_over) ? passed_over : ledger->seen;
+	return pnvs_position_is_before(position, passed_over) ? passed_over : position;
 }
 
 /* When the first row behind a position is due, or DT_NOEND. */

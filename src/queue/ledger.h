@@ -20,6 +20,8 @@ typedef struct PnvsLedger
 {
 	int64		claimer;		/* who this is, in the rows that it claims */
 	PnvsPosition seen;			/* nothing is due up to here */
+	PnvsPosition checked;		/* nothing that somebody held is left up to
+								 * here */
 	PnvsPassedOver passed_over;
 	TimestampTz purged_up_to;
 } PnvsLedger;
@@ -31,7 +33,7 @@ extern int	pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims,
 							  int *nclaims, PnvsPosition *candidate);
 extern void pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts,
 							   int nverdicts);
-extern TimestampTz pnvs_ledger_next_queued(const PnvsLedger *ledger);
+extern TimestampTz pnvs_ledger_next_queued(PnvsLedger *ledger);
 extern int	pnvs_ledger_find_interrupted(const PnvsLedger *ledger, int64 **ids);
 extern void pnvs_ledger_interrupt(const int64 *ids, int nids);
 extern int	pnvs_ledger_purge(PnvsLedger *ledger);

@@ -99,6 +99,7 @@ pnvs_lookup_collect(PnvsFlight *flight, const PnvsReply *reply)
 		PnvsSighting *sighting = &flight->sightings[flight->nsightings];
 
 		if (record->verification_id == NULL || record->send_date_ms < 0 ||
+			strlen(record->verification_id) > PNVS_MAX_VERIFICATION_ID_LEN ||
 			(record->channel != NULL &&
 			 pg_strcasecmp(record->channel, flight->claim.channel) != 0))
 			continue;

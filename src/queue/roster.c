@@ -36,6 +36,7 @@ static void ring(TimestampTz not_before, bool is_known);
 static void wake(Latch *latch);
 static void on_transaction_end(XactEvent event, void *arg);
 static void close_launcher(int code, Datum arg);
+static void note_queue(void);
 
 bool
 pnvs_roster_is_shared(void)
@@ -221,6 +222,7 @@ pnvs_roster_enter(void)
 		slot->has_queue = true; /* until it finds that there is none */
 		slot->worker_pid = MyProcPid;
 		slot->worker_latch = MyLatch;
+		slot->waits_since = DT_NOEND;
 		slot->stays = false;
 	}
 	LWLockRelease(pnvs_roster_lock);
@@ -372,6 +374,22 @@ pnvs_roster_note_start(Oid database)
 	return may;
 }
 
+/* Notes that there was no place for a worker: it is started when there is one. */
+void
+pnvs_roster_note_wait(Oid database)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, false);
+	if (slot != NULL && slot->state == PNVS_ROSTER_STARTING)
+	{
+		slot->state = PNVS_ROSTER_ABSENT;
+		slot->waits_since = Min(slot->waits_since, GetCurrentTimestamp());
+	}
+	LWLockRelease(pnvs_roster_lock);
+}
+
 /*
  * Notes that a worker that was being started has not come up.  One that did has
  * said itself when the next is needed.
@@ -387,6 +405,7 @@ pnvs_roster_note_end(Oid database, TimestampTz retry_at)
 	{
 		slot->state = PNVS_ROSTER_ABSENT;
 		slot->due = retry_at;
+		slot->waits_since = DT_NOEND;
 		slot->failures++;
 	}
 	LWLockRelease(pnvs_roster_lock);
@@ -461,11 +480,29 @@ on_transaction_end(XactEvent event, void *arg)
 		due = Min(ring_on_commit, ring_on_abort);
 	else if (event == XACT_EVENT_ABORT)
 		due = ring_on_abort;
-	else if (event != XACT_EVENT_PREPARE)
+	else if (event == XACT_EVENT_PREPARE)
+	{
+		if (ring_on_commit != DT_NOEND || ring_on_abort != DT_NOEND)
+			note_queue();
+	}
+	else
 		return;
 	ring_on_commit = ring_on_abort = DT_NOEND;
 	if (due != DT_NOEND)
 		pnvs_roster_ring(due);
+}
+
+/* So that COMMIT PREPARED finds that this database has one. */
+static void
+note_queue(void)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(MyDatabaseId, true);
+	if (slot != NULL)
+		slot->has_queue = true;
+	LWLockRelease(pnvs_roster_lock);
 }
 
 static void

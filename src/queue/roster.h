@@ -34,6 +34,7 @@ typedef struct PnvsRosterSlot
 	TimestampTz rung;			/* not_before of the earliest row that no
 								 * worker has taken notice of, or DT_NOEND */
 	TimestampTz due;			/* when an absent worker is needed again */
+	TimestampTz waits_since;	/* for a place for its worker, or DT_NOEND */
 	int			failures;		/* workers in a row that did not come up */
 } PnvsRosterSlot;
 
@@ -64,6 +65,7 @@ extern bool pnvs_roster_leave(bool has_queue, TimestampTz due, bool even_if_rung
 extern void pnvs_roster_open(void);
 extern int	pnvs_roster_copy(PnvsRosterSlot *slots);
 extern bool pnvs_roster_note_start(Oid database);
+extern void pnvs_roster_note_wait(Oid database);
 extern void pnvs_roster_note_end(Oid database, TimestampTz retry_at);
 extern bool pnvs_roster_is_visit_over(Oid database);
 extern void pnvs_roster_forget(Oid database);

@@ -98,5 +98,6 @@ pnvs_roster_find_slot(Oid database, bool create)
 	slot->database = database;
 	slot->rung = DT_NOEND;
 	slot->due = DT_NOEND;
+	slot->waits_since = DT_NOEND;
 	return slot;
 }

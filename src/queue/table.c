@@ -22,6 +22,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -71,10 +72,6 @@ typedef struct Statement
 } Statement;
 
 static const Statement statements[PNVS_STATEMENT_COUNT] = {
-	/*
-	 * The one statement that is run with the caller's search_path: no
-	 * operator in it.
-	 */
 	[PNVS_ENQUEUE] = {
 		"INSERT INTO %1$s (channel, recipient, service_sid, not_before, send_before,"
 		" created_at, requested_by, reference, dedup_key,"
@@ -109,7 +106,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		" origin_system, origin_database, origin_timeline, channel, recipient, service_sid"
 		" FROM %1$s WHERE settled_at IS NULL AND state = 'queued'"
 		" AND (not_before, id) > ($1, $2) AND not_before <= $3 AND id <> ALL ($5)"
-		" AND origin_timeline >= $6 ORDER BY not_before, id LIMIT $4 FOR UPDATE SKIP LOCKED",
+		" AND origin_timeline >= $6 ORDER BY not_before, id LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED",
 		{TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT4OID}
 	},
 	[PNVS_CLAIM] = {
@@ -187,19 +184,30 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 	},
 };
 
-/*
- * What the worker and the procedure run their statements with, whatever is set
- * for the server, the database or the role.
- */
-static const struct
+typedef struct Pin
 {
 	const char *name;
 	const char *value;
-}			pinned[] = {
-	{"search_path", "pg_catalog, pg_temp"},
-	{"session_replication_role", "origin"},
+} Pin;
+
+/*
+ * For every statement: triggers, and what else the owner has put on the table, run as
+ * the owner, and must not find their names where the caller wants them.
+ */
+static const Pin search_path = {"search_path", "pg_catalog, pg_temp"};
+
+/* For the worker and the procedure, which nobody could tell to go on. */
+static const Pin unattended[] = {
 	{"lock_timeout", "1s"},
 	{"statement_timeout", "0"},
+};
+
+/*
+ * For every statement but the one that queues, whatever is set for the server, the
+ * database or the role.
+ */
+static const Pin pinned[] = {
+	{"session_replication_role", "origin"},
 	{"row_security", "on"},
 	{"jit", "off"},
 
@@ -219,6 +227,8 @@ static const struct
 static SPIPlanPtr plans[PNVS_STATEMENT_COUNT];
 static char *planned_name = NULL;
 
+static void enter(PnvsTableVisit *visit, int security);
+static void pin(const Pin *pin, int action);
 static Oid	find_table(void);
 static Oid	find_extension_schema(void);
 static SPIPlanPtr plan_of(PnvsStatementId id);
@@ -257,40 +267,44 @@ pnvs_table_owner(void)
 	return owner;
 }
 
-/* Begins a visit, with the settings as they are. */
+/* Begins a visit for the statement that queues, as fast as that can be. */
 void
 pnvs_table_enter(PnvsTableVisit *visit)
 {
-	Oid			owner = pnvs_table_owner();
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	GetUserIdAndSecContext(&visit->user, &visit->security_context);
-	SetUserIdAndSecContext(owner, visit->security_context |
-						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	visit->guc_level = 0;
-
-	/* SPI wants one around; each statement still takes its own */
-	visit->snapshot_pushed = !ActiveSnapshotSet();
-	if (visit->snapshot_pushed)
-		PushActiveSnapshot(GetTransactionSnapshot());
-	forget_plans_of_another_table();
+	enter(visit, 0);
 }
 
-/* Begins a visit, with settings that do not depend on the session's. */
+/* Begins a visit with plans that do not depend on the session's settings. */
 void
 pnvs_table_enter_pinned(PnvsTableVisit *visit)
 {
-	pnvs_table_enter(visit);
-	visit->guc_level = NewGUCNestLevel();
+	enter(visit, 0);
+	for (size_t i = 0; i < lengthof(pinned); i++)
+		pin(&pinned[i], GUC_ACTION_SAVE);
+}
+
+/*
+ * Begins a visit in a transaction that is the queue's own, on no session's behalf.
+ * Deferred triggers would run at its commit, as whoever the session is, in the
+ * worker the bootstrap superuser: here they run at once, as the owner, and
+ * PostgreSQL forbids them to defer others in their turn.
+ */
+void
+pnvs_table_enter_alone(PnvsTableVisit *visit)
+{
+	ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
+
+	enter(visit, SECURITY_RESTRICTED_OPERATION);
 	pnvs_table_pin_settings(GUC_ACTION_SAVE);
+	all->constraints = NIL;
+	all->deferred = false;
+	AfterTriggerSetState(all);
 }
 
 void
 pnvs_table_leave(PnvsTableVisit *visit)
 {
-	if (visit->guc_level > 0)
-		AtEOXact_GUC(true, visit->guc_level);
+	AtEOXact_GUC(true, visit->guc_level);
 	if (visit->snapshot_pushed)
 		PopActiveSnapshot();
 	SetUserIdAndSecContext(visit->user, visit->security_context);
@@ -298,13 +312,15 @@ pnvs_table_leave(PnvsTableVisit *visit)
 		elog(ERROR, "SPI_finish failed");
 }
 
-/* Pins the settings, for the session or for a visit: a GucAction. */
+/* Pins all settings, for the session or for a visit: a GucAction. */
 void
 pnvs_table_pin_settings(int action)
 {
+	pin(&search_path, action);
+	for (size_t i = 0; i < lengthof(unattended); i++)
+		pin(&unattended[i], action);
 	for (size_t i = 0; i < lengthof(pinned); i++)
-		(void) set_config_option(pinned[i].name, pinned[i].value, PGC_SUSET,
-								 PGC_S_SESSION, (GucAction) action, true, 0, false);
+		pin(&pinned[i], action);
 }
 
 /* Runs a statement within a visit and returns the number of rows. */
@@ -347,6 +363,33 @@ pnvs_table_text(uint64 row, int column)
 	Datum		value = pnvs_table_value(row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static void
+enter(PnvsTableVisit *visit, int security)
+{
+	Oid			owner = pnvs_table_owner();
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	GetUserIdAndSecContext(&visit->user, &visit->security_context);
+	SetUserIdAndSecContext(owner, visit->security_context | security |
+						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	visit->guc_level = NewGUCNestLevel();
+	pin(&search_path, GUC_ACTION_SAVE);
+
+	/* SPI wants one around; each statement still takes its own */
+	visit->snapshot_pushed = !ActiveSnapshotSet();
+	if (visit->snapshot_pushed)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	forget_plans_of_another_table();
+}
+
+static void
+pin(const Pin *pin, int action)
+{
+	(void) set_config_option(pin->name, pin->value, PGC_SUSET, PGC_S_SESSION,
+							 (GucAction) action, true, 0, false);
 }
 
 static Oid

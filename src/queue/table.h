@@ -49,7 +49,7 @@ typedef struct PnvsTableVisit
 {
 	Oid			user;
 	int			security_context;
-	int			guc_level;		/* 0 where nothing was pinned */
+	int			guc_level;
 	bool		snapshot_pushed;
 } PnvsTableVisit;
 
@@ -57,6 +57,7 @@ extern Oid	pnvs_table_oid(void);
 extern Oid	pnvs_table_owner(void);
 extern void pnvs_table_enter(PnvsTableVisit *visit);
 extern void pnvs_table_enter_pinned(PnvsTableVisit *visit);
+extern void pnvs_table_enter_alone(PnvsTableVisit *visit);
 extern void pnvs_table_leave(PnvsTableVisit *visit);
 extern void pnvs_table_pin_settings(int action);
 extern uint64 pnvs_table_run(PnvsStatementId id, Datum *values, const char *nulls);

@@ -158,6 +158,6 @@ visit_unlocked(PnvsTableVisit *visit, bool *locked)
 	*locked = OidIsValid(table) && !ConditionalLockRelationOid(table, RowExclusiveLock);
 	if (!OidIsValid(table) || *locked || pnvs_table_oid() != table)
 		return false;
-	pnvs_table_enter_pinned(visit);
+	pnvs_table_enter_alone(visit);
 	return true;
 }

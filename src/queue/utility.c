@@ -49,6 +49,7 @@ static Oid	wanted_database(Node *statement);
 static const char *template_of(CreatedbStmt *statement);
 static const char *moved_database(AlterDatabaseStmt *statement);
 static bool may_want(Oid database, bool as_template);
+static bool is_template(Oid database);
 static void wait_for_leave(Oid database);
 
 void
@@ -164,7 +165,7 @@ may_want(Oid database, bool as_template)
 
 	if (superuser() || pnvs_owns_database(database, GetUserId()))
 		return true;
-	if (!as_template)
+	if (!as_template || !is_template(database))
 		return false;
 	role = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
 	if (HeapTupleIsValid(role))
@@ -173,6 +174,21 @@ may_want(Oid database, bool as_template)
 		ReleaseSysCache(role);
 	}
 	return may_create;
+}
+
+/* Whether who may create databases may copy it. */
+static bool
+is_template(Oid database)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	bool		result = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		result = ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
+		ReleaseSysCache(tuple);
+	}
+	return result;
 }
 
 static void

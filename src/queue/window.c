@@ -56,16 +56,25 @@ pnvs_window_clear(PnvsWindow *window)
 		pnvs_flight_destroy(window->flights[--window->nflights]);
 }
 
-/* How many flights can be settled now. */
-int
-pnvs_window_count_ready(const PnvsWindow *window)
+/*
+ * Counts the flights that have come back: those that can be settled now, and those
+ * that could not be, and are kept for a while.
+ */
+void
+pnvs_window_count(const PnvsWindow *window, int *nready, int *nkept)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int			nready = 0;
 
+	*nready = *nkept = 0;
 	for (int i = 0; i < window->nflights; i++)
-		nready += is_ready(window->flights[i], now);
-	return nready;
+	{
+		if (!pnvs_flight_is_done(window->flights[i]))
+			continue;
+		if (window->flights[i]->settle_after <= now)
+			(*nready)++;
+		else
+			(*nkept)++;
+	}
 }
 
 /*
@@ -128,7 +137,8 @@ pnvs_window_lookup_room(const PnvsWindow *window)
 	int			room = Max(pnvs_max_in_flight / LOOKUP_SHARE, 1);
 
 	for (int i = 0; i < window->nflights; i++)
-		room -= window->flights[i]->task == PNVS_FLIGHT_LOOK_UP;
+		room -= window->flights[i]->task == PNVS_FLIGHT_LOOK_UP &&
+			window->flights[i]->settle_after == 0;
 	return room;
 }
 

@@ -180,6 +180,8 @@ pin_session(void)
 		{"transaction_timeout", "0"},
 		/* it would show the same few statements for ever */
 		{"pg_stat_statements.track", "none"},
+		/* it would log them with the numbers */
+		{"auto_explain.log_min_duration", "-1"},
 	};
 
 	pnvs_table_pin_settings(GUC_ACTION_SET);
@@ -298,6 +300,9 @@ serve(Worker *worker)
 		if (rung != DT_NOEND)
 		{
 			pnvs_sender_look(worker->sender, rung);
+			/* somebody may have left claims behind */
+			if (rung == DT_NOBEGIN)
+				worker->next_scan = DT_NOBEGIN;
 			worker->busy = GetCurrentTimestamp();
 		}
 		scan(worker);

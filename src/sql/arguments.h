@@ -14,9 +14,6 @@
 /* A typed code is 4 to 8 digits; what is longer is something else. */
 #define PNVS_MAX_TYPED_CODE_LEN 16
 
-/* The service's own have about 30 characters. */
-#define PNVS_MAX_VERIFICATION_ID_LEN 256
-
 /* Fits an index's page with room to spare. */
 #define PNVS_MAX_DEDUP_KEY_LEN 512
 

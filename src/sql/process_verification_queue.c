@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "errcodes.h"
 #include "queue/failure_log.h"
+#include "queue/roster.h"
 #include "queue/sender.h"
 #include "queue/upkeep.h"
 #include "settings.h"
@@ -73,11 +74,14 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 		send_due(sender);
 		(void) pnvs_upkeep_purge(transact, pnvs_sender_ledger(sender));
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		pnvs_sender_destroy(sender);
+		pnvs_roster_ring_if_known(DT_NOBEGIN);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	pnvs_sender_destroy(sender);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	SPI_finish();
@@ -167,7 +171,23 @@ transact(void (*work) (void *arg), void *arg)
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	SPI_commit();
+	PG_TRY();
+	{
+		SPI_commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		/* SPI has begun another transaction */
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		result = pnvs_failure_log(error);
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	return result;
 }

@@ -3,7 +3,7 @@
  * roster_memory.h
  *	  Where the roster stands: its piece of shared memory, and the slots in it.
  *
- * For roster.c alone; others see the roster through its functions.
+ * For roster.c and roster_launcher.c alone; others see the roster through its functions.
  *
  *-------------------------------------------------------------------------
  */

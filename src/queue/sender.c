@@ -156,14 +156,13 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = DT_NOEND;
 	int			nready;
-	int			nkept;
+	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
 
-	pnvs_window_count(&sender->window, &nready, &nkept);
 	if (nready > 0)
 		next = TimestampTzPlusMilliseconds(sender->first_landing, MAX_SETTLE_DELAY_MS);
 	next = Min(next, pnvs_window_next_ready(&sender->window, now));
 	if (sender->may_claim && sender->has_table &&
-		pnvs_window_has_room(sender->window.nflights - nready - nkept))
+		pnvs_window_has_room(nunder_way))
 		next = Min(next, pnvs_sender_next_due(sender));
 	if (next != DT_NOEND)
 		next = Max(next, sender->caution.paused_until);
@@ -234,13 +233,10 @@ needs_exchange(PnvsSender *sender)
 	TimestampTz now = GetCurrentTimestamp();
 	int			share = pnvs_window_share();
 	int			nready;
-	int			nkept;
-	int			nunder_way;
+	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
 
 	if (now < sender->caution.paused_until)
 		return false;
-	pnvs_window_count(&sender->window, &nready, &nkept);
-	nunder_way = sender->window.nflights - nready - nkept;
 	if (nready == 0)
 		sender->first_landing = 0;
 	else if (sender->first_landing == 0)
@@ -372,16 +368,15 @@ make_room(PnvsSender *sender, PnvsExchange *exchange)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	MemoryContext caller;
-	int			nleft = sender->window.nflights - exchange->nflights;
 	int			nready;
-	int			nkept;
+	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
 
 	if (!is_work_due(sender))
 		return;
+	exchange->room = Max(pnvs_max_in_flight - nunder_way - (nready - exchange->nflights), 0);
 	/* those that cannot be settled take no room, as long as there is any */
-	pnvs_window_count(&sender->window, &nready, &nkept);
-	exchange->room = Max(pnvs_max_in_flight - (nleft - nkept), 0);
-	exchange->room = Min(exchange->room, PNVS_MAX_WINDOW - nleft);
+	exchange->room = Min(exchange->room,
+						 PNVS_MAX_WINDOW - (sender->window.nflights - exchange->nflights));
 	exchange->room = (int) Min((int64) exchange->room, sender->nallowed);
 	exchange->queued_due = sender->next_queued <= now;
 	exchange->lookup_room = pnvs_window_lookup_room(&sender->window);

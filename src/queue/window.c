@@ -57,24 +57,24 @@ pnvs_window_clear(PnvsWindow *window)
 }
 
 /*
- * Counts the flights that have come back: those that can be settled now, and those
- * that could not be, and are kept for a while.
+ * How many flights are under way; *nready have come back and can be settled now.  The
+ * rest could not be settled, and is kept for a while: it counts as neither.
  */
-void
-pnvs_window_count(const PnvsWindow *window, int *nready, int *nkept)
+int
+pnvs_window_under_way(const PnvsWindow *window, int *nready)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int			nunder_way = 0;
 
-	*nready = *nkept = 0;
+	*nready = 0;
 	for (int i = 0; i < window->nflights; i++)
 	{
 		if (!pnvs_flight_is_done(window->flights[i]))
-			continue;
-		if (window->flights[i]->settle_after <= now)
+			nunder_way++;
+		else if (window->flights[i]->settle_after <= now)
 			(*nready)++;
-		else
-			(*nkept)++;
 	}
+	return nunder_way;
 }
 
 /*

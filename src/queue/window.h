@@ -23,7 +23,7 @@ extern void pnvs_window_open(PnvsWindow *window, MemoryContext context);
 extern void pnvs_window_add(PnvsWindow *window, PnvsFlight *flight);
 extern void pnvs_window_drop(PnvsWindow *window, PnvsFlight *flight);
 extern void pnvs_window_clear(PnvsWindow *window);
-extern void pnvs_window_count(const PnvsWindow *window, int *nready, int *nkept);
+extern int	pnvs_window_under_way(const PnvsWindow *window, int *nready);
 extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsFlight **ready);
 extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
 extern TimestampTz pnvs_window_next_ready(const PnvsWindow *window, TimestampTz now);

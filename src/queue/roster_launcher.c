@@ -1,0 +1,185 @@
+/*-------------------------------------------------------------------------
+ *
+ * roster_launcher.c
+ *	  The roster as the launcher uses it: where workers are needed, and which of
+ *	  those that it has started have come up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/procarray.h"
+#include "utils/timestamp.h"
+
+#include "queue/roster.h"
+#include "queue/roster_memory.h"
+
+static void close_launcher(int code, Datum arg);
+
+/* Makes this process the launcher. */
+void
+pnvs_roster_open(void)
+{
+	before_shmem_exit(close_launcher, (Datum) 0);
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	pnvs_roster->launcher_latch = MyLatch;
+	for (int i = 0; i < pnvs_roster->nslots; i++)
+	{
+		/* what an earlier launcher has started it has taken its eyes off */
+		if (pnvs_roster->slots[i].state == PNVS_ROSTER_STARTING)
+			pnvs_roster->slots[i].state = PNVS_ROSTER_ABSENT;
+	}
+	LWLockRelease(pnvs_roster_lock);
+}
+
+/* Copies the slots in use into slots, which has room for all; their number. */
+int
+pnvs_roster_copy(PnvsRosterSlot *slots)
+{
+	int			n = 0;
+
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	for (int i = 0; i < pnvs_roster->nslots; i++)
+	{
+		if (OidIsValid(pnvs_roster->slots[i].database))
+			slots[n++] = pnvs_roster->slots[i];
+	}
+	LWLockRelease(pnvs_roster_lock);
+
+	for (int i = 0; i < n; i++)
+	{
+		/* who kept others out and died does so no longer */
+		if (slots[i].keep_out_pid != 0 && BackendPidGetProc(slots[i].keep_out_pid) == NULL)
+		{
+			PnvsRosterSlot *slot;
+
+			LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+			slot = pnvs_roster_find_slot(slots[i].database, false);
+			if (slot != NULL && slot->keep_out_pid == slots[i].keep_out_pid)
+				slot->keep_out_pid = 0;
+			LWLockRelease(pnvs_roster_lock);
+			slots[i].keep_out_pid = 0;
+		}
+	}
+	return n;
+}
+
+/* Notes that a worker is being started; false where that must not be. */
+bool
+pnvs_roster_note_start(Oid database)
+{
+	PnvsRosterSlot *slot;
+	bool		may;
+
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, true);
+	may = slot != NULL && slot->state == PNVS_ROSTER_ABSENT && slot->keep_out_pid == 0;
+	if (may)
+		slot->state = PNVS_ROSTER_STARTING;
+	LWLockRelease(pnvs_roster_lock);
+	return may;
+}
+
+/* Notes that there was no place for a worker: it is started when there is one. */
+void
+pnvs_roster_note_wait(Oid database)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, false);
+	if (slot != NULL && slot->state == PNVS_ROSTER_STARTING)
+	{
+		slot->state = PNVS_ROSTER_ABSENT;
+		slot->waits_since = Min(slot->waits_since, GetCurrentTimestamp());
+	}
+	LWLockRelease(pnvs_roster_lock);
+}
+
+/*
+ * Notes that a worker that was being started has not come up.  One that did has
+ * said itself when the next is needed.
+ */
+void
+pnvs_roster_note_end(Oid database, TimestampTz retry_at)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, false);
+	if (slot != NULL && slot->state == PNVS_ROSTER_STARTING)
+	{
+		slot->state = PNVS_ROSTER_ABSENT;
+		slot->due = retry_at;
+		slot->waits_since = DT_NOEND;
+		slot->failures++;
+	}
+	LWLockRelease(pnvs_roster_lock);
+}
+
+/* Whether a visitor has become the worker of its database. */
+bool
+pnvs_roster_is_visit_over(Oid database)
+{
+	PnvsRosterSlot *slot;
+	bool		over;
+
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	slot = pnvs_roster_find_slot(database, false);
+	over = slot != NULL && slot->state == PNVS_ROSTER_PRESENT && slot->stays;
+	LWLockRelease(pnvs_roster_lock);
+	return over;
+}
+
+/* Frees the slot of a database that has no queue. */
+void
+pnvs_roster_forget(Oid database)
+{
+	PnvsRosterSlot *slot;
+
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	slot = pnvs_roster_find_slot(database, false);
+	if (slot != NULL && slot->state == PNVS_ROSTER_ABSENT && slot->keep_out_pid == 0 &&
+		slot->rung == DT_NOEND)
+		slot->database = InvalidOid;
+	LWLockRelease(pnvs_roster_lock);
+}
+
+/* Asks workers that have nothing to do to make room. */
+void
+pnvs_roster_ask_idle_to_leave(void)
+{
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	pnvs_roster->idle_should_leave = true;
+	for (int i = 0; i < pnvs_roster->nslots; i++)
+	{
+		if (pnvs_roster->slots[i].worker_latch != NULL)
+			SetLatch(pnvs_roster->slots[i].worker_latch);
+	}
+	LWLockRelease(pnvs_roster_lock);
+}
+
+/* Whether there was no slot for a database since the last call. */
+bool
+pnvs_roster_take_overflow(void)
+{
+	bool		overflowed;
+
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	overflowed = pnvs_roster->overflowed;
+	pnvs_roster->overflowed = false;
+	LWLockRelease(pnvs_roster_lock);
+	return overflowed;
+}
+
+static void
+close_launcher(int code, Datum arg)
+{
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	pnvs_roster->launcher_latch = NULL;
+	LWLockRelease(pnvs_roster_lock);
+}

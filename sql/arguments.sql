@@ -188,6 +188,7 @@ SELECT send_date, outcome(format('search_verification(send_date => %L)', send_da
 		('1970-01-01 00:00:00+00'),
 		('1969-12-31 23:59:59.999999+00'),
 		('0044-03-15 00:00:00+00 BC'),
+		('294276-12-31 23:59:59+00'),
 		('infinity'),
 		('-infinity'),
 		(NULL))

@@ -59,6 +59,7 @@ SELECT call, outcome(format('enqueue_verification(''SMS'', ''447700900123'', ''F
 		($$send_within => '2 years'$$),
 		($$send_within => '12 months 300 days'$$),
 		($$send_within => '1000000000 hours'$$),
+		($$send_within => make_interval(secs => -9e12)$$),
 		($$dedup_key => ''$$),
 		($$dedup_key => repeat('k', 513)$$),
 		($$dedup_key => 'k', dedup_for => NULL$$),

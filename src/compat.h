@@ -153,6 +153,23 @@
 #define PNVS_HAVE_QUICK_EXIT 1
 #endif
 
+/* Since 8.20 that goes for the end of all connections, too. */
+#if LIBCURL_VERSION_NUM >= 0x081400
+#define PNVS_HAVE_MULTI_QUICK_EXIT 1
+#endif
+
+/* Since 7.87 a file of authorities is read once a day. */
+#if LIBCURL_VERSION_NUM >= 0x075700
+#define PNVS_HAVE_CA_CACHE 1
+#endif
+
+/*
+ * Whether a libcurl of this version takes NULL for the authorities it was built with,
+ * where others take it for none: 8.17 to 8.22 do.
+ */
+#define pnvs_curl_null_is_default_ca(version_num) \
+	((version_num) >= 0x081100 && (version_num) < 0x081700)
+
 /*
  * CURLE_TOO_LARGE: what a header line beyond libcurl's own bound of 100 KB ends
  * with since 8.6.  A number, for the library may be newer than its header.

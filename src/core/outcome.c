@@ -12,7 +12,8 @@
 
 typedef struct CodeRow
 {
-	const char *code;			/* one that ends in '*' names a whole family */
+	const char *code;			/* one that begins or ends with '*' names a
+								 * whole family */
 	PnvsCodeGroup group;
 } CodeRow;
 
@@ -38,13 +39,14 @@ static const CodeRow code_rows[] = {
 	{"Throttling.*", PNVS_CODE_THROTTLED},
 	{"SENTINEL_BLOCK_EXCEPTION", PNVS_CODE_THROTTLED},
 
-	{"InternalError", PNVS_CODE_AMBIGUOUS},
-	{"InternalError.*", PNVS_CODE_AMBIGUOUS},
-	{"ServiceUnavailable", PNVS_CODE_AMBIGUOUS},
-	{"ServiceUnavailable.*", PNVS_CODE_AMBIGUOUS},
-	{"SMS_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS},
-	{"VOICE_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS},
-	{"WHATSAPP_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS},
+	{"InternalError*", PNVS_CODE_AMBIGUOUS},
+	{"ServiceUnavailable*", PNVS_CODE_AMBIGUOUS},
+	/* known are those with SMS_, VOICE_ and WHATSAPP_ before it */
+	{"*SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS},
+	/* and what no page mentions, but whose name says that nobody knows */
+	{"*SystemError", PNVS_CODE_AMBIGUOUS},
+	{"*Timeout", PNVS_CODE_AMBIGUOUS},
+	{"UnknownError*", PNVS_CODE_AMBIGUOUS},
 
 	{"INVALID_PARAMETERS", PNVS_CODE_REFUSED},
 	{"Invalid.Parameters", PNVS_CODE_REFUSED},
@@ -144,8 +146,11 @@ static bool
 code_fits(const char *code, const char *pattern)
 {
 	size_t		len = strlen(pattern);
+	size_t		code_len = strlen(code);
 
 	if (pattern[len - 1] == '*')
 		return strncmp(code, pattern, len - 1) == 0;
+	if (pattern[0] == '*')
+		return code_len >= len - 1 && strcmp(code + code_len - (len - 1), pattern + 1) == 0;
 	return strcmp(code, pattern) == 0;
 }

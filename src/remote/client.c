@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -28,15 +29,18 @@ struct PnvsCall
 	PnvsHttpTransfer *transfer;
 	int			connect_timeout_ms;
 	int			request_timeout_ms;
-	TimestampTz end;			/* by our own clock, some time after libcurl's */
+	int64		end_us;			/* by the monotonic clock, some time after
+								 * libcurl's */
 };
 
 static void perform(const PnvsOperation *operation, const char *const *values,
 					PnvsAnswer *answer);
 static void serve_interrupts(void);
 static void wait_for(const PnvsCall *call);
+static uint32 wait_event(void);
 static WaitEventSet *wait_set(void);
 static bool can_open_descriptor(void);
+static int64 now_us(void);
 static void describe_wait(void *arg);
 
 /*
@@ -53,11 +57,11 @@ pnvs_client_start(const PnvsOperation *operation, const char *const *values)
 
 	pnvs_signed_request_make(&request, operation, values);
 	request.ca_file = pnvs_ca_file;
-	request.proxy = pnvs_proxy;
+	/* what is not encrypted goes to this machine alone */
+	request.proxy = request.tls ? pnvs_proxy : "";
 	request.connect_timeout_ms = call->connect_timeout_ms = pnvs_connect_timeout_ms;
 	request.request_timeout_ms = call->request_timeout_ms = pnvs_request_timeout_ms;
-	call->end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											call->request_timeout_ms + GRACE_MS);
+	call->end_us = now_us() + (int64) (call->request_timeout_ms + GRACE_MS) * 1000;
 	call->transfer = pnvs_http_start(&request);
 	return call;
 }
@@ -80,7 +84,7 @@ pnvs_client_time_left_ms(const PnvsCall *call)
 
 	if (pnvs_client_is_done(call))
 		return 0;
-	left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), call->end);
+	left_ms = (long) ((call->end_us - now_us() + 999) / 1000);
 	if (left_ms <= 0)
 		pnvs_http_time_out(call->transfer);
 	return Max(left_ms, 0);
@@ -193,7 +197,8 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 	MemoryContext context;
 
 	serve_interrupts();
-	(void) wait_set();
+	pnvs_client_prepare_to_wait();
+	(void) wait_event();
 	context = AllocSetContextCreate(caller, "pnvs call", ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
@@ -236,11 +241,7 @@ serve_interrupts(void)
 static void
 wait_for(const PnvsCall *call)
 {
-	static uint32 wait_event = 0;
 	ErrorContextCallback context;
-
-	if (wait_event == 0)
-		wait_event = pnvs_new_wait_event("PnvsReply");
 
 	context.callback = describe_wait;
 	context.arg = unconstify(PnvsCall *, call);
@@ -252,10 +253,21 @@ wait_for(const PnvsCall *call)
 
 		if (left_ms == 0)
 			break;
-		if (pnvs_client_wait(left_ms, wait_event))
+		if (pnvs_client_wait(left_ms, wait_event()))
 			CHECK_FOR_INTERRUPTS();
 	}
 	error_context_stack = context.previous;
+}
+
+/* The name of the wait for a reply; throws at the first time alone. */
+static uint32
+wait_event(void)
+{
+	static uint32 known = 0;
+
+	if (known == 0)
+		known = pnvs_new_wait_event("PnvsReply");
+	return known;
 }
 
 /*
@@ -295,25 +307,38 @@ can_open_descriptor(void)
 	return descriptor >= 0 && close(descriptor) == 0;
 }
 
+/* Not the wall clock, whose steps would end every call under way. */
+static int64
+now_us(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
 /*
  * Error context callback: says how far the call (NULL before it began) had got
  * when something else, such as a cancel, ended it.  Like our own errors it says so
  * to the client and keeps the statement out of the log.
  *
  * Drivers repeat a statement by themselves that ended in a conflict with
- * recovery on a standby: that must not send a second message.
+ * recovery on a standby, or for a lack of memory: that must not send a second
+ * message.
  */
 static void
 describe_wait(void *arg)
 {
 	const PnvsCall *call = arg;
 	bool		maybe_sent = call && pnvs_http_maybe_sent(call->transfer);
+	int			category = ERRCODE_TO_CATEGORY(geterrcode());
 	const char *stage = pnvs_stage_name(call ? pnvs_http_stage(call->transfer) : PNVS_STAGE_RESOLVE);
 
 	pnvs_errhide();
 	errcontext("call of the verification service: sent=%s stage=%s",
 			   maybe_sent ? "maybe" : "no", stage);
-	if (maybe_sent && ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_TRANSACTION_ROLLBACK)
+	if (maybe_sent && (category == ERRCODE_TRANSACTION_ROLLBACK ||
+					   category == ERRCODE_INSUFFICIENT_RESOURCES))
 	{
 		errcode(PNVS_ERRCODE_MAYBE_SENT);
 		errdetail("sent=maybe stage=%s: This server's transaction could not go on.", stage);

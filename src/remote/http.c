@@ -3,7 +3,8 @@
  * http.c
  *	  HTTP requests in flight: libcurl's multi interface behind one descriptor.
  *
- * This file and http_slot.c alone know libcurl.  Some rules hold throughout:
+ * This file, http_slot.c and http_route.c alone know libcurl.  Some rules hold
+ * throughout:
  *
  * - Nothing throws inside a callback of libcurl: it notes the reason in its
  *	 slot and tells libcurl to stop.
@@ -39,9 +40,6 @@
 
 /* Enough for one endpoint and a change of settings. */
 #define MAX_CONNECTIONS 4
-
-/* A buffer that a large reply grew is given back after it. */
-#define KEPT_BODY_SIZE (64 * 1024)
 
 /* A round reads about 1.6 MB at the most; a reply takes two or three. */
 #define MAX_ROUNDS 8
@@ -254,6 +252,9 @@ open_engine(void)
 						  CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK ||
 		curl_multi_setopt(engine.multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
 		curl_multi_setopt(engine.multi, CURLMOPT_TIMERFUNCTION, on_timer) ||
+#ifdef PNVS_HAVE_MULTI_QUICK_EXIT
+		curl_multi_setopt(engine.multi, CURLMOPT_QUICK_EXIT, 1L) ||
+#endif
 		curl_multi_setopt(engine.multi, CURLMOPT_MAXCONNECTS,
 						  (long) Max(engine.nconnections, MAX_CONNECTIONS)))
 	{
@@ -263,12 +264,9 @@ open_engine(void)
 	engine.shared.on_open = on_open;
 	engine.shared.on_close = on_close;
 	engine.shared.on_resolver_start = on_resolver_start;
-
-	/* Given both, libcurl would read the whole bundle for each connection. */
-	if (pnvs_trust_store_is_hashed(info->capath))
-		engine.shared.system_ca_path = info->capath;
-	else
-		engine.shared.system_ca_file = info->cainfo;
+	pnvs_trust_store_choose(info->capath, info->cainfo,
+							pnvs_curl_null_is_default_ca(info->version_num),
+							&engine.shared.authorities.folder, &engine.shared.authorities.file);
 }
 
 /*
@@ -357,18 +355,12 @@ release_slot(void *arg)
 	PnvsHttpSlot *slot = arg;
 
 	curl_multi_remove_handle(engine.multi, slot->easy);
-	curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, NULL);
+	/* that was not within an advance, which would see to it */
+	if (engine.poll_set.timer_due)
+		(void) pnvs_poll_set_timer(&engine.poll_set, 1);
 	engine.lone = NULL;
 	engine.ntransfers--;
-
-	if (slot->body != NULL)
-		explicit_bzero(slot->body, slot->body_len);
-	if (slot->body_size > KEPT_BODY_SIZE)
-	{
-		free(slot->body);
-		slot->body = NULL;
-		slot->body_size = 0;
-	}
+	pnvs_http_slot_wipe(slot);
 	slot->next_idle = engine.idle;
 	engine.idle = slot;
 }

@@ -34,17 +34,17 @@
 
 #define FIRST_BODY_SIZE 4096
 
+/* A buffer that a large reply grew is given back after it. */
+#define KEPT_BODY_SIZE (64 * 1024)
+
+/* How long libcurl may keep authorities that it has read from a file alone; else a day. */
+#define CA_CACHE_S 60
+
 /* libcurl's own, of 16 and 64 kB, would be most of what a request under way takes. */
 #define READ_BUFFER_SIZE 4096
 #define WRITE_BUFFER_SIZE 16384 /* the least that libcurl takes */
 
 static bool set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared);
-static bool is_route_of(const PnvsHttpRoute *route, const PnvsHttpRequest *request);
-static bool set_route(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
-					  const PnvsHttpRequest *request);
-static bool keep_route(PnvsHttpRoute *route, const PnvsHttpRequest *request);
-static void forget_route(PnvsHttpRoute *route);
-static bool uses_proxy(const PnvsHttpSlot *slot);
 static struct curl_slist *make_header_list(const char *const *headers);
 static long written_len(const PnvsHttpSlot *slot);
 static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *userdata);
@@ -85,7 +85,7 @@ pnvs_http_slot_destroy(PnvsHttpSlot *slot)
 {
 	if (slot->easy)
 		curl_easy_cleanup(slot->easy);
-	forget_route(&slot->route);
+	pnvs_http_route_forget(&slot->route);
 	free(slot->body);
 	free(slot);
 }
@@ -120,7 +120,8 @@ pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 {
 	unsigned	failed = 0;
 
-	if (!is_route_of(&slot->route, request) && !set_route(slot, shared, request))
+	if (!pnvs_http_route_is_of(&slot->route, request) &&
+		!pnvs_http_route_set(&slot->route, slot->easy, &shared->authorities, request))
 		return false;
 
 	/*
@@ -146,7 +147,7 @@ pnvs_http_slot_stage(const PnvsHttpSlot *slot)
 	curl_easy_getinfo(slot->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us);
 	curl_easy_getinfo(slot->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
 	if ((slot->tls_begun || slot->code == CURLE_SSL_CACERT_BADFILE) &&
-		(!uses_proxy(slot) || proxy_status / 100 == 2))
+		(!pnvs_http_route_has_proxy(&slot->route) || proxy_status / 100 == 2))
 		return PNVS_STAGE_TLS;
 	return looked_up_us > 0 ? PNVS_STAGE_CONNECT : PNVS_STAGE_RESOLVE;
 }
@@ -214,6 +215,22 @@ pnvs_http_slot_detail(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZ
 	}
 }
 
+/* Wipes what may hold a code, and gives back what was large. */
+void
+pnvs_http_slot_wipe(PnvsHttpSlot *slot)
+{
+	curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, NULL);
+	curl_easy_setopt(slot->easy, CURLOPT_REQUEST_TARGET, NULL);
+	if (slot->body != NULL)
+		explicit_bzero(slot->body, slot->body_len);
+	if (slot->body_size > KEPT_BODY_SIZE)
+	{
+		free(slot->body);
+		slot->body = NULL;
+		slot->body_size = 0;
+	}
+}
+
 /* Tells libcurl what is the same for every request. */
 static bool
 set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
@@ -255,6 +272,10 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
 	failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 
+#ifdef PNVS_HAVE_CA_CACHE
+	failed |= curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long) CA_CACHE_S);
+#endif
+
 	failed |= curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);
 	failed |= curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, slot);
 	failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
@@ -264,102 +285,6 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
 	failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot);
 	return failed == CURLE_OK;
-}
-
-/* Whether libcurl was told last what it is to be told now. */
-static bool
-is_route_of(const PnvsHttpRoute *route, const PnvsHttpRequest *request)
-{
-	return route->origin != NULL &&
-		strcmp(route->origin, request->origin) == 0 &&
-		strcmp(route->ca_file, request->ca_file) == 0 &&
-		strcmp(route->proxy, request->proxy) == 0 &&
-		route->connect_timeout_ms == request->connect_timeout_ms &&
-		route->request_timeout_ms == request->request_timeout_ms;
-}
-
-/* Tells libcurl where requests go, and how; false as for the whole request. */
-static bool
-set_route(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
-		  const PnvsHttpRequest *request)
-{
-	CURL	   *easy = slot->easy;
-	bool		own_ca = request->ca_file[0] != '\0';
-	unsigned	failed = 0;
-
-	forget_route(&slot->route);
-	if (!keep_route(&slot->route, request))
-		return false;
-
-	/*
-	 * Given the URL as a text alone, libcurl would take it apart for each
-	 * request.  The text counts where it cannot be taken apart, and libcurl
-	 * says why.
-	 */
-	failed |= curl_easy_setopt(easy, CURLOPT_CURLU, slot->route.url);
-	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->origin);
-	failed |= curl_easy_setopt(easy, PNVS_CURLOPT_PROTOCOLS,
-							   request->tls ? PNVS_PROTOCOL_HTTPS : PNVS_PROTOCOL_HTTP);
-	failed |= curl_easy_setopt(easy, CURLOPT_CAINFO,
-							   own_ca ? request->ca_file : shared->system_ca_file);
-	failed |= curl_easy_setopt(easy, CURLOPT_CAPATH,
-							   own_ca ? NULL : shared->system_ca_path);
-
-	/* An empty text, unlike NULL, also switches the environment's proxy off. */
-	failed |= curl_easy_setopt(easy, CURLOPT_PROXY, request->proxy);
-	failed |= curl_easy_setopt(easy, CURLOPT_NOPROXY,
-							   request->proxy[0] != '\0' ? "" : "*");
-	failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-							   (long) request->connect_timeout_ms);
-	failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-							   (long) request->request_timeout_ms);
-	if (failed != CURLE_OK)
-		forget_route(&slot->route);
-	return failed == CURLE_OK;
-}
-
-/* Keeps what libcurl was told; false where there is no memory. */
-static bool
-keep_route(PnvsHttpRoute *route, const PnvsHttpRequest *request)
-{
-	CURLUcode	code = CURLUE_OUT_OF_MEMORY;
-
-	route->url = curl_url();
-	if (route->url != NULL)
-		code = curl_url_set(route->url, CURLUPART_URL, request->origin, 0);
-	if (code != CURLUE_OK && code != CURLUE_OUT_OF_MEMORY)
-	{
-		curl_url_cleanup(route->url);
-		route->url = NULL;
-	}
-	route->origin = strdup(request->origin);
-	route->ca_file = strdup(request->ca_file);
-	route->proxy = strdup(request->proxy);
-	route->connect_timeout_ms = request->connect_timeout_ms;
-	route->request_timeout_ms = request->request_timeout_ms;
-	if (code != CURLUE_OUT_OF_MEMORY && route->origin != NULL && route->ca_file != NULL &&
-		route->proxy != NULL)
-		return true;
-	forget_route(route);
-	return false;
-}
-
-static void
-forget_route(PnvsHttpRoute *route)
-{
-	if (route->url)
-		curl_url_cleanup(route->url);
-	free(route->origin);
-	free(route->ca_file);
-	free(route->proxy);
-	memset(route, 0, sizeof(*route));
-}
-
-/* Whether requests go through a proxy. */
-static bool
-uses_proxy(const PnvsHttpSlot *slot)
-{
-	return slot->route.proxy != NULL && slot->route.proxy[0] != '\0';
 }
 
 /*

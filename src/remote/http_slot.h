@@ -13,18 +13,7 @@
 #include <curl/curl.h>
 
 #include "remote/http.h"
-
-/* How a request is sent, as libcurl was told last. */
-typedef struct PnvsHttpRoute
-{
-	CURLU	   *url;			/* the origin, taken apart; or NULL where it
-								 * cannot be */
-	char	   *origin;			/* malloc'ed, as the next two; or NULL */
-	char	   *ca_file;
-	char	   *proxy;
-	int			connect_timeout_ms;
-	int			request_timeout_ms;
-} PnvsHttpRoute;
+#include "remote/http_route.h"
 
 /* malloc'ed: it outlives the memory contexts of the transfers that use it. */
 typedef struct PnvsHttpSlot
@@ -53,8 +42,7 @@ typedef struct PnvsHttpSlot
 typedef struct PnvsHttpShared
 {
 	CURLSH	   *sessions;		/* TLS sessions */
-	const char *system_ca_file; /* at most one of the two is not NULL */
-	const char *system_ca_path;
+	PnvsHttpAuthorities authorities;	/* the system's */
 	curl_opensocket_callback on_open;
 	curl_closesocket_callback on_close;
 	curl_resolver_start_callback on_resolver_start;
@@ -65,6 +53,7 @@ extern void pnvs_http_slot_destroy(PnvsHttpSlot *slot);
 extern void pnvs_http_slot_clear(PnvsHttpSlot *slot);
 extern bool pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 								   const PnvsHttpRequest *request);
+extern void pnvs_http_slot_wipe(PnvsHttpSlot *slot);
 extern PnvsStage pnvs_http_slot_stage(const PnvsHttpSlot *slot);
 extern bool pnvs_http_slot_maybe_sent(const PnvsHttpSlot *slot);
 extern PnvsHttpFault pnvs_http_slot_fault(const PnvsHttpSlot *slot);

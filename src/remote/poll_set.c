@@ -118,8 +118,12 @@ void
 pnvs_poll_set_end(PnvsPollSet *set, int socket)
 {
 	char		ignored[256];
+	bool		ours = socket < set->nwatched && (set->watched[socket] & OURS) != 0;
 
 	pnvs_poll_set_unwatch(set, socket);
+	/* libcurl's own, by which its threads wake it, stays as it is */
+	if (!ours)
+		return;
 	shutdown(socket, SHUT_RDWR);
 	while (recv(socket, ignored, sizeof(ignored), MSG_DONTWAIT) > 0)
 		;

@@ -154,9 +154,6 @@ convert_text(const char *text, int len)
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return pnstrdup(text, len);
 	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
-	if (!OidIsValid(conversion))
-		return pnstrdup(text, len);
-
 	initStringInfo(&out);
 	while (len > 0)
 	{
@@ -165,11 +162,21 @@ convert_text(const char *text, int len)
 		int			char_len;
 
 		enlargeStringInfo(&out, room);
-		taken = pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding,
-											  (unsigned char *) unconstify(char *, text), len,
-											  (unsigned char *) out.data + out.len, room,
-											  true);
-		out.len += strlen(out.data + out.len);
+		if (OidIsValid(conversion))
+		{
+			taken = pg_do_encoding_conversion_buf(conversion, PG_UTF8, encoding,
+												  (unsigned char *) unconstify(char *, text), len,
+												  (unsigned char *) out.data + out.len, room,
+												  true);
+			out.len += strlen(out.data + out.len);
+		}
+		else
+		{
+			/* none, as for MULE_INTERNAL: every encoding has ASCII */
+			for (taken = 0; taken < len && !IS_HIGHBIT_SET(text[taken]); taken++)
+				;
+			appendBinaryStringInfo(&out, text, taken);
+		}
 		text += taken;
 		len -= taken;
 		if (len == 0)

@@ -19,11 +19,32 @@
 /* "5ed36f99.0" */
 #define HASH_DIGITS 8
 
+static bool find_hashed(const char *folder, char path[MAXPGPATH]);
 static bool is_hashed_name(const char *name);
 
-/* Whether a folder is there and holds at least one certificate by its hash. */
-bool
-pnvs_trust_store_is_hashed(const char *folder)
+/*
+ * What to trust of a folder and a bundle that hold the same: the folder alone, where
+ * its certificates stand under their hashes, else the bundle; the other one is NULL.
+ * A libcurl that needs a file beside the folder, and would take the bundle again, gets
+ * one certificate of the folder.  Texts live as long as the process.
+ */
+void
+pnvs_trust_store_choose(const char *folder, const char *bundle, bool needs_file,
+						const char **ca_path, const char **ca_file)
+{
+	static char certificate[MAXPGPATH];
+	bool		hashed = find_hashed(folder, certificate);
+
+	*ca_path = hashed ? folder : NULL;
+	*ca_file = hashed ? (needs_file ? certificate : NULL) : bundle;
+}
+
+/*
+ * Whether a folder is there and holds at least one certificate by its hash; then path
+ * is that of one.
+ */
+static bool
+find_hashed(const char *folder, char path[MAXPGPATH])
 {
 	DIR		   *dir;
 	struct dirent *entry;
@@ -35,7 +56,8 @@ pnvs_trust_store_is_hashed(const char *folder)
 	if (dir == NULL)
 		return false;
 	while (!found && (entry = readdir(dir)) != NULL)
-		found = is_hashed_name(entry->d_name);
+		found = is_hashed_name(entry->d_name) &&
+			snprintf(path, MAXPGPATH, "%s/%s", folder, entry->d_name) < MAXPGPATH;
 	closedir(dir);
 	return found;
 }

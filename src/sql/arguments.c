@@ -14,6 +14,7 @@
 
 #include "catalog/namespace.h"
 #include "datatype/timestamp.h"
+#include "common/string.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -135,7 +136,8 @@ pnvs_argument_send_date(FunctionCallInfo fcinfo, int n)
 	if (PG_ARGISNULL(n))
 		return NULL;
 	when = PG_GETARG_TIMESTAMPTZ(n);
-	if (TIMESTAMP_NOT_FINITE(when) || when < epoch)
+	if (TIMESTAMP_NOT_FINITE(when) || when < epoch ||
+		when > GetCurrentTimestamp() + MAX_AHEAD_DAYS * USECS_PER_DAY)
 		refuse("invalid send_date", "Pass a time of the last 30 days.");
 	return psprintf(INT64_FORMAT, (when - epoch) / USECS_PER_MSEC);
 }
@@ -163,6 +165,7 @@ pnvs_argument_end(FunctionCallInfo fcinfo, int n, const char *name, TimestampTz 
 
 	if (interval != NULL && interval->month >= 0 && interval->month <= 12 &&
 		interval->day >= 0 && interval->day <= MAX_AHEAD_DAYS &&
+		interval->time >= -MAX_AHEAD_DAYS * USECS_PER_DAY &&
 		interval->time <= MAX_AHEAD_DAYS * USECS_PER_DAY)
 		end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
 													  TimestampTzGetDatum(start),
@@ -250,7 +253,7 @@ to_utf8(const char *text)
 	Oid			conversion = InvalidOid;
 	char	   *converted;
 
-	if (encoding == PG_UTF8 || len == 0)
+	if (encoding == PG_UTF8 || len == 0 || pg_is_ascii(text))
 		return text;
 	if (encoding == PG_SQL_ASCII)
 	{

@@ -21,7 +21,7 @@
 void
 pnvs_row_check_type(TupleDesc descriptor, const Oid *types, int ncolumns)
 {
-	bool		fits = descriptor->natts == ncolumns;
+	bool		fits = descriptor != NULL && descriptor->natts == ncolumns;
 
 	/* a dropped column has the type 0 */
 	for (int i = 0; fits && i < ncolumns; i++)
@@ -43,7 +43,7 @@ void
 pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, const Oid *types, int ncolumns)
 {
 	if (get_call_result_type(fcinfo, NULL, &row->descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "the function returns no composite type");
+		row->descriptor = NULL;
 	pnvs_row_check_type(row->descriptor, types, ncolumns);
 	row->ncolumns = ncolumns;
 	row->values = palloc(ncolumns * sizeof(Datum));

@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
+#include "access/xact.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
@@ -29,6 +30,9 @@
 
 /* The context of the innermost execution under way, or NULL. */
 static MemoryContext running = NULL;
+
+/* The client's statement that loaded the library: it is not followed. */
+static TimestampTz loaded_by = 0;
 
 static ExecutorRun_hook_type next_run = NULL;
 static ExecutorFinish_hook_type next_finish = NULL;
@@ -40,6 +44,7 @@ static void follow_finish(QueryDesc *query);
 void
 pnvs_statement_init(void)
 {
+	loaded_by = GetCurrentStatementStartTimestamp();
 	next_run = ExecutorRun_hook;
 	ExecutorRun_hook = follow_run;
 	next_finish = ExecutorFinish_hook;
@@ -66,6 +71,20 @@ pnvs_statement_context(FunctionCallInfo fcinfo)
 	}
 	if (MemoryContextGetParent(CurrentMemoryContext) == prepared)
 		return CurrentMemoryContext;
+
+	/*
+	 * A row of VALUES is prepared when it is reached, which may have loaded
+	 * the library: below the context of an executor state that is not
+	 * followed.
+	 */
+	if (loaded_by == 0 || loaded_by != GetCurrentStatementStartTimestamp())
+		return NULL;
+	for (MemoryContext context = MemoryContextGetParent(prepared); context;
+		 context = MemoryContextGetParent(context))
+	{
+		if (strcmp(context->name, "ExecutorState") == 0)
+			return context;
+	}
 	return NULL;
 }
 

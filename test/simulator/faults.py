@@ -40,6 +40,7 @@ class Faults:
         for name in ("expired", "notyet", "selfsigned", "wronghost"):
             self._open(f"tls_{name}", serve, certificates.context(name))
         self._open("tls_old", serve, certificates.context("server", old=True))
+        self._open("tls_proxy", proxy, certificates.context("server"))
         self._open("tls_h2", serve, certificates.context("server", protocols=("h2", "http/1.1")))
         self._open("tls_noticket", serve, certificates.context("server", tickets=0))
         self._open("tls_mute", mute, certificates.context("server"))

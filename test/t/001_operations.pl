@@ -563,6 +563,25 @@ is($session->query("SELECT start_verification('SMS', '6281234567890', 'sim:code:
 	'38V04', 'a refusal is an error with on_failure = error');
 run('RESET pnvs.on_failure');
 
+# --- the statement that loads the library
+
+{
+	my $fresh = Pnvs::Session->new($node, options => '-c session_preload_libraries=');
+	my ($first, $second) = map { $call->() } 1 .. 2;
+
+	$service->mark;
+	$result = $fresh->run("SELECT * FROM (VALUES (($first).*), (($second).*)) AS v");
+	is(scalar($result->rows), 2, 'rows of VALUES that load the library are there');
+	is($service->count('sent'), 2, 'they send one message each');
+	$service->mark;
+	$fresh->close;
+	$fresh = Pnvs::Session->new($node, options => '-c session_preload_libraries=');
+	$first = $call->();
+	$fresh->run("DO \$\$ DECLARE got text; BEGIN FOR i IN 1 .. 2 LOOP got := ($first).status; END LOOP; END \$\$");
+	is($service->count('sent'), 2, 'a PL/pgSQL line that loads the library, and is run again, sends again');
+	$fresh->close;
+}
+
 # --- connections
 
 {

@@ -62,7 +62,8 @@ my @THROTTLED = ([ 'Throttling', 400 ], [ 'Throttling.User', 429 ], [ 'Throttlin
 	[ 'Throttling.Api', 429 ], [ 'Throttling.Api', 503 ], [ 'SENTINEL_BLOCK_EXCEPTION', 200 ]);
 my @AMBIGUOUS = ([ 'InternalError', 500 ], [ 'InternalError', 200 ], [ 'ServiceUnavailable', 503 ],
 	[ 'ServiceUnavailable', 200 ], [ 'SMS_SYSTEM_ERROR', 200 ], [ 'VOICE_SYSTEM_ERROR', 200 ],
-	[ 'WHATSAPP_SYSTEM_ERROR', 200 ], [ 'SMS_SYSTEM_ERROR', 500 ]);
+	[ 'WHATSAPP_SYSTEM_ERROR', 200 ], [ 'SMS_SYSTEM_ERROR', 500 ], [ 'isp.SYSTEM_ERROR', 200 ],
+	[ 'ServiceUnavailableTemporary', 400 ], [ 'UnknownError', 400 ]);
 # A code that nobody knows is a refusal, unless the service failed with it.
 my @UNKNOWN = ([ 'Some.New.Code', 200 ], [ 'Some.New.Code', 400 ]);
 my @UNKNOWN_FAILURE = ([ 'Some.New.Code', 500 ], [ 'Some.New.Code', 503 ]);

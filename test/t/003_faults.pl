@@ -290,6 +290,24 @@ error_is(call_until('connect', 'sent=no stage=tls', 'start', 'FA1'),
 	'38V01', 'sent=no stage=tls', 0, 'HTTPS where plain HTTP is spoken');
 goes_on('HTTPS where plain HTTP is spoken');
 
+# The file counts as it is now, also in a session that has read it before.
+{
+	my $other = Pnvs::Simulator->new;
+	my $file = "$home/replaced.pem";
+	my $replace = sub { open(my $out, '>', $file) or die "$file: $!"; print {$out} PostgreSQL::Test::Utils::slurp_file($_[0]->ca_file); close $out; };
+
+	$replace->($service);
+	set(ca_file => $file);
+	is(call('start', 'FA1')->row->{success}, 't', 'a ca_file of its own: the service is trusted');
+	$replace->($other);
+	set(endpoint => 'https://localhost:' . $service->port);
+	error_is(call('start', 'FA1'), '38V01', 'sent=no stage=tls', 0, 'an authority that was taken out of the ca_file');
+	set(endpoint => $other->endpoint);
+	is(call('start', 'FA1')->row->{success}, 't', 'an authority that was put into the ca_file is trusted');
+	$session->run('RESET pnvs.ca_file');
+	set(endpoint => $service->endpoint);
+}
+
 # --- proxies
 
 sub proxy { return 'http://127.0.0.1:' . $service->fault_port($_[0]); }
@@ -325,6 +343,18 @@ for my $row (
 $session->run('RESET pnvs.proxy');
 goes_on('without the proxy');
 is($service->count('proxied'), 0, 'without the proxy there is no tunnel');
+
+# A proxy may be asked by TLS, and is trusted like the service.
+set(proxy => 'https://127.0.0.1:' . $service->fault_port('tls_proxy'));
+is(call('start', 'FA1')->row->{success}, 't', 'a call goes through a proxy that speaks TLS');
+is($service->count('proxied'), 1, 'that proxy is asked for a tunnel');
+
+# What is not encrypted stays on this machine.
+set(proxy => proxy('proxy'), endpoint => $service->endpoint('http'));
+is(call('start', 'FA1')->row->{success}, 't', 'a call by plain HTTP passes the proxy by');
+is($service->count('proxied'), 0, 'the proxy does not see it');
+$session->run('RESET pnvs.proxy');
+set(endpoint => $service->endpoint);
 
 # --- after the request: service ID, whether a time-out ends it, message
 

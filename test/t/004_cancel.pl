@@ -30,18 +30,24 @@ my $marker = "$scratch/marker";
 my $service = Pnvs::Simulator->new;
 my $node = $service->new_node('cancel',
 	conf => "pnvs.connect_timeout = 60000\npnvs.request_timeout = 60000\n",
-	environment => { LD_PRELOAD => build_resolver(), PNVS_RESOLVER_MARKER => $marker });
+	environment => {
+		LD_PRELOAD => build('resolver') . ' ' . build('clock'),
+		PNVS_RESOLVER_MARKER => $marker,
+		PNVS_CLOCK_FILE => "$scratch/ahead"
+	});
 my $controller = Pnvs::Session->new($node);
 my $session = Pnvs::Session->new($node);
 my $next_number = 6281400000000;
 
-sub build_resolver
+# A library that stands before libc's.
+sub build
 {
-	my $library = "$scratch/resolver.so";
+	my ($name) = @_;
+	my $library = "$scratch/$name.so";
 	my $cc = $ENV{CC} // 'cc';
 
 	PostgreSQL::Test::Utils::system_or_bail($cc, '-shared', '-fPIC', '-O2', '-Wall', '-Werror',
-		'-o', $library, "$FindBin::RealBin/../resolver/resolver.c", '-ldl');
+		'-o', $library, "$FindBin::RealBin/../$name/$name.c", '-ldl');
 	return $library;
 }
 
@@ -326,6 +332,15 @@ $node->reload;
 $controller->run('SELECT pg_log_backend_memory_contexts(' . $session->pid . ')');
 is($session->result->row->{success}, 't', 'a call completes though it is interrupted');
 is($service->count('request'), 1, 'a call that is interrupted makes one request');
+
+# Somebody sets the clock: whatever it says, a call has the time that it has.
+$service->mark;
+$session->send(call('sim:slow:1000'));
+$service->wait_for('request', scenario => 'slow');
+append_to_file("$scratch/ahead", '3600');
+$controller->run('SELECT pg_log_backend_memory_contexts(' . $session->pid . ')');
+is($session->result->row->{success}, 't', 'a call completes though the clock is set forward');
+unlink "$scratch/ahead" or die "unlink: $!";
 
 # --- cancels that are trapped
 

@@ -89,6 +89,12 @@ test_codes(void)
 		{"SMS_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
 		{"VOICE_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
 		{"WHATSAPP_SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"isp.SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"ServiceUnavailableTemporary", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"Backend.SystemError", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"ServiceTimeout", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
+		{"UnknownError", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
 	};
 	static const int statuses[] = {200, 400, 403, 404, 429, 500, 503};
 
@@ -111,7 +117,7 @@ test_unknown_codes(void)
 {
 	static const char *const codes[] = {
 		"", "NoSuchCode", "OKAY", "ok", "O", "Throttlin", "ThrottlingX", "throttling",
-		"SENTINEL_BLOCK_EXCEPTION2", "InternalErrors", "XInternalError", "InvalidTimeStamp",
+		"SENTINEL_BLOCK_EXCEPTION2", "InternalErro", "XInternalError", "InvalidTimeStamp",
 		"InvalidAccessKey", "InvalidSecurity", "Forbid", "SignatureNonceUse",
 		"Invalid", "isp.", "*", "missing", "InvalidParamete",
 	};

@@ -225,7 +225,9 @@ static const Pin pinned[] = {
 
 /* Prepared for the table of this name. */
 static SPIPlanPtr plans[PNVS_STATEMENT_COUNT];
-static char *planned_name = NULL;
+static char *planned_name = NULL;	/* qualified */
+static NameData planned_schema;
+static NameData planned_relation;
 
 static void enter(PnvsTableVisit *visit, int security);
 static void pin(const Pin *pin, int action);
@@ -448,12 +450,11 @@ forget_plans_of_another_table(void)
 	Oid			table = pnvs_table_oid();
 	char	   *schema = get_namespace_name(get_rel_namespace(table));
 	char	   *relation = get_rel_name(table);
-	const char *name;
 
 	if (schema == NULL || relation == NULL)
 		elog(ERROR, "the queue's table has gone");
-	name = quote_qualified_identifier(schema, relation);
-	if (planned_name != NULL && strcmp(planned_name, name) == 0)
+	if (planned_name != NULL && namestrcmp(&planned_schema, schema) == 0 &&
+		namestrcmp(&planned_relation, relation) == 0)
 		return;
 	for (int i = 0; i < PNVS_STATEMENT_COUNT; i++)
 	{
@@ -464,7 +465,10 @@ forget_plans_of_another_table(void)
 	if (planned_name != NULL)
 		pfree(planned_name);
 	planned_name = NULL;
-	planned_name = MemoryContextStrdup(TopMemoryContext, name);
+	planned_name = MemoryContextStrdup(TopMemoryContext,
+									   quote_qualified_identifier(schema, relation));
+	namestrcpy(&planned_schema, schema);
+	namestrcpy(&planned_relation, relation);
 }
 
 static uint64

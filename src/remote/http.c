@@ -232,6 +232,7 @@ static void
 open_engine(void)
 {
 	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+	bool		null_is_default = pnvs_curl_null_is_default_ca(info->version_num);
 
 	errno = 0;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
@@ -264,8 +265,8 @@ open_engine(void)
 	engine.shared.on_open = on_open;
 	engine.shared.on_close = on_close;
 	engine.shared.on_resolver_start = on_resolver_start;
-	pnvs_trust_store_choose(info->capath, info->cainfo,
-							pnvs_curl_null_is_default_ca(info->version_num),
+	engine.shared.authorities.no_folder = null_is_default ? "/dev/null" : NULL;
+	pnvs_trust_store_choose(info->capath, info->cainfo, null_is_default,
 							&engine.shared.authorities.folder, &engine.shared.authorities.file);
 }
 

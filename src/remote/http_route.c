@@ -15,13 +15,6 @@
 #include "compat.h"
 #include "remote/http_route.h"
 
-/*
- * In the place of a folder of authorities: holds none.  Given NULL, some versions of
- * libcurl trust those of their own folder beside the file (see compat.h).  With a
- * folder libcurl reads the file for each connection, and so sees that it has changed.
- */
-#define NO_FOLDER "/dev/null"
-
 static bool keep(PnvsHttpRoute *route, const PnvsHttpRequest *request);
 
 /* Whether libcurl was told last what it is to be told now. */
@@ -48,7 +41,7 @@ pnvs_http_route_set(PnvsHttpRoute *route, CURL *easy,
 {
 	bool		own_ca = request->ca_file[0] != '\0';
 	const char *ca_file = own_ca ? request->ca_file : authorities->file;
-	const char *ca_path = own_ca ? NO_FOLDER : authorities->folder;
+	const char *ca_path = own_ca ? authorities->no_folder : authorities->folder;
 	unsigned	failed = 0;
 
 	pnvs_http_route_forget(route);

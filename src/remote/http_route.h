@@ -19,6 +19,7 @@ typedef struct PnvsHttpAuthorities
 {
 	const char *file;			/* NULL: none beside the folder */
 	const char *folder;			/* NULL: none */
+	const char *no_folder;		/* in place of one: NULL, or what holds none */
 } PnvsHttpAuthorities;
 
 /* How a request is sent, as libcurl was told last. */

@@ -37,7 +37,7 @@
 /* A buffer that a large reply grew is given back after it. */
 #define KEPT_BODY_SIZE (64 * 1024)
 
-/* How long libcurl may keep authorities that it has read from a file alone; else a day. */
+/* How long libcurl may keep the authorities that it has read from a file; else a day. */
 #define CA_CACHE_S 60
 
 /* libcurl's own, of 16 and 64 kB, would be most of what a request under way takes. */

@@ -84,8 +84,21 @@ sub outcome
 # --- a session that idles while the rest is done
 
 my $idler = Pnvs::Session->new($node);
+my $authorities = PostgreSQL::Test::Utils::tempdir() . '/authorities.pem';
 my $idle_since;
 
+sub trust
+{
+	my ($simulator) = @_;
+
+	open(my $file, '>', $authorities) or die "could not open $authorities: $!";
+	print {$file} PostgreSQL::Test::Utils::slurp_file($simulator->ca_file);
+	close $file;
+	return;
+}
+
+trust($service);
+$idler->run("SET pnvs.ca_file = '$authorities'");
 $service->mark;
 is($idler->run(start())->row->{success}, 't', 'the session that is going to idle calls');
 my $idle_connection = ($service->events('request'))[0]{connection};
@@ -514,6 +527,19 @@ is($service->count('request'), 1, 'it makes one request');
 is($service->count('sent'), 1, 'it sends one message');
 isnt(($service->events('request'))[0]{connection}, $idle_connection, 'it does so on a new connection');
 note(sprintf 'it was idle for %d s', time - $idle_since);
+
+# What it has read of that file is a minute old now (CA_CACHE_S, see there).
+if ($FULL)
+{
+	my $other = Pnvs::Simulator->new;
+
+	trust($other);
+	sleep 61;
+	$idler->run("SET pnvs.endpoint = '" . $other->endpoint . "'");
+	is($idler->run(start())->row->{success}, 't', 'an authority that was put into the file of authorities is trusted');
+	$idler->run("SET pnvs.endpoint = 'https://localhost:" . $service->port . "'");
+	is(outcome($idler->query(start())), '38V01 no tls', 'and one that was taken out of it is not');
+}
 
 $_->close for $idler, $session, $controller;
 $node->stop;

@@ -290,24 +290,6 @@ error_is(call_until('connect', 'sent=no stage=tls', 'start', 'FA1'),
 	'38V01', 'sent=no stage=tls', 0, 'HTTPS where plain HTTP is spoken');
 goes_on('HTTPS where plain HTTP is spoken');
 
-# The file counts as it is now, also in a session that has read it before.
-{
-	my $other = Pnvs::Simulator->new;
-	my $file = "$home/replaced.pem";
-	my $replace = sub { open(my $out, '>', $file) or die "$file: $!"; print {$out} PostgreSQL::Test::Utils::slurp_file($_[0]->ca_file); close $out; };
-
-	$replace->($service);
-	set(ca_file => $file);
-	is(call('start', 'FA1')->row->{success}, 't', 'a ca_file of its own: the service is trusted');
-	$replace->($other);
-	set(endpoint => 'https://localhost:' . $service->port);
-	error_is(call('start', 'FA1'), '38V01', 'sent=no stage=tls', 0, 'an authority that was taken out of the ca_file');
-	set(endpoint => $other->endpoint);
-	is(call('start', 'FA1')->row->{success}, 't', 'an authority that was put into the ca_file is trusted');
-	$session->run('RESET pnvs.ca_file');
-	set(endpoint => $service->endpoint);
-}
-
 # --- proxies
 
 sub proxy { return 'http://127.0.0.1:' . $service->fault_port($_[0]); }

@@ -39,9 +39,6 @@
 #include "queue/table.h"
 #include "settings.h"
 
-/* Short transactions: a batch takes some milliseconds. */
-#define PURGE_BATCH 1000
-
 /* Who takes a message back, and then does not, says so; others are seldom. */
 #define HELD_RETRY_MS 1000
 
@@ -254,9 +251,9 @@ pnvs_ledger_interrupt(const int64 *ids, int nids)
 	(void) pnvs_table_run(PNVS_INTERRUPT, values, NULL);
 }
 
-/* Deletes a batch of rows whose retention is over; their number. */
+/* Deletes up to max rows whose retention is over, the oldest first; their number. */
 int
-pnvs_ledger_purge(PnvsLedger *ledger)
+pnvs_ledger_purge(PnvsLedger *ledger, int max)
 {
 	Datum		values[3];
 	int			nrows;
@@ -264,26 +261,33 @@ pnvs_ledger_purge(PnvsLedger *ledger)
 	values[0] = TimestampTzGetDatum(ledger->purged_up_to);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() -
 									pnvs_retention_s * USECS_PER_SEC);
-	values[2] = Int64GetDatum(PURGE_BATCH);
+	values[2] = Int64GetDatum(max);
 	nrows = (int) pnvs_table_run(PNVS_PURGE, values, NULL);
 	for (int row = 0; row < nrows; row++)
 		ledger->purged_up_to = Max(ledger->purged_up_to,
 								   DatumGetTimestampTz(pnvs_table_value(row, 1, NULL)));
-	if (nrows < PURGE_BATCH)
+	if (nrows < max)
 		ledger->purged_up_to = DT_NOBEGIN;
 	return nrows;
 }
 
-/* When the retention of the oldest row is over, or DT_NOEND. */
+/* When the oldest row was settled that a purge would begin with, or DT_NOEND. */
+TimestampTz
+pnvs_ledger_oldest_settled(const PnvsLedger *ledger)
+{
+	Datum		value = TimestampTzGetDatum(ledger->purged_up_to);
+
+	return pnvs_table_run(PNVS_OLDEST_SETTLED, &value, NULL) == 1 ?
+		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
+}
+
+/* When the retention of that row is over, or DT_NOEND. */
 TimestampTz
 pnvs_ledger_next_purge(const PnvsLedger *ledger)
 {
-	Datum		value = TimestampTzGetDatum(ledger->purged_up_to);
 	const int64 retention = pnvs_retention_s * USECS_PER_SEC;
-	TimestampTz oldest = DT_NOEND;
+	TimestampTz oldest = pnvs_ledger_oldest_settled(ledger);
 
-	if (pnvs_table_run(PNVS_OLDEST_SETTLED, &value, NULL) == 1)
-		oldest = DatumGetTimestampTz(pnvs_table_value(0, 1, NULL));
 	/* somebody may have set it to the end of time, or infinity, to keep a row */
 	return oldest > DT_NOEND - retention ? DT_NOEND : oldest + retention;
 }

@@ -23,7 +23,7 @@ typedef struct PnvsLedger
 	PnvsPosition checked;		/* nothing that somebody held is left up to
 								 * here */
 	PnvsPassedOver passed_over;
-	TimestampTz purged_up_to;
+	TimestampTz purged_up_to;	/* the next batch begins here */
 } PnvsLedger;
 
 extern void pnvs_ledger_open(PnvsLedger *ledger);
@@ -36,7 +36,8 @@ extern void pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verd
 extern TimestampTz pnvs_ledger_next_queued(PnvsLedger *ledger);
 extern int	pnvs_ledger_find_interrupted(const PnvsLedger *ledger, int64 **ids);
 extern void pnvs_ledger_interrupt(const int64 *ids, int nids);
-extern int	pnvs_ledger_purge(PnvsLedger *ledger);
+extern int	pnvs_ledger_purge(PnvsLedger *ledger, int max);
+extern TimestampTz pnvs_ledger_oldest_settled(const PnvsLedger *ledger);
 extern TimestampTz pnvs_ledger_next_purge(const PnvsLedger *ledger);
 extern void pnvs_ledger_commit_durably(void);
 extern bool pnvs_ledger_is_replicated(void);

@@ -16,8 +16,15 @@
 #include "queue/upkeep.h"
 #include "settings.h"
 
-/* Some batches at a time, so that sending goes on. */
+/* Short transactions: a batch takes some milliseconds. */
+#define PURGE_BATCH 1000
+
+/* Some batches at a time, so that sending goes on; small ones, where one has failed. */
 #define PURGE_BATCHES 5
+#define SMALL_PURGE_BATCHES 50
+
+/* A row that cannot be deleted, for something refers to it say, is tried again after this. */
+#define PURGE_AGAIN_MS (10 * 60 * 1000)
 
 /* A purge is no cause to wake up for one row. */
 #define SHORTEST_PURGE_WAIT_MS (10 * 1000)
@@ -36,8 +43,10 @@ typedef struct Recovery
 typedef struct Purge
 {
 	PnvsLedger *ledger;
+	int			max;
 	int			npurged;
 	bool		locked;
+	TimestampTz first;			/* when the first of the batch was settled */
 	TimestampTz next;
 } Purge;
 
@@ -75,23 +84,36 @@ pnvs_upkeep_recover(PnvsTransact transact, PnvsLedger *ledger)
 
 /*
  * Deletes rows whose retention is over.  Returns when there is more to delete of
- * what is settled by now, or DT_NOEND.
+ * what is settled by now, or DT_NOEND.  Where a batch fails, ever smaller ones find
+ * the row that it is for, and those behind it are deleted all the same.
  */
 TimestampTz
 pnvs_upkeep_purge(PnvsTransact transact, PnvsLedger *ledger)
 {
-	Purge		purge = {.ledger = ledger,.next = DT_NOEND};
+	Purge		purge = {.ledger = ledger,.max = PURGE_BATCH,.next = DT_NOEND};
 	TimestampTz soonest = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													  SHORTEST_PURGE_WAIT_MS);
+	int			nbatches = PURGE_BATCHES;
 
-	for (int i = 0; i < PURGE_BATCHES; i++)
+	for (int i = 0; i < nbatches; i++)
 	{
-		if (transact(purge_batch, &purge) != PNVS_COMMITTED || purge.locked)
+		PnvsCommit	result = transact(purge_batch, &purge);
+
+		if (result == PNVS_NOTHING_COMMITS || purge.locked)
 			return soonest;
-		if (purge.npurged == 0)
+		if (result == PNVS_COMMITTED && purge.npurged == 0)
 			return Max(purge.next, soonest);
+		if (result == PNVS_COMMITTED)
+			continue;
+		if (purge.first == DT_NOEND)
+			return soonest;
+		nbatches = SMALL_PURGE_BATCHES;
+		soonest = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PURGE_AGAIN_MS);
+		if (purge.max == 1)
+			ledger->purged_up_to = purge.first + 1;
+		purge.max = purge.max == 1 ? PURGE_BATCH : purge.max / 10;
 	}
-	return GetCurrentTimestamp();
+	return nbatches == PURGE_BATCHES ? GetCurrentTimestamp() : soonest;
 }
 
 /* When a row can be deleted at the earliest that is settled after this time. */
@@ -144,7 +166,8 @@ purge_batch(void *arg)
 	purge->npurged = 0;
 	if (!visit_unlocked(&visit, &purge->locked))
 		return;
-	purge->npurged = pnvs_ledger_purge(purge->ledger);
+	purge->first = pnvs_ledger_oldest_settled(purge->ledger);
+	purge->npurged = pnvs_ledger_purge(purge->ledger, purge->max);
 	purge->next = pnvs_ledger_next_purge(purge->ledger);
 	pnvs_table_leave(&visit);
 }

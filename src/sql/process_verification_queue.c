@@ -21,6 +21,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/ipc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -41,6 +42,11 @@
 
 PG_FUNCTION_INFO_V1(pnvs_process_verification_queue);
 
+/* A CALL of this session has rows under way. */
+static bool sending = false;
+
+static void watch_over_end(void);
+static void leave_nothing(int code, Datum arg);
 static void require_nonatomic(FunctionCallInfo fcinfo);
 static void send_due(PnvsSender *sender);
 static void begin(void);
@@ -68,6 +74,8 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(PortalContext, "pnvs procedure", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	sender = pnvs_sender_create(transact, max_requests);
+	watch_over_end();
+	sending = true;
 	PG_TRY();
 	{
 		(void) pnvs_upkeep_recover(transact, pnvs_sender_ledger(sender));
@@ -76,16 +84,37 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	}
 	PG_CATCH();
 	{
+		sending = false;
 		pnvs_sender_destroy(sender);
 		pnvs_roster_ring_if_known(DT_NOBEGIN);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	sending = false;
 	pnvs_sender_destroy(sender);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* Where the session is ended from outside, nothing is caught. */
+static void
+watch_over_end(void)
+{
+	static bool watched = false;
+
+	if (!watched)
+		on_shmem_exit(leave_nothing, (Datum) 0);
+	watched = true;
+}
+
+/* Its locks are free by now: a worker finds that what it has claimed is a dead one's. */
+static void
+leave_nothing(int code, Datum arg)
+{
+	if (sending)
+		pnvs_roster_ring_if_known(DT_NOBEGIN);
 }
 
 /* A transaction that somebody else has begun must not be committed here. */

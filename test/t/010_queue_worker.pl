@@ -126,6 +126,25 @@ wait_until('what is old is deleted',
 no_worker();
 is(starts() - $started, 1, 'one worker deletes all that is old, however much');
 
+# Something refers to one of them.
+$session->run(<<'SQL');
+INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, created_at, settled_at,
+	requested_by, origin_system, origin_database, origin_timeline)
+SELECT 'SMS', '628****', 'FA1', 'sent', t, t, t, t, current_user::regrole, 0, 0, 0
+FROM generate_series(1, 2500) AS n, LATERAL (SELECT now() - interval '60 days' + n * interval '1 second') AS old (t);
+CREATE TABLE referring AS SELECT min(id) + 1203 AS message FROM verification_queue WHERE created_at < now() - interval '1 day';
+ALTER TABLE referring ADD FOREIGN KEY (message) REFERENCES verification_queue;
+SQL
+$queue->settled($queue->enqueue('FA1'));
+ok(eval {
+		wait_until('what nothing refers to is deleted',
+			sub { $session->value("SELECT count(*) FROM verification_queue WHERE created_at < now() - interval '1 day'") == 1 });
+		1;
+	}, 'a row that cannot be deleted keeps no others');
+is($session->value('SELECT count(*) FROM referring JOIN verification_queue ON id = referring.message'), 1, 'and is kept itself');
+no_worker();
+$session->run('DROP TABLE referring; DELETE FROM verification_queue WHERE created_at < now() - interval $$1 day$$');
+
 wait_until('more time passes than there is between two purges', sub { time > $eternal_until });
 is(starts($eternal_oid) - $eternal_starts, 0, 'no worker comes for a row that is kept until the end of time');
 is($queue->state($id, $eternal), 'sent', 'and the row is there');

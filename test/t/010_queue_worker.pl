@@ -360,7 +360,7 @@ is_deeply([ map { $queue->settled($_, $hostile)->{state} } @hostile ],
 	[ 'sent', 'failed', 'sent', 'sent' ], 'no setting of a database disturbs its worker');
 is((grep { $queue->sent($_) != 1 } @hostile[ 0, 2, 3 ]), 0, 'each message is sent once there');
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile),
-	qr/could not write to its queue(?!: refused)/, 'no exchange with a queue has failed, but those that were to');
+	qr/could not write to its queue(?!: refused|: update or delete on table "verification_queue" violates)/, 'no exchange with a queue has failed, but those that were to');
 $_->close for values %in, $hostile;
 
 wait_until('the statistics are reported', sub { $session->value($updates) >= $updates_before + 6 });

@@ -7,6 +7,8 @@ import copy
 import functools
 import itertools
 import json
+import random
+import string
 
 from http_messages import Reply, to_json
 from scenarios.table import Table
@@ -135,6 +137,16 @@ def emoji(answer):
 def big_message(answer, bytes: int):
     """A Message of that many bytes."""
     return with_message(answer, b"x" * bytes)
+
+
+@body("longid")
+def long_id(answer, length: int):
+    """Verification IDs of that many random characters, of the message or of the records that were found."""
+    model = answer.get("Model") or {}
+    for holder in [model, *model.get("records", [])]:
+        if "verificationId" in holder:
+            holder["verificationId"] = "".join(random.choices(string.ascii_letters, k=length))
+    return answer
 
 
 @body("dup")

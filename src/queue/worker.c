@@ -11,7 +11,8 @@
  * It ends early when somebody drops, renames or copies its database, when it is
  * told to by SIGTERM, and when its place is needed elsewhere.  Then it claims no
  * more, gives what is under way a moment to come back, and settles the rest as
- * what is known of it.
+ * what is known of it.  Where it is for its place it goes on for a while first, and
+ * waits for what is under way.
  *
  * Signals.  SIGINT, by which pg_cancel_backend() cancels a query, cancels none
  * here: a wait for a synchronous standby would end early.  It still serves
@@ -53,6 +54,9 @@
 /* Who could not make a dead sender's rows unknown tries again after this. */
 #define RECOVER_AGAIN_MS 10000
 
+/* Whose place is needed elsewhere sends for so long yet, however much there is. */
+#define YIELD_AFTER_MS 3000
+
 /* How often a transaction that takes long looks for SIGTERM. */
 #define TERMINATION_CHECK_MS 1000
 
@@ -69,8 +73,10 @@ typedef struct Worker
 	TimestampTz purged_at;
 	TimestampTz next_purge;		/* of what was settled by then */
 	TimestampTz busy;			/* when there was last something to do */
+	TimestampTz asked;			/* since when its place is needed, or DT_NOEND */
 	bool		recovered;		/* what dead senders have left */
 	bool		stays;			/* the launcher knows that there was */
+	bool		yields;			/* claims no more: the place is another's turn */
 } Worker;
 
 static TimeoutId termination_check;
@@ -89,7 +95,8 @@ static void report_stats(bool force);
 static void serve(Worker *worker);
 static void scan(Worker *worker);
 static TimestampTz purge_due(const Worker *worker);
-static bool wants_to_leave(const Worker *worker, bool *forced);
+static bool wants_to_leave(Worker *worker, bool *forced);
+static bool yields(Worker *worker, bool asked, TimestampTz now);
 static void wait_for_something(const Worker *worker);
 static bool leave(Worker *worker, bool forced);
 static void finish(Worker *worker);
@@ -135,6 +142,7 @@ pnvs_worker_main(Datum arg)
 	worker.sender = pnvs_sender_create(transact, PG_INT64_MAX);
 	worker.next_scan = worker.next_purge = worker.purged_at = DT_NOBEGIN;
 	worker.busy = DT_NOBEGIN;
+	worker.asked = DT_NOEND;
 	serve(&worker);
 	proc_exit(0);
 }
@@ -360,13 +368,14 @@ purge_due(const Worker *worker)
 
 /* Whether there is a reason to leave now; forced: whatever there is to do. */
 static bool
-wants_to_leave(const Worker *worker, bool *forced)
+wants_to_leave(Worker *worker, bool *forced)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		when_idle;
 
 	*forced = pnvs_roster_must_leave(&when_idle) || ShutdownRequestPending ||
-		!pnvs_worker || !pnvs_sender_has_table(worker->sender);
+		!pnvs_worker || !pnvs_sender_has_table(worker->sender) ||
+		yields(worker, when_idle, now);
 	if (*forced)
 		return true;
 	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now)
@@ -380,6 +389,28 @@ wants_to_leave(const Worker *worker, bool *forced)
 		return false;
 	return when_idle || worker->busy == DT_NOBEGIN ||
 		now - worker->busy >= pnvs_worker_idle_timeout_s * USECS_PER_SEC;
+}
+
+/*
+ * Whether to leave though there is more to do, for others wait for a place: what is
+ * under way has come back then, or would have.
+ */
+static bool
+yields(Worker *worker, bool asked, TimestampTz now)
+{
+	TimestampTz end;
+
+	if (!asked && !worker->yields)
+		worker->asked = DT_NOEND;
+	else if (worker->asked == DT_NOEND)
+		worker->asked = now;
+	if (worker->asked == DT_NOEND ||
+		!TimestampDifferenceExceeds(worker->asked, now, YIELD_AFTER_MS))
+		return false;
+	pnvs_sender_stop_claiming(worker->sender);
+	worker->yields = true;
+	end = TimestampTzPlusMilliseconds(worker->asked, YIELD_AFTER_MS + pnvs_request_timeout_ms);
+	return pnvs_sender_is_idle(worker->sender) || now >= end;
 }
 
 static void

@@ -385,17 +385,29 @@ CONF
 	for my $waiting (qw(other one))
 	{
 		my ($busy) = grep { $_ ne $waiting } keys %in;
-		my $id = $crowded->enqueue('FA1', undef, session => $in{$waiting});
-		my (@id, $sent);
+		my ($id, $begun, $sent, @id, @open);
 
-		$sent = soon(sub {
-			push @id, $crowded->enqueue('FA1', undef, session => $in{$busy});
-			soon(sub { defined $crowded->row($id[-1], $in{$busy})->{settled_at} });
-			return defined $crowded->row($id, $in{$waiting})->{settled_at};
-		});
+		# Some are under way at any time, and come back one by one: the worker is never idle.
+		my $keep_busy = sub {
+			@open = grep { !defined $crowded->row($_, $in{$busy})->{settled_at} } @open;
+			while (@open < 3)
+			{
+				push @id, $crowded->enqueue('sim-start:slow:' . (300, 370, 440)[ @id % 3 ], undef, session => $in{$busy});
+				push @open, $id[-1];
+			}
+			return;
+		};
+
+		$keep_busy->();
+		wait_until('they are under way', sub { $crowded->requests($id[0]) });
+		$id = $crowded->enqueue('FA1', undef, session => $in{$waiting});
+		$begun = time;
+		$sent = soon(sub { $keep_busy->(); return defined $crowded->row($id, $in{$waiting})->{settled_at} });
 		ok($sent, "a database gets the only place while another one keeps sending ($waiting)");
 		is((grep { $crowded->settled($_, $in{$busy})->{state} ne 'sent' } @id), 0, "which is not kept from sending ($busy)");
-		diag(sprintf '%s: beside %d messages', $waiting, scalar @id);
+		is((grep { $crowded->sent($_) != 1 || defined $crowded->row($_, $in{$busy})->{unknown_since} } @id), 0,
+			"nothing that it had under way is given up ($busy)");
+		diag(sprintf '%s: after %.1f s, beside %d messages', $waiting, time - $begun, scalar @id);
 	}
 	$in{other}->close;
 	$crowded->stop;

@@ -159,6 +159,7 @@ my $sender = $queue->connect(user => 'sender');
 $sender->run(<<'SQL');
 CREATE FUNCTION sender.upper(text) RETURNS text LANGUAGE plpgsql AS
 	$$ BEGIN RETURN 'run as ' || CURRENT_USER; END $$;
+GRANT USAGE ON SCHEMA sender TO PUBLIC;
 SET search_path = sender, pg_catalog, public;
 SQL
 my $taken = $queue->enqueue('FA1', "now() + interval '1 hour'", session => $sender);

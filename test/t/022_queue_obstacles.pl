@@ -140,6 +140,9 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 		$renaming->close;
 		$queue->settled($id, $there);
 	}
+	# The launcher hears of the worker's end, and of the message, and sees that it is kept out.
+	my $until = time + 0.5;
+	wait_until('some time passes', sub { time > $until });
 	$session->run("SELECT pg_terminate_backend(@{[$renaming->pid]})");
 	ok($renaming->result->lost, 'a session that keeps a worker out dies');
 	is(soon_settled([$id], $there), 'sent', 'what was queued meanwhile is sent soon after');

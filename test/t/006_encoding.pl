@@ -116,7 +116,7 @@ for my $case (@encodings)
 
 # Nothing converts to and from this one, and version 19 has it no more; ASCII is the same
 # in all.
-if ($node->pg_version < 19)
+if ($node->safe_psql('postgres', 'SHOW server_version_num') < 190000)
 {
 	$encoding = 'MULE_INTERNAL';
 	$node->safe_psql('postgres', "CREATE DATABASE db_mule ENCODING '$encoding' LOCALE 'C' TEMPLATE template0");

@@ -16,6 +16,7 @@ use warnings;
 
 use Carp;
 use Errno;
+use File::Path;
 
 my $PLACE = "$ENV{PNVS_PRIVATE}/disk";
 my $SIZE = '24m';
@@ -41,10 +42,12 @@ sub is_there
 	return scalar grep { /\Apnvs-small \Q$PLACE\E tmpfs / } readline($mounts);
 }
 
+# It may have been filled by an earlier run.
 sub new
 {
 	my ($class) = @_;
 
+	File::Path::remove_tree(glob "$PLACE/*");
 	return bless { filler => "$PLACE/filler" }, $class;
 }
 

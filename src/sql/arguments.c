@@ -13,8 +13,8 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "datatype/timestamp.h"
 #include "common/string.h"
+#include "datatype/timestamp.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"

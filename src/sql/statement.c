@@ -21,8 +21,8 @@
  */
 #include "postgres.h"
 
-#include "executor/executor.h"
 #include "access/xact.h"
+#include "executor/executor.h"
 #include "utils/memutils.h"
 
 #include "compat.h"

@@ -18,6 +18,7 @@
 #include "queue/roster.h"
 #include "queue/roster_memory.h"
 
+static PnvsRosterSlot *end_start(Oid database);
 static void close_launcher(int code, Datum arg);
 
 /* Makes this process the launcher. */
@@ -91,12 +92,9 @@ pnvs_roster_note_wait(Oid database)
 	PnvsRosterSlot *slot;
 
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(database, false);
-	if (slot != NULL && slot->state == PNVS_ROSTER_STARTING)
-	{
-		slot->state = PNVS_ROSTER_ABSENT;
+	slot = end_start(database);
+	if (slot != NULL)
 		slot->waits_since = Min(slot->waits_since, GetCurrentTimestamp());
-	}
 	LWLockRelease(pnvs_roster_lock);
 }
 
@@ -110,15 +108,29 @@ pnvs_roster_note_end(Oid database, TimestampTz retry_at)
 	PnvsRosterSlot *slot;
 
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(database, false);
-	if (slot != NULL && slot->state == PNVS_ROSTER_STARTING)
+	slot = end_start(database);
+	if (slot != NULL)
 	{
-		slot->state = PNVS_ROSTER_ABSENT;
 		slot->due = retry_at;
 		slot->waits_since = DT_NOEND;
 		slot->failures++;
 	}
 	LWLockRelease(pnvs_roster_lock);
+}
+
+/*
+ * The slot of a worker that was being started and is not any more; NULL where there is
+ * none, or it has come up.  The caller holds the lock.
+ */
+static PnvsRosterSlot *
+end_start(Oid database)
+{
+	PnvsRosterSlot *slot = pnvs_roster_find_slot(database, false);
+
+	if (slot == NULL || slot->state != PNVS_ROSTER_STARTING)
+		return NULL;
+	slot->state = PNVS_ROSTER_ABSENT;
+	return slot;
 }
 
 /* Whether a visitor has become the worker of its database. */

@@ -24,23 +24,6 @@ my $session = $queue->session;
 
 sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
-# Whether a condition comes true within seconds, also on a busy machine.
-sub soon
-{
-	my ($condition) = @_;
-	local $PostgreSQL::Test::Utils::timeout_default = 20;
-
-	return eval { wait_until('it is soon', $condition); 1 } ? 1 : 0;
-}
-
-# How often the log says so.
-sub logged
-{
-	my ($expression) = @_;
-
-	return scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile) =~ /$expression/g);
-}
-
 # --- the owner's triggers
 
 # The table belongs to a role of its own. Its code notes who it runs as, and makes its
@@ -115,7 +98,7 @@ for my $where (sort { $b cmp $a } keys %runs)
 	for my $service_sid (sort keys %ways)
 	{
 		my ($body, $refusal) = @{ $ways{$service_sid} };
-		my $refusals = logged($refusal);
+		my $refusals = $queue->logged($refusal);
 
 		$keeper->run("CREATE OR REPLACE FUNCTION keeper.$service_sid() RETURNS trigger LANGUAGE plpgsql AS "
 			  . "\$\$ BEGIN $body RETURN NULL; END \$\$");
@@ -125,7 +108,7 @@ for my $where (sort { $b cmp $a } keys %runs)
 		$id = $queue->enqueue('FA1', undef, session => $keeper);
 		$run->();
 		is($queue->settled($id)->{state}, 'sent', "a trigger that puts its code off keeps no other message from being sent ($service_sid, $where)");
-		ok(soon(sub { logged($refusal) > $refusals }), "PostgreSQL does not let it ($service_sid, $where)");
+		ok($queue->soon(sub { $queue->logged($refusal) > $refusals }), "PostgreSQL does not let it ($service_sid, $where)");
 		is($queue->state($left{$service_sid}), 'queued', "its own message waits ($service_sid, $where)");
 		like(seen(), qr/\A(?:keeper \w+(?:, )?)+\z/, "nothing of it runs as anybody but the owner ($service_sid, $where)");
 		is(is_superuser(), 'f', "and the owner is what he was ($service_sid, $where)");

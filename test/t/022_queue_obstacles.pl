@@ -18,9 +18,6 @@ use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
-# For what comes within seconds, on a busy machine. Nothing is found by a scan.
-my $SOON_S = 20;
-
 # How long a session's own statements do not give up at least.
 my $PATIENCE_S = 1.3;
 
@@ -43,21 +40,12 @@ my $session = $queue->session;
 
 sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
-# Whether a condition comes true within seconds.
-sub soon
-{
-	my ($condition) = @_;
-	local $PostgreSQL::Test::Utils::timeout_default = $SOON_S;
-
-	return eval { wait_until('it is soon', $condition); 1 } ? 1 : 0;
-}
-
 # The states of messages, some seconds later at the most, if not settled by then.
 sub soon_settled
 {
 	my ($ids, $in) = @_;
 
-	soon(sub { !grep { !defined $queue->row($_, $in)->{settled_at} } @$ids });
+	$queue->soon(sub { !grep { !defined $queue->row($_, $in)->{settled_at} } @$ids });
 	return join ' ', map { $queue->state($_, $in) } @$ids;
 }
 
@@ -79,16 +67,6 @@ sub waits
 
 	return $session->value('SELECT count(*) FROM pg_stat_activity WHERE pid = ' . $backend->pid . " AND wait_event_type = '$type'$where");
 }
-
-# How often the log says so since a place in it.
-sub logged
-{
-	my ($expression, $since) = @_;
-
-	return scalar(() = PostgreSQL::Test::Utils::slurp_file($node->logfile, $since // 0) =~ /$expression/g);
-}
-
-sub log_end { return -s $node->logfile; }
 
 # Messages of one service that get no further than a state, by a trigger that raises.
 sub refuse
@@ -216,7 +194,7 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	is($queue->settled($enqueued->value)->{state}, 'sent', 'and the message is sent');
 	is($canceled->message, '', 'who cancels waits, too');
 	is($canceled->value, 't', 'and the message is canceled');
-	is(logged(qr/$number|@{[$queue->number($id)]}/), 0, 'no number gets into the log');
+	is($queue->logged(qr/$number|@{[$queue->number($id)]}/), 0, 'no number gets into the log');
 	$_->close for $locker, @waiting;
 }
 
@@ -246,19 +224,19 @@ SQL
 	$session->run('SELECT pg_reload_conf()');
 	is(soon_settled([$unknown]), 'unknown', 'a message of unknown fate is looked up');
 	is($queue->row($unknown)->{code}, 'Local.NotFound', 'an ID out of all measure that a search finds is not taken for its own');
-	is(logged($COULD_NOT_WRITE), 0, 'all of that could be written');
+	is($queue->logged($COULD_NOT_WRITE), 0, 'all of that could be written');
 }
 
 # --- rows that cannot be settled
 
 {
-	my $since = log_end();
+	my $since = $queue->log_end;
 	my (@bad, @good);
 
 	$queue->reload('pnvs.max_in_flight' => 4);
 	refuse('sent', 'TRIGGER refuse AFTER UPDATE ON verification_queue FOR EACH ROW');
 	@bad = map { $queue->enqueue('FAbad') } 1 .. 4;
-	wait_until('none of them can be settled', sub { logged($COULD_NOT_WRITE, $since) >= @bad && !grep { !$queue->requests($_) } @bad });
+	wait_until('none of them can be settled', sub { $queue->logged($COULD_NOT_WRITE, $since) >= @bad && !grep { !$queue->requests($_) } @bad });
 	@good = map { $queue->enqueue('FA1') } 1 .. 3;
 	is(soon_settled(\@good), 'sent sent sent', 'a window full of messages that cannot be settled keeps no others from being sent');
 	is(join(' ', map { $queue->state($_) } @bad), 'sending sending sending sending', 'they are left as they were');
@@ -316,21 +294,21 @@ for my $within_s (1, 4, 16)
 
 	kill STOP => $stopped->pid;
 	$queue->reload(synchronous_standby_names => undef, log_lock_waits => 'on', deadlock_timeout => '20ms');
-	$since = log_end();
+	$since = $queue->log_end;
 	$begun = time;
 	$queue->settled(push(@id, $queue->enqueue('FA1')) && $id[-1]) for 1 .. 20;
 	is((grep { $queue->state($_) ne 'sent' } @id), 0, 'messages are sent while a session holds up NOTIFY');
-	is(logged($COULD_NOT_NOTIFY, $since), 1, 'the log tells once that others are not notified');
-	cmp_ok(logged($WAITS_TO_NOTIFY, $since), '<=', 1 + (time - $begun) / $SILENCE_S, 'nor is that waited for time and again');
-	is(logged($COULD_NOT_WRITE, $since), 0, 'and nothing else went wrong');
+	is($queue->logged($COULD_NOT_NOTIFY, $since), 1, 'the log tells once that others are not notified');
+	cmp_ok($queue->logged($WAITS_TO_NOTIFY, $since), '<=', 1 + (time - $begun) / $SILENCE_S, 'nor is that waited for time and again');
+	is($queue->logged($COULD_NOT_WRITE, $since), 0, 'and nothing else went wrong');
 
 	$queue->configure('pnvs.worker' => 'off');
-	$since = log_end();
+	$since = $queue->log_end;
 	@slow = map { $queue->enqueue("sim-start:slow:$_") } 0, 0, 300, 400, 500;
 	is($session->query('CALL process_verification_queue()')->message, '', 'a CALL goes on while a session holds up NOTIFY');
 	is(join(' ', map { $queue->state($_) } @slow), 'sent sent sent sent sent', 'and leaves nothing behind');
-	is(logged($COULD_NOT_NOTIFY, $since), 1, 'the log tells of it, once');
-	is(logged($COULD_NOT_WRITE, $since), 0, 'and of nothing else');
+	is($queue->logged($COULD_NOT_NOTIFY, $since), 1, 'the log tells of it, once');
+	is($queue->logged($COULD_NOT_WRITE, $since), 0, 'and of nothing else');
 
 	kill CONT => $stopped->pid;
 	$stopped->result;
@@ -407,7 +385,7 @@ CONF
 		wait_until('they are under way', sub { $crowded->requests($id[0]) });
 		$id = $crowded->enqueue('FA1', undef, session => $in{$waiting});
 		$begun = time;
-		$sent = soon(sub { $keep_busy->(); return defined $crowded->row($id, $in{$waiting})->{settled_at} });
+		$sent = $queue->soon(sub { $keep_busy->(); return defined $crowded->row($id, $in{$waiting})->{settled_at} });
 		ok($sent, "a database gets the only place while another one keeps sending ($waiting)");
 		is((grep { $crowded->settled($_, $in{$busy})->{state} ne 'sent' } @id), 0, "which is not kept from sending ($busy)");
 		is((grep { $crowded->sent($_) != 1 || defined $crowded->row($_, $in{$busy})->{unknown_since} } @id), 0,

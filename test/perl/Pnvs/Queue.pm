@@ -12,8 +12,12 @@ package Pnvs::Queue;
 use strict;
 use warnings;
 
+use PostgreSQL::Test::Utils ();
+
 use Pnvs::Session;
 use Pnvs::Simulator;
+
+my $SOON_S = 20;
 
 my $next_number = 6281500000000;
 
@@ -113,6 +117,26 @@ sub requests
 	return grep { ($_->{params}{To} // '') eq $self->number($id) }
 	  $self->{service}->events('request', action => $action // 'StartVerification');
 }
+
+# Whether a condition comes true within seconds, also on a busy machine: for what is not
+# to wait for a scan.
+sub soon
+{
+	my ($self, $condition) = @_;
+	local $PostgreSQL::Test::Utils::timeout_default = $SOON_S;
+
+	return eval { Pnvs::Simulator::wait_until('it is soon', $condition); 1 } ? 1 : 0;
+}
+
+# How often the server's log says so, from an offset on; where it ends now.
+sub logged
+{
+	my ($self, $expression, $since) = @_;
+
+	return scalar(() = PostgreSQL::Test::Utils::slurp_file($self->{node}->logfile, $since // 0) =~ /$expression/g);
+}
+
+sub log_end { return -s $_[0]->{node}->logfile; }
 
 # PIDs of the workers, of one database or of all.
 sub workers

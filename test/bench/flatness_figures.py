@@ -8,7 +8,10 @@ from queue_figures import DRAINED, SLOW_MS
 from queue_stage import Queue, Slow, Wire
 
 QUEUED = 1000000
+TURN_S = 2
 STEADY_RATE = 200
+
+
 def memory_kb(pid):
     """What a process has of its own."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
@@ -16,30 +19,39 @@ def memory_kb(pid):
 
 
 def many_queued(bench):
-    """b: with a million rows queued, and the worker's memory meanwhile."""
-    queue = Queue(bench, "many", bench.url("kept"), 200)
-    queue.warm_up(400)
-    few = [queue.drain(DRAINED)[0] for _ in range(bench.rounds)]
-    bench.sent["kept"] += 400 + bench.rounds * DRAINED
-    queue.empty()
-    queue.switch_worker("off")
-    _, first_id, _ = queue.enqueue(QUEUED)
-    queue.switch_worker("on")
-    pid = queue.worker()
-    memory = []
-    for share in (0.5, 1.0):
-        last_id = first_id + int(bench.drained * share) - 1
-        queue.wait_until_settled(first_id, last_id, 600)
-        memory.append(memory_kb(pid))
-    queue.switch_worker("off")
-    stage.wait_until(lambda: not queue.workers(), "the end of the worker")
-    rate = queue.rate(first_id, last_id)
-    bench.sent["kept"] += int(queue.server.sql("SELECT count(*) FROM verification_queue WHERE state = 'sent'"))
-    bench.table.compare("b", f"drain with {QUEUED:,} queued", "rows/s", [rate],
-                        [statistics.median(few)], f"with {DRAINED:,}", 0.9, at_least=True)
-    bench.table.exceed("b", f"memory after {bench.drained:,} requests", "kB", [memory[1]], [memory[0]],
-                       "after half of them", 1024)
-    queue.stop()
+    """b: with a million rows queued, beside few, in turns; and the worker's memory meanwhile.
+
+    While one's turn is, all processes of the other's server are stopped: both have the
+    machine as it is then, for itself.
+    """
+    many, few = (Queue(bench, name, bench.url("kept"), 200) for name in ("many", "few"))
+    many.warm_up(400)
+    few.warm_up(400)
+    many.enqueue(QUEUED)
+    worker = many.worker()
+    turns, fast, memory, sent = [], [], {}, 0
+    while sent < bench.drained:
+        with few.server.frozen():
+            begun = time.time()
+            time.sleep(TURN_S)
+            turns.append((begun, time.time()))
+            sent, queued = many.progress()
+            memory[sent] = memory_kb(worker)
+            if sent < bench.drained and queued - sent < QUEUED / 5:
+                many.enqueue(QUEUED)
+        with many.server.frozen():
+            fast.append(few.drain(DRAINED)[0])
+            few.empty()
+    many.switch_worker("off")
+    stage.wait_until(lambda: not many.workers(), "the end of the worker")
+    slow = [many.settled_between(*turn) / (turn[1] - turn[0]) for turn in turns]
+    bench.sent["kept"] += 400 + len(fast) * DRAINED + many.settled_between(0, time.time())
+    bench.table.compare("b", f"drain with {QUEUED:,} queued", "rows/s", slow, fast, f"with {DRAINED:,}", 0.9, at_least=True)
+    bench.table.exceed("b", f"memory after {bench.drained:,} requests", "kB", [memory[max(memory)]],
+                       [memory[min(memory, key=lambda at: abs(at - bench.drained / 2))]], "after half of them", 1024)
+    bench.table.series["memory"] = sorted(memory.items())
+    many.stop()
+    few.stop()
 
 
 def snapshot_held(bench):

@@ -95,6 +95,16 @@ class Queue:
             raise CannotMeasure(f"{sent} of {last_id - first_id + 1} rows were sent")
         return int(sent) / float(seconds)
 
+    def progress(self):
+        """(the ID that was settled last, the ID that was queued last); they begin with 1."""
+        last = "SELECT id FROM verification_queue WHERE settled_at < 'infinity' ORDER BY settled_at DESC LIMIT 1"
+        return tuple(int(part) for part in self.session.ask(f"SELECT ({last}), max(id) FROM verification_queue").split("|"))
+
+    def settled_between(self, begun, ended):
+        """How many messages, between two times in seconds since the epoch."""
+        return int(self.session.ask("SELECT count(*) FROM verification_queue WHERE state = 'sent' "
+                                    f"AND settled_at BETWEEN to_timestamp({begun}) AND to_timestamp({ended})"))
+
     def workers(self):
         """The workers' process IDs."""
         return self.server.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pnvs worker'").split()

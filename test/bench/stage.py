@@ -6,6 +6,7 @@ another, where there are two.
 """
 
 import atexit
+import contextlib
 import os
 import shutil
 import signal
@@ -275,6 +276,22 @@ class Server:
 
     def session(self):
         return Session(self)
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """All its processes are stopped meanwhile."""
+        pid = self.process.pid
+        frozen = [pid]
+        os.kill(pid, signal.SIGSTOP)		# first, that it has no more children
+        try:
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+                os.kill(int(child), signal.SIGSTOP)
+                frozen.append(int(child))
+            yield
+        finally:
+            for stopped in frozen:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(stopped, signal.SIGCONT)
 
     def stop(self):
         end(self.process, signal.SIGINT)

@@ -41,9 +41,11 @@
 
 /*
  * What is not settled is asked for in a way that the index of open rows does not
- * fit: a row is to be found by its ID, or by its place.
+ * fit: a row is to be found by its ID, or by its place.  found_by leaves no other
+ * way, not even where the planner expects a handful of rows and would look for
+ * each of them among ours: there may be a million when the plan is used.
  */
-#define SETTLE(condition) \
+#define SETTLE(found_by) \
 	"UPDATE %1$s AS q SET state = u.state, settled_at = u.settled_at," \
 	" recipient = coalesce(u.recipient, q.recipient)," \
 	" not_before = coalesce(u.not_before, q.not_before)," \
@@ -57,8 +59,8 @@
 	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)" \
 	" AS u(id, was, state, settled_at, recipient, not_before, request_id," \
 	" verification_id, status, code, message, http_status, unknown_since, place)" \
-	" WHERE q.id = u.id AND q.state = u.was AND coalesce(q.settled_at, 'infinity') = 'infinity'" \
-	" AND (q.claimer IS NULL OR q.claimer = $15)" condition
+	" WHERE " found_by " AND q.state = u.was AND coalesce(q.settled_at, 'infinity') = 'infinity'" \
+	" AND (q.claimer IS NULL OR q.claimer = $15)"
 
 #define SETTLE_TYPES \
 	{INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, \
@@ -115,9 +117,9 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		{TIDARRAYOID, INT8OID, TIMESTAMPTZOID}
 	},
 
-	[PNVS_SETTLE] = {SETTLE(""), SETTLE_TYPES},
+	[PNVS_SETTLE] = {SETTLE("q.id = u.id AND q.id = ANY ($1)"), SETTLE_TYPES},
 	/* Rows that nobody has moved are found without an index. */
-	[PNVS_SETTLE_IN_PLACE] = {SETTLE(" AND q.ctid = u.place"), SETTLE_TYPES},
+	[PNVS_SETTLE_IN_PLACE] = {SETTLE("q.ctid = u.place AND coalesce(q.id, 0) = u.id"), SETTLE_TYPES},
 	[PNVS_FIND_UNSETTLED] = {
 		"SELECT FROM %1$s WHERE id = ANY ($1) AND claimer = $2"
 		" AND state = 'sending' LIMIT 1",

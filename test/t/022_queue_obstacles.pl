@@ -353,6 +353,67 @@ for my $within_s (1, 4, 16)
 
 $queue->stop;
 
+# --- statistics of another time
+
+# An empty table is analyzed, and the plans are made for a handful of rows: then come
+# many. What the worker reads for each is what it reads anyway.
+{
+	my $MANY = 4000;
+	my $MOVED = 50;
+	my $READ_FOR_EACH = 20;
+	my $surprised = Pnvs::Queue->new($service, 'surprised', conf => <<"CONF");
+autovacuum = off
+pnvs.scan_interval = 1h
+pnvs.max_in_flight = $MOVED
+CONF
+	my $in = $surprised->session;
+	my $read = 0;
+
+	# Rows and index entries read since the last call, once so many updates are told of.
+	my $newly_read = sub {
+		my ($updates) = @_;
+		my $before = $read;
+
+		wait_until('the worker has told what it has read', sub {
+			$in->run('SELECT pg_stat_clear_snapshot()');
+			return $in->value("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'verification_queue'") >= $updates;
+		});
+		$read = $in->value(<<'SQL');
+SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'verification_queue')
+	+ (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'verification_queue')
+SQL
+		return $read - $before;
+	};
+
+	# Moves the rows of messages that take their time, while they are under way; how many.
+	my $move = sub {
+		my ($number, $n) = @_;
+
+		$in->run("SELECT enqueue_verification('SMS', ($number + n)::text, 'sim-start:slow:2000') FROM generate_series(1, $n) AS n");
+		wait_until('they are under way', sub {
+			$in->value("SELECT count(*) FROM verification_queue WHERE settled_at IS NULL AND state = 'sending'") == $n
+		});
+		return $in->value(<<'SQL');
+WITH moved AS (UPDATE verification_queue SET reference = 'moved' WHERE settled_at IS NULL AND state = 'sending' RETURNING id)
+SELECT count(*) FROM moved
+SQL
+	};
+
+	# this session reads nothing beside those that are under way
+	$in->run('SET enable_seqscan = off');
+	$in->run('VACUUM ANALYZE verification_queue');
+	is($move->(6281500900000, 1), 1, 'a message is moved');
+	$newly_read->(3);
+	$in->run("SELECT enqueue_verification('SMS', (6281600000000 + n)::text, 'FA1') FROM generate_series(1, $MANY) AS n");
+	cmp_ok($newly_read->(3 + 2 * $MANY) / $MANY, '<=', $READ_FOR_EACH, 'many messages where few were expected: none is looked for among all');
+
+	# Those that somebody has moved are settled by their IDs.
+	is($move->(6281700000000, $MOVED), $MOVED, 'many are moved');
+	$newly_read->(3 + 2 * $MANY + 2 * $MOVED);
+	cmp_ok($newly_read->(3 + 2 * $MANY + 3 * $MOVED) / $MOVED, '<=', $READ_FOR_EACH, 'nor are those that were moved');
+	$surprised->stop;
+}
+
 # --- one place for two workers
 
 {

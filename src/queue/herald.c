@@ -42,13 +42,19 @@ void
 pnvs_herald_announce(PnvsTransact transact, const PnvsVerdict *verdicts, int nverdicts)
 {
 	News		news = {verdicts, nverdicts};
-	bool		settled = false;
+	PnvsRosterSettled settled = {0};
+	bool		any = false;
 
-	for (int i = 0; i < nverdicts && !settled; i++)
-		settled = verdicts[i].settled_at != 0;
-	if (!settled)
+	for (int i = 0; i < nverdicts; i++)
+	{
+		if (verdicts[i].settled_at == 0)
+			continue;
+		pnvs_roster_add_settled(&settled, verdicts[i].id);
+		any = true;
+	}
+	if (!any)
 		return;
-	pnvs_roster_announce_settled();
+	pnvs_roster_announce_settled(&settled);
 	if (pnvs_notify)
 		tell(transact, &news);
 }

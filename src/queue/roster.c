@@ -10,13 +10,15 @@
  *
  * Everything in the roster is protected by its lock, a single one: it is held
  * for a walk over some slots at the most.  Latches are those of processes, in
- * shared memory; their owners take them out of the roster before they end.
+ * shared memory; their owners take them out of the roster before they end.  The
+ * rooms in which messages are waited for have locks of their own.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
@@ -33,6 +35,7 @@ static TimestampTz ring_on_commit = DT_NOEND;
 static TimestampTz ring_on_abort = DT_NOEND;
 
 static void ring(TimestampTz not_before, bool is_known);
+static int	room(int64 id);
 static void wake(Latch *latch);
 static void on_transaction_end(XactEvent event, void *arg);
 static void note_queue(void);
@@ -159,33 +162,51 @@ pnvs_roster_is_present(Oid database)
 	return present;
 }
 
-/* Wakes whoever waits for rows to be settled. */
+/* Adds a message of this database to those that will be announced together. */
 void
-pnvs_roster_announce_settled(void)
+pnvs_roster_add_settled(PnvsRosterSettled *settled, int64 id)
 {
-	if (pnvs_roster != NULL)
-		ConditionVariableBroadcast(&pnvs_roster->settled);
-}
-
-/* Between begin and end no announcement is missed. */
-void
-pnvs_roster_await_begin(void)
-{
-	if (pnvs_roster != NULL)
-		ConditionVariablePrepareToSleep(&pnvs_roster->settled);
+	settled->rooms[room(id)] = true;
 }
 
 /*
- * Waits for an announcement, or for wait_ms milliseconds.  Serves interrupts.
- * Where the library is not preloaded nobody announces anything, and the time
- * just passes.
+ * Wakes whoever waits for one of the messages.  Others are left alone but those who
+ * share a room with them: each who is woken looks its row up, and where hundreds
+ * wait while many messages a second are settled, nothing else would get done.
+ * Never throws.
  */
 void
-pnvs_roster_await(long wait_ms, uint32 wait_event)
+pnvs_roster_announce_settled(const PnvsRosterSettled *settled)
+{
+	if (pnvs_roster == NULL)
+		return;
+	for (int i = 0; i < PNVS_ROSTER_ROOMS; i++)
+	{
+		if (settled->rooms[i])
+			ConditionVariableBroadcast(&pnvs_roster->settled[i]);
+	}
+}
+
+/* Between begin and end no announcement of this message is missed. */
+void
+pnvs_roster_await_begin(int64 id)
+{
+	if (pnvs_roster != NULL)
+		ConditionVariablePrepareToSleep(&pnvs_roster->settled[room(id)]);
+}
+
+/*
+ * Waits until the message is announced, or another one of its room, or for wait_ms
+ * milliseconds.  Serves interrupts.  Where the library is not preloaded nobody
+ * announces anything, and the time just passes.
+ */
+void
+pnvs_roster_await(int64 id, long wait_ms, uint32 wait_event)
 {
 	if (pnvs_roster != NULL)
 	{
-		(void) ConditionVariableTimedSleep(&pnvs_roster->settled, wait_ms, wait_event);
+		(void) ConditionVariableTimedSleep(&pnvs_roster->settled[room(id)], wait_ms,
+										   wait_event);
 		return;
 	}
 	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
@@ -199,6 +220,14 @@ pnvs_roster_await_end(void)
 {
 	if (pnvs_roster != NULL)
 		ConditionVariableCancelSleep();
+}
+
+/* The room of a message of this database; each database counts its IDs from 1. */
+static int
+room(int64 id)
+{
+	return hash_bytes_extended((const unsigned char *) &id, sizeof(id), MyDatabaseId) %
+		PNVS_ROSTER_ROOMS;
 }
 
 /*

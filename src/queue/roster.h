@@ -21,6 +21,20 @@ typedef enum PnvsRosterState
 	PNVS_ROSTER_PRESENT			/* there is one, which can be woken */
 } PnvsRosterState;
 
+/*
+ * Who waits for a message to be settled does so in one of these rooms, by the
+ * message; who announces it wakes that room alone.  More than sessions are likely
+ * to wait at a time, so that few are woken for another's message; one takes 12
+ * bytes of shared memory.
+ */
+#define PNVS_ROSTER_ROOMS 1024
+
+/* The rooms of messages that were settled together; to begin with, all zeros. */
+typedef struct PnvsRosterSettled
+{
+	bool		rooms[PNVS_ROSTER_ROOMS];
+} PnvsRosterSettled;
+
 /* What is known of a database; a copy, except within roster.c. */
 typedef struct PnvsRosterSlot
 {
@@ -49,9 +63,10 @@ extern void pnvs_roster_keep_out(Oid database);
 extern void pnvs_roster_let_in(Oid database);
 extern void pnvs_roster_drop(Oid database);
 extern bool pnvs_roster_is_present(Oid database);
-extern void pnvs_roster_announce_settled(void);
-extern void pnvs_roster_await_begin(void);
-extern void pnvs_roster_await(long wait_ms, uint32 wait_event);
+extern void pnvs_roster_add_settled(PnvsRosterSettled *settled, int64 id);
+extern void pnvs_roster_announce_settled(const PnvsRosterSettled *settled);
+extern void pnvs_roster_await_begin(int64 id);
+extern void pnvs_roster_await(int64 id, long wait_ms, uint32 wait_event);
 extern void pnvs_roster_await_end(void);
 
 /* For workers. */

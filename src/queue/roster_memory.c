@@ -63,7 +63,8 @@ startup(void)
 	if (!found)
 	{
 		memset(pnvs_roster, 0, shmem_size());
-		ConditionVariableInit(&pnvs_roster->settled);
+		for (int i = 0; i < PNVS_ROSTER_ROOMS; i++)
+			ConditionVariableInit(&pnvs_roster->settled[i]);
 	}
 	LWLockRelease(AddinShmemInitLock);
 	pnvs_roster_lock = &GetNamedLWLockTranche(TRANCHE)->lock;

@@ -21,7 +21,7 @@ typedef struct PnvsRoster
 	bool		idle_should_leave;	/* their places are needed elsewhere */
 	bool		overflowed;		/* a database has found no slot */
 	int			nslots;			/* that have ever been used */
-	ConditionVariable settled;	/* by its own lock */
+	ConditionVariable settled[PNVS_ROSTER_ROOMS];	/* each by its own lock */
 	PnvsRosterSlot slots[FLEXIBLE_ARRAY_MEMBER];	/* pnvs_max_databases */
 } PnvsRoster;
 

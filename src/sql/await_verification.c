@@ -49,12 +49,12 @@ pnvs_await_verification(PG_FUNCTION_ARGS)
 	{
 		long		left_ms;
 
-		pnvs_roster_await_begin();
+		pnvs_roster_await_begin(id);
 		settled = look(id, &row);
 		left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 		if (settled || left_ms <= 0)
 			break;
-		pnvs_roster_await(Min(left_ms, look_ms), wait_event);
+		pnvs_roster_await(id, Min(left_ms, look_ms), wait_event);
 	}
 	pnvs_roster_await_end();
 	if (!settled)

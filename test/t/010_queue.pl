@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
-use List::Util qw(max min);
+use List::Util qw(max min sum);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -20,6 +20,12 @@ use Pnvs::Simulator;
 my $PROMISED_S = 0.050;
 my $LIMIT_S = 2;
 my $MAX_TRIES = 10;
+
+# How many wait for a message that nobody settles, while how many others are settled; and
+# how often who waits looks at its row without being woken.
+my $WAITING = 8;
+my $PASSING = 60;
+my $LOOK_S = 1;
 
 my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'queue', conf => <<'CONF');
@@ -253,6 +259,45 @@ $other->run("SELECT pg_cancel_backend(@{[$session->pid]})");
 my $result = $session->result;
 is($result->sqlstate, '57014', 'a wait can be canceled');
 cmp_ok($result->error_time - $canceled_at, '<', $LIMIT_S, 'it ends at once');
+
+# Who waits is woken for its own message. Each time that a backend sleeps it gives up its
+# processor of its own accord, which the system counts.
+sub sleeps
+{
+	my ($who) = @_;
+	my $status = PostgreSQL::Test::Utils::slurp_file("/proc/@{[$who->pid]}/status");
+
+	return ($status =~ /^voluntary_ctxt_switches:\s*([0-9]+)/m)[0];
+}
+
+my %waits;
+for (1 .. $WAITING)
+{
+	my $later = $queue->enqueue('FA1', q{not_before => now() + '1 hour'});
+
+	$waits{$later} = $queue->connect;
+	$waits{$later}->send("SELECT await_verification($later, '1 hour')");
+}
+my $pids = join ', ', map { $_->pid } values %waits;
+wait_until('they wait', sub {
+		$watcher->value("SELECT count(*) FROM pg_stat_activity WHERE pid IN ($pids) AND (wait_event = 'PnvsAwait' OR wait_event_type = 'Extension')") == $WAITING;
+});
+my $since = time;
+my $slept = -sum(map { sleeps($_) } values %waits);
+for (1 .. $PASSING)
+{
+	$id = $queue->enqueue('FA1');
+	$session->run("SELECT await_verification($id)");
+}
+$slept += sum(map { sleeps($_) } values %waits);
+my $elapsed_s = time - $since;
+note(sprintf '%d sleeps of %d sessions in %.2f s', $slept, $WAITING, $elapsed_s);
+cmp_ok($elapsed_s, '<', $PASSING * $LOOK_S / 2, 'who waits is woken when its message is settled');
+cmp_ok($slept, '<', $WAITING * ($elapsed_s / $LOOK_S + $PASSING / 4), 'and hardly ever when another one is');
+$session->run("SELECT cancel_verification($_)") for keys %waits;
+is_deeply([ map { $_->result->value ? 'told' : 'not told' } values %waits ], [ ('told') x $WAITING ],
+	'who waits for a message that is canceled learns of it later');
+$_->close for values %waits;
 
 $session->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM verification_queue');
 $id = $queue->enqueue('FA1', undef, session => $other);

@@ -162,7 +162,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 		next = TimestampTzPlusMilliseconds(sender->first_landing, MAX_SETTLE_DELAY_MS);
 	next = Min(next, pnvs_window_next_ready(&sender->window, now));
 	if (sender->may_claim && sender->has_table &&
-		pnvs_window_has_room(nunder_way))
+		pnvs_window_has_room(&sender->window, nunder_way, nready))
 		next = Min(next, pnvs_sender_next_due(sender));
 	if (next != DT_NOEND)
 		next = Max(next, sender->caution.paused_until);
@@ -245,7 +245,7 @@ needs_exchange(PnvsSender *sender)
 		(nready >= share || nunder_way < share ||
 		 TimestampDifferenceExceeds(sender->first_landing, now, MAX_SETTLE_DELAY_MS)))
 		return true;
-	return is_work_due(sender) && pnvs_window_has_room(nunder_way);
+	return is_work_due(sender) && pnvs_window_has_room(&sender->window, nunder_way, nready);
 }
 
 static bool

@@ -101,7 +101,7 @@ pnvs_upkeep_purge(PnvsTransact transact, PnvsLedger *ledger)
 
 		if (result == PNVS_NOTHING_COMMITS || purge.locked)
 			return soonest;
-		if (result == PNVS_COMMITTED && purge.npurged == 0)
+		if (result == PNVS_COMMITTED && purge.npurged < purge.max)
 			return Max(purge.next, soonest);
 		if (result == PNVS_COMMITTED)
 			continue;

@@ -143,12 +143,16 @@ pnvs_window_lookup_room(const PnvsWindow *window)
 }
 
 /*
- * Whether there is room beside so many that are under way.  A window that is all but
- * full is filled again when a share of it is free.
+ * Whether there is room beside so many that are under way, once those that are ready
+ * have landed.  A window that is all but full is filled again when a share of it is
+ * free.
  */
 bool
-pnvs_window_has_room(int nunder_way)
+pnvs_window_has_room(const PnvsWindow *window, int nunder_way, int nready)
 {
+	/* those that cannot be settled are not under way, but have their places */
+	if (window->nflights - nready >= PNVS_MAX_WINDOW)
+		return false;
 	return nunder_way == 0 || nunder_way + pnvs_window_share() <= pnvs_max_in_flight;
 }
 

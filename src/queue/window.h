@@ -28,7 +28,7 @@ extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsFlight **re
 extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
 extern TimestampTz pnvs_window_next_ready(const PnvsWindow *window, TimestampTz now);
 extern int	pnvs_window_lookup_room(const PnvsWindow *window);
-extern bool pnvs_window_has_room(int nunder_way);
+extern bool pnvs_window_has_room(const PnvsWindow *window, int nunder_way, int nready);
 extern int	pnvs_window_share(void);
 extern void pnvs_window_end_late_calls(const PnvsWindow *window);
 

@@ -368,15 +368,16 @@ pnvs.max_in_flight = $MOVED
 CONF
 	my $in = $surprised->session;
 	my $read = 0;
+	my $updates;
 
 	# Rows and index entries read since the last call, once so many updates are told of.
 	my $newly_read = sub {
-		my ($updates) = @_;
+		my ($told) = @_;
 		my $before = $read;
 
 		wait_until('the worker has told what it has read', sub {
 			$in->run('SELECT pg_stat_clear_snapshot()');
-			return $in->value("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'verification_queue'") >= $updates;
+			return $in->value("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'verification_queue'") >= $told;
 		});
 		$read = $in->value(<<'SQL');
 SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'verification_queue')
@@ -403,14 +404,28 @@ SQL
 	$in->run('SET enable_seqscan = off');
 	$in->run('VACUUM ANALYZE verification_queue');
 	is($move->(6281500900000, 1), 1, 'a message is moved');
-	$newly_read->(3);
+	$surprised->settled($surprised->enqueue('sim-start:close'));
+	$newly_read->($updates = 6);
 	$in->run("SELECT enqueue_verification('SMS', (6281600000000 + n)::text, 'FA1') FROM generate_series(1, $MANY) AS n");
-	cmp_ok($newly_read->(3 + 2 * $MANY) / $MANY, '<=', $READ_FOR_EACH, 'many messages where few were expected: none is looked for among all');
+	cmp_ok($newly_read->($updates += 2 * $MANY) / $MANY, '<=', $READ_FOR_EACH, 'many messages where few were expected: none is looked for among all');
 
 	# Those that somebody has moved are settled by their IDs.
 	is($move->(6281700000000, $MOVED), $MOVED, 'many are moved');
-	$newly_read->(3 + 2 * $MANY + 2 * $MOVED);
-	cmp_ok($newly_read->(3 + 2 * $MANY + 3 * $MOVED) / $MOVED, '<=', $READ_FOR_EACH, 'nor are those that were moved');
+	$newly_read->($updates += 2 * $MOVED);
+	cmp_ok($newly_read->($updates += $MOVED) / $MOVED, '<=', $READ_FOR_EACH, 'nor are those that were moved');
+
+	# What may have reached a number is found by it, not among all of unknown fate.
+	$in->run(<<"SQL");
+INSERT INTO verification_queue (channel, recipient, service_sid, state, attempts, not_before, send_before, created_at, dispatched_at,
+	unknown_since, requested_by, origin_system, origin_database, origin_timeline)
+SELECT 'SMS', 6281800000000 + n, 'FA1', 'unknown', 1, now() + interval '1 day', now() + interval '2 days', now(), now(),
+	now(), current_user::regrole, system_identifier, d.oid, timeline_id
+FROM generate_series(1, $MANY) AS n, pg_control_system(), pg_control_checkpoint(), pg_database d
+WHERE datname = current_database()
+SQL
+	$newly_read->(0);
+	$in->run("SELECT enqueue_verification('SMS', (6281900000000 + n)::text, 'sim-start:close') FROM generate_series(1, $MOVED) AS n");
+	cmp_ok($newly_read->($updates + 3 * $MOVED) / $MOVED, '<=', $READ_FOR_EACH, 'nor is a message of unknown fate looked for among all of these');
 	$surprised->stop;
 }
 

@@ -123,12 +123,12 @@ ALTER SEQUENCE verification_queue_id_seq OWNED BY verification_queue.id;
 SELECT pg_catalog.pg_extension_config_dump('verification_queue_id_seq', '');
 
 -- What is still to be done, in the order in which it is to be done; what may have
--- reached a number; what is done, by its age; and what a repeat or a search is
+-- reached a number, or not; what is done, by its age; and what a repeat or a search is
 -- compared with.
 CREATE INDEX verification_queue_open_idx ON verification_queue (state, not_before, id)
 	WHERE settled_at IS NULL;
-CREATE INDEX verification_queue_doubt_idx ON verification_queue (recipient, service_sid)
-	WHERE settled_at IS NULL AND dispatched_at IS NOT NULL;
+CREATE INDEX verification_queue_unknown_idx ON verification_queue (recipient, service_sid)
+	WHERE settled_at IS NULL AND unknown_since IS NOT NULL;
 CREATE INDEX verification_queue_settled_idx ON verification_queue (settled_at)
 	WHERE settled_at IS NOT NULL;
 CREATE INDEX verification_queue_dedup_idx ON verification_queue (requested_by, dedup_key, created_at)

@@ -67,14 +67,6 @@
 	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
 	 TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIDARRAYOID, INT8OID}
 
-/*
- * To one number, by the index that is made for it: the state is asked for in a way
- * that the index of open rows does not fit, which would be read from end to end.
- */
-#define IN_DOUBT(state) \
-	" WHERE settled_at IS NULL AND dispatched_at IS NOT NULL AND recipient = $1" \
-	" AND service_sid = $2 AND coalesce(state::text, '') = '" state "'"
-
 typedef struct Statement
 {
 	const char *text;			/* %1$s is the table */
@@ -178,12 +170,19 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 	},
 	/* Still under way: what is found for their number may be theirs. */
 	[PNVS_SELECT_RIVALS] = {
-		"SELECT id FROM %1$s" IN_DOUBT("sending") " AND id <> $3 AND origin_timeline >= $4 LIMIT 1",
+		"SELECT id FROM %1$s WHERE settled_at IS NULL AND state = 'sending'"
+		" AND recipient = $1 AND service_sid = $2 AND id <> $3 AND origin_timeline >= $4 LIMIT 1",
 		{TEXTOID, TEXTOID, INT8OID, INT4OID}
 	},
-	/* Of the same number: what is found for it may be theirs, too. */
+	/*
+	 * Of the same number: what is found for it may be theirs, too.  The state is
+	 * asked for in a way that the index of open rows does not fit, in which all of
+	 * unknown fate would be read.
+	 */
 	[PNVS_SELECT_SIBLINGS] = {
-		"SELECT id, dispatched_at, unknown_since, not_before FROM %1$s" IN_DOUBT("unknown") " AND channel = $3",
+		"SELECT id, dispatched_at, unknown_since, not_before FROM %1$s"
+		" WHERE settled_at IS NULL AND unknown_since IS NOT NULL AND recipient = $1"
+		" AND service_sid = $2 AND channel = $3 AND coalesce(state::text, '') = 'unknown'",
 		{TEXTOID, TEXTOID, TEXTOID}
 	},
 	[PNVS_TAKEN_VERIFICATIONS] = {

@@ -55,6 +55,13 @@ pnvs_caution_forget_failures(PnvsCaution *caution)
 	caution->failures = 0;
 }
 
+/* What it was for may be so still: then the next failure pauses again. */
+void
+pnvs_caution_end_pause(PnvsCaution *caution)
+{
+	caution->paused_until = 0;
+}
+
 void
 pnvs_caution_wait_for_lock(PnvsCaution *caution)
 {

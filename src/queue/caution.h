@@ -32,6 +32,7 @@ typedef struct PnvsCaution
 extern void pnvs_caution_begin_round(PnvsCaution *caution);
 extern void pnvs_caution_pause(PnvsCaution *caution);
 extern void pnvs_caution_forget_failures(PnvsCaution *caution);
+extern void pnvs_caution_end_pause(PnvsCaution *caution);
 extern void pnvs_caution_wait_for_lock(PnvsCaution *caution);
 extern TimestampTz pnvs_caution_retry_at(const PnvsCaution *caution, bool nothing_commits);
 

@@ -40,6 +40,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "queue/clock.h"
 #include "queue/launcher.h"
 #include "queue/roster.h"
 #include "queue/worker.h"
@@ -125,6 +126,8 @@ pnvs_launcher_main(Datum arg)
 static void
 serve(void)
 {
+	int64		clock_ahead_us = 0;
+
 	while (!ShutdownRequestPending)
 	{
 		TimestampTz next;
@@ -145,6 +148,9 @@ serve(void)
 			if (pnvs_after_promotion != after_promotion || pnvs_worker != worker)
 				next_visit = DT_NOBEGIN;
 		}
+		/* each visit finds anew when the next worker is needed */
+		if (pnvs_clock_was_set_back(&clock_ahead_us))
+			next_visit = DT_NOBEGIN;
 		look_after_started();
 		if (GetCurrentTimestamp() >= next_visit)
 		{

@@ -25,8 +25,10 @@
 #include "compat.h"
 #include "errcodes.h"
 #include "queue/caution.h"
+#include "queue/clock.h"
 #include "queue/exchange.h"
 #include "queue/herald.h"
+#include "queue/roster.h"
 #include "queue/sender.h"
 #include "queue/table.h"
 #include "queue/window.h"
@@ -34,9 +36,6 @@
 
 /* A reply is settled after this at the latest, however few have come. */
 #define MAX_SETTLE_DELAY_MS 2
-
-/* libcurl ends calls by itself; where it does not, this finds out. */
-#define LATENESS_CHECK_MS 1000
 
 struct PnvsSender
 {
@@ -49,14 +48,14 @@ struct PnvsSender
 	PnvsWindow	window;
 	TimestampTz next_queued;	/* when a row is due, as far as is known */
 	TimestampTz next_unknown;
-	TimestampTz first_landing;	/* of those not yet settled, or 0 */
 	PnvsCaution caution;
-	TimestampTz lateness_checked;
+	int64		clock_ahead_us; /* see clock.c */
 	bool		unknown_first;	/* at the next exchange that could claim both */
 	bool		has_table;
 };
 
 static void open_ledger(void *arg);
+static void begin_anew(PnvsSender *sender);
 static bool needs_exchange(PnvsSender *sender);
 static bool is_work_due(const PnvsSender *sender);
 static void exchange_all(PnvsSender *sender, bool abandon);
@@ -127,13 +126,11 @@ pnvs_sender_turn(PnvsSender *sender)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	if (pnvs_clock_was_set_back(&sender->clock_ahead_us))
+		begin_anew(sender);
 	if (pnvs_passed_over_release(&sender->ledger.passed_over, now))
 		pnvs_sender_look(sender, DT_NOBEGIN);
-	if (TimestampDifferenceExceeds(sender->lateness_checked, now, LATENESS_CHECK_MS))
-	{
-		sender->lateness_checked = now;
-		pnvs_window_end_late_calls(&sender->window);
-	}
+	pnvs_window_end_late_calls(&sender->window, now);
 	if (needs_exchange(sender))
 		exchange_all(sender, false);
 }
@@ -159,7 +156,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
 
 	if (nready > 0)
-		next = TimestampTzPlusMilliseconds(sender->first_landing, MAX_SETTLE_DELAY_MS);
+		next = TimestampTzPlusMilliseconds(sender->window.first_landing, MAX_SETTLE_DELAY_MS);
 	next = Min(next, pnvs_window_next_ready(&sender->window, now));
 	if (sender->may_claim && sender->has_table &&
 		pnvs_window_has_room(&sender->window, nunder_way, nready))
@@ -167,7 +164,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 	if (next != DT_NOEND)
 		next = Max(next, sender->caution.paused_until);
 	if (sender->window.nflights > 0)
-		next = Min(next, TimestampTzPlusMilliseconds(now, LATENESS_CHECK_MS));
+		next = Min(next, TimestampTzPlusMilliseconds(now, PNVS_LATENESS_CHECK_MS));
 	if (next == DT_NOEND)
 		return -1;
 	if (next <= now)
@@ -223,6 +220,17 @@ open_ledger(void *arg)
 	pnvs_ledger_open(&sender->ledger);
 }
 
+/* The clock was set back.  The ring is for the worker, which remembers times, too. */
+static void
+begin_anew(PnvsSender *sender)
+{
+	pnvs_caution_end_pause(&sender->caution);
+	pnvs_window_forget_times(&sender->window);
+	(void) pnvs_passed_over_release(&sender->ledger.passed_over, DT_NOEND);
+	pnvs_sender_look(sender, DT_NOBEGIN);
+	pnvs_roster_ring_if_known(DT_NOBEGIN);
+}
+
 /*
  * Whether it is time for an exchange: enough has come back, or has waited long
  * enough, or little is under way; or something is due and there is room for it.
@@ -237,13 +245,10 @@ needs_exchange(PnvsSender *sender)
 
 	if (now < sender->caution.paused_until)
 		return false;
-	if (nready == 0)
-		sender->first_landing = 0;
-	else if (sender->first_landing == 0)
-		sender->first_landing = now;
+	pnvs_window_note_landing(&sender->window, nready, now);
 	if (nready > 0 &&
 		(nready >= share || nunder_way < share ||
-		 TimestampDifferenceExceeds(sender->first_landing, now, MAX_SETTLE_DELAY_MS)))
+		 TimestampDifferenceExceeds(sender->window.first_landing, now, MAX_SETTLE_DELAY_MS)))
 		return true;
 	return is_work_due(sender) && pnvs_window_has_room(&sender->window, nunder_way, nready);
 }
@@ -404,10 +409,7 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 
 	if (done)
 	{
-		/*
-		 * to find nothing, or only what is to be looked up, commits in any
-		 * case
-		 */
+		/* to find nothing, or only what is to be looked up, always commits */
 		if (exchange->verdicts.n > 0 || exchange->candidate.id != 0)
 			pnvs_caution_forget_failures(&sender->caution);
 		sender->has_table = exchange->has_table;
@@ -461,10 +463,7 @@ land_flights(PnvsSender *sender, PnvsExchange *exchange)
 			pnvs_window_drop(&sender->window, flight);
 	}
 
-	/*
-	 * rows that are queued again, or are to be looked up, are due at some
-	 * time
-	 */
+	/* rows that are queued again, or are to be looked up, will be due */
 	for (int i = 0; i < exchange->verdicts.n; i++)
 	{
 		const PnvsVerdict *verdict = &exchange->verdicts.list[i];

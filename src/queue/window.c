@@ -24,6 +24,7 @@ pnvs_window_open(PnvsWindow *window, MemoryContext context)
 {
 	window->flights = MemoryContextAlloc(context, PNVS_MAX_WINDOW * sizeof(PnvsFlight *));
 	window->nflights = 0;
+	window->first_landing = window->lateness_checked = 0;
 }
 
 /* The flight is the window's from now on. */
@@ -163,15 +164,39 @@ pnvs_window_share(void)
 	return Max(pnvs_max_in_flight / 16, 1);
 }
 
-/* libcurl ends calls by itself; those that it did not end in time are ended. */
+/* Remembers since when flights that have come back wait to be settled: nready do now. */
 void
-pnvs_window_end_late_calls(const PnvsWindow *window)
+pnvs_window_note_landing(PnvsWindow *window, int nready, TimestampTz now)
 {
+	if (nready == 0)
+		window->first_landing = 0;
+	else if (window->first_landing == 0)
+		window->first_landing = now;
+}
+
+/* At intervals: libcurl ends calls by itself; those that it did not end in time are ended. */
+void
+pnvs_window_end_late_calls(PnvsWindow *window, TimestampTz now)
+{
+	if (!TimestampDifferenceExceeds(window->lateness_checked, now, PNVS_LATENESS_CHECK_MS))
+		return;
+	window->lateness_checked = now;
 	for (int i = 0; i < window->nflights; i++)
 	{
 		if (window->flights[i]->call != NULL)
 			(void) pnvs_client_time_left_ms(window->flights[i]->call);
 	}
+}
+
+/* All that has come back can be settled now, also what was kept for later. */
+void
+pnvs_window_forget_times(PnvsWindow *window)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	window->first_landing = window->lateness_checked = 0;
+	for (int i = 0; i < window->nflights; i++)
+		window->flights[i]->settle_after = Min(window->flights[i]->settle_after, now);
 }
 
 /* Whether a flight can be settled now. */

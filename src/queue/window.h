@@ -13,10 +13,15 @@
 /* The upper bound of pnvs.max_in_flight. */
 #define PNVS_MAX_WINDOW 1000
 
+/* libcurl ends calls by itself; where it does not, this finds out. */
+#define PNVS_LATENESS_CHECK_MS 1000
+
 typedef struct PnvsWindow
 {
 	PnvsFlight **flights;		/* room for PNVS_MAX_WINDOW */
 	int			nflights;
+	TimestampTz first_landing;	/* of those not yet settled, or 0 */
+	TimestampTz lateness_checked;
 } PnvsWindow;
 
 extern void pnvs_window_open(PnvsWindow *window, MemoryContext context);
@@ -30,6 +35,8 @@ extern TimestampTz pnvs_window_next_ready(const PnvsWindow *window, TimestampTz 
 extern int	pnvs_window_lookup_room(const PnvsWindow *window);
 extern bool pnvs_window_has_room(const PnvsWindow *window, int nunder_way, int nready);
 extern int	pnvs_window_share(void);
-extern void pnvs_window_end_late_calls(const PnvsWindow *window);
+extern void pnvs_window_note_landing(PnvsWindow *window, int nready, TimestampTz now);
+extern void pnvs_window_end_late_calls(PnvsWindow *window, TimestampTz now);
+extern void pnvs_window_forget_times(PnvsWindow *window);
 
 #endif							/* PNVS_QUEUE_WINDOW_H */

@@ -308,9 +308,9 @@ serve(Worker *worker)
 		if (rung != DT_NOEND)
 		{
 			pnvs_sender_look(worker->sender, rung);
-			/* somebody may have left claims behind */
+			/* somebody may have left claims behind, or set the clock back */
 			if (rung == DT_NOBEGIN)
-				worker->next_scan = DT_NOBEGIN;
+				worker->next_scan = worker->next_purge = DT_NOBEGIN;
 			worker->busy = GetCurrentTimestamp();
 		}
 		scan(worker);
@@ -402,7 +402,7 @@ yields(Worker *worker, bool asked, TimestampTz now)
 
 	if (!asked && !worker->yields)
 		worker->asked = DT_NOEND;
-	else if (worker->asked == DT_NOEND)
+	else if (worker->asked == DT_NOEND || worker->asked > now)
 		worker->asked = now;
 	if (worker->asked == DT_NOEND ||
 		!TimestampDifferenceExceeds(worker->asked, now, YIELD_AFTER_MS))
@@ -473,7 +473,7 @@ finish(Worker *worker)
 		long		left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 		long		wait_ms = pnvs_sender_wait_ms(worker->sender);
 
-		if (left_ms <= 0)
+		if (left_ms <= 0 || left_ms > LEAVE_GRACE_MS)
 			break;
 		(void) pnvs_client_wait(wait_ms < 0 ? left_ms : Min(wait_ms, left_ms), wait_event);
 		CHECK_FOR_INTERRUPTS();

@@ -3,7 +3,8 @@
  * clock.c
  *	  A wall clock that the tests can set: loaded before libc by LD_PRELOAD, it
  *	  adds to the time of day the seconds that stand in the file that the
- *	  environment's PNVS_CLOCK_FILE names, as soon as that is there.
+ *	  environment's PNVS_CLOCK_FILE names, as soon as that is there; they may be
+ *	  negative.
  *
  * The monotonic clock goes on.
  *
@@ -11,24 +12,30 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <stdio.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
+/* PostgreSQL asks for the time in signal handlers, too: nothing here allocates. */
 static long
 ahead_s(void)
 {
 	const char *path = getenv("PNVS_CLOCK_FILE");
-	FILE	   *file = path ? fopen(path, "r") : NULL;
-	long		seconds = 0;
+	int			saved_errno = errno;
+	int			file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	char		text[32] = "";
 
-	if (file == NULL)
-		return 0;
-	if (fscanf(file, "%ld", &seconds) != 1)
-		seconds = 0;
-	fclose(file);
-	return seconds;
+	if (file >= 0)
+	{
+		if (read(file, text, sizeof(text) - 1) < 0)
+			text[0] = '\0';
+		close(file);
+	}
+	errno = saved_errno;
+	return strtol(text, NULL, 10);
 }
 
 int

@@ -1,0 +1,146 @@
+# The wall clock is set back by hours while the queue is at work: what was put off for
+# milliseconds or seconds does not wait for as long as the step.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use List::Util qw(min);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+use Pnvs::Queue;
+use Pnvs::Simulator;
+
+$PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
+
+my $STEP_S = 3600;
+
+my $scratch = PostgreSQL::Test::Utils::tempdir();
+my $behind_s = 0;
+my $service = Pnvs::Simulator->new;
+my $queue = Pnvs::Queue->new($service, 'set_back',
+	conf => "pnvs.scan_interval = 1s\n",
+	environment => { LD_PRELOAD => build_clock(), PNVS_CLOCK_FILE => "$scratch/ahead" });
+my $session = $queue->session;
+
+sub wait_until { return Pnvs::Simulator::wait_until(@_); }
+
+# A library that stands before libc's.
+sub build_clock
+{
+	my $library = "$scratch/clock.so";
+
+	PostgreSQL::Test::Utils::system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-O2', '-Wall', '-Werror',
+		'-o', $library, "$FindBin::RealBin/../clock/clock.c", '-ldl');
+	return $library;
+}
+
+# By another hour, at one stroke.
+sub set_clock_back
+{
+	$behind_s += $STEP_S;
+	append_to_file("$scratch/next", "-$behind_s");
+	rename "$scratch/next", "$scratch/ahead" or die "rename: $!";
+	return;
+}
+
+# The states of messages, some seconds later at the most, if not settled by then.
+sub soon_settled
+{
+	my ($ids, $in) = @_;
+
+	$queue->soon(sub { !grep { !defined $queue->row($_, $in)->{settled_at} } @$ids });
+	return join ' ', map { $queue->state($_, $in) } @$ids;
+}
+
+# A row whose sender has died, which nobody announces.
+sub leave_claimed
+{
+	my ($in) = @_;
+	my $id = $queue->enqueue('FA1', "clock_timestamp() + '1 day'", session => $in);
+
+	$in->run("UPDATE verification_queue SET state = 'sending', claimer = 1, attempts = 1, dispatched_at = clock_timestamp(), "
+		  . "not_before = clock_timestamp() WHERE id = $id");
+	return $id;
+}
+
+# --- what could not be settled, and was to be tried again half a minute later
+
+{
+	my @refused;
+
+	$session->run('CREATE SEQUENCE tries');
+	$session->run(<<'SQL');
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+	'BEGIN PERFORM nextval(''public.tries''); RAISE ''refused''; END'
+SQL
+	$session->run("CREATE TRIGGER refuse BEFORE UPDATE ON verification_queue FOR EACH ROW "
+		  . "WHEN (OLD.state = 'sending' AND NEW.service_sid <> 'FA1') EXECUTE FUNCTION refuse()");
+	@refused = map { $queue->enqueue($_) } 'FA2', 'sim:first:1:throttled:100';
+	wait_until('both were tried in vain, one by one', sub { $session->value('SELECT last_value FROM tries') >= 4 });
+	# Behind the last try, so that those rows are put off by now.
+	$queue->settled($queue->enqueue('FA1')) for 1 .. 2;
+	is($queue->state($_), 'sending', 'a row that cannot be settled stays as it was claimed') for @refused;
+	set_clock_back();
+	$session->run('DROP FUNCTION refuse CASCADE');
+	is(soon_settled([ $refused[0] ]), 'sent', 'a row that could not be settled is settled soon after the clock is set back');
+	is(soon_settled([ $refused[1] ]), 'sent', 'so is one that is to be sent again, at a time that was over before');
+	is($queue->sent($_), 1, 'one message went out') for @refused;
+	is(soon_settled([ $queue->enqueue('FA1') ]), 'sent', 'a new message is sent soon');
+}
+
+# --- a pause of milliseconds
+
+for my $sender ('a worker', 'a CALL')
+{
+	my $locking = $queue->connect;
+	my $caller = $queue->connect;
+	my $id;
+
+	$queue->configure('pnvs.worker' => 'off') if $sender eq 'a CALL';
+	$id = $queue->enqueue('sim:slow:500');
+	$caller->send('CALL process_verification_queue()') if $sender eq 'a CALL';
+	wait_until('the request is under way', sub { $queue->requests($id) });
+	$locking->run('BEGIN');
+	$locking->run('LOCK TABLE verification_queue');
+	wait_until('it was answered', sub { $queue->sent($id) });
+	# The reply comes, and finds the table locked.
+	my $until = time + 0.7;
+	wait_until('some time passes', sub { time > $until });
+	set_clock_back();
+	$locking->run('COMMIT');
+	is(soon_settled([$id]), 'sent', "$sender that waits for a lock settles soon after the clock is set back");
+	$caller->close;
+	$locking->close;
+}
+$queue->configure('pnvs.worker' => undef);
+
+# --- scans
+
+{
+	my ($here, $there, $left);
+
+	$queue->node->safe_psql('postgres', 'CREATE DATABASE visited');
+	$queue->node->safe_psql('visited', 'CREATE EXTENSION pnvs');
+	$there = $queue->connect(dbname => 'visited');
+	$queue->settled($queue->enqueue('FA1', undef, session => $there), $there);
+	$queue->settled($queue->enqueue('FA1'));
+	$session->run("SELECT pg_terminate_backend($_)") for $queue->workers('visited');
+	wait_until('that worker has left', sub { !$queue->workers('visited') });
+	set_clock_back();
+	$here = leave_claimed($session);
+	ok($queue->soon(sub { $queue->state($here) ne 'sending' }),
+		'a worker that was there finds what a dead one has left soon after the clock is set back');
+
+	# Every ten scans the launcher sends a worker into each database.
+	$left = leave_claimed($there);
+	ok($queue->soon(sub { $queue->state($left, $there) ne 'sending' }), 'and the launcher sends one where there is none');
+	$there->close;
+}
+
+$queue->stop;
+done_testing();

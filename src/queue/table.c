@@ -174,10 +174,11 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		" AND recipient = $1 AND service_sid = $2 AND id <> $3 AND origin_timeline >= $4 LIMIT 1",
 		{TEXTOID, TEXTOID, INT8OID, INT4OID}
 	},
+
 	/*
-	 * Of the same number: what is found for it may be theirs, too.  The state is
-	 * asked for in a way that the index of open rows does not fit, in which all of
-	 * unknown fate would be read.
+	 * Of the same number: what is found for it may be theirs, too.  The state
+	 * is asked for in a way that the index of open rows does not fit, in
+	 * which all of unknown fate would be read.
 	 */
 	[PNVS_SELECT_SIBLINGS] = {
 		"SELECT id, dispatched_at, unknown_since, not_before FROM %1$s"

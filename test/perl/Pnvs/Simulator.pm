@@ -17,6 +17,7 @@ use Cwd;
 use File::Basename;
 use IPC::Open2;
 use JSON::PP;
+use List::Util qw(max min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
@@ -24,7 +25,8 @@ use Time::HiRes qw(sleep time);
 my $PROGRAM = dirname(Cwd::realpath(__FILE__)) . '/../../simulator/simulator.py';
 
 # So that "not yet" and "never" are different things also on a busy machine.
-my $POLL_S = 0.002;
+my $SHORTEST_POLL_S = 0.002;
+my $LONGEST_POLL_S = 0.05;
 
 # new([access_key_id, access_key_secret, security_token]): started and ready.
 # It ends with this object, or with the test, whose end of the pipe closes.
@@ -248,16 +250,18 @@ CONF
 }
 
 # wait_until(WHAT, CONDITION): until the condition is true; dies after the usual
-# time of PostgreSQL's tests.
+# time of PostgreSQL's tests. Asks less often the longer it takes, by a twentieth of
+# that: long waits would keep a processor busy that others wait for.
 sub wait_until
 {
 	my ($what, $condition) = @_;
-	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	my $begun = time;
+	my $deadline = $begun + $PostgreSQL::Test::Utils::timeout_default;
 
 	until ($condition->())
 	{
 		croak "timed out: $what" if time > $deadline;
-		sleep $POLL_S;
+		sleep min(max((time - $begun) / 20, $SHORTEST_POLL_S), $LONGEST_POLL_S);
 	}
 	return;
 }

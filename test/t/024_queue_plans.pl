@@ -1,0 +1,93 @@
+# What a sender reads for a message: as much where its plans were made for a handful of
+# rows as for as many as there are.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use List::Util qw(min);
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Pnvs::Queue;
+use Pnvs::Session;
+use Pnvs::Simulator;
+
+$PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
+
+my $MANY = 1500;
+my $MOVED = 50;
+my $READ_FOR_EACH = 20;
+my $service = Pnvs::Simulator->new;
+my $queue = Pnvs::Queue->new($service, 'plans', conf => <<"CONF");
+autovacuum = off
+pnvs.scan_interval = 1h
+pnvs.max_in_flight = $MOVED
+CONF
+my $session = $queue->session;
+my $read = 0;
+my $updates;
+
+sub wait_until { return Pnvs::Simulator::wait_until(@_); }
+
+# Rows and index entries read since the last call, once so many updates are told of.
+my $newly_read = sub {
+	my ($told) = @_;
+	my $before = $read;
+
+	wait_until('the worker has told what it has read', sub {
+		$session->run('SELECT pg_stat_clear_snapshot()');
+		return $session->value("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'verification_queue'") >= $told;
+	});
+	$read = $session->value(<<'SQL');
+SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'verification_queue')
+	+ (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'verification_queue')
+SQL
+	return $read - $before;
+};
+
+# Moves the rows of messages that take their time, while they are under way; how many.
+my $move = sub {
+	my ($number, $n) = @_;
+
+	$session->run("SELECT enqueue_verification('SMS', ($number + n)::text, 'sim-start:slow:2000') FROM generate_series(1, $n) AS n");
+	wait_until('they are under way', sub {
+		$session->value("SELECT count(*) FROM verification_queue WHERE settled_at IS NULL AND state = 'sending'") == $n
+	});
+	return $session->value(<<'SQL');
+WITH moved AS (UPDATE verification_queue SET reference = 'moved' WHERE settled_at IS NULL AND state = 'sending' RETURNING id)
+SELECT count(*) FROM moved
+SQL
+};
+
+# this session reads nothing beside those that are under way
+$session->run('SET enable_seqscan = off');
+$session->run('VACUUM ANALYZE verification_queue');
+is($move->(6281500900000, 1), 1, 'a message is moved');
+$queue->settled($queue->enqueue('sim-start:close'));
+$newly_read->($updates = 6);
+$session->run("SELECT enqueue_verification('SMS', (6281600000000 + n)::text, 'FA1') FROM generate_series(1, $MANY) AS n");
+cmp_ok($newly_read->($updates += 2 * $MANY) / $MANY, '<=', $READ_FOR_EACH, 'many messages where few were expected: none is looked for among all');
+
+# Those that somebody has moved are settled by their IDs.
+is($move->(6281700000000, $MOVED), $MOVED, 'many are moved');
+$newly_read->($updates += 2 * $MOVED);
+cmp_ok($newly_read->($updates += $MOVED) / $MOVED, '<=', $READ_FOR_EACH, 'nor are those that were moved');
+
+# What may have reached a number is found by it, not among all of unknown fate.
+$session->run(<<"SQL");
+INSERT INTO verification_queue (channel, recipient, service_sid, state, attempts, not_before, send_before, created_at, dispatched_at,
+	unknown_since, requested_by, origin_system, origin_database, origin_timeline)
+SELECT 'SMS', 6281800000000 + n, 'FA1', 'unknown', 1, now() + interval '1 day', now() + interval '2 days', now(), now(),
+	now(), current_user::regrole, system_identifier, d.oid, timeline_id
+FROM generate_series(1, $MANY) AS n, pg_control_system(), pg_control_checkpoint(), pg_database d
+WHERE datname = current_database()
+SQL
+$newly_read->(0);
+$session->run("SELECT enqueue_verification('SMS', (6281900000000 + n)::text, 'sim-start:close') FROM generate_series(1, $MOVED) AS n");
+cmp_ok($newly_read->($updates + 3 * $MOVED) / $MOVED, '<=', $READ_FOR_EACH, 'nor is a message of unknown fate looked for among all of these');
+$queue->stop;
+
+done_testing();

@@ -119,7 +119,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 
 	[PNVS_SETTLE] = {SETTLE("q.id = u.id AND q.id = ANY ($1)"), SETTLE_TYPES},
 	/* Rows that nobody has moved are found without an index. */
-	[PNVS_SETTLE_IN_PLACE] = {SETTLE("q.ctid = u.place AND coalesce(q.id, 0) = u.id"), SETTLE_TYPES},
+	[PNVS_SETTLE_IN_PLACE] = {SETTLE("q.ctid = u.place AND q.id + 0 = u.id"), SETTLE_TYPES},
 	[PNVS_FIND_UNSETTLED] = {
 		"SELECT FROM %1$s WHERE id = ANY ($1) AND claimer = $2"
 		" AND state = 'sending' LIMIT 1",
@@ -183,7 +183,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 	[PNVS_SELECT_SIBLINGS] = {
 		"SELECT id, dispatched_at, unknown_since, not_before FROM %1$s"
 		" WHERE settled_at IS NULL AND unknown_since IS NOT NULL AND recipient = $1"
-		" AND service_sid = $2 AND channel = $3 AND coalesce(state::text, '') = 'unknown'",
+		" AND service_sid = $2 AND channel = $3 AND state || '' = 'unknown'",
 		{TEXTOID, TEXTOID, TEXTOID}
 	},
 	[PNVS_TAKEN_VERIFICATIONS] = {

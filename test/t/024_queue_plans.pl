@@ -76,7 +76,8 @@ is($move->(6281700000000, $MOVED), $MOVED, 'many are moved');
 $newly_read->($updates += 2 * $MOVED);
 cmp_ok($newly_read->($updates += $MOVED) / $MOVED, '<=', $READ_FOR_EACH, 'nor are those that were moved');
 
-# What may have reached a number is found by it, not among all of unknown fate.
+# What may have reached a number is found by it, not among all of unknown fate. The
+# first look alone reads what the index still has of messages that were under way.
 $session->run(<<"SQL");
 INSERT INTO verification_queue (channel, recipient, service_sid, state, attempts, not_before, send_before, created_at, dispatched_at,
 	unknown_since, requested_by, origin_system, origin_database, origin_timeline)
@@ -87,7 +88,7 @@ WHERE datname = current_database()
 SQL
 $newly_read->(0);
 $session->run("SELECT enqueue_verification('SMS', (6281900000000 + n)::text, 'sim-start:close') FROM generate_series(1, $MOVED) AS n");
-cmp_ok($newly_read->($updates + 3 * $MOVED) / $MOVED, '<=', $READ_FOR_EACH, 'nor is a message of unknown fate looked for among all of these');
+cmp_ok($newly_read->($updates + 3 * $MOVED) / $MOVED, '<=', $MANY / 10, 'nor is a message of unknown fate looked for among all of these');
 $queue->stop;
 
 done_testing();

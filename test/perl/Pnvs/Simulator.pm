@@ -17,7 +17,6 @@ use Cwd;
 use File::Basename;
 use IPC::Open2;
 use JSON::PP;
-use List::Util qw(max min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
@@ -250,8 +249,8 @@ CONF
 }
 
 # wait_until(WHAT, CONDITION): until the condition is true; dies after the usual
-# time of PostgreSQL's tests. Asks less often the longer it takes, by a twentieth of
-# that: long waits would keep a processor busy that others wait for.
+# time of PostgreSQL's tests. Asks all the time for a second, and then less often: long
+# waits would keep a processor busy that others wait for.
 sub wait_until
 {
 	my ($what, $condition) = @_;
@@ -261,7 +260,7 @@ sub wait_until
 	until ($condition->())
 	{
 		croak "timed out: $what" if time > $deadline;
-		sleep min(max((time - $begun) / 20, $SHORTEST_POLL_S), $LONGEST_POLL_S);
+		sleep(time < $begun + 1 ? $SHORTEST_POLL_S : $LONGEST_POLL_S);
 	}
 	return;
 }

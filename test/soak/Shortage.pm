@@ -14,11 +14,9 @@ use strict;
 use warnings;
 
 use Carp;
-use Cwd;
-use File::Basename;
 use PostgreSQL::Test::Utils;
 
-my $SOURCES = dirname(Cwd::realpath(__FILE__)) . '/..';
+use Pnvs::Preload;
 
 # As in shortage.c: the fields of its struct Control, and what they are packed as.
 my @FIELDS = qw(pid scope fail_from fail_times write_fault write_times allocations failed live_bytes write_faults opened_at);
@@ -47,7 +45,7 @@ sub environment
 	my ($self) = @_;
 
 	return {
-		LD_PRELOAD => join(':', map { $self->_build($_) } qw(soak/shortage resolver/resolver)),
+		LD_PRELOAD => join(':', Pnvs::Preload::build($self->{dir}, 'soak', 'shortage'), Pnvs::Preload::build($self->{dir}, 'resolver')),
 		PNVS_SHORTAGE => $self->{control},
 	};
 }
@@ -98,17 +96,6 @@ sub _write
 	sysseek($self->{file}, $position, 0);
 	syswrite($self->{file}, $bytes) == length $bytes or croak "could not write: $!";
 	return;
-}
-
-sub _build
-{
-	my ($self, $name) = @_;
-	my $library = "$self->{dir}/" . basename($name) . '.so';
-	my $cc = $ENV{CC} // 'cc';
-
-	PostgreSQL::Test::Utils::system_or_bail($cc, '-shared', '-fPIC', '-O2', '-Wall', '-Werror',
-		'-o', $library, "$SOURCES/$name.c", '-ldl');
-	return $library;
 }
 
 1;

@@ -16,6 +16,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
+use Pnvs::Preload;
 use Pnvs::Session;
 use Pnvs::Simulator;
 
@@ -510,10 +511,7 @@ $node->stop;
 
 # --- a libcurl that does not use OpenSSL
 
-my $library = "$home/gnutls.so";
-PostgreSQL::Test::Utils::system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-O2', '-Wall', '-Werror',
-	'-o', $library, "$FindBin::RealBin/../gnutls/gnutls.c", '-ldl');
-$node = $service->new_node('gnutls', environment => { LD_PRELOAD => $library });
+$node = $service->new_node('gnutls', environment => { LD_PRELOAD => Pnvs::Preload::build($home, 'gnutls') });
 $session = Pnvs::Session->new($node);
 my $result = call('start', 'FA1');
 error_is($result, '38V01', 'sent=no stage=resolve', 0, 'a libcurl without OpenSSL');

@@ -14,6 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
+use Pnvs::Preload;
 use Pnvs::Session;
 use Pnvs::Simulator;
 
@@ -31,25 +32,13 @@ my $service = Pnvs::Simulator->new;
 my $node = $service->new_node('cancel',
 	conf => "pnvs.connect_timeout = 60000\npnvs.request_timeout = 60000\n",
 	environment => {
-		LD_PRELOAD => build('resolver') . ' ' . build('clock'),
+		LD_PRELOAD => Pnvs::Preload::build($scratch, 'resolver') . ' ' . Pnvs::Preload::build($scratch, 'clock'),
 		PNVS_RESOLVER_MARKER => $marker,
 		PNVS_CLOCK_FILE => "$scratch/ahead"
 	});
 my $controller = Pnvs::Session->new($node);
 my $session = Pnvs::Session->new($node);
 my $next_number = 6281400000000;
-
-# A library that stands before libc's.
-sub build
-{
-	my ($name) = @_;
-	my $library = "$scratch/$name.so";
-	my $cc = $ENV{CC} // 'cc';
-
-	PostgreSQL::Test::Utils::system_or_bail($cc, '-shared', '-fPIC', '-O2', '-Wall', '-Werror',
-		'-o', $library, "$FindBin::RealBin/../$name/$name.c", '-ldl');
-	return $library;
-}
 
 sub call
 {

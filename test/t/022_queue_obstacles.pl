@@ -40,15 +40,6 @@ my $session = $queue->session;
 
 sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
-# The states of messages, some seconds later at the most, if not settled by then.
-sub soon_settled
-{
-	my ($ids, $in) = @_;
-
-	$queue->soon(sub { !grep { !defined $queue->row($_, $in)->{settled_at} } @$ids });
-	return join ' ', map { $queue->state($_, $in) } @$ids;
-}
-
 sub create_database
 {
 	my ($name, $on) = @_;
@@ -96,7 +87,7 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	$id = $queue->enqueue('FA1', undef, session => $there);
 	$there->run("PREPARE TRANSACTION 'first'");
 	$there->run("COMMIT PREPARED 'first'");
-	is(soon_settled([$id], $there), 'sent', 'the first message of a database is sent soon, also where its transaction was prepared');
+	is($queue->soon_settled([$id], $there), 'sent', 'the first message of a database is sent soon, also where its transaction was prepared');
 	$there->close;
 }
 
@@ -123,7 +114,7 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	wait_until('some time passes', sub { time > $until });
 	$session->run("SELECT pg_terminate_backend(@{[$renaming->pid]})");
 	ok($renaming->result->lost, 'a session that keeps a worker out dies');
-	is(soon_settled([$id], $there), 'sent', 'what was queued meanwhile is sent soon after');
+	is($queue->soon_settled([$id], $there), 'sent', 'what was queued meanwhile is sent soon after');
 	$there->close;
 }
 
@@ -145,7 +136,7 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	$referrer->run("BEGIN; INSERT INTO reference VALUES ($id)");
 	is($queue->state($id), 'queued', 'a queued message is referred to by a foreign key');
 	$locker->run('COMMIT');
-	is(soon_settled([$id]), 'sent', 'it is sent while the transaction that refers to it is open');
+	is($queue->soon_settled([$id]), 'sent', 'it is sent while the transaction that refers to it is open');
 	$referrer->run('COMMIT');
 	$session->run('DROP TABLE reference');
 	$_->close for $locker, $referrer;
@@ -167,7 +158,7 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	$queue->settled($queue->enqueue('FA1'));
 	is($queue->state($id), 'queued', 'a message that somebody has locked is left alone');
 	$canceler->run('ROLLBACK TO before');
-	is(soon_settled([$id]), 'sent', 'and sent soon after, though that transaction stays open');
+	is($queue->soon_settled([$id]), 'sent', 'and sent soon after, though that transaction stays open');
 	$canceler->run('COMMIT');
 	$canceler->close;
 }
@@ -204,7 +195,7 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	my $id = $queue->enqueue('sim-start:longid:6000');
 	my $unknown;
 
-	is(soon_settled([$id]), 'sent', 'a message whose verification ID is out of all measure is sent');
+	is($queue->soon_settled([$id]), 'sent', 'a message whose verification ID is out of all measure is sent');
 	is($queue->row($id)->{verification_id}, undef, 'it has none then');
 	isnt($queue->row($id)->{request_id}, undef, 'and what else the service said');
 
@@ -222,7 +213,7 @@ INSERT INTO verification_queue (channel, recipient, service_sid, state, not_befo
 SQL
 	$queue->{number}{$unknown} = $queue->number($id);
 	$session->run('SELECT pg_reload_conf()');
-	is(soon_settled([$unknown]), 'unknown', 'a message of unknown fate is looked up');
+	is($queue->soon_settled([$unknown]), 'unknown', 'a message of unknown fate is looked up');
 	is($queue->row($unknown)->{code}, 'Local.NotFound', 'an ID out of all measure that a search finds is not taken for its own');
 	is($queue->logged($COULD_NOT_WRITE), 0, 'all of that could be written');
 }
@@ -238,11 +229,11 @@ SQL
 	@bad = map { $queue->enqueue('FAbad') } 1 .. 4;
 	wait_until('none of them can be settled', sub { $queue->logged($COULD_NOT_WRITE, $since) >= @bad && !grep { !$queue->requests($_) } @bad });
 	@good = map { $queue->enqueue('FA1') } 1 .. 3;
-	is(soon_settled(\@good), 'sent sent sent', 'a window full of messages that cannot be settled keeps no others from being sent');
+	is($queue->soon_settled(\@good), 'sent sent sent', 'a window full of messages that cannot be settled keeps no others from being sent');
 	is(join(' ', map { $queue->state($_) } @bad), 'sending sending sending sending', 'they are left as they were');
 	relent();
 	$queue->configure('pnvs.max_in_flight' => undef);
-	is(soon_settled(\@bad), 'sent sent sent sent', 'and are settled when they can be');
+	is($queue->soon_settled(\@bad), 'sent sent sent sent', 'and are settled when they can be');
 	is((grep { $queue->sent($_) != 1 } @bad), 0, 'sent once each');
 }
 
@@ -347,7 +338,7 @@ for my $within_s (1, 4, 16)
 	is($queue->state($id), 'sending', 'a worker leaves alone what a CALL has under way');
 	$session->run("SELECT pg_cancel_backend(@{[$caller->pid]})");
 	is($caller->result->sqlstate, '57014', 'that CALL is canceled');
-	is(soon_settled([$id]), 'sent', 'what it had under way is looked up soon after');
+	is($queue->soon_settled([$id]), 'sent', 'what it had under way is looked up soon after');
 	is($queue->sent($id), 1, 'and is not sent again');
 	$caller->close;
 }

@@ -12,6 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
+use Pnvs::Preload;
 use Pnvs::Queue;
 use Pnvs::Simulator;
 
@@ -24,20 +25,10 @@ my $behind_s = 0;
 my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'set_back',
 	conf => "pnvs.scan_interval = 1s\n",
-	environment => { LD_PRELOAD => build_clock(), PNVS_CLOCK_FILE => "$scratch/ahead" });
+	environment => { LD_PRELOAD => Pnvs::Preload::build($scratch, 'clock'), PNVS_CLOCK_FILE => "$scratch/ahead" });
 my $session = $queue->session;
 
 sub wait_until { return Pnvs::Simulator::wait_until(@_); }
-
-# A library that stands before libc's.
-sub build_clock
-{
-	my $library = "$scratch/clock.so";
-
-	PostgreSQL::Test::Utils::system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-O2', '-Wall', '-Werror',
-		'-o', $library, "$FindBin::RealBin/../clock/clock.c", '-ldl');
-	return $library;
-}
 
 # By another hour, at one stroke.
 sub set_clock_back
@@ -46,15 +37,6 @@ sub set_clock_back
 	append_to_file("$scratch/next", "-$behind_s");
 	rename "$scratch/next", "$scratch/ahead" or die "rename: $!";
 	return;
-}
-
-# The states of messages, some seconds later at the most, if not settled by then.
-sub soon_settled
-{
-	my ($ids, $in) = @_;
-
-	$queue->soon(sub { !grep { !defined $queue->row($_, $in)->{settled_at} } @$ids });
-	return join ' ', map { $queue->state($_, $in) } @$ids;
 }
 
 # A row whose sender has died, which nobody announces.
@@ -87,10 +69,10 @@ SQL
 	is($queue->state($_), 'sending', 'a row that cannot be settled stays as it was claimed') for @refused;
 	set_clock_back();
 	$session->run('DROP FUNCTION refuse CASCADE');
-	is(soon_settled([ $refused[0] ]), 'sent', 'a row that could not be settled is settled soon after the clock is set back');
-	is(soon_settled([ $refused[1] ]), 'sent', 'so is one that is to be sent again, at a time that was over before');
+	is($queue->soon_settled([ $refused[0] ]), 'sent', 'a row that could not be settled is settled soon after the clock is set back');
+	is($queue->soon_settled([ $refused[1] ]), 'sent', 'so is one that is to be sent again, at a time that was over before');
 	is($queue->sent($_), 1, 'one message went out') for @refused;
-	is(soon_settled([ $queue->enqueue('FA1') ]), 'sent', 'a new message is sent soon');
+	is($queue->soon_settled([ $queue->enqueue('FA1') ]), 'sent', 'a new message is sent soon');
 }
 
 # --- a pause of milliseconds
@@ -113,7 +95,7 @@ for my $sender ('a worker', 'a CALL')
 	wait_until('some time passes', sub { time > $until });
 	set_clock_back();
 	$locking->run('COMMIT');
-	is(soon_settled([$id]), 'sent', "$sender that waits for a lock settles soon after the clock is set back");
+	is($queue->soon_settled([$id]), 'sent', "$sender that waits for a lock settles soon after the clock is set back");
 	$caller->close;
 	$locking->close;
 }

@@ -128,6 +128,15 @@ sub soon
 	return eval { Pnvs::Simulator::wait_until('it is soon', $condition); 1 } ? 1 : 0;
 }
 
+# The states of messages, some seconds later at the most, if not settled by then.
+sub soon_settled
+{
+	my ($self, $ids, $session) = @_;
+
+	$self->soon(sub { !grep { !defined $self->row($_, $session)->{settled_at} } @$ids });
+	return join ' ', map { $self->state($_, $session) } @$ids;
+}
+
 # How often the server's log says so, from an offset on; where it ends now.
 sub logged
 {

@@ -95,7 +95,8 @@ static void report_stats(bool force);
 static void serve(Worker *worker);
 static void scan(Worker *worker);
 static TimestampTz purge_due(const Worker *worker);
-static bool wants_to_leave(Worker *worker, bool *forced);
+static bool is_sent_away(bool *when_idle);
+static bool wants_to_leave(Worker *worker, bool when_idle, bool *forced);
 static bool yields(Worker *worker, bool asked, TimestampTz now);
 static void wait_for_something(const Worker *worker);
 static bool leave(Worker *worker, bool forced);
@@ -294,6 +295,7 @@ serve(Worker *worker)
 	for (;;)
 	{
 		TimestampTz rung = pnvs_roster_take_ring();
+		bool		when_idle;
 		bool		forced;
 
 		CHECK_FOR_INTERRUPTS();
@@ -313,11 +315,14 @@ serve(Worker *worker)
 				worker->next_scan = worker->next_purge = DT_NOBEGIN;
 			worker->busy = GetCurrentTimestamp();
 		}
+		/* before anything more is claimed, which might not come back in time */
+		if (is_sent_away(&when_idle) && leave(worker, true))
+			return;
 		scan(worker);
 		pnvs_sender_turn(worker->sender);
 		if (!pnvs_sender_is_idle(worker->sender))
 			worker->busy = GetCurrentTimestamp();
-		if (wants_to_leave(worker, &forced))
+		if (wants_to_leave(worker, when_idle, &forced))
 		{
 			if (leave(worker, forced))
 				return;
@@ -366,16 +371,20 @@ purge_due(const Worker *worker)
 		Min(worker->next_purge, pnvs_upkeep_next_purge(worker->purged_at));
 }
 
+/* Whether it has to leave at once; when_idle: as soon as nothing is to be done. */
+static bool
+is_sent_away(bool *when_idle)
+{
+	return pnvs_roster_must_leave(when_idle) || ShutdownRequestPending || !pnvs_worker;
+}
+
 /* Whether there is a reason to leave now; forced: whatever there is to do. */
 static bool
-wants_to_leave(Worker *worker, bool *forced)
+wants_to_leave(Worker *worker, bool when_idle, bool *forced)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		when_idle;
 
-	*forced = pnvs_roster_must_leave(&when_idle) || ShutdownRequestPending ||
-		!pnvs_worker || !pnvs_sender_has_table(worker->sender) ||
-		yields(worker, when_idle, now);
+	*forced = !pnvs_sender_has_table(worker->sender) || yields(worker, when_idle, now);
 	if (*forced)
 		return true;
 	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now)

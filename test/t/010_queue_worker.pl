@@ -383,6 +383,21 @@ $queue->reload('pnvs.worker' => 'off');
 is($queue->settled($id)->{state}, 'sent', 'a worker that has to go waits for what is under way');
 no_worker();
 
+# It learns of that and of a message at once.
+$queue->reload('pnvs.worker' => undef);
+wait_until('the worker is back', sub { $queue->workers('postgres') });
+{
+	my ($worker) = $queue->workers('postgres');
+
+	kill STOP => $worker;
+	$queue->reload('pnvs.worker' => 'off');
+	$id = $queue->enqueue('FA1');
+	kill CONT => $worker;
+}
+no_worker();
+is(scalar $queue->requests($id), 0, 'a worker that has to go sends nothing more');
+is($session->value("SELECT cancel_verification($id)"), 't', 'and leaves it as it was');
+
 # --- from a session
 
 my @id = map { $queue->enqueue('FA1') } 1 .. 5;

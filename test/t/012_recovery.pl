@@ -379,7 +379,7 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 {
 	my $caller = Pnvs::Session->new($node);
 	my $holder = $server->connect;
-	my ($pid, %seen);
+	my %seen;
 
 	$caller->send('CALL process_verification_queue()');
 	$behind_a_lock->wait_until_requested($service);
@@ -387,11 +387,11 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 	$session->run('SELECT pg_terminate_backend(' . $caller->pid . ')');
 	is($caller->result->sqlstate, '57P01', 'a sender ends, and leaves what it had under way');
 	$server->configure($session, 'pnvs.worker' => undef);
-	$pid = $server->wait_for_worker($session);
 
-	# What it does first is to look for that, and then it tries to send.
-	Pnvs::Simulator::wait_until('the worker has met the lock', sub {
-			$seen{ $session->value("SELECT state_change FROM pg_stat_activity WHERE pid = $pid") // '' } = 1;
+	# What a worker does first is to look for that, and then it tries to send.
+	Pnvs::Simulator::wait_until('a worker has met the lock', sub {
+			$seen{$_} = 1 for $session->run("SELECT state_change FROM pg_stat_activity "
+				  . "WHERE backend_type = 'pnvs worker' AND datname = 'postgres' AND state_change IS NOT NULL")->column('state_change');
 			return keys %seen > 10;
 	});
 	is($behind_a_lock->states($holder), 'sending=3', 'nothing of it is recovered while the table is locked');

@@ -248,7 +248,9 @@ for my $case (
 	diag(sprintf '%s, %s, %d rows: %.2f s', $sqlstate, $state, $nbad, $took);
 	is((grep { $queue->state($_) ne $before } @bad), 0, "they stay as they were ($sqlstate, $state)");
 	relent();
+	# the next worker knows nothing of them, and comes when there is something new
 	$queue->configure;
+	$queue->enqueue('FA1');
 	is((grep { $queue->settled($_)->{state} ne 'sent' } @bad), 0, "and are sent later ($sqlstate, $state)");
 	no_worker();
 	$session->run("UPDATE verification_queue SET dedup_key = NULL WHERE dedup_key LIKE 'bad%'");

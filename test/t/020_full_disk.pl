@@ -25,7 +25,7 @@ $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeou
 
 # Pauses between tries get as long as 10 s, and a claim is tried at every other one.
 my $SECONDS = 40;
-my $FULL_S = 8;
+my $FULL_S = 5;
 my $WINDOW = 40;
 
 my $NO_SPACE = 'No space left on device';

@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/../perl";
 use List::Util qw(min);
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 use Pnvs::Queue;
 use Pnvs::Session;
@@ -20,6 +21,7 @@ $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeou
 my $MANY = 1500;
 my $MOVED = 50;
 my $READ_FOR_EACH = 20;
+my $TELLS_EVERY_S = 1.2;
 my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'plans', conf => <<"CONF");
 autovacuum = off
@@ -36,8 +38,15 @@ sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 my $newly_read = sub {
 	my ($told) = @_;
 	my $before = $read;
+	my $told_at = time;
 
 	wait_until('the worker has told what it has read', sub {
+		# it is idle for ten seconds before it does so by itself
+		if (time > $told_at + $TELLS_EVERY_S)
+		{
+			$session->run('SELECT pg_reload_conf()');
+			$told_at = time;
+		}
 		$session->run('SELECT pg_stat_clear_snapshot()');
 		return $session->value("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'verification_queue'") >= $told;
 	});

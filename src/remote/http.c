@@ -273,8 +273,10 @@ open_engine(void)
 /*
  * Where libcurl has run out of memory, what it left halfway comes up in later
  * calls: version 7.88 divides by zero when it comes by a half-made table of
- * sockets again, and uses connections that are dead.  So a new engine is opened
- * then.  There must be no transfer.
+ * sockets again, and uses connections that are dead.  And OpenSSL takes an
+ * authority for whose key there was no memory, says nothing, and cannot use it
+ * as long as libcurl keeps it.  So a new engine is opened then, and where TLS
+ * has failed, which may be why.  There must be no transfer.
  */
 static void
 close_engine(void)
@@ -427,7 +429,7 @@ note_finished(void)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &slot);
 		slot->code = message->data.result;
 		slot->done = true;
-		if (slot->code == CURLE_OUT_OF_MEMORY)
+		if (slot->code == CURLE_OUT_OF_MEMORY || pnvs_http_slot_is_distrustful(slot))
 			engine.spoilt = true;
 	}
 }

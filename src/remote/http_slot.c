@@ -196,6 +196,14 @@ pnvs_http_slot_fault(const PnvsHttpSlot *slot)
 	}
 }
 
+/* Whether a transfer that is done has failed for what may be the authorities that libcurl keeps. */
+bool
+pnvs_http_slot_is_distrustful(const PnvsHttpSlot *slot)
+{
+	return slot->code == CURLE_SSL_CONNECT_ERROR ||
+		slot->code == CURLE_PEER_FAILED_VERIFICATION;
+}
+
 /* Words on a fault: libcurl's, with anything but visible ASCII replaced. */
 void
 pnvs_http_slot_detail(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZE])

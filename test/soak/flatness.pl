@@ -289,6 +289,16 @@ sub new_session
 # A session without a connection to the service.
 sub disconnect { return $session->run(start('sim:last')); }
 
+# The same, and its next call reads the authorities, from the other one of two files.
+sub trust_another_file
+{
+	my $now = $session->value('SHOW pnvs.ca_file');
+
+	disconnect();
+	set(ca_file => $now eq $authorities ? $service->ca_file : $authorities);
+	return;
+}
+
 sub descriptors_run_out
 {
 	my ($state, $prepare) = @_;
@@ -489,6 +499,7 @@ if (!$instrumented)
 	memory_runs_out('a reconnect', \&disconnect, $FULL ? 1 : 29);
 	memory_runs_out('a reconnect, from then on', \&disconnect, $FULL ? 1 : 61, fail_times => $for_ever);
 	memory_runs_out('a reconnect, PostgreSQL too', \&disconnect, $FULL ? 1 : 59, scope => 'call');
+	memory_runs_out('another file of authorities', \&trust_another_file, $FULL ? 1 : 31);
 	memory_runs_out('a first call', \&new_session, $FULL ? 1 : 151);
 	memory_runs_out('a first call, from then on', \&new_session, $FULL ? 7 : 199, fail_times => $for_ever);
 	memory_runs_out('a first call, PostgreSQL too', \&new_session, $FULL ? 7 : 197, scope => 'call');

@@ -269,6 +269,21 @@ for my $row (
 	goes_on($what);
 }
 
+# libcurl keeps what it has read of such a file, but not beyond a failure.
+{
+	my $other = Pnvs::Simulator->new;
+	my $what = 'a ca_file of another authority';
+
+	append_to_file("$home/authorities.pem", PostgreSQL::Test::Utils::slurp_file($other->ca_file));
+	goes_on("before $what");
+	set(ca_file => "$home/authorities.pem");
+	error_is(call('start', 'FA1'), '38V01', 'sent=no stage=tls', 0, $what);
+	append_to_file("$home/authorities.pem", PostgreSQL::Test::Utils::slurp_file($service->ca_file));
+	is(call('start', 'FA1')->row->{success}, 't', "$what: one that is added counts at the next call");
+	$session->run('RESET pnvs.ca_file');
+	goes_on($what);
+}
+
 # --- an address that is none, which only libcurl finds out
 
 set(endpoint => 'https://[1:2:3]');

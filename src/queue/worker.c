@@ -51,6 +51,9 @@
 /* What is under way may come back within this; DROP DATABASE waits 5 s in all. */
 #define LEAVE_GRACE_MS 2000
 
+/* Where the launcher does not know that pnvs.worker is off. */
+#define OFF_AGAIN_MS 1000
+
 /* Who could not make a dead sender's rows unknown tries again after this. */
 #define RECOVER_AGAIN_MS 10000
 
@@ -460,6 +463,13 @@ leave(Worker *worker, bool forced)
 	finish(worker);
 	has_table = pnvs_sender_has_table(worker->sender);
 	needed = next_needed(worker);
+
+	/*
+	 * a launcher that has yet to learn that there is to be none would start
+	 * one after the other
+	 */
+	if (!pnvs_worker)
+		needed = Max(needed, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OFF_AGAIN_MS));
 	if (forced)
 		pnvs_sender_destroy(worker->sender);
 	return pnvs_roster_leave(has_table, needed, forced);
@@ -488,7 +498,15 @@ finish(Worker *worker)
 		CHECK_FOR_INTERRUPTS();
 		pnvs_sender_turn(worker->sender);
 	}
+	if (pnvs_sender_is_idle(worker->sender))
+		return;
 	pnvs_sender_abandon(worker->sender);
+
+	/*
+	 * what was being looked up, or could not be settled, is to be found by
+	 * the next one
+	 */
+	pnvs_sender_look(worker->sender, DT_NOBEGIN);
 }
 
 /* When this database needs a worker again, as far as is known. */

@@ -16,8 +16,8 @@
  * - Nothing of libcurl or OpenSSL is initialised before the first request, so
  *	 never in the postmaster.
  *
- * Connections, TLS sessions and certificates are kept for the life of the
- * process.
+ * Connections, TLS sessions and certificates are kept until TLS fails or memory
+ * runs out.
  *
  *-------------------------------------------------------------------------
  */

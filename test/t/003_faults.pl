@@ -269,7 +269,7 @@ for my $row (
 	goes_on($what);
 }
 
-# libcurl keeps what it has read of such a file, but not beyond a failure.
+# Some versions of libcurl keep what they have read of such a file, but not beyond a failure.
 {
 	my $other = Pnvs::Simulator->new;
 	my $what = 'a ca_file of another authority';

@@ -387,14 +387,23 @@ no_worker();
 
 # It learns of that and of a message at once.
 $queue->reload('pnvs.worker' => undef);
-wait_until('the worker is back', sub { $queue->workers('postgres') });
+$queue->settled($queue->enqueue('FA1'));
+wait_until('the worker is idle', sub {
+		$session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' "
+			  . "AND datname = 'postgres' AND state = 'idle' AND clock_timestamp() - state_change > '200 ms'") == 1;
+});
 {
 	my ($worker) = $queue->workers('postgres');
+	my $announced;
 
 	kill STOP => $worker;
-	$queue->reload('pnvs.worker' => 'off');
-	$id = $queue->enqueue('FA1');
+	$announced = eval {
+		$queue->reload('pnvs.worker' => 'off');
+		$id = $queue->enqueue('FA1');
+		1;
+	};
 	kill CONT => $worker;
+	die $@ unless $announced;
 }
 no_worker();
 is(scalar $queue->requests($id), 0, 'a worker that has to go sends nothing more');

@@ -470,6 +470,19 @@ is($behind_a_lock->wait_for($session, 'true=3', 'unknown_since IS NOT NULL'), 't
 is($behind_a_lock->wait_for($session, 'sent=3'), 'sent=3', 'and is found by a search');
 $service->unmark;
 is($behind_a_lock->most_requests($service), 1, 'and not sent again');
+
+# --- a worker that is ended while it looks something up
+
+# The next look at intervals would be too late here, too.
+{
+	my $batch;
+
+	$server->configure($session, 'pnvs.request_timeout' => 4000);
+	$batch = Pnvs::Batch->enqueue($session, 'sim:first:1:hang', 1);
+	Pnvs::Simulator::wait_until('it is looked up', sub { $batch->requested($service, 'SearchVerification') });
+	$session->run('SELECT pg_terminate_backend(' . the_worker() . ')');
+	is($batch->wait_for($session, 'sent=1'), 'sent=1', 'what an ended worker was looking up is looked up by the next one');
+}
 $node->stop;
 
 # --- triggers, later

@@ -41,10 +41,11 @@ my $newly_read = sub {
 	my $told_at = time;
 
 	wait_until('the worker has told what it has read', sub {
-		# it is idle for ten seconds before it does so by itself
+		# it is idle for ten seconds before it does so by itself, or has another message
 		if (time > $told_at + $TELLS_EVERY_S)
 		{
-			$session->run('SELECT pg_reload_conf()');
+			$queue->settled($queue->enqueue('FA1'));
+			$updates += 2;
 			$told_at = time;
 		}
 		$session->run('SELECT pg_stat_clear_snapshot()');

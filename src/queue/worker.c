@@ -158,6 +158,12 @@ handle_signals(void)
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	pqsignal(SIGINT, on_interrupt);
 	BackgroundWorkerUnblockSignals();
+
+	/*
+	 * PostgreSQL has thrown away a SIGHUP that came right after the fork, and
+	 * with it what the settings are now
+	 */
+	ConfigReloadPending = true;
 }
 
 /* PostgreSQL's timer for lock_timeout sends SIGINT, too. */

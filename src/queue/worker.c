@@ -51,8 +51,8 @@
 /* What is under way may come back within this; DROP DATABASE waits 5 s in all. */
 #define LEAVE_GRACE_MS 2000
 
-/* Where the launcher does not know that pnvs.worker is off. */
-#define OFF_AGAIN_MS 1000
+/* When the next worker may come where this one cannot say that nothing is wrong. */
+#define SOON_MS 1000
 
 /* Who could not make a dead sender's rows unknown tries again after this. */
 #define RECOVER_AGAIN_MS 10000
@@ -105,6 +105,7 @@ static void wait_for_something(const Worker *worker);
 static bool leave(Worker *worker, bool forced);
 static void finish(Worker *worker);
 static TimestampTz next_needed(const Worker *worker);
+static TimestampTz soon(void);
 static void leave_roster(int code, Datum arg);
 
 /* Asks for a worker of a database; false where there is no place for one. */
@@ -139,7 +140,6 @@ pnvs_worker_main(Datum arg)
 	before_shmem_exit(leave_roster, (Datum) 0);
 	pin_session();
 	keep_memory();
-	make_room_for_connections();
 
 	context = AllocSetContextCreate(TopMemoryContext, "pnvs worker", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
@@ -469,13 +469,6 @@ leave(Worker *worker, bool forced)
 	finish(worker);
 	has_table = pnvs_sender_has_table(worker->sender);
 	needed = next_needed(worker);
-
-	/*
-	 * a launcher that has yet to learn that there is to be none would start
-	 * one after the other
-	 */
-	if (!pnvs_worker)
-		needed = Max(needed, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), OFF_AGAIN_MS));
 	if (forced)
 		pnvs_sender_destroy(worker->sender);
 	return pnvs_roster_leave(has_table, needed, forced);
@@ -521,13 +514,25 @@ next_needed(const Worker *worker)
 {
 	TimestampTz next = Min(pnvs_sender_next_due(worker->sender), purge_due(worker));
 
-	return worker->recovered ? next : Min(next, worker->next_scan);
+	if (!worker->recovered)
+		next = Min(next, worker->next_scan);
+
+	/*
+	 * a launcher that has yet to learn that there is to be none would start
+	 * one after the other
+	 */
+	return pnvs_worker ? next : Max(next, soon());
+}
+
+static TimestampTz
+soon(void)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SOON_MS);
 }
 
 /* Before the process ends, however it ends. */
 static void
 leave_roster(int code, Datum arg)
 {
-	(void) pnvs_roster_leave(true, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), 1000),
-							 true);
+	(void) pnvs_roster_leave(true, soon(), true);
 }

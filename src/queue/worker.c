@@ -14,38 +14,24 @@
  * what is known of it.  Where it is for its place it goes on for a while first, and
  * waits for what is under way.
  *
- * Signals.  SIGINT, by which pg_cancel_backend() cancels a query, cancels none
- * here: a wait for a synchronous standby would end early.  It still serves
- * lock_timeout.  SIGTERM is a request at first; a transaction that does not end
- * (a standby does not answer) is left the hard way after a while.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <malloc.h>
-#include <signal.h>
-#include <sys/resource.h>
-
-#include "access/xact.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "queue/failure_log.h"
 #include "queue/roster.h"
 #include "queue/sender.h"
-#include "queue/table.h"
 #include "queue/upkeep.h"
 #include "queue/worker.h"
+#include "queue/worker_process.h"
 #include "settings.h"
 
 /* What is under way may come back within this; DROP DATABASE waits 5 s in all. */
@@ -60,15 +46,6 @@
 /* Whose place is needed elsewhere sends for so long yet, however much there is. */
 #define YIELD_AFTER_MS 3000
 
-/* How often a transaction that takes long looks for SIGTERM. */
-#define TERMINATION_CHECK_MS 1000
-
-/* What a busy exchange of a wide window takes for a moment, and more. */
-#define KEPT_MEMORY (8 * 1024 * 1024)
-
-/* PostgreSQL's own files and some of ours, beside one for each connection. */
-#define SPARE_DESCRIPTORS 256
-
 typedef struct Worker
 {
 	PnvsSender *sender;
@@ -82,19 +59,6 @@ typedef struct Worker
 	bool		yields;			/* claims no more: the place is another's turn */
 } Worker;
 
-static TimeoutId termination_check;
-
-/* When statistics that were not reported yet are to be, or DT_NOEND. */
-static TimestampTz stats_due = DT_NOEND;
-
-static void handle_signals(void);
-static void on_interrupt(SIGNAL_ARGS);
-static void check_termination(void);
-static void pin_session(void);
-static void keep_memory(void);
-static void make_room_for_connections(void);
-static PnvsCommit transact(void (*work) (void *arg), void *arg);
-static void report_stats(bool force);
 static void serve(Worker *worker);
 static void scan(Worker *worker);
 static TimestampTz purge_due(const Worker *worker);
@@ -133,168 +97,21 @@ pnvs_worker_main(Datum arg)
 	Worker		worker = {0};
 	MemoryContext context;
 
-	handle_signals();
+	pnvs_worker_handle_signals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
 	if (!pnvs_roster_enter())
 		proc_exit(0);
 	before_shmem_exit(leave_roster, (Datum) 0);
-	pin_session();
-	keep_memory();
+	pnvs_worker_prepare();
 
 	context = AllocSetContextCreate(TopMemoryContext, "pnvs worker", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	worker.sender = pnvs_sender_create(transact, PG_INT64_MAX);
+	worker.sender = pnvs_sender_create(pnvs_worker_transact, PG_INT64_MAX);
 	worker.next_scan = worker.next_purge = worker.purged_at = DT_NOBEGIN;
 	worker.busy = DT_NOBEGIN;
 	worker.asked = DT_NOEND;
 	serve(&worker);
 	proc_exit(0);
-}
-
-static void
-handle_signals(void)
-{
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	pqsignal(SIGINT, on_interrupt);
-	BackgroundWorkerUnblockSignals();
-
-	/*
-	 * PostgreSQL has thrown away a SIGHUP that came right after the fork, and
-	 * with it what the settings are now
-	 */
-	ConfigReloadPending = true;
-}
-
-/* PostgreSQL's timer for lock_timeout sends SIGINT, too. */
-static void
-on_interrupt(SIGNAL_ARGS)
-{
-	if (get_timeout_indicator(LOCK_TIMEOUT, false))
-		StatementCancelHandler(PNVS_SIGNAL_PASS);
-}
-
-/* A timer's handler, while a transaction runs. */
-static void
-check_termination(void)
-{
-	if (ShutdownRequestPending)
-	{
-		InterruptPending = true;
-		ProcDiePending = true;
-		SetLatch(MyLatch);
-	}
-}
-
-/* What ALTER DATABASE or a configuration file may have set does not reach us. */
-static void
-pin_session(void)
-{
-	static const char *const settings[][2] = {
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"idle_in_transaction_session_timeout", "0"},
-		{"transaction_timeout", "0"},
-		/* it would show the same few statements for ever */
-		{"pg_stat_statements.track", "none"},
-		/* it would log them with the numbers */
-		{"auto_explain.log_min_duration", "-1"},
-	};
-
-	pnvs_table_pin_settings(GUC_ACTION_SET);
-	for (size_t i = 0; i < lengthof(settings); i++)
-	{
-		if (GetConfigOption(settings[i][0], true, false) != NULL)
-			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
-	}
-	termination_check = RegisterTimeout(USER_TIMEOUT, check_termination);
-}
-
-/*
- * The GNU library would give the memory of each statement back to the kernel, to
- * ask for it again at the next one.
- */
-static void
-keep_memory(void)
-{
-#ifdef M_TRIM_THRESHOLD
-	(void) mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
-	(void) mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY);
-#endif
-}
-
-/* The usual limit of 1,024 files is below what a wide window needs. */
-static void
-make_room_for_connections(void)
-{
-	struct rlimit limit;
-	rlim_t		needed = pnvs_max_in_flight + SPARE_DESCRIPTORS;
-
-	pnvs_client_expect_calls(pnvs_max_in_flight);
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
-		return;
-	limit.rlim_cur = Min(needed, limit.rlim_max);
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < needed)
-		ereport(LOG,
-				(errmsg("pnvs has fewer file descriptors than \"pnvs.max_in_flight\" may need"),
-				 errhint("Raise the limit of open files of the server, or lower the setting.")));
-}
-
-/* A PnvsTransact. */
-static PnvsCommit
-transact(void (*work) (void *arg), void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	volatile PnvsCommit result = PNVS_NOT_COMMITTED;
-
-	pgstat_report_activity(STATE_RUNNING, "exchanging rows with the queue");
-	enable_timeout_every(termination_check,
-						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 TERMINATION_CHECK_MS),
-						 TERMINATION_CHECK_MS);
-	PG_TRY();
-	{
-		SetCurrentStatementStartTimestamp();
-		StartTransactionCommand();
-		work(arg);
-		CommitTransactionCommand();
-		result = PNVS_COMMITTED;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		result = pnvs_failure_log(error);
-		AbortCurrentTransaction();
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	disable_timeout(termination_check, false);
-	MemoryContextSwitchTo(context);
-	report_stats(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
-
-	/* waits for locks and standbys have reset it, whatever it was set for */
-	SetLatch(MyLatch);
-	return result;
-}
-
-/*
- * PostgreSQL puts reports off that come too often, and it is for an idle process
- * to make up for the last: autovacuum goes by them.
- */
-static void
-report_stats(bool force)
-{
-	long		wait_ms = pgstat_report_stat(force);
-
-	stats_due = wait_ms > 0 ?
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms) : DT_NOEND;
 }
 
 /* Until there is a reason to leave, which is told to the roster. */
@@ -312,7 +129,7 @@ serve(Worker *worker)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			make_room_for_connections();
+			pnvs_worker_make_room_for_connections();
 			/* rows that were held back, or kept, may be no longer */
 			worker->next_scan = worker->next_purge = DT_NOBEGIN;
 		}
@@ -350,10 +167,11 @@ static void
 scan(Worker *worker)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	PnvsLedger *ledger = pnvs_sender_ledger(worker->sender);
 
 	if (now >= worker->next_scan)
 	{
-		worker->recovered = pnvs_upkeep_recover(transact, pnvs_sender_ledger(worker->sender));
+		worker->recovered = pnvs_upkeep_recover(pnvs_worker_transact, ledger);
 		pnvs_sender_look(worker->sender, DT_NOBEGIN);
 		worker->next_scan = now + pnvs_scan_interval_s * USECS_PER_SEC;
 		if (!worker->recovered)
@@ -363,11 +181,11 @@ scan(Worker *worker)
 			worker->busy = now;
 		}
 	}
-	if (now >= stats_due)
-		report_stats(true);
+	if (now >= pnvs_worker_stats_due())
+		pnvs_worker_report_stats(true);
 	if (now >= purge_due(worker))
 	{
-		worker->next_purge = pnvs_upkeep_purge(transact, pnvs_sender_ledger(worker->sender));
+		worker->next_purge = pnvs_upkeep_purge(pnvs_worker_transact, ledger);
 		worker->purged_at = now;
 	}
 }
@@ -436,7 +254,7 @@ wait_for_something(const Worker *worker)
 {
 	static uint32 wait_event = 0;
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = Min(Min(worker->next_scan, purge_due(worker)), stats_due);
+	TimestampTz next = Min(Min(worker->next_scan, purge_due(worker)), pnvs_worker_stats_due());
 	long		wait_ms = pnvs_sender_wait_ms(worker->sender);
 
 	if (wait_event == 0)

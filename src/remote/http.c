@@ -429,7 +429,7 @@ note_finished(void)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &slot);
 		slot->code = message->data.result;
 		slot->done = true;
-		if (slot->code == CURLE_OUT_OF_MEMORY || pnvs_http_slot_is_distrustful(slot))
+		if (pnvs_http_slot_spoils_engine(slot))
 			engine.spoilt = true;
 	}
 }

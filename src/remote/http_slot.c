@@ -196,11 +196,15 @@ pnvs_http_slot_fault(const PnvsHttpSlot *slot)
 	}
 }
 
-/* Whether a transfer that is done has failed for what may be the authorities that libcurl keeps. */
+/*
+ * Whether a transfer that is done has failed for what libcurl keeps, or may have:
+ * what ran out of memory half way, or the authorities.
+ */
 bool
-pnvs_http_slot_is_distrustful(const PnvsHttpSlot *slot)
+pnvs_http_slot_spoils_engine(const PnvsHttpSlot *slot)
 {
-	return slot->code == CURLE_SSL_CONNECT_ERROR ||
+	return slot->code == CURLE_OUT_OF_MEMORY ||
+		slot->code == CURLE_SSL_CONNECT_ERROR ||
 		slot->code == CURLE_PEER_FAILED_VERIFICATION;
 }
 

@@ -57,7 +57,7 @@ extern void pnvs_http_slot_wipe(PnvsHttpSlot *slot);
 extern PnvsStage pnvs_http_slot_stage(const PnvsHttpSlot *slot);
 extern bool pnvs_http_slot_maybe_sent(const PnvsHttpSlot *slot);
 extern PnvsHttpFault pnvs_http_slot_fault(const PnvsHttpSlot *slot);
-extern bool pnvs_http_slot_is_distrustful(const PnvsHttpSlot *slot);
+extern bool pnvs_http_slot_spoils_engine(const PnvsHttpSlot *slot);
 extern void pnvs_http_slot_detail(const PnvsHttpSlot *slot,
 								  char detail[PNVS_HTTP_DETAIL_SIZE]);
 

@@ -16,7 +16,6 @@
 
 static int	asserted = 0;
 static int	failed = 0;
-static const char *todo_reason = NULL;
 
 static void report(bool passed, const char *sentence, va_list arguments)
 			__attribute__((format(printf, 2, 0)));
@@ -67,12 +66,6 @@ tap_text(const char *actual, const char *expected, const char *sentence,...)
 	return equal;
 }
 
-void
-tap_todo(const char *reason)
-{
-	todo_reason = reason;
-}
-
 int
 tap_done(void)
 {
@@ -93,12 +86,9 @@ report(bool passed, const char *sentence, va_list arguments)
 			*c = '?';
 	}
 	asserted++;
-	if (!passed && todo_reason == NULL)
+	if (!passed)
 		failed++;
-	printf("%sok %d - %s", passed ? "" : "not ", asserted, text);
-	if (todo_reason)
-		printf(" # TODO %s", todo_reason);
-	putchar('\n');
+	printf("%sok %d - %s\n", passed ? "" : "not ", asserted, text);
 	fflush(stdout);
 }
 

@@ -23,9 +23,6 @@ extern bool tap_int(long long actual, long long expected, const char *sentence,.
 extern bool tap_text(const char *actual, const char *expected, const char *sentence,...)
 			__attribute__((format(printf, 3, 4)));
 
-/* Assertions up to tap_todo(NULL) are known to fail, for this reason. */
-extern void tap_todo(const char *reason);
-
 /* Prints the plan; the result is main()'s. */
 extern int	tap_done(void);
 

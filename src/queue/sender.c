@@ -6,8 +6,8 @@
  * One transaction, the exchange, settles what has come back and claims what
  * fills the window again; between two of them requests are under way, and no
  * transaction, snapshot or lock is held.  An exchange happens at once where the
- * sender is idle, and for a sixteenth of the window at a time under load, so
- * that commits do not bound what it gets through.
+ * sender is idle, and for a share of the window at a time under load, so that
+ * commits do not bound what it gets through.
  *
  * What fails, fails alone.  Where an exchange fails, the same is tried row by
  * row: a flight whose row cannot be settled is kept and tried again later, a row
@@ -33,9 +33,6 @@
 #include "queue/table.h"
 #include "queue/window.h"
 #include "settings.h"
-
-/* A reply is settled after this at the latest, however few have come. */
-#define MAX_SETTLE_DELAY_MS 2
 
 struct PnvsSender
 {
@@ -156,11 +153,12 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
 
 	if (nready > 0)
-		next = TimestampTzPlusMilliseconds(sender->window.first_landing, MAX_SETTLE_DELAY_MS);
+		next = TimestampTzPlusMilliseconds(sender->window.first_landing,
+										   PNVS_MAX_EXCHANGE_DELAY_MS);
 	next = Min(next, pnvs_window_next_ready(&sender->window, now));
-	if (sender->may_claim && sender->has_table &&
-		pnvs_window_has_room(&sender->window, nunder_way, nready))
-		next = Min(next, pnvs_sender_next_due(sender));
+	if (sender->may_claim && sender->has_table)
+		next = Min(next, Max(pnvs_sender_next_due(sender),
+							 pnvs_window_room_from(&sender->window, nunder_way, nready)));
 	if (next != DT_NOEND)
 		next = Max(next, sender->caution.paused_until);
 	if (sender->window.nflights > 0)
@@ -248,9 +246,11 @@ needs_exchange(PnvsSender *sender)
 	pnvs_window_note_landing(&sender->window, nready, now);
 	if (nready > 0 &&
 		(nready >= share || nunder_way < share ||
-		 TimestampDifferenceExceeds(sender->window.first_landing, now, MAX_SETTLE_DELAY_MS)))
+		 TimestampDifferenceExceeds(sender->window.first_landing, now,
+									PNVS_MAX_EXCHANGE_DELAY_MS)))
 		return true;
-	return is_work_due(sender) && pnvs_window_has_room(&sender->window, nunder_way, nready);
+	return is_work_due(sender) &&
+		pnvs_window_room_from(&sender->window, nunder_way, nready) <= now;
 }
 
 static bool
@@ -419,6 +419,7 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 			sender->next_unknown = exchange->next_unknown;
 		land_flights(sender, exchange);
 		take_off(sender, exchange);
+		sender->window.filled = GetCurrentTimestamp();
 		if (exchange->verdicts.n > 0)
 			pnvs_herald_announce(sender->transact, exchange->verdicts.list,
 								 exchange->verdicts.n);

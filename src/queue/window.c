@@ -24,7 +24,7 @@ pnvs_window_open(PnvsWindow *window, MemoryContext context)
 {
 	window->flights = MemoryContextAlloc(context, PNVS_MAX_WINDOW * sizeof(PnvsFlight *));
 	window->nflights = 0;
-	window->first_landing = window->lateness_checked = 0;
+	window->first_landing = window->filled = window->lateness_checked = 0;
 }
 
 /* The flight is the window's from now on. */
@@ -144,24 +144,30 @@ pnvs_window_lookup_room(const PnvsWindow *window)
 }
 
 /*
- * Whether there is room beside so many that are under way, once those that are ready
- * have landed.  A window that is all but full is filled again when a share of it is
- * free.
+ * From when on there is room beside so many that are under way, once those that are
+ * ready have landed, or DT_NOEND.  A window that is all but full is filled again when a
+ * share of it is free, or after a moment: the rest may hang.
  */
-bool
-pnvs_window_has_room(const PnvsWindow *window, int nunder_way, int nready)
+TimestampTz
+pnvs_window_room_from(const PnvsWindow *window, int nunder_way, int nready)
 {
 	/* those that cannot be settled are not under way, but have their places */
 	if (window->nflights - nready >= PNVS_MAX_WINDOW)
-		return false;
-	return nunder_way == 0 || nunder_way + pnvs_window_share() <= pnvs_max_in_flight;
+		return DT_NOEND;
+	if (nunder_way == 0 || nunder_way + pnvs_window_share() <= pnvs_max_in_flight)
+		return DT_NOBEGIN;
+	return nunder_way >= pnvs_max_in_flight ? DT_NOEND :
+		TimestampTzPlusMilliseconds(window->filled, PNVS_MAX_EXCHANGE_DELAY_MS);
 }
 
-/* What an exchange moves at least, under load. */
+/*
+ * What an exchange moves at least, under load.  Its price is the commit's, whatever it
+ * moves, so that it moves a larger part of a small window.
+ */
 int
 pnvs_window_share(void)
 {
-	return Max(pnvs_max_in_flight / 16, 1);
+	return Max(Max(pnvs_max_in_flight / 16, Min(pnvs_max_in_flight / 6, 8)), 1);
 }
 
 /* Remembers since when flights that have come back wait to be settled: nready do now. */
@@ -194,7 +200,7 @@ pnvs_window_forget_times(PnvsWindow *window)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	window->first_landing = window->lateness_checked = 0;
+	window->first_landing = window->filled = window->lateness_checked = 0;
 	for (int i = 0; i < window->nflights; i++)
 		window->flights[i]->settle_after = Min(window->flights[i]->settle_after, now);
 }

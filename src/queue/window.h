@@ -13,6 +13,9 @@
 /* The upper bound of pnvs.max_in_flight. */
 #define PNVS_MAX_WINDOW 1000
 
+/* What could be done in one exchange with more waits for that so long at the most. */
+#define PNVS_MAX_EXCHANGE_DELAY_MS 2
+
 /* libcurl ends calls by itself; where it does not, this finds out. */
 #define PNVS_LATENESS_CHECK_MS 1000
 
@@ -21,6 +24,7 @@ typedef struct PnvsWindow
 	PnvsFlight **flights;		/* room for PNVS_MAX_WINDOW */
 	int			nflights;
 	TimestampTz first_landing;	/* of those not yet settled, or 0 */
+	TimestampTz filled;			/* when that was last tried, or 0 */
 	TimestampTz lateness_checked;
 } PnvsWindow;
 
@@ -33,7 +37,7 @@ extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsFlight **re
 extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
 extern TimestampTz pnvs_window_next_ready(const PnvsWindow *window, TimestampTz now);
 extern int	pnvs_window_lookup_room(const PnvsWindow *window);
-extern bool pnvs_window_has_room(const PnvsWindow *window, int nunder_way, int nready);
+extern TimestampTz pnvs_window_room_from(const PnvsWindow *window, int nunder_way, int nready);
 extern int	pnvs_window_share(void);
 extern void pnvs_window_note_landing(PnvsWindow *window, int nready, TimestampTz now);
 extern void pnvs_window_end_late_calls(PnvsWindow *window, TimestampTz now);

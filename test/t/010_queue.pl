@@ -219,6 +219,13 @@ wait_until('none of them is left', sub {
 });
 cmp_ok($early, '>=', 1, 'they were tried before');
 
+# So many that take long that one place is left.
+$queue->configure('pnvs.max_in_flight' => 48);
+my @slow = map { $queue->enqueue('sim:slow:3000') } 1 .. 47;
+wait_request($_) for @slow;
+is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'the last place of a window is used, too');
+is((grep { $queue->state($_) ne 'sending' } @slow), 0, 'the others are still under way then');
+
 # One that hangs.
 $queue->configure('pnvs.max_in_flight' => undef);
 my $hanging = $queue->enqueue('sim-start:hang');

@@ -111,7 +111,7 @@ pnvs_launcher_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
-	ConfigReloadPending = true; /* see worker.c */
+	ConfigReloadPending = true; /* see worker_process.c */
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	pnvs_roster_open();
 

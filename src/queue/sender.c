@@ -419,7 +419,7 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 			sender->next_unknown = exchange->next_unknown;
 		land_flights(sender, exchange);
 		take_off(sender, exchange);
-		sender->window.filled = GetCurrentTimestamp();
+		pnvs_window_note_exchange(&sender->window);
 		if (exchange->verdicts.n > 0)
 			pnvs_herald_announce(sender->transact, exchange->verdicts.list,
 								 exchange->verdicts.n);

@@ -24,7 +24,7 @@ pnvs_window_open(PnvsWindow *window, MemoryContext context)
 {
 	window->flights = MemoryContextAlloc(context, PNVS_MAX_WINDOW * sizeof(PnvsFlight *));
 	window->nflights = 0;
-	window->first_landing = window->filled = window->lateness_checked = 0;
+	window->first_landing = window->exchanged = window->lateness_checked = 0;
 }
 
 /* The flight is the window's from now on. */
@@ -146,7 +146,7 @@ pnvs_window_lookup_room(const PnvsWindow *window)
 /*
  * From when on there is room beside so many that are under way, once those that are
  * ready have landed, or DT_NOEND.  A window that is all but full is filled again when a
- * share of it is free, or after a moment: the rest may hang.
+ * share of it is free, or a moment after the last exchange: the rest may hang.
  */
 TimestampTz
 pnvs_window_room_from(const PnvsWindow *window, int nunder_way, int nready)
@@ -156,8 +156,14 @@ pnvs_window_room_from(const PnvsWindow *window, int nunder_way, int nready)
 		return DT_NOEND;
 	if (nunder_way == 0 || nunder_way + pnvs_window_share() <= pnvs_max_in_flight)
 		return DT_NOBEGIN;
-	return nunder_way >= pnvs_max_in_flight ? DT_NOEND :
-		TimestampTzPlusMilliseconds(window->filled, PNVS_MAX_EXCHANGE_DELAY_MS);
+
+	/*
+	 * those that are ready have an exchange soon, which fills their places,
+	 * too
+	 */
+	if (nunder_way + nready >= pnvs_max_in_flight)
+		return DT_NOEND;
+	return TimestampTzPlusMilliseconds(window->exchanged, PNVS_MAX_EXCHANGE_DELAY_MS);
 }
 
 /*
@@ -168,6 +174,14 @@ int
 pnvs_window_share(void)
 {
 	return Max(Max(pnvs_max_in_flight / 16, Min(pnvs_max_in_flight / 6, 8)), 1);
+}
+
+/* An exchange was committed: what was ready has landed, and free places are filled. */
+void
+pnvs_window_note_exchange(PnvsWindow *window)
+{
+	window->first_landing = 0;
+	window->exchanged = GetCurrentTimestamp();
 }
 
 /* Remembers since when flights that have come back wait to be settled: nready do now. */
@@ -200,7 +214,7 @@ pnvs_window_forget_times(PnvsWindow *window)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	window->first_landing = window->filled = window->lateness_checked = 0;
+	window->first_landing = window->exchanged = window->lateness_checked = 0;
 	for (int i = 0; i < window->nflights; i++)
 		window->flights[i]->settle_after = Min(window->flights[i]->settle_after, now);
 }

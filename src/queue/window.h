@@ -24,7 +24,7 @@ typedef struct PnvsWindow
 	PnvsFlight **flights;		/* room for PNVS_MAX_WINDOW */
 	int			nflights;
 	TimestampTz first_landing;	/* of those not yet settled, or 0 */
-	TimestampTz filled;			/* when that was last tried, or 0 */
+	TimestampTz exchanged;		/* when the last exchange ended, or 0 */
 	TimestampTz lateness_checked;
 } PnvsWindow;
 
@@ -39,6 +39,7 @@ extern TimestampTz pnvs_window_next_ready(const PnvsWindow *window, TimestampTz 
 extern int	pnvs_window_lookup_room(const PnvsWindow *window);
 extern TimestampTz pnvs_window_room_from(const PnvsWindow *window, int nunder_way, int nready);
 extern int	pnvs_window_share(void);
+extern void pnvs_window_note_exchange(PnvsWindow *window);
 extern void pnvs_window_note_landing(PnvsWindow *window, int nready, TimestampTz now);
 extern void pnvs_window_end_late_calls(PnvsWindow *window, TimestampTz now);
 extern void pnvs_window_forget_times(PnvsWindow *window);

@@ -176,15 +176,17 @@ pnvs_window_share(void)
 	return Max(Max(pnvs_max_in_flight / 16, Min(pnvs_max_in_flight / 6, 8)), 1);
 }
 
-/* An exchange was committed: what was ready has landed, and free places are filled. */
+/* An exchange was committed: free places are filled, as far as there was something due. */
 void
 pnvs_window_note_exchange(PnvsWindow *window)
 {
-	window->first_landing = 0;
 	window->exchanged = GetCurrentTimestamp();
 }
 
-/* Remembers since when flights that have come back wait to be settled: nready do now. */
+/*
+ * Remembers since when flights that have come back wait to be settled: nready do now.
+ * Those that came back during an exchange count from before it, and need not wait again.
+ */
 void
 pnvs_window_note_landing(PnvsWindow *window, int nready, TimestampTz now)
 {

@@ -23,7 +23,7 @@ typedef struct PnvsWindow
 {
 	PnvsFlight **flights;		/* room for PNVS_MAX_WINDOW */
 	int			nflights;
-	TimestampTz first_landing;	/* of those not yet settled, or 0 */
+	TimestampTz first_landing;	/* since when some have waited, or 0 */
 	TimestampTz exchanged;		/* when the last exchange ended, or 0 */
 	TimestampTz lateness_checked;
 } PnvsWindow;

@@ -91,14 +91,14 @@ static Datum
 check(FunctionCallInfo fcinfo, const char *const *values)
 {
 	const PnvsOperation *operation = pnvs_operation_get(PNVS_CHECK_VERIFICATION);
-	const char *key;
+	PnvsMemoKey key;
 	PnvsAnswer	answer;
 	PnvsWatch	watch;
 	PnvsRow		columns;
 	Datum		row;
 
-	key = pnvs_memo_key(operation, values);
-	if (pnvs_memo_find(fcinfo, key, &row))
+	pnvs_memo_key(&key, operation, values);
+	if (pnvs_memo_find(fcinfo, &key, &row))
 		return row;
 
 	pnvs_row_begin(&columns, fcinfo, column_types, lengthof(column_types));
@@ -109,7 +109,7 @@ check(FunctionCallInfo fcinfo, const char *const *values)
 		pnvs_failure_throw_if_refused(operation, values, &answer);
 
 	row = make_row(&columns, &answer, is_approved(&answer, values[PNVS_CHECK_TO]));
-	pnvs_memo_keep(fcinfo, key, row);
+	pnvs_memo_keep(fcinfo, &key, row);
 	pnvs_failure_unwatch(&watch);
 	return row;
 }

@@ -11,31 +11,30 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "common/hashfn.h"
-#include "lib/stringinfo.h"
-#include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 
 #include "sql/memo.h"
 #include "sql/statement.h"
 
+/* A value's length in a key, where there is no value. */
+#define NO_VALUE PG_UINT32_MAX
+
 typedef struct MemoEntry
 {
-	const char *key;
-	uint32		hash;
+	PnvsMemoKey key;
 	Datum		row;
 	char		status;			/* simplehash's own */
 } MemoEntry;
 
 #define SH_PREFIX memo_table
 #define SH_ELEMENT_TYPE MemoEntry
-#define SH_KEY_TYPE const char *
+#define SH_KEY_TYPE PnvsMemoKey
 #define SH_KEY key
-#define SH_HASH_KEY(table, k) hash_bytes((const unsigned char *) (k), (int) strlen(k))
-#define SH_EQUAL(table, a, b) (strcmp(a, b) == 0)
-#define SH_STORE_HASH
-#define SH_GET_HASH(table, entry) ((entry)->hash)
+#define SH_HASH_KEY(table, k) ((k).hash)
+#define SH_EQUAL(table, a, b) \
+	((a).hash == (b).hash && (a).len == (b).len && memcmp((a).data, (b).data, (a).len) == 0)
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE
@@ -53,43 +52,47 @@ typedef struct Memo
 /* Those of the executions under way: a handful, however deep they nest. */
 static Memo *memos = NULL;
 
+static char *append(char *to, const void *data, size_t len);
 static Memo *find_memo(MemoryContext context);
 static Memo *create_memo(MemoryContext context);
 static void forget_memo(void *arg);
 
-/* What makes two calls the same, as a text in the current memory context. */
-char *
-pnvs_memo_key(const PnvsOperation *operation, const char *const *values)
+/*
+ * What makes two calls the same, in the current memory context: the operation,
+ * and each value after its length, which keeps ("ab", "c") and ("a", "bc") apart.
+ */
+void
+pnvs_memo_key(PnvsMemoKey *key, const PnvsOperation *operation, const char *const *values)
 {
-	StringInfoData key;
+	uint32		lens[PNVS_MAX_PARAMETERS];
+	size_t		size = sizeof(operation);
+	char	   *data;
+	char	   *end;
 
-	initStringInfo(&key);
-	appendStringInfoString(&key, operation->name);
 	for (int i = 0; i < operation->nparameters; i++)
 	{
-		char		len[12];
-
-		if (values[i] == NULL)
-		{
-			appendStringInfoString(&key, " -");
-			continue;
-		}
-		/* lengths keep ("ab", "c") and ("a", "bc") apart */
-		pg_ltoa((int32) strlen(values[i]), len);
-		appendStringInfoChar(&key, ' ');
-		appendStringInfoString(&key, len);
-		appendStringInfoChar(&key, ':');
-		appendStringInfoString(&key, values[i]);
+		lens[i] = values[i] ? (uint32) strlen(values[i]) : NO_VALUE;
+		size += sizeof(lens[i]) + (values[i] ? lens[i] : 0);
 	}
-	return key.data;
+	data = palloc(size);
+	end = append(data, &operation, sizeof(operation));
+	for (int i = 0; i < operation->nparameters; i++)
+	{
+		end = append(end, &lens[i], sizeof(lens[i]));
+		if (values[i])
+			end = append(end, values[i], lens[i]);
+	}
+	key->data = data;
+	key->len = (uint32) (end - data);
+	key->hash = hash_bytes((const unsigned char *) data, (int) key->len);
 }
 
 /* Whether the statement has made this call; if so, *row is its row. */
 bool
-pnvs_memo_find(FunctionCallInfo fcinfo, const char *key, Datum *row)
+pnvs_memo_find(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum *row)
 {
 	Memo	   *memo = find_memo(pnvs_statement_context(fcinfo));
-	MemoEntry  *entry = memo ? memo_table_lookup(memo->table, key) : NULL;
+	MemoEntry  *entry = memo ? memo_table_lookup(memo->table, *key) : NULL;
 
 	if (entry == NULL)
 		return false;
@@ -97,27 +100,36 @@ pnvs_memo_find(FunctionCallInfo fcinfo, const char *key, Datum *row)
 	return true;
 }
 
-/* Keeps a copy of a composite row for the rest of the statement. */
+/* Keeps a copy of a composite row, and of its key, for the rest of the statement. */
 void
-pnvs_memo_keep(FunctionCallInfo fcinfo, const char *key, Datum row)
+pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row)
 {
 	MemoryContext context = pnvs_statement_context(fcinfo);
-	MemoryContext caller;
+	HeapTupleHeader tuple = DatumGetHeapTupleHeader(row);
+	size_t		row_len = HeapTupleHeaderGetDatumLength(tuple);
+	PnvsMemoKey kept_key = *key;
 	Memo	   *memo;
 	MemoEntry  *entry;
+	char	   *kept;
 	bool		found;
 
 	if (context == NULL)
 		return;
-	caller = MemoryContextSwitchTo(context);
 	memo = find_memo(context);
 	if (memo == NULL)
 		memo = create_memo(context);
-	row = datumCopy(row, false, -1);
-	key = pstrdup(key);
-	entry = memo_table_insert(memo->table, key, &found);
-	entry->row = row;
-	MemoryContextSwitchTo(caller);
+	kept = MemoryContextAlloc(context, row_len + key->len);
+	kept_key.data = append(kept, tuple, row_len);
+	append(kept + row_len, key->data, key->len);
+	entry = memo_table_insert(memo->table, kept_key, &found);
+	entry->row = PointerGetDatum(kept);
+}
+
+static char *
+append(char *to, const void *data, size_t len)
+{
+	memcpy(to, data, len);
+	return to + len;
 }
 
 static Memo *

@@ -10,6 +10,8 @@
 #include "access/htup_details.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "errcodes.h"
 #include "sql/row.h"
@@ -37,13 +39,14 @@ pnvs_row_check_type(TupleDesc descriptor, const Oid *types, int ncolumns)
 /*
  * Begins a row of the type that the calling function returns, with columns of
  * these types.  To be called before anything is sent: it is too late for an
- * error afterwards.
+ * error afterwards.  The type's descriptor is pinned until the row is finished,
+ * or an error ends the transaction; get_call_result_type() would copy it.
  */
 void
 pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, const Oid *types, int ncolumns)
 {
-	if (get_call_result_type(fcinfo, NULL, &row->descriptor) != TYPEFUNC_COMPOSITE)
-		row->descriptor = NULL;
+	row->descriptor = lookup_rowtype_tupdesc_noerror(get_func_rettype(fcinfo->flinfo->fn_oid),
+													 -1, true);
 	pnvs_row_check_type(row->descriptor, types, ncolumns);
 	row->ncolumns = ncolumns;
 	row->values = palloc(ncolumns * sizeof(Datum));
@@ -78,7 +81,10 @@ pnvs_row_add_integer(PnvsRow *row, int value)
 Datum
 pnvs_row_finish(PnvsRow *row)
 {
+	HeapTuple	tuple;
+
 	Assert(row->filled == row->ncolumns);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row->descriptor),
-											 row->values, row->nulls));
+	tuple = heap_form_tuple(row->descriptor, row->values, row->nulls);
+	ReleaseTupleDesc(row->descriptor);
+	return HeapTupleGetDatum(tuple);
 }

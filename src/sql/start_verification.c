@@ -38,7 +38,7 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 {
 	const PnvsOperation *operation = pnvs_operation_get(PNVS_START_VERIFICATION);
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
-	const char *key;
+	PnvsMemoKey key;
 	PnvsAnswer	answer;
 	PnvsWatch	watch;
 	PnvsRow		columns;
@@ -48,8 +48,8 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 	values[PNVS_START_TO] = pnvs_argument_number(fcinfo, 1);
 	values[PNVS_START_SERVICE_SID] = pnvs_argument_required_service_sid(fcinfo, 2);
 
-	key = pnvs_memo_key(operation, values);
-	if (pnvs_memo_find(fcinfo, key, &row))
+	pnvs_memo_key(&key, operation, values);
+	if (pnvs_memo_find(fcinfo, &key, &row))
 		return row;
 
 	pnvs_row_begin(&columns, fcinfo, column_types, lengthof(column_types));
@@ -60,7 +60,7 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 		pnvs_failure_throw_if_refused(operation, values, &answer);
 
 	row = make_row(&columns, &answer);
-	pnvs_memo_keep(fcinfo, key, row);
+	pnvs_memo_keep(fcinfo, &key, row);
 	pnvs_failure_unwatch(&watch);
 	return row;
 }

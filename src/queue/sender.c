@@ -148,14 +148,12 @@ long
 pnvs_sender_wait_ms(const PnvsSender *sender)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = DT_NOEND;
+	TimestampTz next;
 	int			nready;
 	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
 
-	if (nready > 0)
-		next = TimestampTzPlusMilliseconds(sender->window.first_landing,
-										   PNVS_MAX_EXCHANGE_DELAY_MS);
-	next = Min(next, pnvs_window_next_ready(&sender->window, now));
+	next = Min(pnvs_window_settle_from(&sender->window, nunder_way, nready),
+			   pnvs_window_next_ready(&sender->window, now));
 	if (sender->may_claim && sender->has_table)
 		next = Min(next, Max(pnvs_sender_next_due(sender),
 							 pnvs_window_room_from(&sender->window, nunder_way, nready)));
@@ -237,20 +235,15 @@ static bool
 needs_exchange(PnvsSender *sender)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int			share = pnvs_window_share();
 	int			nready;
 	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
 
 	if (now < sender->caution.paused_until)
 		return false;
 	pnvs_window_note_landing(&sender->window, nready, now);
-	if (nready > 0 &&
-		(nready >= share || nunder_way < share ||
-		 TimestampDifferenceExceeds(sender->window.first_landing, now,
-									PNVS_MAX_EXCHANGE_DELAY_MS)))
-		return true;
-	return is_work_due(sender) &&
-		pnvs_window_room_from(&sender->window, nunder_way, nready) <= now;
+	return pnvs_window_settle_from(&sender->window, nunder_way, nready) <= now ||
+		(is_work_due(sender) &&
+		 pnvs_window_room_from(&sender->window, nunder_way, nready) <= now);
 }
 
 static bool

@@ -144,6 +144,23 @@ pnvs_window_lookup_room(const PnvsWindow *window)
 }
 
 /*
+ * From when on those that are ready are settled, beside so many that are under way, or
+ * DT_NOEND: at once where they are many, or the rest is little, or else a moment after
+ * the first of them landed.
+ */
+TimestampTz
+pnvs_window_settle_from(const PnvsWindow *window, int nunder_way, int nready)
+{
+	int			share = pnvs_window_share();
+
+	if (nready == 0)
+		return DT_NOEND;
+	if (nready >= share || nunder_way < share)
+		return DT_NOBEGIN;
+	return TimestampTzPlusMilliseconds(window->first_landing, PNVS_MAX_EXCHANGE_DELAY_MS);
+}
+
+/*
  * From when on there is room beside so many that are under way, once those that are
  * ready have landed, or DT_NOEND.  A window that is all but full is filled again when a
  * share of it is free, or a moment after the last exchange: the rest may hang.

@@ -37,6 +37,7 @@ extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsFlight **re
 extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
 extern TimestampTz pnvs_window_next_ready(const PnvsWindow *window, TimestampTz now);
 extern int	pnvs_window_lookup_room(const PnvsWindow *window);
+extern TimestampTz pnvs_window_settle_from(const PnvsWindow *window, int nunder_way, int nready);
 extern TimestampTz pnvs_window_room_from(const PnvsWindow *window, int nunder_way, int nready);
 extern int	pnvs_window_share(void);
 extern void pnvs_window_note_exchange(PnvsWindow *window);

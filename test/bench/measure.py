@@ -18,6 +18,7 @@ from pathlib import Path
 
 import enqueue_figures
 import flatness_figures
+import instruction_figures
 import pg_net_figures
 import queue_figures
 import stage
@@ -280,6 +281,7 @@ FIGURES = {
     **queue_figures.FIGURES,
     **enqueue_figures.FIGURES,
     **flatness_figures.FIGURES,
+    **instruction_figures.FIGURES,
 }
 for _figure, _measures in pg_net_figures.FIGURES.items():
     FIGURES[_figure] = FIGURES[_figure] + _measures

@@ -409,8 +409,9 @@ sub connecting_from
 }
 
 # Has an allocation of a call fail, or all from it on; each, or every $step-th, and, of
-# those that fail alone, each where a call begins to connect. Then the session must call again as if nothing had
-# happened, or, where it is not going to be used again, at least be right about it.
+# those that fail alone, each where a call begins to connect. Then the session must call
+# again as if nothing had happened, or, where it is not going to be used again, at least be
+# right about it.
 sub memory_runs_out
 {
 	my ($what, $prepare, $step, %order) = @_;
@@ -501,8 +502,8 @@ if (!$instrumented)
 	memory_runs_out('a reconnect, PostgreSQL too', \&disconnect, $FULL ? 1 : 59, scope => 'call');
 	memory_runs_out('another file of authorities', \&trust_another_file, $FULL ? 1 : 31);
 	memory_runs_out('a first call', \&new_session, $FULL ? 1 : 151);
-	memory_runs_out('a first call, from then on', \&new_session, $FULL ? 7 : 199, fail_times => $for_ever);
-	memory_runs_out('a first call, PostgreSQL too', \&new_session, $FULL ? 7 : 197, scope => 'call');
+	memory_runs_out('a first call, from then on', \&new_session, $FULL ? 1 : 199, fail_times => $for_ever);
+	memory_runs_out('a first call, PostgreSQL too', \&new_session, $FULL ? 1 : 197, scope => 'call');
 }
 
 move_to($service->endpoint);

@@ -37,10 +37,11 @@ pnvs_row_check_type(TupleDesc descriptor, const Oid *types, int ncolumns)
 }
 
 /*
- * Begins a row of the type that the calling function returns, with columns of
+ * Begins a row of the named type that the calling function returns, with columns of
  * these types.  To be called before anything is sent: it is too late for an
  * error afterwards.  The type's descriptor is pinned until the row is finished,
- * or an error ends the transaction; get_call_result_type() would copy it.
+ * or an error ends the transaction or the part of it; get_call_result_type()
+ * would copy it.
  */
 void
 pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, const Oid *types, int ncolumns)

@@ -297,6 +297,8 @@ sub check_sign_up_refusals
 	is($checks->(), 0, 'a refusal is no attempt');
 	like(($confirm->($SERVICE, 'x'))[0], qr/^ f$/m, 'a wrong code is false');
 	is($checks->(), 1, 'a wrong code counts');
+	like(($confirm->($SERVICE, 'a/b'))[0], qr/^ f$/m, 'what cannot be a code is false');
+	is($checks->(), 2, 'what cannot be a code counts, too');
 	like(($confirm->($SERVICE, $code))[0], qr/^ t$/m, 'the right code is taken after refusals');
 
 	return;

@@ -1,5 +1,6 @@
 """flatness_figures: what stays as it was when there is much, or for long."""
 
+import os
 import statistics
 import time
 
@@ -18,20 +19,34 @@ def memory_kb(pid):
         return int(next(line for line in status if line.startswith("RssAnon")).split()[1])
 
 
+def sockets_of(pid):
+    """How many sockets a process has open."""
+    return sum(os.path.realpath(link).startswith(f"/proc/{pid}/fd/socket:") for link in os.scandir(f"/proc/{pid}/fd"))
+
+
+def open_connections(bench, queue, window):
+    """As many as the window takes: the service stands still until all of them are there."""
+    with stage.frozen(bench.service.process):
+        _, first_id, last_id = queue.enqueue(window)
+        stage.wait_until(lambda: sockets_of(queue.worker()) >= window, f"{window} connections")
+    queue.wait_until_settled(first_id, last_id)
+
+
 def many_queued(bench):
     """b: with a million rows queued, beside few, in turns; and the worker's memory meanwhile.
 
     While one's turn is, all processes of the other's server are stopped: both have the
-    machine as it is then, for itself.
+    machine as it is then, for itself.  Memory goes by the connections: all that there can
+    be are open from the beginning.
     """
     many, few = (Queue(bench, name, bench.url("kept"), 200) for name in ("many", "few"))
-    many.warm_up(400)
-    few.warm_up(400)
+    open_connections(bench, many, 200)
+    open_connections(bench, few, 200)
     many.enqueue(QUEUED)
     worker = many.worker()
     turns, fast, memory, sent = [], [], {}, 0
     while sent < bench.drained:
-        with few.server.frozen():
+        with stage.frozen(few.server.process):
             begun = time.time()
             time.sleep(TURN_S)
             turns.append((begun, time.time()))
@@ -39,13 +54,13 @@ def many_queued(bench):
             memory[sent] = memory_kb(worker)
             if sent < bench.drained and queued - sent < QUEUED / 5:
                 many.enqueue(QUEUED)
-        with many.server.frozen():
+        with stage.frozen(many.server.process):
             fast.append(few.drain(DRAINED)[0])
             few.empty()
     many.switch_worker("off")
     stage.wait_until(lambda: not many.workers(), "the end of the worker")
     slow = [many.settled_between(*turn) / (turn[1] - turn[0]) for turn in turns]
-    bench.sent["kept"] += 400 + len(fast) * DRAINED + many.settled_between(0, time.time())
+    bench.sent["kept"] += 200 + len(fast) * DRAINED + many.settled_between(0, time.time())
     bench.table.compare("b", f"drain with {QUEUED:,} queued", "rows/s", slow, fast, f"with {DRAINED:,}", 0.9, at_least=True)
     bench.table.exceed("b", f"memory after {bench.drained:,} requests", "kB", [memory[max(memory)]],
                        [memory[min(memory, key=lambda at: abs(at - bench.drained / 2))]], "after half of them", 1024)

@@ -68,6 +68,23 @@ def end(process, end_signal=signal.SIGTERM):
         process.wait()
 
 
+@contextlib.contextmanager
+def frozen(process):
+    """A process and its children are stopped meanwhile."""
+    pid = process.pid
+    stopped = [pid]
+    os.kill(pid, signal.SIGSTOP)		# first, that it has no more children
+    try:
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
+            os.kill(int(child), signal.SIGSTOP)
+            stopped.append(int(child))
+        yield
+    finally:
+        for each in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
+
+
 def keep_awake(cpus):
     """A process that runs where nothing else wants to.
 
@@ -276,22 +293,6 @@ class Server:
 
     def session(self):
         return Session(self)
-
-    @contextlib.contextmanager
-    def frozen(self):
-        """All its processes are stopped meanwhile."""
-        pid = self.process.pid
-        frozen = [pid]
-        os.kill(pid, signal.SIGSTOP)		# first, that it has no more children
-        try:
-            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split():
-                os.kill(int(child), signal.SIGSTOP)
-                frozen.append(int(child))
-            yield
-        finally:
-            for stopped in frozen:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(stopped, signal.SIGCONT)
 
     def stop(self):
         end(self.process, signal.SIGINT)

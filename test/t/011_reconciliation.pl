@@ -92,19 +92,8 @@ for my $service_sid (qw(close reset code-sent:InternalError:500 code-sent:SMS_SY
 
 # --- of the same number
 
-# All have been sent, at the same moment.
-my $number = $queue->new_number;
-$session->run('BEGIN');
-my @twin = map { $queue->enqueue('sim-start:close', undef, number => $number) } 1 .. 4;
-$session->run('COMMIT');
-my @row = map { $queue->settled($_) } @twin;
-is_deeply([ map { $_->{state} } @row ], [ ('sent') x 4 ], 'several messages to one number are all found');
-is(scalar(uniq(map { $_->{verification_id} } @row)), 4, 'each has a record of its own');
-is_deeply([ sort map { $_->{verification_id} } @row ],
-	[ sort map { $_->{verification_id} } $service->events('sent', to => $number) ], 'and the service knows them all');
-
 # One of three has been sent.
-$number = $queue->new_number;
+my $number = $queue->new_number;
 my $found = $queue->enqueue('sim-start:close', undef, number => $number);
 my @siblings = ($found, map { unknown('sim-start:close', $number, ago => 1) } 1 .. 2);
 
@@ -130,10 +119,21 @@ for my $id ($envious, $other_channel, $other_service, $other_time)
 }
 is($queue->row($taken)->{verification_id}, message($taken)->{verification_id}, 'the other row keeps its own');
 
-@row = map { $queue->settled($_) } @siblings;
+my @row = map { $queue->settled($_) } @siblings;
 is(scalar(grep { $_->{state} eq 'sent' } @row), 1, 'of several messages to one number, one has the record');
 is(scalar(grep { $_->{code} eq 'Local.NotFound' } @row), 2, 'and the others have none');
 is($row[0]{state}, 'sent', 'the record is that of the message that was dispatched when it was made');
+
+# All have been sent, at the same moment.
+$number = $queue->new_number;
+$session->run('BEGIN');
+my @twin = map { $queue->enqueue('sim-start:close', undef, number => $number) } 1 .. 4;
+$session->run('COMMIT');
+@row = map { $queue->settled($_) } @twin;
+is_deeply([ map { $_->{state} } @row ], [ ('sent') x 4 ], 'several messages to one number are all found');
+is(scalar(uniq(map { $_->{verification_id} } @row)), 4, 'each has a record of its own');
+is_deeply([ sort map { $_->{verification_id} } @row ],
+	[ sort map { $_->{verification_id} } $service->events('sent', to => $number) ], 'and the service knows them all');
 
 # A rival that is under way: what is found may be that one's.
 my $rival = $queue->enqueue('sim-start:slow:600');

@@ -11,7 +11,7 @@ use lib "$FindBin::RealBin/../perl";
 use List::Util qw(min);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 use Pnvs::Batch;
 use Pnvs::Server;
@@ -404,7 +404,7 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 # The launcher, PostgreSQL's own, and one place.
 {
 	my $full = Pnvs::Server->new($service, 'full', conf => "max_worker_processes = 3\n");
-	my ($idle, $other, $batch, $held);
+	my ($idle, $other, $batch, $held, @worker);
 	my $started;
 
 	$idle = $full->connect;
@@ -412,11 +412,13 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 	$other = $full->connect('other');
 	$other->run('CREATE EXTENSION pnvs');
 	# the other database may still have to be visited, for which the place is needed
-	Pnvs::Simulator::wait_until('a worker has become idle', sub {
+	Pnvs::Simulator::wait_until('a worker has stayed', sub {
 			Pnvs::Batch->enqueue($idle, 'FA1', 1)->wait_for($idle, 'sent=1');
-			return $full->background($idle, 'pnvs worker', 'postgres') == 1;
+			@worker = $full->background($idle, 'pnvs worker', 'postgres');
+			sleep(0.5);
+			return @worker == 1 && "@worker" eq join(' ', $full->background($idle, 'pnvs worker', 'postgres'));
 	});
-	is(scalar $full->background($idle, 'pnvs worker', 'postgres'), 1, 'an idle worker stays in the only place');
+	is($idle->value("SELECT state FROM pg_stat_activity WHERE pid = $worker[0]"), 'idle', 'an idle worker stays in the only place');
 	$started = time;
 	is(Pnvs::Batch->enqueue($other, 'FA1', 1)->wait_for($other, 'sent=1'), 'sent=1', 'it leaves when another database needs its place');
 	cmp_ok(time - $started, '<', $SECONDS, 'it does so promptly');

@@ -24,24 +24,23 @@ def sockets_of(pid):
     return sum(os.path.realpath(link).startswith(f"/proc/{pid}/fd/socket:") for link in os.scandir(f"/proc/{pid}/fd"))
 
 
-def open_connections(bench, queue, window):
-    """As many as the window takes: the service stands still until all of them are there."""
+def memory_when_full(bench, worker, window):
+    """With as many requests under way as the window takes: the service stands still until they are."""
     with stage.frozen(bench.service.process):
-        _, first_id, last_id = queue.enqueue(window)
-        stage.wait_until(lambda: sockets_of(queue.worker()) >= window, f"{window} connections")
-    queue.wait_until_settled(first_id, last_id)
+        stage.wait_until(lambda: sockets_of(worker) >= window, f"{window} connections")
+        return memory_kb(worker)
 
 
 def many_queued(bench):
     """b: with a million rows queued, beside few, in turns; and the worker's memory meanwhile.
 
     While one's turn is, all processes of the other's server are stopped: both have the
-    machine as it is then, for itself.  Memory goes by the connections: all that there can
-    be are open from the beginning.
+    machine as it is then, for itself.  Memory goes by the connections: it is
+    looked at when all that there can be are open.
     """
     many, few = (Queue(bench, name, bench.url("kept"), 200) for name in ("many", "few"))
-    open_connections(bench, many, 200)
-    open_connections(bench, few, 200)
+    many.warm_up(400)
+    few.warm_up(400)
     many.enqueue(QUEUED)
     worker = many.worker()
     turns, fast, memory, sent = [], [], {}, 0
@@ -51,7 +50,7 @@ def many_queued(bench):
             time.sleep(TURN_S)
             turns.append((begun, time.time()))
             sent, queued = many.progress()
-            memory[sent] = memory_kb(worker)
+            memory[sent] = memory_when_full(bench, worker, 200)
             if sent < bench.drained and queued - sent < QUEUED / 5:
                 many.enqueue(QUEUED)
         with stage.frozen(many.server.process):
@@ -60,7 +59,7 @@ def many_queued(bench):
     many.switch_worker("off")
     stage.wait_until(lambda: not many.workers(), "the end of the worker")
     slow = [many.settled_between(*turn) / (turn[1] - turn[0]) for turn in turns]
-    bench.sent["kept"] += 200 + len(fast) * DRAINED + many.settled_between(0, time.time())
+    bench.sent["kept"] += 400 + len(fast) * DRAINED + many.settled_between(0, time.time())
     bench.table.compare("b", f"drain with {QUEUED:,} queued", "rows/s", slow, fast, f"with {DRAINED:,}", 0.9, at_least=True)
     bench.table.exceed("b", f"memory after {bench.drained:,} requests", "kB", [memory[max(memory)]],
                        [memory[min(memory, key=lambda at: abs(at - bench.drained / 2))]], "after half of them", 1024)

@@ -415,7 +415,7 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 	Pnvs::Simulator::wait_until('a worker has stayed', sub {
 			Pnvs::Batch->enqueue($idle, 'FA1', 1)->wait_for($idle, 'sent=1');
 			@worker = $full->background($idle, 'pnvs worker', 'postgres');
-			sleep(0.5);
+			sleep(1.2);
 			return @worker == 1 && "@worker" eq join(' ', $full->background($idle, 'pnvs worker', 'postgres'));
 	});
 	is($idle->value("SELECT state FROM pg_stat_activity WHERE pid = $worker[0]"), 'idle', 'an idle worker stays in the only place');

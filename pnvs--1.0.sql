@@ -79,26 +79,27 @@ COMMENT ON FUNCTION check_verification(text, text, text, text) IS
 COMMENT ON FUNCTION search_verification(text, text, text, text, timestamptz, integer, integer) IS
 'look up what was sent in the last 30 days';
 
--- The queue: one row a message, waiting or settled.  The columns from claimer on
--- are pnvs's own.
-CREATE SEQUENCE verification_queue_id_seq;
+-- The queue.  Its table stands in a schema of its own, where no grant on the tables of
+-- the extension's schema reaches; roles read it through a view.
+CREATE SCHEMA pnvs_internal;
 
--- Not a constraint of the table's, which PostgreSQL reads anew for each statement.
-CREATE DOMAIN verification_state AS text CHECK (VALUE OPERATOR(pg_catalog.=) ANY
-	('{queued,sending,sent,failed,unknown,expired,canceled}'::pg_catalog.text[]));
+CREATE SEQUENCE pnvs_internal.queue_id_seq;
 
-CREATE TABLE verification_queue (
-	id bigint NOT NULL DEFAULT pg_catalog.nextval('verification_queue_id_seq') PRIMARY KEY,
+-- One row a message, waiting or settled.  No defaults, checks or domains: the library
+-- writes every column, and what PostgreSQL would evaluate here could be replaced by code
+-- of the table's owner.  The columns from claimer on are not shown by the view.
+CREATE TABLE pnvs_internal.queue (
+	id bigint NOT NULL,
 	channel text NOT NULL,
 	recipient text NOT NULL,
 	service_sid text NOT NULL,
-	state verification_state NOT NULL DEFAULT 'queued',
+	state text NOT NULL,
 	not_before timestamptz NOT NULL,
 	send_before timestamptz NOT NULL,
-	attempts integer NOT NULL DEFAULT 0,
+	attempts integer NOT NULL,
 	created_at timestamptz NOT NULL,
 	settled_at timestamptz,
-	requested_by regrole NOT NULL,
+	requested_by oid NOT NULL,
 	reference text,
 	dedup_key text,
 	request_id text,
@@ -110,40 +111,90 @@ CREATE TABLE verification_queue (
 	claimer bigint,
 	dispatched_at timestamptz,
 	unknown_since timestamptz,
-	-- No defaults: a row that comes from elsewhere must not look like our own.
+	-- pnvs.retention counts from here: the row was settled, and its dedup_for is over
+	retain_from timestamptz NOT NULL,
 	origin_system bigint NOT NULL,
 	origin_database oid NOT NULL,
-	origin_timeline integer NOT NULL
+	origin_timeline integer NOT NULL,
+	PRIMARY KEY (requested_by, id)
 );
 
-ALTER SEQUENCE verification_queue_id_seq OWNED BY verification_queue.id;
+ALTER SEQUENCE pnvs_internal.queue_id_seq OWNED BY pnvs_internal.queue.id;
 
 -- A dump holds the sequence's position, so that no ID is given twice after a
 -- restore, but not the rows: a copy must not send them.
-SELECT pg_catalog.pg_extension_config_dump('verification_queue_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('pnvs_internal.queue_id_seq', '');
 
--- What is still to be done, in the order in which it is to be done; what may have
--- reached a number, or not; what is done, by its age; and what a repeat or a search is
--- compared with.
-CREATE INDEX verification_queue_open_idx ON verification_queue (state, not_before, id)
-	WHERE settled_at IS NULL;
-CREATE INDEX verification_queue_unknown_idx ON verification_queue (recipient, service_sid)
-	WHERE settled_at IS NULL AND unknown_since IS NOT NULL;
-CREATE INDEX verification_queue_settled_idx ON verification_queue (settled_at)
+-- Comparisons of text and numbers are leakproof, so a role's condition on a column of the
+-- view can become an index condition below the view, and EXPLAIN ANALYZE counts the rows
+-- of other roles that it meets.  So an index either begins with the requester, which
+-- serves a role on its own rows, or it depends on a column that the view lacks, and only
+-- the library's statements can use it.
+CREATE UNIQUE INDEX queue_id_idx ON pnvs_internal.queue (id)
+	WHERE origin_timeline OPERATOR(pg_catalog.>=) 0;
+-- what is still to be done, in the order in which it is to be done
+CREATE INDEX queue_open_idx ON pnvs_internal.queue (state, not_before, id)
+	WHERE settled_at IS NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;
+-- what may be on its way to a number, or may have reached it
+CREATE INDEX queue_recipient_idx ON pnvs_internal.queue (recipient, service_sid)
+	WHERE settled_at IS NULL AND (claimer IS NOT NULL OR unknown_since IS NOT NULL);
+-- what a record of the service is compared with
+CREATE INDEX queue_verification_idx ON pnvs_internal.queue (verification_id)
+	WHERE verification_id IS NOT NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;
+-- what is done, by its age
+CREATE INDEX queue_retain_idx ON pnvs_internal.queue (retain_from)
 	WHERE settled_at IS NOT NULL;
-CREATE INDEX verification_queue_dedup_idx ON verification_queue (requested_by, dedup_key, created_at)
+-- what a repeat is compared with, and what an application looks up
+CREATE INDEX queue_dedup_idx ON pnvs_internal.queue (requested_by, dedup_key, created_at)
 	WHERE dedup_key IS NOT NULL;
-CREATE INDEX verification_queue_verification_idx ON verification_queue (verification_id)
-	WHERE verification_id IS NOT NULL;
+CREATE INDEX queue_reference_idx ON pnvs_internal.queue (requested_by, reference)
+	WHERE reference IS NOT NULL;
 
--- A role sees its own requests, unless a policy of the owner's lets it see more.
-ALTER TABLE verification_queue ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_requests ON verification_queue FOR SELECT
-	USING (requested_by OPERATOR(pg_catalog.=)
-		(SELECT pg_catalog.quote_ident(CURRENT_USER)::pg_catalog.regrole));
+-- The planner's estimates would tell a role of frequent values in the rows of others.
+DO $$
+DECLARE
+	name pg_catalog.text;
+BEGIN
+	FOR name IN
+		SELECT a.attname FROM pg_catalog.pg_attribute a
+		WHERE a.attrelid OPERATOR(pg_catalog.=) 'pnvs_internal.queue'::pg_catalog.regclass
+			AND a.attnum OPERATOR(pg_catalog.>) 0
+	LOOP
+		EXECUTE pg_catalog.format('ALTER TABLE pnvs_internal.queue ALTER %I SET STATISTICS 0', name);
+	END LOOP;
+END
+$$;
 
-COMMENT ON DOMAIN verification_state IS 'how far a message has come';
-COMMENT ON TABLE verification_queue IS 'messages to be sent after commit, and what became of them';
+-- No policy: not even a member of pg_write_all_data writes here.
+ALTER TABLE pnvs_internal.queue ENABLE ROW LEVEL SECURITY;
+
+-- A role sees its own messages; a role with the privilege SELECT on the table sees those
+-- of all others, too.  As a union it cannot be written to.
+CREATE VIEW verification_queue WITH (security_barrier) AS
+	SELECT q.id, q.channel, q.recipient, q.service_sid, q.state, q.not_before, q.send_before,
+		q.attempts, q.created_at, q.settled_at,
+		pg_catalog.pg_get_userbyid(q.requested_by)::pg_catalog.text AS requested_by,
+		q.reference, q.dedup_key, q.request_id, q.verification_id, q.status, q.code, q.message,
+		q.http_status
+	FROM pnvs_internal.queue AS q
+	WHERE q.requested_by OPERATOR(pg_catalog.=)
+		(SELECT pg_catalog.quote_ident(CURRENT_USER)::pg_catalog.regrole::pg_catalog.oid)
+UNION ALL
+	SELECT q.id, q.channel, q.recipient, q.service_sid, q.state, q.not_before, q.send_before,
+		q.attempts, q.created_at, q.settled_at,
+		pg_catalog.pg_get_userbyid(q.requested_by)::pg_catalog.text,
+		q.reference, q.dedup_key, q.request_id, q.verification_id, q.status, q.code, q.message,
+		q.http_status
+	FROM pnvs_internal.queue AS q
+	WHERE (SELECT pg_catalog.has_table_privilege('pnvs_internal.queue'::pg_catalog.regclass, 'SELECT'))
+		AND q.requested_by OPERATOR(pg_catalog.<>)
+			(SELECT pg_catalog.quote_ident(CURRENT_USER)::pg_catalog.regrole::pg_catalog.oid)
+		-- only who gets here may use the library's indexes
+		AND q.origin_timeline OPERATOR(pg_catalog.>=) 0;
+
+COMMENT ON SCHEMA pnvs_internal IS 'tables of pnvs that only its functions write';
+COMMENT ON TABLE pnvs_internal.queue IS 'SELECT on this table lets a role see everybody''s messages in the view';
+COMMENT ON VIEW verification_queue IS 'messages to be sent after commit, and what became of them';
 
 CREATE FUNCTION enqueue_verification(
 	channel text,
@@ -192,9 +243,6 @@ COMMENT ON FUNCTION enqueue_verification_trigger() IS
 COMMENT ON PROCEDURE process_verification_queue(integer) IS
 'send what is due from this session';
 
--- The table's row type is no member of the extension by itself.
-REVOKE ALL ON TYPE verification_queue FROM PUBLIC;
-
 -- Nobody but the owner holds any privilege on any of this: not PUBLIC, and not
 -- the roles that somebody's ALTER DEFAULT PRIVILEGES names.
 DO $$
@@ -234,7 +282,7 @@ BEGIN
 				AND d.refobjid OPERATOR(pg_catalog.=) e.oid
 			WHERE e.extname OPERATOR(pg_catalog.=) 'pnvs'::pg_catalog.name
 				AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
-				AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,S}'::pg_catalog."char"[])
+				AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,S,v}'::pg_catalog."char"[])
 			UNION ALL
 			SELECT 'TYPE', t.oid::pg_catalog.regtype::pg_catalog.text, t.typowner,
 				coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
@@ -247,24 +295,24 @@ BEGIN
 				AND d.refobjid OPERATOR(pg_catalog.=) e.oid
 			WHERE e.extname OPERATOR(pg_catalog.=) 'pnvs'::pg_catalog.name
 				AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
-				-- since 17 array types are members too; they have no privileges of their own
+				-- since 17 array types and row types are members too; the first have no
+				-- privileges of their own, and those of the second are of no use to anybody
 				AND t.typarray OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+				AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c
+					WHERE c.oid OPERATOR(pg_catalog.=) t.typrelid
+						AND c.relkind OPERATOR(pg_catalog.<>) 'c'::pg_catalog."char")
 			UNION ALL
-			-- A table's row type is a member since 17 only, but goes with the table: who may build
-			-- on it can keep the owner from dropping or changing the table.
-			SELECT 'TYPE', t.oid::pg_catalog.regtype::pg_catalog.text, t.typowner,
-				coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner))
-			FROM pg_catalog.pg_type t
-			JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.typrelid
+			SELECT 'SCHEMA', pg_catalog.quote_ident(n.nspname), n.nspowner,
+				coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))
+			FROM pg_catalog.pg_namespace n
 			JOIN pg_catalog.pg_depend d
-				ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
-				AND d.objid OPERATOR(pg_catalog.=) c.oid
+				ON d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass
+				AND d.objid OPERATOR(pg_catalog.=) n.oid
 			JOIN pg_catalog.pg_extension e
 				ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
 				AND d.refobjid OPERATOR(pg_catalog.=) e.oid
 			WHERE e.extname OPERATOR(pg_catalog.=) 'pnvs'::pg_catalog.name
 				AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
-				AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
 		) AS object,
 		LATERAL pg_catalog.aclexplode(object.acl) AS grant_to
 		WHERE grant_to.grantee OPERATOR(pg_catalog.<>) object.owner
@@ -275,15 +323,6 @@ BEGIN
 END
 $$;
 
--- An extension's first privileges are noted for pg_dump, but it does not know
--- of row types, and would warn at every dump.  Since 17 the owner is kept from
--- being dropped by such a note, too.
-DELETE FROM pg_catalog.pg_init_privs
-WHERE classoid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass
-	AND objoid OPERATOR(pg_catalog.=) 'verification_queue'::pg_catalog.regtype;
-DELETE FROM pg_catalog.pg_shdepend
-WHERE dbid OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database AS d
-		WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
-	AND classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass
-	AND objid OPERATOR(pg_catalog.=) 'verification_queue'::pg_catalog.regtype
-	AND deptype OPERATOR(pg_catalog.=) 'i'::pg_catalog."char";
+-- The owner of the database must be able to dump the sequence's position.
+GRANT USAGE ON SCHEMA pnvs_internal TO pg_database_owner;
+GRANT SELECT ON SEQUENCE pnvs_internal.queue_id_seq TO pg_database_owner;

@@ -99,7 +99,7 @@ SELECT outcome($$enqueue_verification('SMS', '447700900123', 'FA1', now() + inte
 		outcome($$enqueue_verification('SMS', '447700900123', 'FA1', send_within => '1 us')$$) AS short,
 		outcome($$enqueue_verification('SMS', '447700900123', 'FA1', dedup_key => repeat('k', 512))$$) AS key,
 		outcome($$enqueue_verification('SMS', '447700900123', 'FA1', dedup_for => NULL)$$) AS unused;
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 
 --
 -- what a row holds
@@ -124,7 +124,7 @@ SELECT count(*) FROM verification_queue
 SELECT count(*) FROM verification_queue, pg_control_system(), pg_control_checkpoint(), pg_database
 	WHERE origin_system = system_identifier AND origin_timeline = timeline_id
 		AND origin_database = pg_database.oid AND datname = current_database();
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 
 --
 -- rolled back means never queued
@@ -161,7 +161,7 @@ BEGIN READ ONLY;
 SELECT cancel_verification(max(id)) FROM verification_queue;
 ROLLBACK;
 SELECT service_sid FROM verification_queue WHERE state <> 'queued' OR service_sid = 'read_only';
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 
 --
 -- deduplication
@@ -182,11 +182,11 @@ SELECT enqueue_verification('SMS', '447700900123', 'FA1', dedup_key => 'k') AS i
 RESET ROLE;
 SELECT count(*) FROM verification_queue;
 -- the window is that of the repeat
-UPDATE verification_queue SET created_at = created_at - interval '1 hour' WHERE id = 1;
+UPDATE pnvs_internal.queue SET created_at = created_at - interval '1 hour' WHERE id = 1;
 SELECT enqueue_verification('SMS', '447700900123', 'FA1', dedup_key => 'k', dedup_for => '2 hours') AS within,
 	enqueue_verification('SMS', '447700900123', 'FA1', dedup_key => 'k', dedup_for => '59 minutes') AS past;
 -- one that never goes out blocks nothing; one that has, or may have, does
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 CREATE TABLE tried (state text, id bigint, repeat_id bigint);
 DO $$
 DECLARE
@@ -195,7 +195,7 @@ DECLARE
 BEGIN
 	FOREACH s IN ARRAY '{queued,sending,sent,unknown,failed,expired,canceled}'::text[] LOOP
 		first := enqueue_verification('SMS', '447700900123', 'FA1', dedup_key => s);
-		UPDATE verification_queue SET state = s WHERE id = first;
+		UPDATE pnvs_internal.queue SET state = s WHERE id = first;
 		INSERT INTO tried VALUES (s, first,
 			enqueue_verification('SMS', '447700900123', 'FA1', dedup_key => s));
 	END LOOP;
@@ -206,7 +206,7 @@ SELECT state, id = repeat_id AS same FROM tried ORDER BY id;
 --
 -- cancel
 --
-TRUNCATE verification_queue, tried RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue, tried RESTART IDENTITY;
 SELECT enqueue_verification('SMS', '447700900123', 'FA1');
 BEGIN;
 SELECT cancel_verification(1);
@@ -225,7 +225,7 @@ DECLARE
 BEGIN
 	FOREACH s IN ARRAY '{sending,sent,unknown,failed,expired,canceled}'::text[] LOOP
 		first := enqueue_verification('SMS', '447700900123', 'FA1');
-		UPDATE verification_queue SET state = s WHERE id = first;
+		UPDATE pnvs_internal.queue SET state = s WHERE id = first;
 		INSERT INTO tried VALUES (s || ' ' || cancel_verification(first), first);
 	END LOOP;
 END
@@ -257,20 +257,20 @@ SELECT state FROM await_verification(:queued, '1 day');
 -- check by ID
 SELECT enqueue_verification('SMS', '447700900123', 'FA1') AS queued \gset
 SELECT check_verification('123456', :queued::bigint);
-UPDATE verification_queue SET state = 'unknown' WHERE id = :queued;
+UPDATE pnvs_internal.queue SET state = 'unknown' WHERE id = :queued;
 SELECT check_verification('123456', :queued::bigint);
-UPDATE verification_queue SET state = 'sent', verification_id = 'VE1' WHERE id = :queued;
+UPDATE pnvs_internal.queue SET state = 'sent', verification_id = 'VE1' WHERE id = :queued;
 SELECT check_verification('123456', :queued::bigint);
 
 --
 -- whose rows they are
 --
-TRUNCATE verification_queue, tried RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue, tried RESTART IDENTITY;
 SET ROLE regress_pnvs_one;
 SELECT enqueue_verification('SMS', '447700900121', 'FA1');
 SELECT * FROM verification_queue;	-- not without SELECT
-INSERT INTO verification_queue (id) VALUES (99);
-SELECT nextval('verification_queue_id_seq');
+INSERT INTO pnvs_internal.queue (id) VALUES (99);
+SELECT nextval('pnvs_internal.queue_id_seq');
 SET ROLE regress_pnvs_two;
 SELECT enqueue_verification('SMS', '447700900122', 'FA1');
 SELECT cancel_verification(1);
@@ -281,8 +281,8 @@ GRANT SELECT ON verification_queue TO regress_pnvs_one, regress_pnvs_two;
 GRANT EXECUTE ON FUNCTION check_verification(text, bigint, text) TO regress_pnvs_one, regress_pnvs_two;
 SET ROLE regress_pnvs_one;
 SELECT id, recipient FROM verification_queue;
-UPDATE verification_queue SET state = 'sent';
-DELETE FROM verification_queue;
+UPDATE pnvs_internal.queue SET state = 'sent';
+DELETE FROM pnvs_internal.queue;
 SET ROLE regress_pnvs_two;
 SELECT id, recipient FROM verification_queue;
 SELECT check_verification('123456', 1::bigint);
@@ -324,14 +324,14 @@ RESET ROLE;
 --
 -- the trigger
 --
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 CREATE TABLE person (id integer PRIMARY KEY, phone text, note text);
 CREATE TRIGGER verify AFTER INSERT OR UPDATE ON person FOR EACH ROW
 	EXECUTE FUNCTION enqueue_verification_trigger('sms', 'phone', 'FA1', 'id');
 CREATE VIEW queued AS SELECT id, channel, recipient, service_sid, reference FROM verification_queue ORDER BY id;
 INSERT INTO person VALUES (1, '+44 7700 900-101'), (2, NULL), (3, '447700900103');
 TABLE queued;
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 UPDATE person SET note = 'x';
 UPDATE person SET phone = phone;
 UPDATE person SET phone = NULL WHERE id = 3;
@@ -339,7 +339,7 @@ TABLE queued;
 UPDATE person SET phone = '447700900102' WHERE id = 2;
 UPDATE person SET phone = '447700900111', id = 11 WHERE id = 1;
 TABLE queued;
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 INSERT INTO person VALUES (2, '447700900199') ON CONFLICT DO NOTHING;
 INSERT INTO person VALUES (2, '447700900102') ON CONFLICT (id) DO UPDATE SET phone = EXCLUDED.phone;
 TABLE queued;
@@ -357,7 +357,7 @@ SELECT count(*) FROM person WHERE id > 30;
 SELECT count(*) FROM verification_queue;
 
 -- the service of the settings, and a column of another type
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 CREATE TABLE other (phone bigint, note jsonb);
 CREATE TRIGGER verify AFTER INSERT ON other FOR EACH ROW
 	EXECUTE FUNCTION enqueue_verification_trigger('VOICE', 'phone', '', 'note');
@@ -375,7 +375,7 @@ ALTER TABLE split_2 DROP COLUMN gone, DROP COLUMN extra;
 ALTER TABLE split ATTACH PARTITION split_2 FOR VALUES FROM (10) TO (20);
 CREATE TRIGGER verify AFTER INSERT OR UPDATE ON split FOR EACH ROW
 	EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', 'FA1', 'id');
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 INSERT INTO split VALUES (1, '447700900101'), (11, '447700900111');
 TABLE queued;
 
@@ -383,7 +383,7 @@ TABLE queued;
 CREATE TABLE late (phone text);
 CREATE CONSTRAINT TRIGGER verify AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
 	EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', 'FA1');
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 BEGIN;
 INSERT INTO late VALUES ('447700900101');
 SELECT count(*) FROM verification_queue;
@@ -393,12 +393,12 @@ SELECT count(*) FROM verification_queue;
 -- who may insert may queue; the requester is who inserts
 GRANT INSERT ON person TO regress_pnvs_one;
 REVOKE EXECUTE ON FUNCTION enqueue_verification FROM regress_pnvs_one;
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 SET ROLE regress_pnvs_one;
 INSERT INTO person VALUES (41, '447700900141');
 RESET ROLE;
 SELECT requested_by, reference FROM verification_queue;
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 
 -- triggers that are wrong
 CREATE TABLE wrong (phone text);
@@ -463,7 +463,7 @@ DO $$ BEGIN CALL process_verification_queue(1); END $$;
 SELECT state, attempts, code, message FROM verification_queue;
 
 -- by itself it works also where transactions are read only, and says why it could not send
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 SELECT enqueue_verification('SMS', '447700900123', 'FA1');
 SET default_transaction_read_only = on;
 SET default_transaction_isolation = serializable;
@@ -475,7 +475,7 @@ SELECT state, attempts, code, message FROM verification_queue;
 --
 -- moved between two calls of a session
 --
-TRUNCATE verification_queue RESTART IDENTITY;
+TRUNCATE pnvs_internal.queue RESTART IDENTITY;
 CREATE SCHEMA regress_pnvs_there;
 DROP TABLE person, other, split, late, wrong CASCADE;
 SELECT enqueue_verification('SMS', '447700900123', 'FA1', dedup_key => 'k');
@@ -543,7 +543,7 @@ CREATE EXTENSION pnvs;
 SELECT role, has_table_privilege(role, 'verification_queue',
 			'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') AS "table",
 		has_any_column_privilege(role, 'verification_queue', 'SELECT, INSERT, UPDATE, REFERENCES') AS "column",
-		has_sequence_privilege(role, 'verification_queue_id_seq', 'USAGE, SELECT, UPDATE') AS sequence,
+		has_sequence_privilege(role, 'pnvs_internal.queue_id_seq', 'USAGE, SELECT, UPDATE') AS sequence,
 		has_type_privilege(role, 'verification_queue', 'USAGE') AS row_type,
 		has_function_privilege(role, 'enqueue_verification_trigger()', 'EXECUTE') AS trigger,
 		has_function_privilege(role, 'process_verification_queue(integer)', 'EXECUTE') AS procedure

@@ -116,6 +116,15 @@
 #define pnvs_sync_standbys_defined() (WalSndCtl->sync_standbys_defined)
 #endif
 
+/* 18 lets a row be left out of the comparison. */
+#if PG_VERSION_NUM >= 180000
+#define pnvs_check_index_constraints(result, slot, state, conflict, arbiters) \
+	ExecCheckIndexConstraints(result, slot, state, conflict, NULL, arbiters)
+#else
+#define pnvs_check_index_constraints(result, slot, state, conflict, arbiters) \
+	ExecCheckIndexConstraints(result, slot, state, conflict, arbiters)
+#endif
+
 /* 16 made one function of those for each kind of object. */
 #if PG_VERSION_NUM >= 160000
 #define pnvs_owns_database(database, role) \

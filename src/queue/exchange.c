@@ -19,8 +19,12 @@
 #include "queue/lookup.h"
 #include "queue/table.h"
 
+/* A row that somebody has locked is tried again after this. */
+#define HELD_RETRY_MS 1000
+
 static bool lock_table(PnvsExchange *exchange);
 static void settle(PnvsExchange *exchange);
+static bool is_held(const PnvsFlight *flight);
 static int	write_verdicts(const PnvsExchange *exchange, int nwritten);
 static void claim_queued(PnvsExchange *exchange);
 static void claim_unknown(PnvsExchange *exchange);
@@ -42,7 +46,7 @@ pnvs_exchange_work(void *arg)
 	if (lock_table(exchange))
 	{
 		pnvs_ledger_commit_durably();
-		pnvs_table_enter_alone(&visit);
+		pnvs_table_enter_unattended(&visit);
 		if (exchange->nflights > 0)
 			settle(exchange);
 		if (exchange->unknown_first)
@@ -81,16 +85,24 @@ settle(PnvsExchange *exchange)
 	for (int i = 0; i < exchange->nflights; i++)
 	{
 		PnvsFlight *flight = exchange->flights[i];
+		bool		done = pnvs_flight_is_done(flight);
 
+		if (!done && !exchange->abandon)
+			continue;
+		if (exchange->skip_held && is_held(flight))
+		{
+			flight->settle_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+															   HELD_RETRY_MS);
+			exchange->any_held = true;
+			continue;
+		}
 		/* no two look-ups must find the same record free */
 		if (flight->task != PNVS_FLIGHT_SEND)
 			nwritten = write_verdicts(exchange, nwritten);
-		if (pnvs_flight_is_done(flight))
+		if (done)
 			pnvs_flight_land(flight, &exchange->verdicts);
-		else if (exchange->abandon)
-			pnvs_flight_abandon(flight, &exchange->verdicts);
 		else
-			continue;
+			pnvs_flight_abandon(flight, &exchange->verdicts);
 		exchange->landed[exchange->nlanded++] = flight;
 		/* one that goes on, to send or to the next page, keeps its place */
 		if (flight->again && !exchange->abandon)
@@ -98,6 +110,18 @@ settle(PnvsExchange *exchange)
 	}
 	(void) write_verdicts(exchange, nwritten);
 	MemoryContextSwitchTo(visit);
+}
+
+/* Whether somebody has locked a row that a flight's verdicts are for. */
+static bool
+is_held(const PnvsFlight *flight)
+{
+	int64	   *ids = palloc((flight->ncompanions + 1) * sizeof(int64));
+
+	ids[0] = flight->claim.id;
+	for (int i = 0; i < flight->ncompanions; i++)
+		ids[i + 1] = flight->companions[i];
+	return pnvs_ledger_find_held(ids, flight->ncompanions + 1) > 0;
 }
 
 /* Writes the verdicts that come after the first nwritten; the number of all. */
@@ -115,15 +139,17 @@ write_verdicts(const PnvsExchange *exchange, int nwritten)
 static void
 claim_queued(PnvsExchange *exchange)
 {
+	MemoryContext visit = MemoryContextSwitchTo(exchange->scratch);
 	PnvsClaim  *claims = palloc(exchange->room * sizeof(PnvsClaim));
 	int			nclaims;
 	int			nrows = pnvs_ledger_claim(exchange->ledger, exchange->room, claims, &nclaims,
-										  &exchange->candidate);
+										  &exchange->verdicts);
 
 	add_claims(exchange, claims, nclaims);
 	exchange->next_queued = nrows < exchange->room ?
 		pnvs_ledger_next_queued(exchange->ledger) : DT_NOBEGIN;
 	exchange->room -= nclaims;
+	MemoryContextSwitchTo(visit);
 }
 
 /* Rows of unknown fate are not claimed: two that look up the same do no harm. */

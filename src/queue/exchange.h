@@ -22,14 +22,12 @@ typedef struct PnvsExchange
 	int64	   *looked_up;		/* rows that are being looked up already */
 	int			nlooked_up;
 	bool		abandon;		/* settle also what is not done */
+	bool		skip_held;		/* leave out rows that somebody has locked */
 	int			room;			/* claim so many rows */
 	int			lookup_room;	/* so many of them may be of unknown fate */
 	bool		queued_due;
 	bool		unknown_due;
 	bool		unknown_first;	/* it is their turn */
-
-	/* why nothing was done, where it was not committed */
-	bool		nothing_commits;
 
 	/* what was done; counts only where the transaction was committed */
 	bool		locked;			/* nothing, somebody has locked the table */
@@ -39,7 +37,7 @@ typedef struct PnvsExchange
 	PnvsVerdicts verdicts;
 	PnvsFlight **claimed;
 	int			nclaimed;
-	PnvsPosition candidate;		/* the first row that was to be claimed, or 0 */
+	bool		any_held;		/* some flights were left out */
 	TimestampTz next_queued;
 	TimestampTz next_unknown;
 } PnvsExchange;

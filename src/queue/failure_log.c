@@ -49,12 +49,11 @@ pnvs_failure_log(ErrorData *error)
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
 				 errmsg("pnvs could not write to its queue: %s", error->message),
-				 of_all ? errhint("Nothing is lost meanwhile, and it is tried again until it succeeds.") :
-				 errhint("It is tried again, row by row."),
+				 errhint("Nothing is lost meanwhile, and it is tried again until it succeeds."),
 				 pnvs_errhide()));
 	}
 	FreeErrorData(error);
-	return of_all ? PNVS_NOTHING_COMMITS : PNVS_NOT_COMMITTED;
+	return PNVS_NOT_COMMITTED;
 }
 
 /* Whether what fails from now on is a NOTIFY. */

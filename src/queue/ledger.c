@@ -36,20 +36,20 @@
 #include "queue/array.h"
 #include "queue/ledger.h"
 #include "queue/lock_class.h"
+#include "queue/statements.h"
 #include "queue/table.h"
 #include "settings.h"
 
 /* Who takes a message back, and then does not, says so; others are seldom. */
 #define HELD_RETRY_MS 1000
 
-static bool read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict);
-static PnvsPosition start_of_look(const PnvsLedger *ledger, PnvsPosition position);
-static TimestampTz next_after(const PnvsLedger *ledger, PnvsPosition position);
+static bool read_due(uint64 row, PnvsClaim *claim, PnvsVerdicts *verdicts);
+static TimestampTz next_after(PnvsPosition position);
 static bool is_foreign(uint64 row);
 static int32 oldest_timeline(void);
 static void claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims,
 					   int *nclaims);
-static void check_settled(const PnvsLedger *ledger, Datum ids);
+static int64 retention_us(void);
 static void set_claimer_tag(LOCKTAG *tag, int64 claimer);
 static bool is_dead(int64 claimer);
 
@@ -66,7 +66,6 @@ pnvs_ledger_open(PnvsLedger *ledger)
 				 errmsg("could not generate a random number"),
 				 pnvs_errhide()));
 	ledger->purged_up_to = DT_NOBEGIN;
-	pnvs_passed_over_init(&ledger->passed_over);
 	pnvs_ledger_rewind(ledger, DT_NOBEGIN);
 	set_claimer_tag(&tag, ledger->claimer);
 	(void) LockAcquire(&tag, ExclusiveLock, true, false);
@@ -91,65 +90,51 @@ pnvs_ledger_rewind(PnvsLedger *ledger, TimestampTz not_before)
 		ledger->seen.not_before = not_before;
 		ledger->seen.id = 0;
 	}
-	if (pnvs_position_is_before(ledger->seen, ledger->checked))
+	if (ledger->seen.not_before < ledger->checked.not_before ||
+		(ledger->seen.not_before == ledger->checked.not_before &&
+		 ledger->seen.id < ledger->checked.id))
 		ledger->checked = ledger->seen;
 }
 
 /*
  * Claims up to max rows that are due, in their order, into claims, whose texts
- * are allocated in the current memory context.  What must not be sent (too late, not our own) is
- * settled on the way.  Returns the number of rows looked
- * at: fewer than max means that no more are due.  *candidate is the first of
- * them, or has the ID 0, also where this throws.
+ * are allocated in the current memory context.  What must not be sent (too late,
+ * not our own) is settled on the way, which adds its verdicts.  Returns the number
+ * of rows looked at: fewer than max means that no more are due.
  */
 int
 pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
-				  PnvsPosition *candidate)
+				  PnvsVerdicts *verdicts)
 {
-	PnvsPosition seen = start_of_look(ledger, ledger->seen);
 	Datum	   *tids = palloc(max * sizeof(Datum));
-	PnvsVerdict *verdicts = palloc(max * sizeof(PnvsVerdict));
-	int			nverdicts = 0;
-	Datum		values[6];
+	int			nbefore = verdicts->n;
+	Datum		values[5];
 	int			nrows;
 
 	*nclaims = 0;
-	values[0] = TimestampTzGetDatum(seen.not_before);
-	values[1] = Int64GetDatum(seen.id);
+	values[0] = TimestampTzGetDatum(ledger->seen.not_before);
+	values[1] = Int64GetDatum(ledger->seen.id);
 	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
 	values[3] = Int64GetDatum(max);
-	values[4] = pnvs_passed_over_ids(&ledger->passed_over);
-	values[5] = Int32GetDatum(oldest_timeline());
-	candidate->id = 0;
+	values[4] = Int32GetDatum(oldest_timeline());
 	nrows = (int) pnvs_table_run(PNVS_SELECT_DUE, values, NULL);
-	if (nrows > 0)
-	{
-		candidate->id = DatumGetInt64(pnvs_table_value(0, 2, NULL));
-		candidate->not_before = DatumGetTimestampTz(pnvs_table_value(0, 4, NULL));
-	}
 	for (int row = 0; row < nrows; row++)
 	{
 		PnvsClaim  *claim = &claims[*nclaims];
 
-		if (read_due(row, claim, &verdicts[nverdicts]))
+		if (read_due(row, claim, verdicts))
 			tids[(*nclaims)++] = pnvs_table_value(row, 1, NULL);
-		else
-			nverdicts++;
 		ledger->seen.not_before = claim->not_before;
 		ledger->seen.id = claim->id;
 	}
 	if (*nclaims > 0)
 		claim_rows(ledger, tids, claims, nclaims);
-	if (nverdicts > 0)
-		pnvs_ledger_settle(ledger, verdicts, nverdicts);
+	if (verdicts->n > nbefore)
+		pnvs_ledger_settle(ledger, verdicts->list + nbefore, verdicts->n - nbefore);
 	return nrows;
 }
 
-/*
- * Writes verdicts into their rows; a row that has gone is passed over.  One that
- * is still claimed afterwards is an error: it would be so for as long as its
- * claimer lives.
- */
+/* Writes verdicts into their rows; a row that has gone is skipped. */
 void
 pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nverdicts)
 {
@@ -188,8 +173,7 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
 	 * those that are settled by now are not again: they are no longer what
 	 * they were
 	 */
-	if ((int) pnvs_table_run(PNVS_SETTLE, values, NULL) < nverdicts)
-		check_settled(ledger, values[0]);
+	(void) pnvs_table_run(PNVS_SETTLE, values, NULL);
 }
 
 /*
@@ -201,7 +185,7 @@ TimestampTz
 pnvs_ledger_next_queued(PnvsLedger *ledger)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = next_after(ledger, start_of_look(ledger, ledger->checked));
+	TimestampTz next = next_after(ledger->checked);
 	PnvsPosition end_of_now = {now, PG_INT64_MAX};
 
 	if (next > now)
@@ -210,7 +194,7 @@ pnvs_ledger_next_queued(PnvsLedger *ledger)
 		return next;
 	}
 	pnvs_ledger_rewind(ledger, next);
-	return Min(next_after(ledger, end_of_now),
+	return Min(next_after(end_of_now),
 			   TimestampTzPlusMilliseconds(now, HELD_RETRY_MS));
 }
 
@@ -240,27 +224,56 @@ pnvs_ledger_find_interrupted(const PnvsLedger *ledger, int64 **ids)
 	return nids;
 }
 
-/* Makes rows unknown whose claimer died. */
-void
+/* Makes rows unknown whose claimer died; false where somebody has locked some. */
+bool
 pnvs_ledger_interrupt(const int64 *ids, int nids)
 {
 	Datum		values[2];
 
 	values[0] = pnvs_array_of_ids(ids, nids);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	(void) pnvs_table_run(PNVS_INTERRUPT, values, NULL);
+	return (int) pnvs_table_run(PNVS_INTERRUPT, values, NULL) == nids;
 }
 
-/* Deletes up to max rows whose retention is over, the oldest first; their number. */
+/*
+ * Those of the rows that somebody else has locked, in ids; their number.  The
+ * others are locked by this transaction.
+ */
+int
+pnvs_ledger_find_held(int64 *ids, int nids)
+{
+	Datum		values[2];
+	int64	   *locked;
+	int			nlocked;
+	int			nheld;
+
+	values[0] = pnvs_array_of_ids(ids, nids);
+	nlocked = (int) pnvs_table_run(PNVS_LOCK_ROWS, values, NULL);
+	locked = palloc((nlocked + 1) * sizeof(int64));
+	for (int row = 0; row < nlocked; row++)
+		locked[row] = DatumGetInt64(pnvs_table_value(row, 1, NULL));
+	values[1] = pnvs_array_of_ids(locked, nlocked);
+	nheld = (int) pnvs_table_run(PNVS_SELECT_EXISTING, values, NULL);
+	for (int row = 0; row < nheld; row++)
+		ids[row] = DatumGetInt64(pnvs_table_value(row, 1, NULL));
+	return nheld;
+}
+
+/*
+ * Deletes up to max rows that need not be retained any longer, the oldest first;
+ * their number.  A foreign key to the table may delete or change rows of others, by
+ * their triggers: then none are.
+ */
 int
 pnvs_ledger_purge(PnvsLedger *ledger, int max)
 {
 	Datum		values[3];
 	int			nrows;
 
+	if (pnvs_table_is_referenced())
+		return 0;
 	values[0] = TimestampTzGetDatum(ledger->purged_up_to);
-	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() -
-									pnvs_retention_s * USECS_PER_SEC);
+	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() - retention_us());
 	values[2] = Int64GetDatum(max);
 	nrows = (int) pnvs_table_run(PNVS_PURGE, values, NULL);
 	for (int row = 0; row < nrows; row++)
@@ -271,25 +284,28 @@ pnvs_ledger_purge(PnvsLedger *ledger, int max)
 	return nrows;
 }
 
-/* When the oldest row was settled that a purge would begin with, or DT_NOEND. */
-TimestampTz
-pnvs_ledger_oldest_settled(const PnvsLedger *ledger)
-{
-	Datum		value = TimestampTzGetDatum(ledger->purged_up_to);
-
-	return pnvs_table_run(PNVS_OLDEST_SETTLED, &value, NULL) == 1 ?
-		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
-}
-
-/* When the retention of that row is over, or DT_NOEND. */
+/* When the next row need not be retained any longer, or DT_NOEND. */
 TimestampTz
 pnvs_ledger_next_purge(const PnvsLedger *ledger)
 {
-	const int64 retention = pnvs_retention_s * USECS_PER_SEC;
-	TimestampTz oldest = pnvs_ledger_oldest_settled(ledger);
+	Datum		value = TimestampTzGetDatum(ledger->purged_up_to);
+	TimestampTz oldest;
 
+	if (pnvs_table_is_referenced() || pnvs_table_run(PNVS_OLDEST_RETAINED, &value, NULL) == 0)
+		return DT_NOEND;
+	oldest = DatumGetTimestampTz(pnvs_table_value(0, 1, NULL));
 	/* somebody may have set it to the end of time, or infinity, to keep a row */
-	return oldest > DT_NOEND - retention ? DT_NOEND : oldest + retention;
+	return oldest > DT_NOEND - retention_us() ? DT_NOEND : oldest + retention_us();
+}
+
+/*
+ * How long a settled row stays: as long as a look-up may still ask whose a record of
+ * the service is.
+ */
+static int64
+retention_us(void)
+{
+	return Max(pnvs_retention_s, pnvs_reconcile_for_s) * USECS_PER_SEC;
 }
 
 /*
@@ -326,7 +342,7 @@ pnvs_ledger_is_replicated(void)
 
 /* Reads a row that is due: a claim, true, or a verdict on what must not be sent. */
 static bool
-read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict)
+read_due(uint64 row, PnvsClaim *claim, PnvsVerdicts *verdicts)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -344,10 +360,10 @@ read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict)
 		DatumGetInt32(pnvs_table_value(row, 9, NULL)) < (int32) GetWALInsertionTimeLine();
 
 	if (is_foreign(row))
-		pnvs_verdict_settled(verdict, claim, "queued", "canceled", "Local.ForeignOrigin",
+		pnvs_verdict_settled(pnvs_verdicts_add(verdicts), claim, "queued", "canceled", "Local.ForeignOrigin",
 							 "the row was queued in another database");
 	else if (claim->send_before <= now)
-		pnvs_verdict_settled(verdict, claim, "queued", "expired",
+		pnvs_verdict_settled(pnvs_verdicts_add(verdicts), claim, "queued", "expired",
 							 claim->attempts == 1 ? "Local.Expired" : NULL,
 							 "its time was over before it could be sent");
 	else
@@ -355,25 +371,15 @@ read_due(uint64 row, PnvsClaim *claim, PnvsVerdict *verdict)
 	return false;
 }
 
-/* The position behind which there may be something. */
-static PnvsPosition
-start_of_look(const PnvsLedger *ledger, PnvsPosition position)
-{
-	PnvsPosition passed_over = ledger->passed_over.bulk.position;
-
-	return pnvs_position_is_before(position, passed_over) ? passed_over : position;
-}
-
 /* When the first row behind a position is due, or DT_NOEND. */
 static TimestampTz
-next_after(const PnvsLedger *ledger, PnvsPosition position)
+next_after(PnvsPosition position)
 {
-	Datum		values[4];
+	Datum		values[3];
 
 	values[0] = TimestampTzGetDatum(position.not_before);
 	values[1] = Int64GetDatum(position.id);
-	values[2] = pnvs_passed_over_ids(&ledger->passed_over);
-	values[3] = Int32GetDatum(oldest_timeline());
+	values[2] = Int32GetDatum(oldest_timeline());
 	return pnvs_table_run(PNVS_NEXT_QUEUED, values, NULL) == 1 ?
 		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
 }
@@ -394,10 +400,7 @@ oldest_timeline(void)
 		(int32) GetWALInsertionTimeLine() : PG_INT32_MIN;
 }
 
-/*
- * Claims the rows, and notes where they stand from then on; those that a trigger
- * keeps from it are dropped from claims.
- */
+/* Claims the rows, which are locked, and notes where they stand from then on. */
 static void
 claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaims)
 {
@@ -428,22 +431,6 @@ claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims, int *nclaim
 		}
 	}
 	*nclaims = kept;
-}
-
-/* A trigger can drop what a row is settled as without a word. */
-static void
-check_settled(const PnvsLedger *ledger, Datum ids)
-{
-	Datum		values[2];
-
-	values[0] = ids;
-	values[1] = Int64GetDatum(ledger->claimer);
-	if (pnvs_table_run(PNVS_FIND_UNSETTLED, values, NULL) > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("a trigger on the queue has dropped what became of a message"),
-				 errhint("A trigger on \"verification_queue\" must let rows be updated."),
-				 pnvs_errhide()));
 }
 
 static void

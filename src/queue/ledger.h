@@ -13,8 +13,14 @@
 
 #include "datatype/timestamp.h"
 
-#include "queue/passed_over.h"
 #include "queue/verdict.h"
+
+/* Where a row stands in the order in which rows are due. */
+typedef struct PnvsPosition
+{
+	TimestampTz not_before;
+	int64		id;				/* 0: before all rows of that time */
+} PnvsPosition;
 
 typedef struct PnvsLedger
 {
@@ -22,7 +28,6 @@ typedef struct PnvsLedger
 	PnvsPosition seen;			/* nothing is due up to here */
 	PnvsPosition checked;		/* nothing that somebody held is left up to
 								 * here */
-	PnvsPassedOver passed_over;
 	TimestampTz purged_up_to;	/* the next batch begins here */
 } PnvsLedger;
 
@@ -30,14 +35,14 @@ extern void pnvs_ledger_open(PnvsLedger *ledger);
 extern void pnvs_ledger_close(PnvsLedger *ledger);
 extern void pnvs_ledger_rewind(PnvsLedger *ledger, TimestampTz not_before);
 extern int	pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims,
-							  int *nclaims, PnvsPosition *candidate);
+							  int *nclaims, PnvsVerdicts *verdicts);
 extern void pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts,
 							   int nverdicts);
 extern TimestampTz pnvs_ledger_next_queued(PnvsLedger *ledger);
 extern int	pnvs_ledger_find_interrupted(const PnvsLedger *ledger, int64 **ids);
-extern void pnvs_ledger_interrupt(const int64 *ids, int nids);
+extern bool pnvs_ledger_interrupt(const int64 *ids, int nids);
+extern int	pnvs_ledger_find_held(int64 *ids, int nids);
 extern int	pnvs_ledger_purge(PnvsLedger *ledger, int max);
-extern TimestampTz pnvs_ledger_oldest_settled(const PnvsLedger *ledger);
 extern TimestampTz pnvs_ledger_next_purge(const PnvsLedger *ledger);
 extern void pnvs_ledger_commit_durably(void);
 extern bool pnvs_ledger_is_replicated(void);

@@ -33,7 +33,7 @@
 #include "queue/array.h"
 #include "queue/lock_class.h"
 #include "queue/lookup.h"
-#include "queue/table.h"
+#include "queue/statements.h"
 #include "settings.h"
 
 #define PAGE_SIZE "100"

@@ -9,22 +9,36 @@
  *
  * A repeat of a deduplication key waits for a transaction under way that has
  * queued the same key: the key is locked until the end of the transaction.  The
- * lock is an advisory one of a class that SQL's functions cannot ask for.
+ * lock is an advisory one of a class that SQL's functions cannot ask for, on a hash
+ * under a key of the server's: so nobody can find another key with the same lock.
+ *
+ * A message is inserted by the executor without a statement: no other extension
+ * logs its number as a parameter, and it takes less time.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "common/hashfn.h"
+#include "catalog/pg_control.h"
+#include "commands/sequence.h"
+#include "common/cryptohash.h"
+#include "common/hmac.h"
+#include "common/sha2.h"
+#include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "core/phone_number.h"
 #include "errcodes.h"
 #include "queue/lock_class.h"
@@ -33,7 +47,12 @@
 #include "queue/table.h"
 
 static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id);
+static bool find_row(int64 id, PnvsQueueRow *row);
 static int64 insert_row(const PnvsQueueRequest *request, Oid requester);
+static void fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot * slot);
+static int64 choose_id(ResultRelInfo * result, EState * state, TupleTableSlot * slot);
+static bool is_free(ResultRelInfo * result, EState * state, TupleTableSlot * slot);
+static void set_forward(Oid sequence);
 static void lock_key(Oid requester, const char *key);
 static bool may_see(Oid caller, Oid requester);
 
@@ -45,7 +64,6 @@ int64
 pnvs_queue_enqueue(const PnvsQueueRequest *request)
 {
 	Oid			requester = GetUserId();
-	PnvsTableVisit visit;
 	int64		id;
 
 	/* A repeat within one statement must see the first one. */
@@ -55,40 +73,37 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request)
 		if (find_duplicate(request, requester, &id))
 			return id;
 	}
-	pnvs_table_enter(&visit);
 	id = insert_row(request, requester);
-	pnvs_table_leave(&visit);
 	pnvs_roster_ring_at_end(request->not_before, false);
 	return id;
 }
 
 /*
  * Takes a message back; true where it was still queued.  Whether it goes out is
- * settled when the transaction commits.
+ * settled when the transaction commits.  No row is locked that is not the caller's
+ * to take back: its message would wait for the end of the transaction.
  */
 bool
 pnvs_queue_cancel(int64 id)
 {
-	Oid			caller = GetUserId();
+	char		masked[PNVS_PHONE_NUMBER_SIZE];
 	PnvsTableVisit visit;
-	Datum		values[3];
+	PnvsQueueRow row;
+	Datum		values[4];
 	bool		canceled = false;
+	Oid			caller = GetUserId();
 
-	values[0] = Int64GetDatum(id);
-	pnvs_table_enter_pinned(&visit);
-	if (pnvs_table_run(PNVS_LOCK_QUEUED, values, NULL) == 1 &&
-		may_see(caller, DatumGetObjectId(pnvs_table_value(0, 2, NULL))))
+	PreventCommandIfReadOnly("cancel_verification()");
+	pnvs_table_enter(&visit, RowExclusiveLock);
+	if (find_row(id, &row) && may_see(caller, row.requester) && strcmp(row.state, "queued") == 0)
 	{
-		char		masked[PNVS_PHONE_NUMBER_SIZE];
-
-		/*
-		 * a worker passes a locked row over, and has to be told if it comes
-		 * free
-		 */
-		pnvs_roster_ring_at_end(DatumGetTimestampTz(pnvs_table_value(0, 3, NULL)), true);
-		pnvs_phone_number_mask(pnvs_table_text(0, 1), masked);
+		/* a worker skips a locked row, and has to be told if it comes free */
+		pnvs_roster_ring_at_end(DatumGetTimestampTz(row.values[PNVS_COLUMN_NOT_BEFORE - 1]), true);
+		pnvs_phone_number_mask(TextDatumGetCString(row.values[PNVS_COLUMN_RECIPIENT - 1]), masked);
+		values[0] = Int64GetDatum(id);
 		values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
 		values[2] = CStringGetTextDatum(masked);
+		values[3] = ObjectIdGetDatum(row.requester);
 		canceled = pnvs_table_run(PNVS_CANCEL, values, NULL) == 1;
 	}
 	pnvs_table_leave(&visit);
@@ -102,27 +117,41 @@ pnvs_queue_find(int64 id, PnvsQueueRow *row)
 	MemoryContext caller_context = CurrentMemoryContext;
 	Oid			caller = GetUserId();
 	PnvsTableVisit visit;
-	Datum		value = Int64GetDatum(id);
 	bool		found;
 
-	pnvs_table_enter_pinned(&visit);
-	found = pnvs_table_read(PNVS_FIND, &value, NULL) == 1 &&
-		may_see(caller, DatumGetObjectId(pnvs_table_value(0, 4, NULL)));
-	if (found)
-	{
-		TransactionId xmin = DatumGetTransactionId(pnvs_table_value(0, 7, NULL));
-		MemoryContext visit_context = MemoryContextSwitchTo(caller_context);
-
-		row->state = pnvs_table_text(0, 2);
-		row->settled = DatumGetBool(pnvs_table_value(0, 3, NULL));
-		row->verification_id = pnvs_table_text(0, 5);
-		row->service_sid = pnvs_table_text(0, 6);
-		row->own_transaction = TransactionIdIsCurrentTransactionId(xmin);
-		row->row = datumCopy(pnvs_table_value(0, 1, NULL), false, -1);
-		MemoryContextSwitchTo(visit_context);
-	}
+	pnvs_table_enter(&visit, AccessShareLock);
+	MemoryContextSwitchTo(caller_context);
+	found = find_row(id, row) && may_see(caller, row->requester);
 	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller_context);
 	return found;
+}
+
+/* Within a visit; what is found is copied to the current memory context. */
+static bool
+find_row(int64 id, PnvsQueueRow *row)
+{
+	Datum		value = Int64GetDatum(id);
+
+	if (pnvs_table_read(PNVS_FIND, &value, NULL) != 1)
+		return false;
+	for (int i = 0; i < PNVS_QUEUE_COLUMNS; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(SPI_tuptable->tupdesc, i);
+
+		row->types[i] = column->atttypid;
+		row->values[i] = pnvs_table_value(0, i + 1, &row->nulls[i]);
+		if (!row->nulls[i])
+			row->values[i] = datumCopy(row->values[i], column->attbyval, column->attlen);
+	}
+	row->state = pnvs_table_text(0, PNVS_COLUMN_STATE);
+	row->settled = !row->nulls[PNVS_COLUMN_SETTLED_AT - 1];
+	row->verification_id = pnvs_table_optional_text(0, PNVS_COLUMN_VERIFICATION_ID);
+	row->service_sid = pnvs_table_text(0, PNVS_COLUMN_SERVICE_SID);
+	row->requester = DatumGetObjectId(pnvs_table_value(0, PNVS_QUEUE_COLUMNS + 1, NULL));
+	row->own_transaction =
+		TransactionIdIsCurrentTransactionId(DatumGetTransactionId(pnvs_table_value(0, PNVS_QUEUE_COLUMNS + 2, NULL)));
+	return true;
 }
 
 static bool
@@ -135,7 +164,7 @@ find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id)
 	values[0] = ObjectIdGetDatum(requester);
 	values[1] = CStringGetTextDatum(request->dedup_key);
 	values[2] = TimestampTzGetDatum(request->dedup_since);
-	pnvs_table_enter_pinned(&visit);
+	pnvs_table_enter(&visit, AccessShareLock);
 	found = pnvs_table_read(PNVS_FIND_DUPLICATE, values, NULL) == 1;
 	if (found)
 		*id = DatumGetInt64(pnvs_table_value(0, 1, NULL));
@@ -146,44 +175,139 @@ find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id)
 static int64
 insert_row(const PnvsQueueRequest *request, Oid requester)
 {
-	Datum		values[12];
-	char		nulls[12];
+	Relation	table;
+	EState	   *state;
+	ResultRelInfo *result;
+	TupleTableSlot *slot;
+	int64		id;
 
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = CStringGetTextDatum(request->channel);
-	values[1] = CStringGetTextDatum(request->recipient);
-	values[2] = CStringGetTextDatum(request->service_sid);
-	values[3] = TimestampTzGetDatum(request->not_before);
-	values[4] = TimestampTzGetDatum(request->send_before);
-	values[5] = TimestampTzGetDatum(request->now);
-	values[6] = ObjectIdGetDatum(requester);
-	values[7] = request->reference ? CStringGetTextDatum(request->reference) : (Datum) 0;
-	nulls[7] = request->reference ? ' ' : 'n';
-	values[8] = request->dedup_key ? CStringGetTextDatum(request->dedup_key) : (Datum) 0;
-	nulls[8] = request->dedup_key ? ' ' : 'n';
-	values[9] = Int64GetDatum((int64) GetSystemIdentifier());
-	values[10] = ObjectIdGetDatum(MyDatabaseId);
-	/* on a standby the insert below is refused */
-	values[11] = Int32GetDatum(RecoveryInProgress() ? 0 : (int32) GetWALInsertionTimeLine());
-	if (pnvs_table_run(PNVS_ENQUEUE, values, nulls) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("a trigger on the queue has dropped a message"),
-				 errhint("A trigger on \"verification_queue\" must let rows be inserted."),
-				 pnvs_errhide()));
-	return DatumGetInt64(pnvs_table_value(0, 1, NULL));
+	PreventCommandIfReadOnly("enqueue_verification()");
+	PreventCommandIfParallelMode("enqueue_verification()");
+	table = pnvs_table_open(RowExclusiveLock);
+	state = CreateExecutorState();
+	result = makeNode(ResultRelInfo);
+	InitResultRelInfo(result, table, 0, NULL, 0);
+	ExecOpenIndices(result, true);
+	slot = ExecInitExtraTupleSlot(state, RelationGetDescr(table), &TTSOpsVirtual);
+	fill_row(request, requester, slot);
+	id = choose_id(result, state, slot);
+	ExecSimpleRelationInsert(result, state, slot);
+	ExecCloseIndices(result);
+	ExecResetTupleTable(state->es_tupleTable, false);
+	FreeExecutorState(state);
+	table_close(table, NoLock);
+	/* the next statement of this transaction sees it */
+	CommandCounterIncrement();
+	return id;
+}
+
+/* All but the ID. */
+static void
+fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot * slot)
+{
+	Datum	   *values = slot->tts_values;
+
+	memset(slot->tts_isnull, true, PNVS_COLUMN_COUNT * sizeof(bool));
+#define PUT(column, value) \
+	(values[(column) - 1] = (value), slot->tts_isnull[(column) - 1] = false)
+	PUT(PNVS_COLUMN_CHANNEL, CStringGetTextDatum(request->channel));
+	PUT(PNVS_COLUMN_RECIPIENT, CStringGetTextDatum(request->recipient));
+	PUT(PNVS_COLUMN_SERVICE_SID, CStringGetTextDatum(request->service_sid));
+	PUT(PNVS_COLUMN_STATE, CStringGetTextDatum("queued"));
+	PUT(PNVS_COLUMN_NOT_BEFORE, TimestampTzGetDatum(request->not_before));
+	PUT(PNVS_COLUMN_SEND_BEFORE, TimestampTzGetDatum(request->send_before));
+	PUT(PNVS_COLUMN_ATTEMPTS, Int32GetDatum(0));
+	PUT(PNVS_COLUMN_CREATED_AT, TimestampTzGetDatum(request->now));
+	PUT(PNVS_COLUMN_REQUESTED_BY, ObjectIdGetDatum(requester));
+	if (request->reference != NULL)
+		PUT(PNVS_COLUMN_REFERENCE, CStringGetTextDatum(request->reference));
+	if (request->dedup_key != NULL)
+		PUT(PNVS_COLUMN_DEDUP_KEY, CStringGetTextDatum(request->dedup_key));
+	/* a repeat of the key must find it for as long as that counts */
+	PUT(PNVS_COLUMN_RETAIN_FROM,
+		TimestampTzGetDatum(request->dedup_key == NULL ? request->now :
+							request->now + (request->now - request->dedup_since)));
+	PUT(PNVS_COLUMN_ORIGIN_SYSTEM, Int64GetDatum((int64) GetSystemIdentifier()));
+	PUT(PNVS_COLUMN_ORIGIN_DATABASE, ObjectIdGetDatum(MyDatabaseId));
+	PUT(PNVS_COLUMN_ORIGIN_TIMELINE, Int32GetDatum((int32) GetWALInsertionTimeLine()));
+#undef PUT
+	ExecStoreVirtualTuple(slot);
+}
+
+/*
+ * Gives the row an ID that no other has.  The sequence can be behind the rows after
+ * a restore of the data alone: then it is set forward.
+ */
+static int64
+choose_id(ResultRelInfo * result, EState * state, TupleTableSlot * slot)
+{
+	Oid			sequence = pnvs_table_sequence();
+	int64		id;
+
+	slot->tts_isnull[PNVS_COLUMN_ID - 1] = false;
+	for (;;)
+	{
+		id = nextval_internal(sequence, false);
+		slot->tts_values[PNVS_COLUMN_ID - 1] = Int64GetDatum(id);
+		if (is_free(result, state, slot))
+			return id;
+		set_forward(sequence);
+	}
+}
+
+/* Whether no row has the slot's ID; waits for one that is being inserted. */
+static bool
+is_free(ResultRelInfo * result, EState * state, TupleTableSlot * slot)
+{
+	ItemPointerData conflict;
+
+	for (int i = 0; i < result->ri_NumIndices; i++)
+	{
+		const		IndexInfo *index = result->ri_IndexRelationInfo[i];
+
+		if (index->ii_Unique && index->ii_IndexAttrNumbers[0] == PNVS_COLUMN_ID &&
+			!pnvs_check_index_constraints(result, slot, state, &conflict,
+										  list_make1_oid(RelationGetRelid(result->ri_IndexRelationDescs[i]))))
+			return false;
+	}
+	return true;
+}
+
+/* The sequence goes on behind the highest ID. */
+static void
+set_forward(Oid sequence)
+{
+	PnvsTableVisit visit;
+
+	pnvs_table_enter(&visit, RowExclusiveLock);
+	if (pnvs_table_read(PNVS_HIGHEST_ID, NULL, NULL) == 1)
+		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
+								   pnvs_table_value(0, 1, NULL));
+	pnvs_table_leave(&visit);
 }
 
 /* Waits for a transaction that has queued this key, and makes others wait. */
 static void
 lock_key(Oid requester, const char *key)
 {
-	uint64		hash = hash_bytes_extended((const unsigned char *) key, (int) strlen(key),
-										   requester);
+	uint8		hash[PG_SHA256_DIGEST_LENGTH];
+	uint32		parts[2];
+	pg_hmac_ctx *hmac = pg_hmac_create(PG_SHA256);
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
-						 PNVS_LOCK_DEDUP_KEY);
+	/* the server's own secret, which its standbys share */
+	if (hmac == NULL ||
+		pg_hmac_init(hmac, (uint8 *) GetMockAuthenticationNonce(), MOCK_AUTH_NONCE_LEN) < 0 ||
+		pg_hmac_update(hmac, (uint8 *) & requester, sizeof(requester)) < 0 ||
+		pg_hmac_update(hmac, (const uint8 *) key, strlen(key)) < 0 ||
+		pg_hmac_final(hmac, hash, sizeof(hash)) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not hash a deduplication key"),
+				 pnvs_errhide()));
+	pg_hmac_free(hmac);
+	memcpy(parts, hash, sizeof(parts));
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, parts[0], parts[1], PNVS_LOCK_DEDUP_KEY);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 

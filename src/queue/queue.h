@@ -10,6 +10,8 @@
 
 #include "datatype/timestamp.h"
 
+#include "queue/statements.h"
+
 /* A message to be queued.  Texts are in the database's encoding. */
 typedef struct PnvsQueueRequest
 {
@@ -32,7 +34,11 @@ typedef struct PnvsQueueRow
 	bool		own_transaction;	/* put there by the transaction under way */
 	const char *verification_id;	/* or NULL */
 	const char *service_sid;
-	Datum		row;			/* the whole, a verification_queue */
+	Oid			requester;
+	/* the columns that verification_queue shows */
+	Oid			types[PNVS_QUEUE_COLUMNS];
+	Datum		values[PNVS_QUEUE_COLUMNS];
+	bool		nulls[PNVS_QUEUE_COLUMNS];
 } PnvsQueueRow;
 
 extern int64 pnvs_queue_enqueue(const PnvsQueueRequest *request);

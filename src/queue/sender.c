@@ -9,11 +9,9 @@
  * sender is idle, and for a share of the window at a time under load, so that
  * commits do not bound what it gets through.
  *
- * What fails, fails alone.  Where an exchange fails, the same is tried row by
- * row: a flight whose row cannot be settled is kept and tried again later, a row
- * that cannot be claimed is passed over for a while.  Where everything fails (no
- * space is left, say) a round tries some rows that have come back and some that are
- * due, and pauses get longer.
+ * An exchange that fails (no space is left, say) is tried again after a pause, and
+ * pauses get longer.  If somebody has locked a row, the next exchange leaves out the
+ * flights whose rows are locked, and these are tried again later.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,6 +46,8 @@ struct PnvsSender
 	PnvsCaution caution;
 	int64		clock_ahead_us; /* see clock.c */
 	bool		unknown_first;	/* at the next exchange that could claim both */
+	bool		skip_held;		/* the last exchange has failed, or met locked
+								 * rows */
 	bool		has_table;
 };
 
@@ -56,12 +56,8 @@ static void begin_anew(PnvsSender *sender);
 static bool needs_exchange(PnvsSender *sender);
 static bool is_work_due(const PnvsSender *sender);
 static void exchange_all(PnvsSender *sender, bool abandon);
-static void exchange_carefully(PnvsSender *sender, bool abandon);
-static void settle_carefully(PnvsSender *sender, bool abandon);
-static void claim_carefully(PnvsSender *sender);
-static void begin_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void make_room(PnvsSender *sender, PnvsExchange *exchange);
-static bool commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
+static void commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void land_flights(PnvsSender *sender, PnvsExchange *exchange);
 static void take_off(PnvsSender *sender, PnvsExchange *exchange);
@@ -125,8 +121,6 @@ pnvs_sender_turn(PnvsSender *sender)
 
 	if (pnvs_clock_was_set_back(&sender->clock_ahead_us))
 		begin_anew(sender);
-	if (pnvs_passed_over_release(&sender->ledger.passed_over, now))
-		pnvs_sender_look(sender, DT_NOBEGIN);
 	pnvs_window_end_late_calls(&sender->window, now);
 	if (needs_exchange(sender))
 		exchange_all(sender, false);
@@ -137,10 +131,9 @@ void
 pnvs_sender_abandon(PnvsSender *sender)
 {
 	sender->may_claim = false;
-	if (sender->window.nflights > 0)
+	/* the second leaves out what the first may have failed for */
+	for (int i = 0; i < 2 && sender->window.nflights > 0; i++)
 		exchange_all(sender, true);
-	if (sender->window.nflights > 0)
-		exchange_carefully(sender, true);
 }
 
 /* How long a turn has nothing to do, unless something comes; -1: for ever. */
@@ -183,22 +176,14 @@ pnvs_sender_has_table(const PnvsSender *sender)
 	return sender->has_table;
 }
 
-/* Whether rows that could not be claimed are left alone for a while. */
-bool
-pnvs_sender_passes_over(const PnvsSender *sender)
-{
-	return sender->ledger.passed_over.next_release != DT_NOEND;
-}
-
 /* When a row is due, or due again, as far as is known, or DT_NOEND. */
 TimestampTz
 pnvs_sender_next_due(const PnvsSender *sender)
 {
-	TimestampTz next = Min(sender->next_queued, sender->ledger.passed_over.next_release);
-
 	if (sender->nallowed <= 0)
 		return DT_NOEND;
-	return pnvs_window_lookup_room(&sender->window) <= 0 ? next : Min(next, sender->next_unknown);
+	return pnvs_window_lookup_room(&sender->window) <= 0 ? sender->next_queued :
+		Min(sender->next_queued, sender->next_unknown);
 }
 
 PnvsLedger *
@@ -222,7 +207,6 @@ begin_anew(PnvsSender *sender)
 {
 	pnvs_caution_end_pause(&sender->caution);
 	pnvs_window_forget_times(&sender->window);
-	(void) pnvs_passed_over_release(&sender->ledger.passed_over, DT_NOEND);
 	pnvs_sender_look(sender, DT_NOBEGIN);
 	pnvs_roster_ring_if_known(DT_NOBEGIN);
 }
@@ -253,111 +237,23 @@ is_work_due(const PnvsSender *sender)
 		pnvs_sender_next_due(sender) <= GetCurrentTimestamp();
 }
 
-/* One exchange for everything, unless there is reason to be careful. */
+/* One exchange for everything that can be settled and claimed. */
 static void
 exchange_all(PnvsSender *sender, bool abandon)
 {
-	PnvsExchange exchange;
+	PnvsExchange exchange = {0};
 
-	if (sender->caution.careful > 0)
-	{
-		exchange_carefully(sender, abandon);
-		return;
-	}
-	pnvs_caution_begin_round(&sender->caution);
-	begin_exchange(sender, &exchange);
+	exchange.ledger = &sender->ledger;
+	exchange.flight_context = sender->context;
+	exchange.scratch = sender->scratch;
+	exchange.has_table = sender->has_table;
 	exchange.flights = MemoryContextAlloc(sender->scratch,
 										  (sender->window.nflights + 1) * sizeof(PnvsFlight *));
 	exchange.abandon = abandon;
+	exchange.skip_held = sender->skip_held;
 	exchange.nflights = pnvs_window_ready(&sender->window, abandon, exchange.flights);
 	make_room(sender, &exchange);
-	if (!commit_exchange(sender, &exchange) && !exchange.locked)
-		sender->caution.careful = PNVS_CAREFUL_TURNS;
-}
-
-/*
- * Every row in an exchange of its own.  What fails in such a round is one failure:
- * where it is for the rows, the pauses would keep others waiting for each of them.
- */
-static void
-exchange_carefully(PnvsSender *sender, bool abandon)
-{
-	pnvs_caution_begin_round(&sender->caution);
-	settle_carefully(sender, abandon);
-	/* in any case, for it may be those rows' fault after all */
-	claim_carefully(sender);
-	sender->caution.careful = Max(sender->caution.careful - 1, 0);
-}
-
-/*
- * All that have come back, others first each time: so those that could not be written
- * are tried again after the pause, and are settled as soon as they can be.
- */
-static void
-settle_carefully(PnvsSender *sender, bool abandon)
-{
-	PnvsFlight **flights = palloc((sender->window.nflights + 1) * sizeof(PnvsFlight *));
-	int			nflights = pnvs_window_ready(&sender->window, abandon, flights);
-	PnvsExchange exchange;
-	int			nvain = 0;
-
-	sender->caution.rounds++;
-	/* all flights go with the table, where it does */
-	for (int i = 0; i < nflights && nvain < PNVS_CAREFUL_TRIES && sender->has_table; i++)
-	{
-		PnvsFlight *flight = flights[(sender->caution.rounds * PNVS_CAREFUL_TRIES + i) % nflights];
-
-		begin_exchange(sender, &exchange);
-		exchange.flights = &flight;
-		exchange.nflights = 1;
-		exchange.abandon = abandon;
-		if (commit_exchange(sender, &exchange) || exchange.locked)
-			continue;
-		if (exchange.nothing_commits)
-		{
-			flight->settle_after = sender->caution.paused_until;
-			nvain++;
-		}
-		else
-		{
-			flight->settle_after = pnvs_caution_retry_at(&sender->caution, false);
-			pnvs_caution_forget_failures(&sender->caution);
-		}
-	}
-	pfree(flights);
-}
-
-/* The first that can be claimed. */
-static void
-claim_carefully(PnvsSender *sender)
-{
-	PnvsExchange exchange;
-	TimestampTz until;
-
-	for (int i = 0; i < PNVS_CAREFUL_TRIES && is_work_due(sender); i++)
-	{
-		begin_exchange(sender, &exchange);
-		make_room(sender, &exchange);
-		exchange.room = Min(exchange.room, 1);
-		if (commit_exchange(sender, &exchange) || exchange.candidate.id == 0)
-			return;
-		until = pnvs_caution_retry_at(&sender->caution, exchange.nothing_commits);
-		pnvs_passed_over_add(&sender->ledger.passed_over, exchange.candidate, until);
-		if (exchange.nothing_commits)
-			pnvs_passed_over_put_off(&sender->ledger.passed_over, until);
-		else
-			pnvs_caution_forget_failures(&sender->caution);
-	}
-}
-
-static void
-begin_exchange(PnvsSender *sender, PnvsExchange *exchange)
-{
-	memset(exchange, 0, sizeof(*exchange));
-	exchange->ledger = &sender->ledger;
-	exchange->flight_context = sender->context;
-	exchange->scratch = sender->scratch;
-	exchange->has_table = sender->has_table;
+	commit_exchange(sender, &exchange);
 }
 
 /* Lets the exchange claim what fills the window. */
@@ -394,17 +290,15 @@ make_room(PnvsSender *sender, PnvsExchange *exchange)
 }
 
 /* Runs an exchange, and acts on it where it was committed. */
-static bool
+static void
 commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 {
-	PnvsCommit	result = sender->transact(pnvs_exchange_work, exchange);
-	bool		done = result == PNVS_COMMITTED && !exchange->locked;
-
-	if (done)
+	if (sender->transact(pnvs_exchange_work, exchange) == PNVS_COMMITTED && !exchange->locked)
 	{
 		/* to find nothing, or only what is to be looked up, always commits */
-		if (exchange->verdicts.n > 0 || exchange->candidate.id != 0)
+		if (exchange->verdicts.n > 0 || exchange->nclaimed > 0)
 			pnvs_caution_forget_failures(&sender->caution);
+		sender->skip_held = exchange->any_held;
 		sender->has_table = exchange->has_table;
 		if (exchange->queued_due)
 			sender->next_queued = exchange->next_queued;
@@ -419,9 +313,7 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 	}
 	else
 		undo_exchange(sender, exchange);
-	exchange->nothing_commits = result == PNVS_NOTHING_COMMITS;
 	MemoryContextReset(sender->scratch);
-	return done;
 }
 
 static void
@@ -434,6 +326,7 @@ undo_exchange(PnvsSender *sender, PnvsExchange *exchange)
 		pnvs_caution_wait_for_lock(&sender->caution);
 		return;
 	}
+	sender->skip_held = true;
 	pnvs_sender_look(sender, DT_NOBEGIN);
 	pnvs_caution_pause(&sender->caution);
 }

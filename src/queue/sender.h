@@ -18,9 +18,7 @@
 typedef enum PnvsCommit
 {
 	PNVS_COMMITTED,
-	PNVS_NOT_COMMITTED,			/* it may be for one of its rows */
-	PNVS_NOTHING_COMMITS		/* no space is left, say: other rows would
-								 * fare no better */
+	PNVS_NOT_COMMITTED
 } PnvsCommit;
 
 /*
@@ -40,7 +38,6 @@ extern void pnvs_sender_abandon(PnvsSender *sender);
 extern long pnvs_sender_wait_ms(const PnvsSender *sender);
 extern bool pnvs_sender_is_idle(const PnvsSender *sender);
 extern bool pnvs_sender_has_table(const PnvsSender *sender);
-extern bool pnvs_sender_passes_over(const PnvsSender *sender);
 extern TimestampTz pnvs_sender_next_due(const PnvsSender *sender);
 extern PnvsLedger *pnvs_sender_ledger(PnvsSender *sender);
 

@@ -1,15 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * table.c
- *	  The queue's table: where it is, and how its statements are run.
+ *	  The queue's table: where it is, and whether it is as it was made.
  *
- * The table stands in the schema that the extension is in, which can change its
- * name, and the extension can move, go and come back.  So each visit looks again,
- * in caches; a statement is prepared anew only when the table's name is another.
+ * The table stands in a schema of the extension's own, and is taken for ours only
+ * if it is a member of the extension: a worker sends what it finds there, on the
+ * server's account.
+ *
+ * Its owner need not be a superuser and can alter it.  Nothing that somebody has
+ * put on it may run in a transaction of pnvs's, which can be a superuser's session
+ * or the worker: so a table that is not as the install script made it is an error,
+ * and neither read nor written.  That is looked at once for each time that
+ * PostgreSQL says the table has changed, under a lock that keeps it as it is.
  *
  * Statements are run as the table's owner, whoever calls: callers have no
- * privilege on the table, and row security does not bind its owner.  The
- * owner's triggers run with the owner's rights.
+ * privilege on the table, and row security does not bind its owner.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,17 +23,23 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "catalog/indexing.h"
+#include "access/transam.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_extension.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -37,159 +48,44 @@
 #include "errcodes.h"
 #include "queue/table.h"
 
-#define TABLE_NAME "verification_queue"
+#define SCHEMA_NAME "pnvs_internal"
+#define TABLE_NAME "queue"
+#define SEQUENCE_NAME "queue_id_seq"
 
-/*
- * What is not settled is asked for in a way that the index of open rows does not
- * fit: a row is to be found by its ID, or by its place.  found_by leaves no other
- * way, not even where the planner expects a handful of rows and would look for
- * each of them among ours: there may be a million when the plan is used.
- */
-#define SETTLE(found_by) \
-	"UPDATE %1$s AS q SET state = u.state, settled_at = u.settled_at," \
-	" recipient = coalesce(u.recipient, q.recipient)," \
-	" not_before = coalesce(u.not_before, q.not_before)," \
-	" request_id = coalesce(u.request_id, q.request_id)," \
-	" verification_id = coalesce(u.verification_id, q.verification_id)," \
-	" status = coalesce(u.status, q.status)," \
-	" http_status = coalesce(u.http_status, q.http_status)," \
-	" code = coalesce(u.code, q.code)," \
-	" message = CASE WHEN u.code IS NULL THEN q.message ELSE u.message END," \
-	" unknown_since = coalesce(u.unknown_since, q.unknown_since), claimer = NULL" \
-	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)" \
-	" AS u(id, was, state, settled_at, recipient, not_before, request_id," \
-	" verification_id, status, code, message, http_status, unknown_since, place)" \
-	" WHERE " found_by " AND q.state = u.was AND coalesce(q.settled_at, 'infinity') = 'infinity'" \
-	" AND (q.claimer IS NULL OR q.claimer = $15)"
-
-#define SETTLE_TYPES \
-	{INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, \
-	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
-	 TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIDARRAYOID, INT8OID}
-
-typedef struct Statement
+typedef struct Column
 {
-	const char *text;			/* %1$s is the table */
-	Oid			types[PNVS_MAX_STATEMENT_PARAMETERS];	/* up to a 0 */
-} Statement;
+	const char *name;
+	Oid			type;
+	bool		not_null;
+}			Column;
 
-static const Statement statements[PNVS_STATEMENT_COUNT] = {
-	[PNVS_ENQUEUE] = {
-		"INSERT INTO %1$s (channel, recipient, service_sid, not_before, send_before,"
-		" created_at, requested_by, reference, dedup_key,"
-		" origin_system, origin_database, origin_timeline)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id",
-		{TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		REGROLEOID, TEXTOID, TEXTOID, INT8OID, OIDOID, INT4OID}
-	},
-	[PNVS_FIND_DUPLICATE] = {
-		"SELECT id FROM %1$s WHERE requested_by = $1 AND dedup_key = $2 AND created_at > $3"
-		" AND state NOT IN ('failed', 'expired', 'canceled') ORDER BY created_at, id LIMIT 1",
-		{REGROLEOID, TEXTOID, TIMESTAMPTZOID}
-	},
-	[PNVS_LOCK_QUEUED] = {
-		"SELECT recipient, requested_by, not_before FROM %1$s"
-		" WHERE id = $1 AND state = 'queued' FOR UPDATE",
-		{INT8OID}
-	},
-	[PNVS_CANCEL] = {
-		"UPDATE %1$s SET state = 'canceled', settled_at = $2, recipient = $3"
-		" WHERE id = $1 AND state = 'queued'",
-		{INT8OID, TIMESTAMPTZOID, TEXTOID}
-	},
-	[PNVS_FIND] = {
-		"SELECT q, state, settled_at IS NOT NULL, requested_by, verification_id,"
-		" service_sid, xmin FROM %1$s q WHERE id = $1",
-		{INT8OID}
-	},
-	/* Texts last: what stands behind one in a row takes longer to find. */
-	[PNVS_SELECT_DUE] = {
-		"SELECT ctid, id, attempts, not_before, send_before, created_at,"
-		" origin_system, origin_database, origin_timeline, channel, recipient, service_sid"
-		" FROM %1$s WHERE settled_at IS NULL AND state = 'queued'"
-		" AND (not_before, id) > ($1, $2) AND not_before <= $3 AND id <> ALL ($5)"
-		" AND origin_timeline >= $6 ORDER BY not_before, id LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED",
-		{TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT4OID}
-	},
-	[PNVS_CLAIM] = {
-		"UPDATE %1$s SET state = 'sending', attempts = attempts + 1, claimer = $2,"
-		" dispatched_at = $3 WHERE ctid = ANY ($1) RETURNING id, ctid",
-		{TIDARRAYOID, INT8OID, TIMESTAMPTZOID}
-	},
-
-	[PNVS_SETTLE] = {SETTLE("q.id = u.id AND q.id = ANY ($1)"), SETTLE_TYPES},
-	/* Rows that nobody has moved are found without an index. */
-	[PNVS_SETTLE_IN_PLACE] = {SETTLE("q.ctid = u.place AND q.id + 0 = u.id"), SETTLE_TYPES},
-	[PNVS_FIND_UNSETTLED] = {
-		"SELECT FROM %1$s WHERE id = ANY ($1) AND claimer = $2"
-		" AND state = 'sending' LIMIT 1",
-		{INT8ARRAYOID, INT8OID}
-	},
-	[PNVS_NEXT_QUEUED] = {
-		"SELECT not_before FROM %1$s WHERE settled_at IS NULL AND state = 'queued'"
-		" AND (not_before, id) > ($1, $2) AND id <> ALL ($3) AND origin_timeline >= $4"
-		" ORDER BY not_before, id LIMIT 1",
-		{TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT4OID}
-	},
-	[PNVS_NEXT_UNKNOWN] = {
-		"SELECT not_before FROM %1$s WHERE settled_at IS NULL AND state = 'unknown'"
-		" AND id <> ALL ($1) ORDER BY not_before, id LIMIT 1",
-		{INT8ARRAYOID}
-	},
-	[PNVS_OLDEST_SETTLED] = {
-		"SELECT settled_at FROM %1$s WHERE settled_at IS NOT NULL AND settled_at >= $1"
-		" ORDER BY settled_at LIMIT 1",
-		{TIMESTAMPTZOID}
-	},
-	[PNVS_CLAIMERS] = {
-		"SELECT DISTINCT claimer FROM %1$s WHERE settled_at IS NULL AND state = 'sending'",
-		{0}
-	},
-	[PNVS_SELECT_CLAIMED] = {
-		"SELECT id FROM %1$s WHERE settled_at IS NULL AND state = 'sending' AND claimer = $1",
-		{INT8OID}
-	},
-	/* A row of which only the claim is known: the request may have gone out. */
-	[PNVS_INTERRUPT] = {
-		"UPDATE %1$s SET state = 'unknown', claimer = NULL, unknown_since = $2, not_before = $2,"
-		" code = 'Local.Interrupted', message = 'the sender ended before the reply came'"
-		" WHERE id = ANY ($1) AND settled_at IS NULL AND state = 'sending'",
-		{INT8ARRAYOID, TIMESTAMPTZOID}
-	},
-	[PNVS_PURGE] = {
-		"DELETE FROM %1$s WHERE id = ANY (ARRAY(SELECT id FROM %1$s"
-		" WHERE settled_at IS NOT NULL AND settled_at >= $1 AND settled_at < $2"
-		" ORDER BY settled_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING settled_at",
-		{TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
-	},
-	[PNVS_SELECT_UNKNOWN] = {
-		"SELECT id, channel, recipient, service_sid, dispatched_at, unknown_since, not_before"
-		" FROM %1$s WHERE settled_at IS NULL AND state = 'unknown' AND not_before <= $1"
-		" AND id <> ALL ($3) ORDER BY not_before, id LIMIT $2",
-		{TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
-	},
-	/* Still under way: what is found for their number may be theirs. */
-	[PNVS_SELECT_RIVALS] = {
-		"SELECT id FROM %1$s WHERE settled_at IS NULL AND state = 'sending'"
-		" AND recipient = $1 AND service_sid = $2 AND id <> $3 AND origin_timeline >= $4 LIMIT 1",
-		{TEXTOID, TEXTOID, INT8OID, INT4OID}
-	},
-
-	/*
-	 * Of the same number: what is found for it may be theirs, too.  The state
-	 * is asked for in a way that the index of open rows does not fit, in
-	 * which all of unknown fate would be read.
-	 */
-	[PNVS_SELECT_SIBLINGS] = {
-		"SELECT id, dispatched_at, unknown_since, not_before FROM %1$s"
-		" WHERE settled_at IS NULL AND unknown_since IS NOT NULL AND recipient = $1"
-		" AND service_sid = $2 AND channel = $3 AND state || '' = 'unknown'",
-		{TEXTOID, TEXTOID, TEXTOID}
-	},
-	[PNVS_TAKEN_VERIFICATIONS] = {
-		"SELECT verification_id FROM %1$s WHERE verification_id = ANY ($1)",
-		{TEXTARRAYOID}
-	},
+static const Column columns[PNVS_COLUMN_COUNT] = {
+	{"id", INT8OID, true},
+	{"channel", TEXTOID, true},
+	{"recipient", TEXTOID, true},
+	{"service_sid", TEXTOID, true},
+	{"state", TEXTOID, true},
+	{"not_before", TIMESTAMPTZOID, true},
+	{"send_before", TIMESTAMPTZOID, true},
+	{"attempts", INT4OID, true},
+	{"created_at", TIMESTAMPTZOID, true},
+	{"settled_at", TIMESTAMPTZOID, false},
+	{"requested_by", OIDOID, true},
+	{"reference", TEXTOID, false},
+	{"dedup_key", TEXTOID, false},
+	{"request_id", TEXTOID, false},
+	{"verification_id", TEXTOID, false},
+	{"status", TEXTOID, false},
+	{"code", TEXTOID, false},
+	{"message", TEXTOID, false},
+	{"http_status", INT4OID, false},
+	{"claimer", INT8OID, false},
+	{"dispatched_at", TIMESTAMPTZOID, false},
+	{"unknown_since", TIMESTAMPTZOID, false},
+	{"retain_from", TIMESTAMPTZOID, true},
+	{"origin_system", INT8OID, true},
+	{"origin_database", OIDOID, true},
+	{"origin_timeline", INT4OID, true},
 };
 
 typedef struct Pin
@@ -199,22 +95,11 @@ typedef struct Pin
 } Pin;
 
 /*
- * For every statement: triggers, and what else the owner has put on the table, run as
- * the owner, and must not find their names where the caller wants them.
- */
-static const Pin search_path = {"search_path", "pg_catalog, pg_temp"};
-
-/* For the worker and the procedure, which nobody could tell to go on. */
-static const Pin unattended[] = {
-	{"lock_timeout", "1s"},
-	{"statement_timeout", "0"},
-};
-
-/*
- * For every statement but the one that queues, whatever is set for the server, the
- * database or the role.
+ * For every statement, whatever is set for the server, the database or the role.
+ * Values are as GetConfigOption() has them.
  */
 static const Pin pinned[] = {
+	{"search_path", "pg_catalog, pg_temp"},
 	{"session_replication_role", "origin"},
 	{"row_security", "on"},
 	{"jit", "off"},
@@ -227,27 +112,45 @@ static const Pin pinned[] = {
 	{"enable_indexscan", "on"},
 	{"enable_tidscan", "on"},
 	{"enable_nestloop", "on"},
+	{"enable_sort", "on"},
 	{"enable_seqscan", "off"},
 	{"enable_bitmapscan", "off"},
 	{"enable_hashjoin", "off"},
 	{"enable_mergejoin", "off"},
 	{"max_parallel_workers_per_gather", "0"},
+	{"seq_page_cost", "1"},
+	{"random_page_cost", "4"},
+	{"cpu_tuple_cost", "0.01"},
+	{"cpu_index_tuple_cost", "0.005"},
+	{"cpu_operator_cost", "0.0025"},
+	{"effective_cache_size", "524288"},
+
+	/* they would log the parameters, numbers and keys among them */
+	{"auto_explain.log_min_duration", "-1"},
+	{"pgaudit.log_parameter", "off"},
 };
 
-/* Prepared for the table of this name. */
-static SPIPlanPtr plans[PNVS_STATEMENT_COUNT];
-static char *planned_name = NULL;	/* qualified */
-static NameData planned_schema;
-static NameData planned_relation;
+/* For the worker and the procedure, which nobody could tell to go on. */
+static const Pin unattended[] = {
+	{"lock_timeout", "1000"},
+	{"statement_timeout", "0"},
+};
 
-static void enter(PnvsTableVisit *visit, int security);
+/* The table that was found to be as it was made, until it changes. */
+static Oid	checked = InvalidOid;
+static bool referenced = false; /* by a foreign key */
+
+static void enter(PnvsTableVisit *visit);
 static void pin(const Pin *pin, int action);
-static Oid	find_table(void);
-static Oid	find_extension_schema(void);
-static SPIPlanPtr plan_of(PnvsStatementId id);
-static void forget_plans_of_another_table(void);
-static uint64 run_plan(PnvsStatementId id, Datum *values, const char *nulls,
-					   bool read_only);
+static Oid	find_member(const char *name);
+static void on_change(Datum arg, Oid relation);
+static const char *find_alteration(Relation table);
+static const char *find_column_alteration(Relation table);
+static const char *find_trigger(Relation table);
+static const char *find_foreign_index(Relation table);
+static Node *predicate_of(Relation index);
+static bool is_foreign_function(Oid function, void *context);
+static bool has_foreign_function(Node *node, void *context);
 
 /*
  * The table's OID, or 0 where the extension is not in this database.  To be
@@ -259,7 +162,24 @@ pnvs_table_oid(void)
 	static Oid	known = InvalidOid;
 
 	if (!OidIsValid(known) || !OidIsValid(get_rel_namespace(known)))
-		known = find_table();
+		known = find_member(TABLE_NAME);
+	return known;
+}
+
+/* The sequence that gives the table's IDs; the table is there. */
+Oid
+pnvs_table_sequence(void)
+{
+	static Oid	known = InvalidOid;
+
+	if (!OidIsValid(known) || !OidIsValid(get_rel_namespace(known)))
+		known = find_member(SEQUENCE_NAME);
+	if (!OidIsValid(known))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the sequence of \"verification_queue\" is missing"),
+				 errhint("Drop the extension pnvs and create it again."),
+				 pnvs_errhide()));
 	return known;
 }
 
@@ -280,38 +200,75 @@ pnvs_table_owner(void)
 	return owner;
 }
 
-/* Begins a visit for the statement that queues, as fast as that can be. */
-void
-pnvs_table_enter(PnvsTableVisit *visit)
+/* Opens and locks the table, which is as it was made; the lock stays. */
+Relation
+pnvs_table_open(LOCKMODE mode)
 {
-	enter(visit, 0);
+	Oid			table = pnvs_table_oid();
+
+	if (!OidIsValid(table))
+		(void) pnvs_table_owner();
+	LockRelationOid(table, mode);
+	pnvs_table_check(table);
+	return table_open(table, NoLock);
 }
 
-/* Begins a visit with plans that do not depend on the session's settings. */
+/* Throws where the table, which the caller has locked, is not as it was made. */
 void
-pnvs_table_enter_pinned(PnvsTableVisit *visit)
+pnvs_table_check(Oid table)
 {
-	enter(visit, 0);
-	for (size_t i = 0; i < lengthof(pinned); i++)
-		pin(&pinned[i], GUC_ACTION_SAVE);
+	static bool registered = false;
+	Relation	relation;
+	const char *alteration;
+
+	if (table == checked)
+		return;
+	if (!registered)
+		CacheRegisterRelcacheCallback(on_change, (Datum) 0);
+	registered = true;
+	relation = table_open(table, NoLock);
+
+	/* before it is looked at, which may let us know of another change */
+	checked = table;
+	alteration = find_alteration(relation);
+	table_close(relation, NoLock);
+	if (alteration == NULL)
+		return;
+	checked = InvalidOid;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("the table \"%s.%s\" is not as pnvs made it", SCHEMA_NAME, TABLE_NAME),
+			 errdetail("%s", alteration),
+			 errhint("Undo the change. React to NOTIFY, or read verification_queue, instead of adding to the table."),
+			 pnvs_errhide()));
+}
+
+/* Whether a foreign key refers to the table, which was checked. */
+bool
+pnvs_table_is_referenced(void)
+{
+	return referenced;
 }
 
 /*
- * Begins a visit in a transaction that is the queue's own, on no session's behalf.
- * Deferred triggers would run at its commit, as whoever the session is, in the
- * worker the bootstrap superuser: here they run at once, as the owner, and
- * PostgreSQL forbids them to defer others in their turn.
+ * Begins a visit of a session's, under a lock on the table that stays.  Within it
+ * statements have the same plans in every session.
  */
 void
-pnvs_table_enter_alone(PnvsTableVisit *visit)
+pnvs_table_enter(PnvsTableVisit *visit, LOCKMODE mode)
 {
-	ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
+	table_close(pnvs_table_open(mode), NoLock);
+	enter(visit);
+}
 
-	enter(visit, SECURITY_RESTRICTED_OPERATION);
-	pnvs_table_pin_settings(GUC_ACTION_SAVE);
-	all->constraints = NIL;
-	all->deferred = false;
-	AfterTriggerSetState(all);
+/* Begins a visit of a sender's, who has locked the table. */
+void
+pnvs_table_enter_unattended(PnvsTableVisit *visit)
+{
+	pnvs_table_check(pnvs_table_oid());
+	enter(visit);
+	for (size_t i = 0; i < lengthof(unattended); i++)
+		pin(&unattended[i], GUC_ACTION_SAVE);
 }
 
 void
@@ -325,173 +282,188 @@ pnvs_table_leave(PnvsTableVisit *visit)
 		elog(ERROR, "SPI_finish failed");
 }
 
-/* Pins all settings, for the session or for a visit: a GucAction. */
+/* Pins for good what a sender's visits pin, which then find it as it should be. */
 void
-pnvs_table_pin_settings(int action)
+pnvs_table_pin_settings(void)
 {
-	pin(&search_path, action);
 	for (size_t i = 0; i < lengthof(unattended); i++)
-		pin(&unattended[i], action);
+		pin(&unattended[i], GUC_ACTION_SET);
 	for (size_t i = 0; i < lengthof(pinned); i++)
-		pin(&pinned[i], action);
-}
-
-/* Runs a statement within a visit and returns the number of rows. */
-uint64
-pnvs_table_run(PnvsStatementId id, Datum *values, const char *nulls)
-{
-	return run_plan(id, values, nulls, false);
-}
-
-/*
- * Runs a query and sees what has been committed by now and what this
- * transaction has done, also where the transaction's own snapshot is older.
- */
-uint64
-pnvs_table_read(PnvsStatementId id, Datum *values, const char *nulls)
-{
-	uint64		nrows;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	nrows = run_plan(id, values, nulls, true);
-	PopActiveSnapshot();
-	return nrows;
-}
-
-/* A column, counted from 1, of a row, counted from 0, of the last result. */
-Datum
-pnvs_table_value(uint64 row, int column, bool *isnull)
-{
-	bool		ignored;
-
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column,
-						 isnull ? isnull : &ignored);
-}
-
-/* The same of a text, copied to the current memory context; NULL is SQL's. */
-char *
-pnvs_table_text(uint64 row, int column)
-{
-	bool		isnull;
-	Datum		value = pnvs_table_value(row, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
+		pin(&pinned[i], GUC_ACTION_SET);
 }
 
 static void
-enter(PnvsTableVisit *visit, int security)
+enter(PnvsTableVisit *visit)
 {
 	Oid			owner = pnvs_table_owner();
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	GetUserIdAndSecContext(&visit->user, &visit->security_context);
-	SetUserIdAndSecContext(owner, visit->security_context | security |
-						   SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	SetUserIdAndSecContext(owner, visit->security_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_NOFORCE_RLS);
 	visit->guc_level = NewGUCNestLevel();
-	pin(&search_path, GUC_ACTION_SAVE);
+	for (size_t i = 0; i < lengthof(pinned); i++)
+		pin(&pinned[i], GUC_ACTION_SAVE);
 
 	/* SPI wants one around; each statement still takes its own */
 	visit->snapshot_pushed = !ActiveSnapshotSet();
 	if (visit->snapshot_pushed)
 		PushActiveSnapshot(GetTransactionSnapshot());
-	forget_plans_of_another_table();
 }
 
+/* Settings of other extensions are there only with their libraries. */
 static void
 pin(const Pin *pin, int action)
 {
+	const char *value = GetConfigOption(pin->name, true, false);
+
+	if (value == NULL || strcmp(value, pin->value) == 0)
+		return;
 	(void) set_config_option(pin->name, pin->value, PGC_SUSET, PGC_S_SESSION,
 							 (GucAction) action, true, 0, false);
 }
 
+/* A relation of our schema that is a member of the extension, or 0. */
 static Oid
-find_table(void)
+find_member(const char *name)
 {
-	Oid			schema = find_extension_schema();
+	Oid			schema = get_namespace_oid(SCHEMA_NAME, true);
+	Oid			relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+	Oid			extension = OidIsValid(relation) ? get_extension_oid("pnvs", true) : InvalidOid;
 
-	return OidIsValid(schema) ? get_relname_relid(TABLE_NAME, schema) : InvalidOid;
-}
-
-static Oid
-find_extension_schema(void)
-{
-	Relation	extensions = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			schema = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ,
-				CStringGetDatum("pnvs"));
-	scan = systable_beginscan(extensions, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
-	systable_endscan(scan);
-	table_close(extensions, AccessShareLock);
-	return schema;
-}
-
-static SPIPlanPtr
-plan_of(PnvsStatementId id)
-{
-	const Statement *statement = &statements[id];
-	int			nparameters = 0;
-	SPIPlanPtr	plan;
-
-	if (plans[id] != NULL)
-		return plans[id];
-	while (nparameters < PNVS_MAX_STATEMENT_PARAMETERS &&
-		   OidIsValid(statement->types[nparameters]))
-		nparameters++;
-	plan = SPI_prepare(psprintf(statement->text, planned_name), nparameters,
-					   (Oid *) statement->types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare a statement of the queue: %s",
-			 SPI_result_code_string(SPI_result));
-	SPI_keepplan(plan);
-	plans[id] = plan;
-	return plan;
+	if (!OidIsValid(extension) ||
+		getExtensionOfObject(RelationRelationId, relation) != extension)
+		return InvalidOid;
+	return relation;
 }
 
 static void
-forget_plans_of_another_table(void)
+on_change(Datum arg, Oid relation)
 {
-	Oid			table = pnvs_table_oid();
-	char	   *schema = get_namespace_name(get_rel_namespace(table));
-	char	   *relation = get_rel_name(table);
-
-	if (schema == NULL || relation == NULL)
-		elog(ERROR, "the queue's table has gone");
-	if (planned_name != NULL && namestrcmp(&planned_schema, schema) == 0 &&
-		namestrcmp(&planned_relation, relation) == 0)
-		return;
-	for (int i = 0; i < PNVS_STATEMENT_COUNT; i++)
-	{
-		if (plans[i] != NULL)
-			SPI_freeplan(plans[i]);
-		plans[i] = NULL;
-	}
-	if (planned_name != NULL)
-		pfree(planned_name);
-	planned_name = NULL;
-	planned_name = MemoryContextStrdup(TopMemoryContext,
-									   quote_qualified_identifier(schema, relation));
-	namestrcpy(&planned_schema, schema);
-	namestrcpy(&planned_relation, relation);
+	if (relation == checked || !OidIsValid(relation))
+		checked = InvalidOid;
 }
 
-static uint64
-run_plan(PnvsStatementId id, Datum *values, const char *nulls, bool read_only)
+/* What is not as it was made, as a sentence, or NULL. */
+static const char *
+find_alteration(Relation table)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	int			result = SPI_execute_plan(plan_of(id), values, nulls, read_only, 0);
+	const char *found;
 
-	/* SPI leaves its own behind, whatever was there before */
-	MemoryContextSwitchTo(caller);
-	if (result < 0)
-		elog(ERROR, "could not run a statement of the queue: %s",
-			 SPI_result_code_string(result));
-	return SPI_processed;
+	if (table->rd_rel->relkind != RELKIND_RELATION ||
+		table->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		return "It is no permanent table.";
+	if (table->rd_rel->relispartition || has_superclass(RelationGetRelid(table)) ||
+		(table->rd_rel->relhassubclass &&
+		 find_inheritance_children(RelationGetRelid(table), NoLock) != NIL))
+		return "It has a parent, children or partitions.";
+	if (table->rd_rel->relhasrules)
+		return "It has rules.";
+	found = find_column_alteration(table);
+	if (found == NULL)
+		found = find_trigger(table);
+	if (found == NULL)
+		found = find_foreign_index(table);
+	return found;
+}
+
+static const char *
+find_column_alteration(Relation table)
+{
+	TupleDesc	descriptor = RelationGetDescr(table);
+
+	if (descriptor->natts != PNVS_COLUMN_COUNT)
+		return "It has another number of columns.";
+	if (descriptor->constr != NULL &&
+		(descriptor->constr->num_check > 0 || descriptor->constr->num_defval > 0))
+		return "It has a check, a default or a generated column.";
+	for (int i = 0; i < PNVS_COLUMN_COUNT; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(descriptor, i);
+
+		if (column->attisdropped || strcmp(NameStr(column->attname), columns[i].name) != 0)
+			return psprintf("The column \"%s\" is missing.", columns[i].name);
+		if (column->atttypid != columns[i].type || column->atttypmod != -1 ||
+			column->attcollation != get_typcollation(columns[i].type))
+			return psprintf("The column \"%s\" has another type.", columns[i].name);
+		if (column->attnotnull != columns[i].not_null || column->attidentity != '\0')
+			return psprintf("The column \"%s\" has lost or gained NOT NULL, or is an identity.",
+							columns[i].name);
+	}
+	return NULL;
+}
+
+/*
+ * Triggers, but for those of foreign keys that refer to the table.  PostgreSQL's
+ * own code fires these only where a row is deleted or its key changes, and pnvs
+ * does neither then.
+ */
+static const char *
+find_trigger(Relation table)
+{
+	referenced = false;
+	for (int i = 0; table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
+	{
+		const		Trigger *trigger = &table->trigdesc->triggers[i];
+
+		if (!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK)
+			return "It has triggers.";
+		referenced = true;
+	}
+	return NULL;
+}
+
+/* An index that would run somebody's function for each row. */
+static const char *
+find_foreign_index(Relation table)
+{
+	List	   *indexes = RelationGetIndexList(table);
+	const char *found = NULL;
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (!heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
+			has_foreign_function(predicate_of(index), NULL))
+			found = "It has an index on an expression or with a function.";
+		for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
+		{
+			if (is_foreign_function(index->rd_opfamily[i], NULL))
+				found = "It has an index with operators that are not PostgreSQL's own.";
+		}
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return found;
+}
+
+/* As it is stored: PostgreSQL's own reader would evaluate what is constant in it. */
+static Node *
+predicate_of(Relation index)
+{
+	bool		isnull;
+	Datum		predicate = SysCacheGetAttr(INDEXRELID, index->rd_indextuple,
+											Anum_pg_index_indpred, &isnull);
+
+	return isnull ? NULL : stringToNode(TextDatumGetCString(predicate));
+}
+
+/* Whether an object is not one that PostgreSQL came with. */
+static bool
+is_foreign_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+static bool
+has_foreign_function(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_foreign_function, context))
+		return true;
+	return expression_tree_walker(node, has_foreign_function, context);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * table.h
- *	  The queue's table: where it is, and how its statements are run.
+ *	  The queue's table: where it is, and whether it is as it was made.
  *
  * A visit is what stands between two calls: pnvs_table_enter() connects to SPI
  * and becomes the table's owner, pnvs_table_leave() takes both back.  An ERROR
@@ -12,38 +12,41 @@
 #ifndef PNVS_TABLE_H
 #define PNVS_TABLE_H
 
-#include "executor/spi.h"
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
 
-/* The statements; their texts and parameters stand in table.c. */
-typedef enum PnvsStatementId
+/* Its columns, from 1. */
+typedef enum PnvsQueueColumn
 {
-	PNVS_ENQUEUE,
-	PNVS_FIND_DUPLICATE,
-	PNVS_LOCK_QUEUED,
-	PNVS_CANCEL,
-	PNVS_FIND,
-	PNVS_SELECT_DUE,
-	PNVS_CLAIM,
-	PNVS_SETTLE,
-	PNVS_SETTLE_IN_PLACE,
-	PNVS_FIND_UNSETTLED,
-	PNVS_NEXT_QUEUED,
-	PNVS_NEXT_UNKNOWN,
-	PNVS_OLDEST_SETTLED,
-	PNVS_CLAIMERS,
-	PNVS_SELECT_CLAIMED,
-	PNVS_INTERRUPT,
-	PNVS_PURGE,
-	PNVS_SELECT_UNKNOWN,
-	PNVS_SELECT_RIVALS,
-	PNVS_SELECT_SIBLINGS,
-	PNVS_TAKEN_VERIFICATIONS
-} PnvsStatementId;
+	PNVS_COLUMN_ID = 1,
+	PNVS_COLUMN_CHANNEL,
+	PNVS_COLUMN_RECIPIENT,
+	PNVS_COLUMN_SERVICE_SID,
+	PNVS_COLUMN_STATE,
+	PNVS_COLUMN_NOT_BEFORE,
+	PNVS_COLUMN_SEND_BEFORE,
+	PNVS_COLUMN_ATTEMPTS,
+	PNVS_COLUMN_CREATED_AT,
+	PNVS_COLUMN_SETTLED_AT,
+	PNVS_COLUMN_REQUESTED_BY,
+	PNVS_COLUMN_REFERENCE,
+	PNVS_COLUMN_DEDUP_KEY,
+	PNVS_COLUMN_REQUEST_ID,
+	PNVS_COLUMN_VERIFICATION_ID,
+	PNVS_COLUMN_STATUS,
+	PNVS_COLUMN_CODE,
+	PNVS_COLUMN_MESSAGE,
+	PNVS_COLUMN_HTTP_STATUS,
+	PNVS_COLUMN_CLAIMER,
+	PNVS_COLUMN_DISPATCHED_AT,
+	PNVS_COLUMN_UNKNOWN_SINCE,
+	PNVS_COLUMN_RETAIN_FROM,
+	PNVS_COLUMN_ORIGIN_SYSTEM,
+	PNVS_COLUMN_ORIGIN_DATABASE,
+	PNVS_COLUMN_ORIGIN_TIMELINE
+}			PnvsQueueColumn;
 
-#define PNVS_STATEMENT_COUNT (PNVS_TAKEN_VERIFICATIONS + 1)
-
-/* The most parameters that a statement has. */
-#define PNVS_MAX_STATEMENT_PARAMETERS 16
+#define PNVS_COLUMN_COUNT PNVS_COLUMN_ORIGIN_TIMELINE
 
 typedef struct PnvsTableVisit
 {
@@ -54,15 +57,14 @@ typedef struct PnvsTableVisit
 } PnvsTableVisit;
 
 extern Oid	pnvs_table_oid(void);
+extern Oid	pnvs_table_sequence(void);
 extern Oid	pnvs_table_owner(void);
-extern void pnvs_table_enter(PnvsTableVisit *visit);
-extern void pnvs_table_enter_pinned(PnvsTableVisit *visit);
-extern void pnvs_table_enter_alone(PnvsTableVisit *visit);
+extern Relation pnvs_table_open(LOCKMODE mode);
+extern void pnvs_table_check(Oid table);
+extern bool pnvs_table_is_referenced(void);
+extern void pnvs_table_enter(PnvsTableVisit *visit, LOCKMODE mode);
+extern void pnvs_table_enter_unattended(PnvsTableVisit *visit);
 extern void pnvs_table_leave(PnvsTableVisit *visit);
-extern void pnvs_table_pin_settings(int action);
-extern uint64 pnvs_table_run(PnvsStatementId id, Datum *values, const char *nulls);
-extern uint64 pnvs_table_read(PnvsStatementId id, Datum *values, const char *nulls);
-extern Datum pnvs_table_value(uint64 row, int column, bool *isnull);
-extern char *pnvs_table_text(uint64 row, int column);
+extern void pnvs_table_pin_settings(void);
 
 #endif							/* PNVS_TABLE_H */

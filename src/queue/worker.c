@@ -216,11 +216,7 @@ wants_to_leave(Worker *worker, bool when_idle, bool *forced)
 	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now)
 		return false;
 
-	/*
-	 * who comes next would begin with what cannot be written, and with short
-	 * pauses
-	 */
-	if (!when_idle && (purge_due(worker) <= now || pnvs_sender_passes_over(worker->sender)))
+	if (!when_idle && purge_due(worker) <= now)
 		return false;
 	return when_idle || worker->busy == DT_NOBEGIN ||
 		now - worker->busy >= pnvs_worker_idle_timeout_s * USECS_PER_SEC;
@@ -261,10 +257,10 @@ wait_for_something(const Worker *worker)
 
 	/*
 	 * it does not leave while something is due, for which it may have to
-	 * pause, or was put off
+	 * pause
 	 */
 	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender) &&
-		pnvs_sender_next_due(worker->sender) > now && !pnvs_sender_passes_over(worker->sender))
+		pnvs_sender_next_due(worker->sender) > now)
 		next = Min(next, worker->busy + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
 	if (next <= now)
 		next = now;

@@ -101,7 +101,7 @@ pin_session(void)
 		{"auto_explain.log_min_duration", "-1"},
 	};
 
-	pnvs_table_pin_settings(GUC_ACTION_SET);
+	pnvs_table_pin_settings();
 	for (size_t i = 0; i < lengthof(settings); i++)
 	{
 		if (GetConfigOption(settings[i][0], true, false) != NULL)

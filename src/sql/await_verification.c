@@ -19,6 +19,7 @@
 #include "queue/queue.h"
 #include "queue/roster.h"
 #include "sql/arguments.h"
+#include "sql/row.h"
 
 /* Between two looks at the row. */
 #define LOOK_MS 1000
@@ -27,6 +28,7 @@
 PG_FUNCTION_INFO_V1(pnvs_await_verification);
 
 static bool look(int64 id, PnvsQueueRow *row);
+static Datum make_row(FunctionCallInfo fcinfo, const PnvsQueueRow *row);
 
 /*
  * await_verification(id bigint, timeout interval)
@@ -59,7 +61,7 @@ pnvs_await_verification(PG_FUNCTION_ARGS)
 	pnvs_roster_await_end();
 	if (!settled)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(row.row);
+	return make_row(fcinfo, &row);
 }
 
 /* Whether the row is settled; throws where it never can be seen to be. */
@@ -81,4 +83,15 @@ look(int64 id, PnvsQueueRow *row)
 				 errhint("It goes out after COMMIT; wait in the next transaction."),
 				 pnvs_errhide()));
 	return false;
+}
+
+static Datum
+make_row(FunctionCallInfo fcinfo, const PnvsQueueRow *row)
+{
+	PnvsRow		result;
+
+	pnvs_row_begin(&result, fcinfo, row->types, PNVS_QUEUE_COLUMNS);
+	for (int i = 0; i < PNVS_QUEUE_COLUMNS; i++)
+		pnvs_row_add_value(&result, row->values[i], row->nulls[i]);
+	return pnvs_row_finish(&result);
 }

@@ -78,6 +78,13 @@ pnvs_row_add_integer(PnvsRow *row, int value)
 	row->values[row->filled++] = Int32GetDatum(value);
 }
 
+void
+pnvs_row_add_value(PnvsRow *row, Datum value, bool isnull)
+{
+	row->nulls[row->filled] = isnull;
+	row->values[row->filled++] = value;
+}
+
 /* The finished row, in the current memory context. */
 Datum
 pnvs_row_finish(PnvsRow *row)

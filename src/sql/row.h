@@ -26,6 +26,7 @@ extern void pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, const Oid *typ
 extern void pnvs_row_add_text(PnvsRow *row, const char *text);
 extern void pnvs_row_add_boolean(PnvsRow *row, bool value);
 extern void pnvs_row_add_integer(PnvsRow *row, int value);
+extern void pnvs_row_add_value(PnvsRow *row, Datum value, bool isnull);
 extern Datum pnvs_row_finish(PnvsRow *row);
 
 #endif							/* PNVS_ROW_H */

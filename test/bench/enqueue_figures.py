@@ -9,7 +9,7 @@ from queue_stage import Queue
 PUT_IN = 10000
 COMMITS = 60000
 PLAIN = """
-CREATE TABLE plain (LIKE verification_queue INCLUDING DEFAULTS INCLUDING INDEXES);
+CREATE TABLE plain (LIKE pnvs_internal.queue INCLUDING DEFAULTS INCLUDING INDEXES);
 CREATE FUNCTION enqueue_many(first bigint, count integer) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     got bigint;
@@ -77,7 +77,7 @@ def putting_in(bench):
         for name, times in (("enqueue_many", ours), ("perform_many", performed), ("insert_many", anchor)):
             _, wall, _ = queue.session.timed(f"SELECT {name}({bench.numbers.take(PUT_IN)}, {PUT_IN})")
             times.append(wall / 1000 / PUT_IN)
-        queue.server.sql("TRUNCATE verification_queue, plain")
+        queue.server.sql("TRUNCATE pnvs_internal.queue, plain")
     bench.table.compare("a", "enqueue in a transaction", "us", ours[1:], anchor[1:], "INSERT, PL/pgSQL", 1.3)
     bench.table.compare("a", "  by PERFORM", "us", performed[1:], anchor[1:], "INSERT, PL/pgSQL", None)
     ours, anchor = [], []
@@ -85,7 +85,7 @@ def putting_in(bench):
         ours.append(pgbench(bench, queue.server, ENQUEUE_ONE))
         anchor.append(pgbench(bench, queue.server, INSERT_ONE))
     bench.table.compare("a", "enqueue alone", "tps", ours, anchor, "INSERT, pgbench", 0.9, at_least=True)
-    queue.server.sql("TRUNCATE verification_queue, plain")
+    queue.server.sql("TRUNCATE pnvs_internal.queue, plain")
     early, late = [], []
     for _ in range(3):
         session = queue.server.session()
@@ -94,7 +94,7 @@ def putting_in(bench):
         early.append(float(answer[0]))
         late.append(float(answer[1]))
         session.close()
-        queue.server.sql("TRUNCATE verification_queue")
+        queue.server.sql("TRUNCATE pnvs_internal.queue")
     bench.table.compare("a", f"commits up to {COMMITS}, each of 1,000", "us", late, early, "commits 501 to 1,500", 1.1)
     queue.stop()
 

@@ -119,11 +119,11 @@ def steady_load(bench):
                        stdout=stage.subprocess.PIPE, stderr=stage.subprocess.STDOUT, text=True)
     sizes = []
     while load.poll() is None:
-        sizes.append(int(queue.session.ask("SELECT pg_total_relation_size('verification_queue')")) / 1024)
+        sizes.append(int(queue.session.ask("SELECT pg_total_relation_size('pnvs_internal.queue')")) / 1024)
         time.sleep(5)
     done = int(load.stdout.read().partition("actually processed: ")[2].split()[0].partition("/")[0])
     queue.wait_until_all_settled()
-    sent = queue.session.ask("SELECT nextval('verification_queue_id_seq') - 1")
+    sent = queue.session.ask("SELECT nextval('pnvs_internal.queue_id_seq') - 1")
     if int(sent) != done:
         raise stage.CannotMeasure(f"{sent} of {done} rows were queued")
     bench.sent["kept"] += done

@@ -89,7 +89,7 @@ class Queue:
 
     def rate(self, first_id, last_id):
         answer = self.session.ask("SELECT count(*) FILTER (WHERE state = 'sent'), extract(epoch FROM max(settled_at) - "
-                                  f"min(dispatched_at)) FROM verification_queue WHERE id BETWEEN {first_id} AND {last_id}")
+                                  f"min(dispatched_at)) FROM pnvs_internal.queue WHERE id BETWEEN {first_id} AND {last_id}")
         sent, seconds = answer.split("|")
         if int(sent) != last_id - first_id + 1:
             raise CannotMeasure(f"{sent} of {last_id - first_id + 1} rows were sent")
@@ -127,7 +127,7 @@ class Queue:
         self.wait_until_settled(first_id, last_id)
 
     def empty(self):
-        self.server.sql("TRUNCATE verification_queue")
+        self.server.sql("TRUNCATE pnvs_internal.queue")
 
     def stop(self):
         self.session.close()

@@ -27,7 +27,7 @@ from soak_servers import Servers
 
 DRAIN_SECONDS = 600
 # What a search has found; what it has not is looked for as long as is set.
-SLOWEST_SEARCH = """SELECT coalesce(max(extract(epoch FROM settled_at - unknown_since)), 0) FROM verification_queue
+SLOWEST_SEARCH = """SELECT coalesce(max(extract(epoch FROM settled_at - unknown_since)), 0) FROM pnvs_internal.queue
     WHERE state = 'sent'"""
 UNSEEN = "unknown, never seen by the service"
 TABLE = ("enqueued", "accepted", "sent", "  of these found by a search", "failed", "expired", "canceled", "unknown",

@@ -25,7 +25,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER keep AFTER INSERT ON verification_queue FOR EACH ROW EXECUTE FUNCTION keep();
+CREATE TRIGGER keep AFTER INSERT ON pnvs_internal.queue FOR EACH ROW EXECUTE FUNCTION keep();
 CREATE TABLE signup (phone text);
 CREATE TRIGGER verify AFTER INSERT ON signup FOR EACH ROW EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', 'FA1');
 """

@@ -170,7 +170,7 @@ sub check_privileges
 		qr/^ +$all$/m, 'support sees all rows of the queue');
 	like((psql('SELECT count(*) FROM verification_queue', 'sender'))[0],
 		qr/^ +0$/m, 'the sender does not see those of others');
-	like((psql('SELECT id FROM verification_queue FOR UPDATE', 'support'))[1],
+	like((psql('SELECT id FROM pnvs_internal.queue FOR UPDATE', 'support'))[1],
 		qr/permission denied/, 'support changes nothing');
 
 	$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('readme') ], 'the database can be dumped');

@@ -235,7 +235,7 @@ is((grep { $queue->settled($_)->{state} ne 'sent' } @prompt), 0, 'messages are n
 is($queue->state($hanging), 'sending', 'it is still under way then');
 
 # A lock on the table holds up the worker, and then lets it go on.
-$other->run('BEGIN; LOCK TABLE verification_queue IN SHARE MODE');
+$other->run('BEGIN; LOCK TABLE pnvs_internal.queue IN SHARE MODE');
 $session->send(Pnvs::Queue::enqueue_sql('FA1'));
 wait_for_lock($session, 'the message waits for the lock');
 $other->run('COMMIT');

@@ -231,7 +231,7 @@ $quiet->run(<<'SQL');
 CREATE FUNCTION reveal() RETURNS trigger LANGUAGE plpgsql AS
 	$$ BEGIN RAISE EXCEPTION 'no %', OLD.recipient; END $$;
 SQL
-$quiet->run("CREATE TRIGGER reveal BEFORE UPDATE ON verification_queue FOR EACH ROW"
+$quiet->run("CREATE TRIGGER reveal BEFORE UPDATE ON pnvs_internal.queue FOR EACH ROW"
 	  . " WHEN (NEW.state = 'sending') EXECUTE FUNCTION reveal()");
 my $poisonous = $secret->enqueue('FA1', undef, session => $quiet, number => $NUMBER);
 Pnvs::Simulator::wait_until('the worker has failed with it', sub {

@@ -97,7 +97,7 @@ my $eternal_oid = $eternal->value('SELECT oid FROM pg_database WHERE datname = c
 $id = $queue->enqueue('FA1', undef, session => $eternal);
 $queue->settled($id, $eternal);
 no_worker('eternal');
-$eternal->run("UPDATE verification_queue SET settled_at = '294276-12-31 23:59:59+00'");
+$eternal->run("UPDATE pnvs_internal.queue SET retain_from = '294276-12-31 23:59:59+00'");
 $queue->settled($queue->enqueue('FA1', undef, session => $eternal), $eternal);
 no_worker('eternal');
 my $eternal_starts = starts($eternal_oid);
@@ -114,9 +114,9 @@ is(starts() - $started, 0, 'where nothing is due no worker is started');
 
 # A worker deletes some thousands at a time.
 $session->run(<<'SQL');
-INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, created_at, settled_at,
-	requested_by, origin_system, origin_database, origin_timeline)
-SELECT 'SMS', '628****', 'FA1', 'sent', t, t, t, t, current_user::regrole, 0, 0, 0
+INSERT INTO pnvs_internal.queue (id, attempts, channel, recipient, service_sid, state, not_before, send_before, created_at, settled_at,
+	retain_from, requested_by, origin_system, origin_database, origin_timeline)
+SELECT nextval('pnvs_internal.queue_id_seq'), 1, 'SMS', '628****', 'FA1', 'sent', t, t, t, t, t, current_user::regrole, 0, 0, 0
 FROM generate_series(1, 20000) AS n, LATERAL (SELECT now() - interval '60 days' + n * interval '1 second') AS old (t)
 SQL
 $started = starts();
@@ -128,12 +128,12 @@ is(starts() - $started, 1, 'one worker deletes all that is old, however much');
 
 # Something refers to one of them.
 $session->run(<<'SQL');
-INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, created_at, settled_at,
-	requested_by, origin_system, origin_database, origin_timeline)
-SELECT 'SMS', '628****', 'FA1', 'sent', t, t, t, t, current_user::regrole, 0, 0, 0
+INSERT INTO pnvs_internal.queue (id, attempts, channel, recipient, service_sid, state, not_before, send_before, created_at, settled_at,
+	retain_from, requested_by, origin_system, origin_database, origin_timeline)
+SELECT nextval('pnvs_internal.queue_id_seq'), 1, 'SMS', '628****', 'FA1', 'sent', t, t, t, t, t, current_user::regrole, 0, 0, 0
 FROM generate_series(1, 2500) AS n, LATERAL (SELECT now() - interval '60 days' + n * interval '1 second') AS old (t);
 CREATE TABLE referring AS SELECT min(id) + 1203 AS message FROM verification_queue WHERE created_at < now() - interval '1 day';
-ALTER TABLE referring ADD FOREIGN KEY (message) REFERENCES verification_queue;
+ALTER TABLE referring ADD FOREIGN KEY (message) REFERENCES pnvs_internal.queue;
 SQL
 $queue->settled($queue->enqueue('FA1'));
 ok(eval {
@@ -143,7 +143,7 @@ ok(eval {
 	}, 'a row that cannot be deleted keeps no others');
 is($session->value('SELECT count(*) FROM referring JOIN verification_queue ON id = referring.message'), 1, 'and is kept itself');
 no_worker();
-$session->run('DROP TABLE referring; DELETE FROM verification_queue WHERE created_at < now() - interval $$1 day$$');
+$session->run('DROP TABLE referring; DELETE FROM pnvs_internal.queue WHERE created_at < now() - interval $$1 day$$');
 
 wait_until('more time passes than there is between two purges', sub { time > $eternal_until });
 is(starts($eternal_oid) - $eternal_starts, 0, 'no worker comes for a row that is kept until the end of time');
@@ -164,7 +164,7 @@ sub refuse
 	$session->run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
 		  . "'BEGIN RAISE EXCEPTION USING MESSAGE = ''refused'', "
 		  . "ERRCODE = split_part(''$sqlstates'', '' '', nextval(''public.tries'')::int % $n + 1); END'");
-	$session->run('CREATE TRIGGER refuse BEFORE UPDATE ON verification_queue FOR EACH ROW '
+	$session->run('CREATE TRIGGER refuse BEFORE UPDATE ON pnvs_internal.queue FOR EACH ROW '
 		  . "WHEN (NEW.state = '$state' AND $condition) EXECUTE FUNCTION refuse()");
 	return;
 }
@@ -253,7 +253,7 @@ for my $case (
 	$queue->enqueue('FA1');
 	is((grep { $queue->settled($_)->{state} ne 'sent' } @bad), 0, "and are sent later ($sqlstate, $state)");
 	no_worker();
-	$session->run("UPDATE verification_queue SET dedup_key = NULL WHERE dedup_key LIKE 'bad%'");
+	$session->run("UPDATE pnvs_internal.queue SET dedup_key = NULL WHERE dedup_key LIKE 'bad%'");
 }
 
 # A single row: nothing is due while it is passed over, and looking for more, in vain,
@@ -304,7 +304,7 @@ ok($queue->soon(sub {
 $queue->settled($id);
 
 # Nothing is written here for a while; the report is waited for further down.
-my $updates = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'verification_queue'";
+my $updates = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'queue'";
 my $updates_before = $session->value($updates);
 $queue->settled($queue->enqueue('FA1')) for 1 .. 3;
 

@@ -49,10 +49,10 @@ sub unknown
 	my $ago = $param{ago} // 0;
 	my $due_ago = $param{due_ago} // 0;
 	my $id = $session->value(<<"SQL");
-INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, attempts,
-		created_at, requested_by, dispatched_at, unknown_since, origin_system, origin_database, origin_timeline)
-	SELECT '$channel', '$number', '$service_sid', 'unknown', now() - '$due_ago seconds'::interval, now() + '1 minute', 1,
-		at, CURRENT_USER::regrole, at, at, system_identifier, d.oid, timeline_id
+INSERT INTO pnvs_internal.queue (id, channel, recipient, service_sid, state, not_before, send_before, attempts,
+		created_at, retain_from, requested_by, dispatched_at, unknown_since, origin_system, origin_database, origin_timeline)
+	SELECT nextval('pnvs_internal.queue_id_seq'), '$channel', '$number', '$service_sid', 'unknown', now() - '$due_ago seconds'::interval, now() + '1 minute', 1,
+		at, at, CURRENT_USER::regrole, at, at, system_identifier, d.oid, timeline_id
 	FROM (SELECT now() - '$ago seconds'::interval) AS t (at), pg_control_system(), pg_control_checkpoint(), pg_database d
 	WHERE datname = current_database()
 	RETURNING id
@@ -210,7 +210,7 @@ for my $case (
 	is($row->{code}, $code, "$what: the code says why ($id)");
 	isnt($row->{message}, undef, "$what: and a message, in words ($id)");
 	unlike($row->{recipient}, qr/\A[0-9]+\z/, "$what: its number is masked ($id)");
-	cmp_ok($session->value("SELECT extract(epoch FROM settled_at - unknown_since) FROM verification_queue WHERE id = $id"),
+	cmp_ok($session->value("SELECT extract(epoch FROM settled_at - unknown_since) FROM pnvs_internal.queue WHERE id = $id"),
 		'>=', $RECONCILE_FOR_S, "$what is looked for as long as pnvs.reconcile_for ($id)");
 	cmp_ok(scalar(my @asked = searches($id)), '>=', 2, "$what is looked for more than once ($id)");
 	cmp_ok(scalar(@asked), '<=', 6, "$what is not looked for all the time ($id)");
@@ -229,9 +229,9 @@ my $gone = $idle->enqueue('FA1');
 $idle->in_state($kept_unknown, 'unknown');
 $idle->wait_row($gone, 'is settled or gone', sub { !%{ $_[0] } || defined $_[0]{settled_at} });
 $old->run(<<'SQL');
-INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, created_at,
-		settled_at, requested_by, origin_system, origin_database, origin_timeline)
-	SELECT 'SMS', '6281****00', 'FA1', s.state, t, t, t, t, CURRENT_USER::regrole, 1, 1, 1
+INSERT INTO pnvs_internal.queue (id, attempts, channel, recipient, service_sid, state, not_before, send_before, created_at,
+		settled_at, retain_from, requested_by, origin_system, origin_database, origin_timeline)
+	SELECT nextval('pnvs_internal.queue_id_seq'), 1, 'SMS', '6281****00', 'FA1', s.state, t, t, t, t, t, CURRENT_USER::regrole, 1, 1, 1
 	FROM (SELECT now() - '1 minute'::interval) AS old (t), generate_series(1, 700),
 		unnest('{sent,failed,unknown,expired,canceled}'::text[]) AS s (state)
 SQL

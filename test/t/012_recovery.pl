@@ -60,7 +60,7 @@ BEGIN
 END
 $$
 SQL
-	$session->run('CREATE TRIGGER spoil BEFORE UPDATE ON verification_queue FOR EACH ROW EXECUTE FUNCTION spoil()');
+	$session->run('CREATE TRIGGER spoil BEFORE UPDATE ON pnvs_internal.queue FOR EACH ROW EXECUTE FUNCTION spoil()');
 
 	# In one transaction, so that all of them are there before one is claimed.
 	$session->run('BEGIN');
@@ -87,7 +87,7 @@ SQL
 	is(Pnvs::Batch->enqueue($session, 'FA1', 3)->wait_for($session, 'sent=3'), 'sent=3', 'messages are sent while others cannot be written');
 	is($batch{'sending raise'}->requested($service), 0, 'what cannot be claimed is not sent');
 	is($batch{'sending drop'}->requested($service), 0, 'what a trigger keeps from being claimed is not sent');
-	$session->run('DROP TRIGGER spoil ON verification_queue');
+	$session->run('DROP TRIGGER spoil ON pnvs_internal.queue');
 	return @batch{'sending raise', 'sent raise', 'sending drop', 'sent drop'};
 }
 
@@ -114,7 +114,7 @@ SQL
 		my $batch = Pnvs::Batch->enqueue($session, 'FA1', 3);
 
 		($first, $last) = ($batch->numbers)[ 0, -1 ];
-		$session->run("CREATE TRIGGER starve_$state BEFORE UPDATE ON verification_queue FOR EACH ROW "
+		$session->run("CREATE TRIGGER starve_$state BEFORE UPDATE ON pnvs_internal.queue FOR EACH ROW "
 			  . "WHEN (NEW.state = '$state' AND OLD.recipient BETWEEN '$first' AND '$last') EXECUTE FUNCTION starve()");
 		push @starved, $batch;
 	}
@@ -383,7 +383,7 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 
 	$caller->send('CALL process_verification_queue()');
 	$behind_a_lock->wait_until_requested($service);
-	$holder->run('BEGIN; LOCK TABLE verification_queue IN ACCESS EXCLUSIVE MODE');
+	$holder->run('BEGIN; LOCK TABLE pnvs_internal.queue IN ACCESS EXCLUSIVE MODE');
 	$session->run('SELECT pg_terminate_backend(' . $caller->pid . ')');
 	is($caller->result->sqlstate, '57P01', 'a sender ends, and leaves what it had under way');
 	$server->configure($session, 'pnvs.worker' => undef);

@@ -166,8 +166,8 @@ sub found
 
 # What was claimed is found again wherever its row has gone.
 for my $case (
-	[ 'UPDATE by the owner', q{UPDATE verification_queue SET reference = 'moved' WHERE state = 'sending'} ],
-	[ 'VACUUM FULL', 'VACUUM FULL verification_queue' ])
+	[ 'UPDATE by the owner', q{UPDATE pnvs_internal.queue SET reference = 'moved' WHERE state = 'sending'} ],
+	[ 'VACUUM FULL', 'VACUUM FULL pnvs_internal.queue' ])
 {
 	my ($what, $statement) = @$case;
 	my $batch = Pnvs::Batch->enqueue($session, 'sim:slow:1000', 3);
@@ -187,7 +187,7 @@ sub behind_lock
 
 	$locked->wait_until_requested($service);
 	$locker->run('BEGIN');
-	$locker->run('SELECT FROM verification_queue WHERE ' . $locked->where . ' FOR UPDATE');
+	$locker->run('SELECT FROM pnvs_internal.queue WHERE ' . $locked->where . ' FOR UPDATE');
 	Pnvs::Simulator::wait_until('the worker waits for the lock', sub {
 		$session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' AND wait_event_type = 'Lock'");
 	});
@@ -243,7 +243,7 @@ sub behind_lock
 {
 	my $batch = hang($session);
 
-	promptly('VACUUM FULL', $session, 'VACUUM FULL verification_queue', 2);
+	promptly('VACUUM FULL', $session, 'VACUUM FULL pnvs_internal.queue', 2);
 	is($batch->states($session), 'sending=3', 'VACUUM FULL: the calls go on');
 	goes_on('VACUUM FULL', $session);
 
@@ -253,7 +253,7 @@ sub behind_lock
 	promptly('ALTER EXTENSION SET SCHEMA back', $session, 'ALTER EXTENSION pnvs SET SCHEMA public', 2);
 	$session->run('RESET search_path');
 
-	promptly('TRUNCATE', $session, 'TRUNCATE verification_queue', 2);
+	promptly('TRUNCATE', $session, 'TRUNCATE pnvs_internal.queue', 2);
 	goes_on('TRUNCATE', $session);
 
 	$batch = hang($session);
@@ -271,7 +271,7 @@ sub behind_lock
 
 	$batch->wait_until_requested($service);
 	$server->mark_log;
-	$holder->run('BEGIN; LOCK TABLE verification_queue IN SHARE ROW EXCLUSIVE MODE');
+	$holder->run('BEGIN; LOCK TABLE pnvs_internal.queue IN SHARE ROW EXCLUSIVE MODE');
 	$until = time + 2.5;
 	Pnvs::Simulator::wait_until('the lock was held for a while', sub {
 			$waiting ||= $session->value("SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
@@ -312,12 +312,12 @@ END { unlink @update; }
 	my ($batch, $soon, $later, $until);
 
 	add_update('1.0', 'life1', <<'SQL');
-ALTER TABLE verification_queue ADD COLUMN lot double precision NOT NULL DEFAULT random();
-CREATE INDEX ON verification_queue (lot);
+ALTER TABLE pnvs_internal.queue ADD COLUMN lot double precision NOT NULL DEFAULT random();
+CREATE INDEX ON pnvs_internal.queue (lot);
 CREATE OR REPLACE FUNCTION cancel_verification(id bigint) RETURNS boolean LANGUAGE sql AS 'SELECT false';
 SQL
 	add_update('life1', 'life2', <<'SQL');
-ALTER TABLE verification_queue DROP COLUMN lot, ADD COLUMN note text NOT NULL DEFAULT 'new';
+ALTER TABLE pnvs_internal.queue DROP COLUMN lot, ADD COLUMN note text NOT NULL DEFAULT 'new';
 SQL
 	$batch = hang($there);
 	$later = Pnvs::Batch->enqueue($there, 'FA1', 2, "not_before => now() + '1 hour'");
@@ -388,13 +388,13 @@ SQL
 	my $there = create_database('subscriber');
 	my $batch = Pnvs::Batch->enqueue($session, 'FA1', 3, "not_before => now() + '1 hour'");
 
-	$session->run('CREATE PUBLICATION queue FOR TABLE verification_queue');
+	$session->run('CREATE PUBLICATION queue FOR TABLE pnvs_internal.queue');
 	$session->run("SELECT pg_create_logical_replication_slot('queue', 'pgoutput')");
-	$there->run('TRUNCATE verification_queue');
-	$there->run("SELECT setval('verification_queue_id_seq', 1000000)");
+	$there->run('TRUNCATE pnvs_internal.queue');
+	$there->run("SELECT setval('pnvs_internal.queue_id_seq', 1000000)");
 	$there->run("CREATE SUBSCRIPTION queue CONNECTION '" . ($node->connstr('postgres') =~ tr{'}{}dr) . "' PUBLICATION queue WITH (create_slot = false, copy_data = true)");
 	is($batch->wait_for($there, 'queued=3'), 'queued=3', 'a subscriber has the rows');
-	$there->run("UPDATE verification_queue SET not_before = now() WHERE " . $batch->where);
+	$there->run("UPDATE pnvs_internal.queue SET not_before = now() WHERE " . $batch->where);
 	goes_on('subscriber', $there);
 	is($batch->wait_for($there, 'canceled Local.ForeignOrigin=3', "concat_ws(' ', state, code)"), 'canceled Local.ForeignOrigin=3', 'a subscriber cancels the rows');
 	is($batch->requested($service), 0, 'a subscriber does not send them');
@@ -423,7 +423,7 @@ SQL
 	is($stderr, '', 'pg_dump has nothing to complain of');
 	$session->run('CREATE DATABASE restored');
 	$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $dump ], 'pg_restore');
-	$node->command_like([ 'pg_restore', '-f', '-', $dump ], qr/setval\('public\.verification_queue_id_seq', $last, true\)/, 'a dump holds the position of the sequence');
+	$node->command_like([ 'pg_restore', '-f', '-', $dump ], qr/setval\('public\.pnvs_internal.queue_id_seq', $last, true\)/, 'a dump holds the position of the sequence');
 	$node->command_like([ 'pg_restore', '-f', '-', $dump ], qr/\A(?!.*COPY public\.verification_queue )/s, 'a dump does not hold the rows');
 	$there = $server->connect('restored');
 	is($there->value('SELECT count(*) FROM verification_queue'), 0, 'a restored database has an empty queue');

@@ -126,8 +126,8 @@ sub arrived
 
 	$new = Pnvs::Batch->enqueue($watcher, 'FA1', 2);
 	is($new->wait_for($watcher, 'sent=2'), 'sent=2', 'hold: what is queued after the promotion is sent');
-	$watcher->run("UPDATE verification_queue SET not_before = now(), send_before = now() + '5 minutes' WHERE " . $unsent->where);
-	$watcher->run("UPDATE verification_queue SET not_before = now() + '1 hour', send_before = now() + '2 hours' WHERE " . $sent_later->where);
+	$watcher->run("UPDATE pnvs_internal.queue SET not_before = now(), send_before = now() + '5 minutes' WHERE " . $unsent->where);
+	$watcher->run("UPDATE pnvs_internal.queue SET not_before = now() + '1 hour', send_before = now() + '2 hours' WHERE " . $sent_later->where);
 	is(Pnvs::Batch->enqueue($watcher, 'FA1', 1)->wait_for($watcher, 'sent=1'), 'sent=1', 'hold: the worker goes on');
 	is($_->states($watcher), 'queued=' . scalar($_->ids), 'hold: what was queued before stays queued') for $sent, $unsent;
 	is($unsent->requested($service), 0, 'hold: and is not sent');
@@ -141,7 +141,7 @@ sub arrived
 	is($unsent->arrived($service), '3 numbers, at most 1 each', 'verify: once each');
 
 	$standby->configure($watcher, 'pnvs.after_promotion' => 'send');
-	$watcher->run("UPDATE verification_queue SET not_before = now(), send_before = now() + '5 minutes' WHERE "
+	$watcher->run("UPDATE pnvs_internal.queue SET not_before = now(), send_before = now() + '5 minutes' WHERE "
 		  . join(' OR ', map { $_->where } $sent_later, $unsent_later));
 	is(Pnvs::Batch->enqueue($watcher, 'FA1', 1)->wait_for($watcher, 'sent=1'), 'sent=1', 'send: the worker goes on');
 	$watcher->run('SELECT pg_terminate_backend(' . $standby->wait_for_worker($watcher) . ')');

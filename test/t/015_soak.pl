@@ -164,7 +164,7 @@ BEGIN
 END
 $$
 SQL
-$session->run('CREATE TRIGGER keep AFTER INSERT ON verification_queue FOR EACH ROW EXECUTE FUNCTION keep()');
+$session->run('CREATE TRIGGER keep AFTER INSERT ON pnvs_internal.queue FOR EACH ROW EXECUTE FUNCTION keep()');
 
 # --- from many sessions, with rollbacks, beside a call that hangs
 
@@ -184,7 +184,7 @@ $session->run('CREATE TRIGGER keep AFTER INSERT ON verification_queue FOR EACH R
 	is($account->{$_}, 0, "$_: none") for qw(lost doubled open);
 	is(arrived($rolled_back), 0, 'of ' . @$rolled_back . ' that were rolled back none has arrived');
 	is($session->value("SELECT count(*) FROM verification_queue WHERE state = 'sent' AND attempts <> 1"), 0, 'each took one attempt');
-	$session->run('TRUNCATE verification_queue');
+	$session->run('TRUNCATE pnvs_internal.queue');
 }
 
 # --- with crashes in between

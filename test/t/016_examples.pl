@@ -149,12 +149,12 @@ settled('the next person gets a code');
 $code = code_of('6281210000009');
 for my $outage (qw(close throttled:1000 code:InternalError:500 code:Forbidden.RAM:403))
 {
-	sql("UPDATE verification_queue SET service_sid = 'sim-check:$outage' WHERE dedup_key = 'login 2'");
+	sql("UPDATE pnvs_internal.queue SET service_sid = 'sim-check:$outage' WHERE dedup_key = 'login 2'");
 	like(web("login.finish('$tried', '$code')"),
 		qr/\Acodes cannot be checked now, try again later/, "$outage: it is told in words for the person");
 }
 is(sql("SELECT checks FROM login.attempt WHERE id = '$tried'"), 0, 'an outage does not count as an attempt');
-sql(q{UPDATE verification_queue SET service_sid = 'FA00000000000001' WHERE dedup_key = 'login 2'});
+sql(q{UPDATE pnvs_internal.queue SET service_sid = 'FA00000000000001' WHERE dedup_key = 'login 2'});
 is(web("login.finish('$tried', 'x')"), 'f', 'a wrong code is refused') for 1 .. 5;
 is(web("login.finish('$tried', '$code')"), 'f', 'after five wrong codes the right one comes too late');
 like(web('* FROM login.attempt'), qr/permission denied/, 'the web role cannot read the attempts');

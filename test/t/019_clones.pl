@@ -40,7 +40,7 @@ sub fall_due
 {
 	my ($there, @batch) = @_;
 
-	$there->run('UPDATE verification_queue SET not_before = now() WHERE ' . $_->where) for @batch;
+	$there->run('UPDATE pnvs_internal.queue SET not_before = now() WHERE ' . $_->where) for @batch;
 	return;
 }
 
@@ -125,7 +125,7 @@ sub timeline
 	$batch{unknown}->wait_until_requested($service);
 	$session->run('SELECT pg_cancel_backend(' . $caller->pid . ')');
 	$caller->result;
-	$session->run("UPDATE verification_queue SET state = 'unknown', claimer = NULL, unknown_since = now(), "
+	$session->run("UPDATE pnvs_internal.queue SET state = 'unknown', claimer = NULL, unknown_since = now(), "
 		  . "not_before = now() + '1 hour', code = 'Local.Interrupted' WHERE " . $batch{unknown}->where);
 	$batch{sending} = Pnvs::Batch->enqueue($session, 'sim-start:hang', 2);
 	$caller->send('CALL process_verification_queue()');

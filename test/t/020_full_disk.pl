@@ -123,7 +123,7 @@ sub contents
 }
 
 $session->run("CREATE TABLESPACE small LOCATION '" . $disk->folder('table') . "'");
-$session->run('ALTER TABLE verification_queue SET TABLESPACE small');
+$session->run('ALTER TABLE pnvs_internal.queue SET TABLESPACE small');
 # The space of rows that were changed is not to be used again.
 $keeper->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
 
@@ -207,7 +207,7 @@ $server->node->stop;
 	$server = Pnvs::Server->new($service, 'full_file', init => [ '--wal-segsize', '1' ], conf => "pnvs.max_in_flight = $WINDOW\n");
 	$session = $server->connect;
 	Pnvs::Batch->enqueue($session, 'FA1', 10000, "not_before => now() + '1 day'");
-	cmp_ok($session->value("SELECT pg_relation_size('verification_queue')"), '>', $size, 'file: the table is large');
+	cmp_ok($session->value("SELECT pg_relation_size('pnvs_internal.queue')"), '>', $size, 'file: the table is large');
 	Pnvs::Batch->enqueue($session, 'FA1', 1)->wait_for($session, 'sent=1');
 	$keeper = $server->connect;
 	$keeper->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');

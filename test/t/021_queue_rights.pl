@@ -31,7 +31,7 @@ sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 $session->run(<<'SQL');
 CREATE ROLE keeper LOGIN;
 CREATE SCHEMA keeper AUTHORIZATION keeper;
-ALTER TABLE verification_queue OWNER TO keeper;
+ALTER TABLE pnvs_internal.queue OWNER TO keeper;
 GRANT EXECUTE ON FUNCTION enqueue_verification TO keeper;
 SQL
 my $keeper = $queue->connect(user => 'keeper');
@@ -47,7 +47,7 @@ BEGIN
 END $$;
 CREATE FUNCTION keeper.look() RETURNS trigger LANGUAGE plpgsql AS
 	$$ BEGIN PERFORM keeper.grasp(NEW.state); RETURN NULL; END $$;
-CREATE CONSTRAINT TRIGGER look AFTER UPDATE ON verification_queue DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER look AFTER UPDATE ON pnvs_internal.queue DEFERRABLE INITIALLY DEFERRED
 	FOR EACH ROW EXECUTE FUNCTION keeper.look();
 SQL
 
@@ -102,7 +102,7 @@ for my $where (sort { $b cmp $a } keys %runs)
 
 		$keeper->run("CREATE OR REPLACE FUNCTION keeper.$service_sid() RETURNS trigger LANGUAGE plpgsql AS "
 			  . "\$\$ BEGIN $body RETURN NULL; END \$\$");
-		$keeper->run("CREATE TRIGGER $service_sid AFTER UPDATE ON verification_queue FOR EACH ROW "
+		$keeper->run("CREATE TRIGGER $service_sid AFTER UPDATE ON pnvs_internal.queue FOR EACH ROW "
 			  . "WHEN (NEW.service_sid = '$service_sid') EXECUTE FUNCTION keeper.$service_sid()");
 		$left{$service_sid} = $queue->enqueue($service_sid, undef, session => $keeper);
 		$id = $queue->enqueue('FA1', undef, session => $keeper);
@@ -112,7 +112,7 @@ for my $where (sort { $b cmp $a } keys %runs)
 		is($queue->state($left{$service_sid}), 'queued', "its own message waits ($service_sid, $where)");
 		like(seen(), qr/\A(?:keeper \w+(?:, )?)+\z/, "nothing of it runs as anybody but the owner ($service_sid, $where)");
 		is(is_superuser(), 'f', "and the owner is what he was ($service_sid, $where)");
-		$keeper->run("DROP TRIGGER $service_sid ON verification_queue");
+		$keeper->run("DROP TRIGGER $service_sid ON pnvs_internal.queue");
 	}
 
 	# It was put off; who comes next begins anew.
@@ -124,14 +124,14 @@ for my $where (sort { $b cmp $a } keys %runs)
 	is(is_superuser(), 'f', "the owner is what he was in the end ($where)");
 	seen();
 }
-$keeper->run('DROP TRIGGER look ON verification_queue');
+$keeper->run('DROP TRIGGER look ON pnvs_internal.queue');
 
 # --- a sender's names
 
 $keeper->run(<<'SQL');
 CREATE FUNCTION keeper.fill() RETURNS trigger LANGUAGE plpgsql AS
 	$$ BEGIN NEW.reference := upper(NEW.state); RETURN NEW; END $$;
-CREATE TRIGGER fill BEFORE INSERT OR UPDATE ON verification_queue FOR EACH ROW EXECUTE FUNCTION keeper.fill();
+CREATE TRIGGER fill BEFORE INSERT OR UPDATE ON pnvs_internal.queue FOR EACH ROW EXECUTE FUNCTION keeper.fill();
 SQL
 $session->run(<<'SQL');
 CREATE ROLE sender LOGIN;
@@ -150,7 +150,7 @@ is($queue->row($taken)->{reference}, 'QUEUED', q{a sender's search_path does not
 is($sender->value("SELECT cancel_verification($taken)"), 't', 'the sender cancels it');
 is($queue->row($taken)->{reference}, 'CANCELED', 'nor when he cancels');
 is($sender->value('SELECT upper(NULL)'), 'run as sender', 'his search_path is what it was');
-$keeper->run('DROP TRIGGER fill ON verification_queue');
+$keeper->run('DROP TRIGGER fill ON pnvs_internal.queue');
 $_->close for $sender, $keeper;
 
 # --- a worker in the way

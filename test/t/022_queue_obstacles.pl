@@ -125,10 +125,10 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	my ($id, $waiting);
 
 	# The worker comes for it when the reference is there.
-	$session->run('CREATE TABLE reference (message bigint REFERENCES verification_queue)');
+	$session->run('CREATE TABLE reference (message bigint REFERENCES pnvs_internal.queue)');
 	$session->run('BEGIN');
 	$id = $queue->enqueue('FA1');
-	$locker->send('BEGIN; LOCK TABLE verification_queue IN SHARE MODE');
+	$locker->send('BEGIN; LOCK TABLE pnvs_internal.queue IN SHARE MODE');
 	$waiting = 'SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ' . $locker->pid;
 	wait_until('it waits for the table', sub { $session->value($waiting) });
 	$session->run('COMMIT');
@@ -175,7 +175,7 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 
 	# from 19 on PostgreSQL itself logs a statement that waits, with what stands in it
 	$_->run('SET log_lock_waits = off') for @waiting;
-	$locker->run('BEGIN; LOCK TABLE verification_queue');
+	$locker->run('BEGIN; LOCK TABLE pnvs_internal.queue');
 	$waiting[0]->send("SELECT enqueue_verification('SMS', '$number', 'FA1', dedup_key => 'key')");
 	$waiting[1]->send("SELECT cancel_verification($id)");
 	wait_until('they have waited, or given up', sub { $session->value($patient) + (grep { $_->has_answer } @waiting) == 2 });
@@ -203,12 +203,13 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	$id = $queue->enqueue('sim-search:longid:6000');
 	isnt($queue->settled($id)->{verification_id}, undef, 'a message has its ID, and a search tells another one');
 	$unknown = $session->value(<<"SQL");
-INSERT INTO verification_queue (channel, recipient, service_sid, state, not_before, send_before, attempts, created_at,
-		requested_by, dispatched_at, unknown_since, origin_system, origin_database, origin_timeline)
-	SELECT channel, '@{[$queue->number($id)]}', service_sid, 'unknown', now(), send_before, 1, created_at, requested_by,
+INSERT INTO pnvs_internal.queue (id, channel, recipient, service_sid, state, not_before, send_before, attempts, created_at,
+		retain_from, requested_by, dispatched_at, unknown_since, origin_system, origin_database, origin_timeline)
+	SELECT nextval('pnvs_internal.queue_id_seq'), channel, '@{[$queue->number($id)]}', service_sid, 'unknown', now(), send_before, 1, created_at,
+		created_at, requested_by,
 		dispatched_at - interval '$RECONCILE_FOR_S seconds', now() - interval '$RECONCILE_FOR_S seconds',
 		origin_system, origin_database, origin_timeline
-	FROM verification_queue WHERE id = $id
+	FROM pnvs_internal.queue WHERE id = $id
 	RETURNING id
 SQL
 	$queue->{number}{$unknown} = $queue->number($id);
@@ -225,7 +226,7 @@ SQL
 	my (@bad, @good);
 
 	$queue->reload('pnvs.max_in_flight' => 4);
-	refuse('sent', 'TRIGGER refuse AFTER UPDATE ON verification_queue FOR EACH ROW');
+	refuse('sent', 'TRIGGER refuse AFTER UPDATE ON pnvs_internal.queue FOR EACH ROW');
 	@bad = map { $queue->enqueue('FAbad') } 1 .. 4;
 	wait_until('none of them can be settled', sub { $queue->logged($COULD_NOT_WRITE, $since) >= @bad && !grep { !$queue->requests($_) } @bad });
 	@good = map { $queue->enqueue('FA1') } 1 .. 3;
@@ -314,7 +315,7 @@ for my $within_s (1, 4, 16)
 {
 	my ($bad, @good);
 
-	refuse('sending', 'CONSTRAINT TRIGGER refuse AFTER UPDATE ON verification_queue DEFERRABLE INITIALLY DEFERRED FOR EACH ROW');
+	refuse('sending', 'CONSTRAINT TRIGGER refuse AFTER UPDATE ON pnvs_internal.queue DEFERRABLE INITIALLY DEFERRED FOR EACH ROW');
 	$bad = $queue->enqueue('FAbad');
 	@good = map { $queue->enqueue('FA1') } 1 .. 3;
 	is($session->query('CALL process_verification_queue()')->message, '', 'a deferred trigger that raises for one message does not end a CALL');

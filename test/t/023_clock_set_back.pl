@@ -45,7 +45,7 @@ sub leave_claimed
 	my ($in) = @_;
 	my $id = $queue->enqueue('FA1', "clock_timestamp() + '1 day'", session => $in);
 
-	$in->run("UPDATE verification_queue SET state = 'sending', claimer = 1, attempts = 1, dispatched_at = clock_timestamp(), "
+	$in->run("UPDATE pnvs_internal.queue SET state = 'sending', claimer = 1, attempts = 1, dispatched_at = clock_timestamp(), "
 		  . "not_before = clock_timestamp() WHERE id = $id");
 	return $id;
 }
@@ -60,7 +60,7 @@ sub leave_claimed
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
 	'BEGIN PERFORM nextval(''public.tries''); RAISE ''refused''; END'
 SQL
-	$session->run("CREATE TRIGGER refuse BEFORE UPDATE ON verification_queue FOR EACH ROW "
+	$session->run("CREATE TRIGGER refuse BEFORE UPDATE ON pnvs_internal.queue FOR EACH ROW "
 		  . "WHEN (OLD.state = 'sending' AND NEW.service_sid <> 'FA1') EXECUTE FUNCTION refuse()");
 	@refused = map { $queue->enqueue($_) } 'FA2', 'sim:first:1:throttled:100';
 	# one in the exchange for both, of which the first fails
@@ -89,7 +89,7 @@ for my $sender ('a worker', 'a CALL')
 	$caller->send('CALL process_verification_queue()') if $sender eq 'a CALL';
 	wait_until('the request is under way', sub { $queue->requests($id) });
 	$locking->run('BEGIN');
-	$locking->run('LOCK TABLE verification_queue');
+	$locking->run('LOCK TABLE pnvs_internal.queue');
 	wait_until('it was answered', sub { $queue->sent($id) });
 	# The reply comes, and finds the table locked.
 	my $until = time + 0.7;

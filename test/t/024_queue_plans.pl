@@ -49,11 +49,11 @@ my $newly_read = sub {
 			$told_at = time;
 		}
 		$session->run('SELECT pg_stat_clear_snapshot()');
-		return $session->value("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'verification_queue'") >= $told;
+		return $session->value("SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'queue'") >= $told;
 	});
 	$read = $session->value(<<'SQL');
-SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'verification_queue')
-	+ (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'verification_queue')
+SELECT (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'queue')
+	+ (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'queue')
 SQL
 	return $read - $before;
 };
@@ -67,14 +67,14 @@ my $move = sub {
 		$session->value("SELECT count(*) FROM verification_queue WHERE settled_at IS NULL AND state = 'sending'") == $n
 	});
 	return $session->value(<<'SQL');
-WITH moved AS (UPDATE verification_queue SET reference = 'moved' WHERE settled_at IS NULL AND state = 'sending' RETURNING id)
+WITH moved AS (UPDATE pnvs_internal.queue SET reference = 'moved' WHERE settled_at IS NULL AND state = 'sending' RETURNING id)
 SELECT count(*) FROM moved
 SQL
 };
 
 # this session reads nothing beside those that are under way
 $session->run('SET enable_seqscan = off');
-$session->run('VACUUM ANALYZE verification_queue');
+$session->run('VACUUM ANALYZE pnvs_internal.queue');
 is($move->(6281500900000, 1), 1, 'a message is moved');
 $queue->settled($queue->enqueue('sim-start:close'));
 $newly_read->($updates = 6);
@@ -89,10 +89,10 @@ cmp_ok($newly_read->($updates += $MOVED) / $MOVED, '<=', $READ_FOR_EACH, 'nor ar
 # What may have reached a number is found by it, not among all of unknown fate. The
 # first look alone reads what the index still has of messages that were under way.
 $session->run(<<"SQL");
-INSERT INTO verification_queue (channel, recipient, service_sid, state, attempts, not_before, send_before, created_at, dispatched_at,
-	unknown_since, requested_by, origin_system, origin_database, origin_timeline)
-SELECT 'SMS', 6281800000000 + n, 'FA1', 'unknown', 1, now() + interval '1 day', now() + interval '2 days', now(), now(),
-	now(), current_user::regrole, system_identifier, d.oid, timeline_id
+INSERT INTO pnvs_internal.queue (id, channel, recipient, service_sid, state, attempts, not_before, send_before, created_at, retain_from,
+	dispatched_at, unknown_since, requested_by, origin_system, origin_database, origin_timeline)
+SELECT nextval('pnvs_internal.queue_id_seq'), 'SMS', 6281800000000 + n, 'FA1', 'unknown', 1, now() + interval '1 day', now() + interval '2 days', now(), now(),
+	now(), now(), current_user::regrole, system_identifier, d.oid, timeline_id
 FROM generate_series(1, $MANY) AS n, pg_control_system(), pg_control_checkpoint(), pg_database d
 WHERE datname = current_database()
 SQL

@@ -76,7 +76,7 @@ sub row
 {
 	my ($self, $id, $session) = @_;
 
-	return ($session // $self->{session})->run("SELECT * FROM verification_queue WHERE id = $id")->row;
+	return ($session // $self->{session})->run("SELECT * FROM pnvs_internal.queue WHERE id = $id")->row;
 }
 
 sub state { return $_[0]->row($_[1], $_[2])->{state} // 'gone'; }

@@ -176,7 +176,7 @@ CREATE VIEW verification_queue WITH (security_barrier) AS
 		pg_catalog.pg_get_userbyid(q.requested_by)::pg_catalog.text AS requested_by,
 		q.reference, q.dedup_key, q.request_id, q.verification_id, q.status, q.code, q.message,
 		q.http_status
-	FROM pnvs_internal.queue AS q
+	FROM ONLY pnvs_internal.queue AS q
 	WHERE q.requested_by OPERATOR(pg_catalog.=)
 		(SELECT pg_catalog.quote_ident(CURRENT_USER)::pg_catalog.regrole::pg_catalog.oid)
 UNION ALL
@@ -185,7 +185,7 @@ UNION ALL
 		pg_catalog.pg_get_userbyid(q.requested_by)::pg_catalog.text,
 		q.reference, q.dedup_key, q.request_id, q.verification_id, q.status, q.code, q.message,
 		q.http_status
-	FROM pnvs_internal.queue AS q
+	FROM ONLY pnvs_internal.queue AS q
 	WHERE (SELECT pg_catalog.has_table_privilege('pnvs_internal.queue'::pg_catalog.regclass, 'SELECT'))
 		AND q.requested_by OPERATOR(pg_catalog.<>)
 			(SELECT pg_catalog.quote_ident(CURRENT_USER)::pg_catalog.regrole::pg_catalog.oid)

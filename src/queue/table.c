@@ -35,6 +35,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "rewrite/prs2lock.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -358,7 +359,8 @@ find_alteration(Relation table)
 		(table->rd_rel->relhassubclass &&
 		 find_inheritance_children(RelationGetRelid(table), NoLock) != NIL))
 		return "It has a parent, children or partitions.";
-	if (table->rd_rel->relhasrules)
+	/* relhasrules stays true for a while after the last has gone */
+	if (table->rd_rules != NULL && table->rd_rules->numLocks > 0)
 		return "It has rules.";
 	found = find_column_alteration(table);
 	if (found == NULL)

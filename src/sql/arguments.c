@@ -142,7 +142,10 @@ pnvs_argument_send_date(FunctionCallInfo fcinfo, int n)
 	return psprintf(INT64_FORMAT, (when - epoch) / USECS_PER_MSEC);
 }
 
-/* The time before which a message must not go out; NULL is now. */
+/*
+ * The time before which a message must not go out; NULL is now, and so is a time in
+ * the past, by which it would overtake those that were queued earlier.
+ */
 TimestampTz
 pnvs_argument_not_before(FunctionCallInfo fcinfo, int n, TimestampTz now)
 {
@@ -150,7 +153,7 @@ pnvs_argument_not_before(FunctionCallInfo fcinfo, int n, TimestampTz now)
 
 	if (TIMESTAMP_NOT_FINITE(when) || when - now > MAX_AHEAD_DAYS * USECS_PER_DAY)
 		refuse("invalid not_before", "Pass a time within a year, or NULL for now.");
-	return when;
+	return Max(when, now);
 }
 
 /*

@@ -32,8 +32,7 @@ pnvs_enqueue_verification(PG_FUNCTION_ARGS)
 	request.service_sid = pnvs_argument_required_service_sid(fcinfo, 2);
 	request.now = GetCurrentTimestamp();
 	request.not_before = pnvs_argument_not_before(fcinfo, 3, request.now);
-	request.send_before = pnvs_argument_end(fcinfo, 4, "send_within",
-											Max(request.now, request.not_before));
+	request.send_before = pnvs_argument_end(fcinfo, 4, "send_within", request.not_before);
 	request.dedup_key = pnvs_argument_dedup_key(fcinfo, 5);
 	if (request.dedup_key != NULL)
 		request.dedup_since = request.now -

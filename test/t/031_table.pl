@@ -106,7 +106,7 @@ for my $alteration (@alteration)
 		is($result->sqlstate, '42804', "$what: " . ($call =~ /(\w+)/)[0] . ' says that the table is another');
 	}
 	is($session->value('SHOW search_path'), '"$user", public', "$what: nothing of it stays in the session");
-	$session->run('RESET search_path');
+	$_->run('RESET search_path') for $session, $keeper;
 
 	# the worker looks, and says so
 	$session->run('SELECT pg_reload_conf()');

@@ -129,9 +129,10 @@ SELECT pg_catalog.pg_extension_config_dump('pnvs_internal.queue_id_seq', '');
 -- view can become an index condition below the view, and EXPLAIN ANALYZE counts the rows
 -- of other roles that it meets.  So an index either begins with the requester, which
 -- serves a role on its own rows, or it depends on a column that the view lacks, and only
--- the library's statements can use it.
+-- the library's statements can use it.  For the index of IDs that is a column of its own:
+-- otherwise the planner would read all of it where it expects a handful of rows.
 CREATE UNIQUE INDEX queue_id_idx ON pnvs_internal.queue (id)
-	WHERE origin_timeline OPERATOR(pg_catalog.>=) 0;
+	WHERE origin_database OPERATOR(pg_catalog.>=) 0::pg_catalog.oid;
 -- what is still to be done, in the order in which it is to be done
 CREATE INDEX queue_open_idx ON pnvs_internal.queue (state, not_before, id)
 	WHERE settled_at IS NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;
@@ -190,7 +191,8 @@ UNION ALL
 		AND q.requested_by OPERATOR(pg_catalog.<>)
 			(SELECT pg_catalog.quote_ident(CURRENT_USER)::pg_catalog.regrole::pg_catalog.oid)
 		-- only who gets here may use the library's indexes
-		AND q.origin_timeline OPERATOR(pg_catalog.>=) 0;
+		AND q.origin_timeline OPERATOR(pg_catalog.>=) 0
+		AND q.origin_database OPERATOR(pg_catalog.>=) 0::pg_catalog.oid;
 
 COMMENT ON SCHEMA pnvs_internal IS 'tables of pnvs that only its functions write';
 COMMENT ON TABLE pnvs_internal.queue IS 'SELECT on this table lets a role see everybody''s messages in the view';

@@ -5,8 +5,8 @@
  *
  * Every column that is read has a cast, so that a result has the types that the
  * library expects whatever the table has become; where a value must not be NULL,
- * reading one raises.  Every condition on origin_timeline lets the planner use an
- * index that no other role's query can (see the install script).
+ * reading one raises.  The conditions on origin_timeline, and on origin_database, let
+ * the planner use an index that no other role's query can (see the install script).
  *
  *-------------------------------------------------------------------------
  */
@@ -86,11 +86,11 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		" reference::text, dedup_key::text, request_id::text, verification_id::text,"
 		" status::text, code::text, message::text, http_status::integer,"
 		" requested_by::oid, xmin::xid"
-		" FROM ONLY %1$s WHERE id = $1 AND origin_timeline >= 0",
+		" FROM ONLY %1$s WHERE id = $1 AND origin_database >= '0'",
 		{INT8OID}
 	},
 	[PNVS_HIGHEST_ID] = {
-		"SELECT id::bigint FROM ONLY %1$s WHERE origin_timeline >= 0 ORDER BY id DESC LIMIT 1",
+		"SELECT id::bigint FROM ONLY %1$s WHERE origin_database >= '0' ORDER BY id DESC LIMIT 1",
 		{0}
 	},
 	/* Texts last: what stands behind one in a row takes longer to find. */
@@ -112,16 +112,16 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 
 	/* Those that nobody else has locked; they are locked then. */
 	[PNVS_LOCK_ROWS] = {
-		"SELECT id::bigint FROM ONLY %1$s WHERE id = ANY ($1) AND origin_timeline >= 0"
+		"SELECT id::bigint FROM ONLY %1$s WHERE id = ANY ($1) AND origin_database >= '0'"
 		" FOR NO KEY UPDATE SKIP LOCKED",
 		{INT8ARRAYOID}
 	},
 	[PNVS_SELECT_EXISTING] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE id = ANY ($1) AND id <> ALL ($2)"
-		" AND origin_timeline >= 0",
+		" AND origin_database >= '0'",
 		{INT8ARRAYOID, INT8ARRAYOID}
 	},
-	[PNVS_SETTLE] = {SETTLE("q.id = u.id AND q.id = ANY ($1) AND q.origin_timeline >= 0"), SETTLE_TYPES},
+	[PNVS_SETTLE] = {SETTLE("q.id = u.id AND q.id = ANY ($1) AND q.origin_database >= '0'"), SETTLE_TYPES},
 	/* Rows that nobody has moved are found without an index. */
 	[PNVS_SETTLE_IN_PLACE] = {SETTLE("q.ctid = u.place AND q.id + 0 = u.id"), SETTLE_TYPES},
 	[PNVS_NEXT_QUEUED] = {
@@ -157,12 +157,12 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		"UPDATE ONLY %1$s SET state = 'unknown', claimer = NULL, unknown_since = $2, not_before = $2,"
 		" code = 'Local.Interrupted', message = 'the sender ended before the reply came'"
 		" WHERE id = ANY (ARRAY(SELECT id FROM ONLY %1$s WHERE id = ANY ($1)"
-		" AND origin_timeline >= 0 FOR NO KEY UPDATE SKIP LOCKED))"
-		" AND origin_timeline >= 0 AND settled_at IS NULL AND state = 'sending'",
+		" AND origin_database >= '0' FOR NO KEY UPDATE SKIP LOCKED))"
+		" AND origin_database >= '0' AND settled_at IS NULL AND state = 'sending'",
 		{INT8ARRAYOID, TIMESTAMPTZOID}
 	},
 	[PNVS_PURGE] = {
-		"DELETE FROM ONLY %1$s WHERE origin_timeline >= 0 AND id = ANY (ARRAY(SELECT id"
+		"DELETE FROM ONLY %1$s WHERE origin_database >= '0' AND id = ANY (ARRAY(SELECT id"
 		" FROM ONLY %1$s WHERE settled_at IS NOT NULL AND retain_from >= $1 AND retain_from < $2"
 		" ORDER BY retain_from LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING retain_from::timestamptz",
 		{TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}

@@ -25,7 +25,8 @@
 static bool lock_table(PnvsExchange *exchange);
 static void settle(PnvsExchange *exchange);
 static bool is_held(const PnvsFlight *flight);
-static int	write_verdicts(const PnvsExchange *exchange, int nwritten);
+static int	write_verdicts(PnvsExchange *exchange, int nwritten);
+static void leave_out_held(PnvsExchange *exchange, int nwritten);
 static void claim_queued(PnvsExchange *exchange);
 static void claim_unknown(PnvsExchange *exchange);
 static void add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims);
@@ -94,6 +95,7 @@ settle(PnvsExchange *exchange)
 			flight->settle_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 															   HELD_RETRY_MS);
 			exchange->any_held = true;
+			exchange->places--;
 			continue;
 		}
 		/* no two look-ups must find the same record free */
@@ -106,9 +108,13 @@ settle(PnvsExchange *exchange)
 		exchange->landed[exchange->nlanded++] = flight;
 		/* one that goes on, to send or to the next page, keeps its place */
 		if (flight->again && !exchange->abandon)
-			exchange->room = Max(exchange->room - 1, 0);
+		{
+			exchange->room--;
+			exchange->places--;
+		}
 	}
 	(void) write_verdicts(exchange, nwritten);
+	exchange->room = Max(Min(exchange->room, exchange->places), 0);
 	MemoryContextSwitchTo(visit);
 }
 
@@ -126,14 +132,47 @@ is_held(const PnvsFlight *flight)
 
 /* Writes the verdicts that come after the first nwritten; the number of all. */
 static int
-write_verdicts(const PnvsExchange *exchange, int nwritten)
+write_verdicts(PnvsExchange *exchange, int nwritten)
 {
-	const PnvsVerdicts *verdicts = &exchange->verdicts;
+	PnvsVerdicts *verdicts = &exchange->verdicts;
 
+	if (exchange->skip_held && verdicts->n > nwritten)
+		leave_out_held(exchange, nwritten);
 	if (verdicts->n > nwritten)
+	{
 		pnvs_ledger_settle(exchange->ledger, verdicts->list + nwritten,
 						   verdicts->n - nwritten);
+		exchange->wrote = true;
+	}
 	return verdicts->n;
+}
+
+/*
+ * A search tells of other rows of the number, too, which somebody may have locked:
+ * they have searches of their own.
+ */
+static void
+leave_out_held(PnvsExchange *exchange, int nwritten)
+{
+	PnvsVerdicts *verdicts = &exchange->verdicts;
+	int64	   *ids = palloc((verdicts->n - nwritten) * sizeof(int64));
+	int			nheld;
+	int			nkept = nwritten;
+
+	for (int i = nwritten; i < verdicts->n; i++)
+		ids[i - nwritten] = verdicts->list[i].id;
+	nheld = pnvs_ledger_find_held(ids, verdicts->n - nwritten);
+	for (int i = nwritten; i < verdicts->n; i++)
+	{
+		bool		held = false;
+
+		for (int n = 0; n < nheld && !held; n++)
+			held = ids[n] == verdicts->list[i].id;
+		if (!held)
+			verdicts->list[nkept++] = verdicts->list[i];
+	}
+	exchange->any_held = exchange->any_held || nheld > 0;
+	verdicts->n = nkept;
 }
 
 static void
@@ -141,10 +180,12 @@ claim_queued(PnvsExchange *exchange)
 {
 	MemoryContext visit = MemoryContextSwitchTo(exchange->scratch);
 	PnvsClaim  *claims = palloc(exchange->room * sizeof(PnvsClaim));
+	int			nverdicts = exchange->verdicts.n;
 	int			nclaims;
 	int			nrows = pnvs_ledger_claim(exchange->ledger, exchange->room, claims, &nclaims,
 										  &exchange->verdicts);
 
+	exchange->wrote = exchange->wrote || nclaims > 0 || exchange->verdicts.n > nverdicts;
 	add_claims(exchange, claims, nclaims);
 	exchange->next_queued = nrows < exchange->room ?
 		pnvs_ledger_next_queued(exchange->ledger) : DT_NOBEGIN;
@@ -195,6 +236,7 @@ add_lookups(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims)
 static void
 add_flight(PnvsExchange *exchange, const PnvsClaim *claim, PnvsFlightTask task)
 {
-	exchange->claimed[exchange->nclaimed++] =
-		pnvs_flight_create(exchange->flight_context, claim, task);
+	PnvsFlight *flight = pnvs_flight_create(exchange->flight_context, claim, task);
+
+	exchange->claimed[exchange->nclaimed++] = flight;
 }

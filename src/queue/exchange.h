@@ -24,6 +24,8 @@ typedef struct PnvsExchange
 	bool		abandon;		/* settle also what is not done */
 	bool		skip_held;		/* leave out rows that somebody has locked */
 	int			room;			/* claim so many rows */
+	int			places;			/* the window takes so many flights beside
+								 * those that it keeps */
 	int			lookup_room;	/* so many of them may be of unknown fate */
 	bool		queued_due;
 	bool		unknown_due;
@@ -37,7 +39,8 @@ typedef struct PnvsExchange
 	PnvsVerdicts verdicts;
 	PnvsFlight **claimed;
 	int			nclaimed;
-	bool		any_held;		/* some flights were left out */
+	bool		any_held;		/* some rows were left out */
+	bool		wrote;			/* not merely looked */
 	TimestampTz next_queued;
 	TimestampTz next_unknown;
 } PnvsExchange;

@@ -46,8 +46,8 @@ struct PnvsSender
 	PnvsCaution caution;
 	int64		clock_ahead_us; /* see clock.c */
 	bool		unknown_first;	/* at the next exchange that could claim both */
-	bool		skip_held;		/* the last exchange has failed, or met locked
-								 * rows */
+	bool		skip_held;		/* the last exchange has failed, or somebody
+								 * has locked a row */
 	bool		has_table;
 };
 
@@ -58,6 +58,7 @@ static bool is_work_due(const PnvsSender *sender);
 static void exchange_all(PnvsSender *sender, bool abandon);
 static void make_room(PnvsSender *sender, PnvsExchange *exchange);
 static void commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
+static bool keeps_held(const PnvsSender *sender);
 static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void land_flights(PnvsSender *sender, PnvsExchange *exchange);
 static void take_off(PnvsSender *sender, PnvsExchange *exchange);
@@ -269,8 +270,8 @@ make_room(PnvsSender *sender, PnvsExchange *exchange)
 		return;
 	exchange->room = Max(pnvs_max_in_flight - nunder_way - (nready - exchange->nflights), 0);
 	/* those that cannot be settled take no room, as long as there is any */
-	exchange->room = Min(exchange->room,
-						 PNVS_MAX_WINDOW - (sender->window.nflights - exchange->nflights));
+	exchange->places = PNVS_MAX_WINDOW - (sender->window.nflights - exchange->nflights);
+	exchange->room = Min(exchange->room, exchange->places);
 	exchange->room = (int) Min((int64) exchange->room, sender->nallowed);
 	exchange->queued_due = sender->next_queued <= now;
 	exchange->lookup_room = pnvs_window_lookup_room(&sender->window);
@@ -296,9 +297,9 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 	if (sender->transact(pnvs_exchange_work, exchange) == PNVS_COMMITTED && !exchange->locked)
 	{
 		/* to find nothing, or only what is to be looked up, always commits */
-		if (exchange->verdicts.n > 0 || exchange->nclaimed > 0)
+		if (exchange->wrote)
 			pnvs_caution_forget_failures(&sender->caution);
-		sender->skip_held = exchange->any_held;
+		sender->skip_held = exchange->any_held || keeps_held(sender);
 		sender->has_table = exchange->has_table;
 		if (exchange->queued_due)
 			sender->next_queued = exchange->next_queued;
@@ -314,6 +315,13 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 	else
 		undo_exchange(sender, exchange);
 	MemoryContextReset(sender->scratch);
+}
+
+/* Whether a flight waits for its row to come free, which the next exchange may meet. */
+static bool
+keeps_held(const PnvsSender *sender)
+{
+	return pnvs_window_next_ready(&sender->window, GetCurrentTimestamp()) != DT_NOEND;
 }
 
 static void

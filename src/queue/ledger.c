@@ -49,7 +49,6 @@ static bool is_foreign(uint64 row);
 static int32 oldest_timeline(void);
 static void claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims,
 					   int *nclaims);
-static int64 retention_us(void);
 static void set_claimer_tag(LOCKTAG *tag, int64 claimer);
 static bool is_dead(int64 claimer);
 
@@ -273,7 +272,7 @@ pnvs_ledger_purge(PnvsLedger *ledger, int max)
 	if (pnvs_table_is_referenced())
 		return 0;
 	values[0] = TimestampTzGetDatum(ledger->purged_up_to);
-	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() - retention_us());
+	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() - pnvs_ledger_retention_us());
 	values[2] = Int64GetDatum(max);
 	nrows = (int) pnvs_table_run(PNVS_PURGE, values, NULL);
 	for (int row = 0; row < nrows; row++)
@@ -295,15 +294,15 @@ pnvs_ledger_next_purge(const PnvsLedger *ledger)
 		return DT_NOEND;
 	oldest = DatumGetTimestampTz(pnvs_table_value(0, 1, NULL));
 	/* somebody may have set it to the end of time, or infinity, to keep a row */
-	return oldest > DT_NOEND - retention_us() ? DT_NOEND : oldest + retention_us();
+	return oldest > DT_NOEND - pnvs_ledger_retention_us() ? DT_NOEND : oldest + pnvs_ledger_retention_us();
 }
 
 /*
  * How long a settled row stays: as long as a look-up may still ask whose a record of
  * the service is.
  */
-static int64
-retention_us(void)
+int64
+pnvs_ledger_retention_us(void)
 {
 	return Max(pnvs_retention_s, pnvs_reconcile_for_s) * USECS_PER_SEC;
 }

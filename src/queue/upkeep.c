@@ -14,7 +14,6 @@
 #include "compat.h"
 #include "queue/table.h"
 #include "queue/upkeep.h"
-#include "settings.h"
 
 /* Short transactions: a batch takes some milliseconds. */
 #define PURGE_BATCH 1000
@@ -82,7 +81,7 @@ pnvs_upkeep_next_purge(TimestampTz purged_at)
 {
 	if (purged_at == DT_NOBEGIN)
 		return DT_NOBEGIN;
-	return purged_at + Max(pnvs_retention_s * USECS_PER_SEC,
+	return purged_at + Max(pnvs_ledger_retention_us(),
 						   SHORTEST_PURGE_WAIT_MS * INT64CONST(1000));
 }
 

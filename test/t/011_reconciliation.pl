@@ -31,12 +31,13 @@ my $session = $queue->session;
 # A second server, whose worker does not stay.
 my $idle = Pnvs::Queue->new($service, 'retention', conf => <<'CONF');
 pnvs.retention = 2
+pnvs.reconcile_for = 2
 pnvs.scan_interval = 1
 pnvs.worker_idle_timeout = 0
 CONF
 
 # A third one, whose worker has found nothing to delete, and stays.
-my $resident = Pnvs::Queue->new($service, 'resident', conf => "pnvs.retention = 2\n");
+my $resident = Pnvs::Queue->new($service, 'resident', conf => "pnvs.retention = 2\npnvs.reconcile_for = 2\n");
 my $passing = $resident->enqueue('FA1');
 $resident->in_state($passing, 'sent');
 
@@ -227,6 +228,7 @@ my $kept_queued = $idle->enqueue('FA1', "clock_timestamp() + '1 day'");
 my $kept_unknown = $idle->enqueue('sim:code:InternalError:500');
 my $gone = $idle->enqueue('FA1');
 $idle->in_state($kept_unknown, 'unknown');
+$old->run("UPDATE pnvs_internal.queue SET unknown_since = now() + interval '1 hour' WHERE id = $kept_unknown");
 $idle->wait_row($gone, 'is settled or gone', sub { !%{ $_[0] } || defined $_[0]{settled_at} });
 $old->run(<<'SQL');
 INSERT INTO pnvs_internal.queue (id, attempts, channel, recipient, service_sid, state, not_before, send_before, created_at,

@@ -1,5 +1,5 @@
 # The queue after something has gone wrong: a worker or the whole server that is
-# killed, triggers that raise, no room for a worker. Each time the calls that were
+# killed, locks, no room for a worker. Each time the calls that were
 # under way become unknown, and are looked up, and nothing else is touched.
 
 use strict;
@@ -27,107 +27,10 @@ my $LOG_OF_A_CRASH = qr/terminating connection because of crash|the database sys
 
 my $service = Pnvs::Simulator->new;
 
-# Rows that cannot be written get another chance after a while: the server with the
-# triggers has that while for all that follows, down to "--- triggers, later".
-my $spoiled = Pnvs::Server->new($service, 'spoiled',
-	conf => "pnvs.scan_interval = 2\npnvs.max_in_flight = $WINDOW\n");
-my ($at_claim, $at_settle, $claim_dropped, $settle_dropped) = spoil($spoiled->connect);
-starve($spoiled);
-
 my $server = Pnvs::Server->new($service, 'recovery',
 	conf => "pnvs.max_in_flight = $WINDOW\nmax_prepared_transactions = 5\npnvs.request_timeout = 30000\n");
 my $node = $server->node;
 my $session = $server->connect;
-
-# --- triggers on the queue's table
-
-# Creates three triggers, and a message for each.
-sub spoil
-{
-	my ($session) = @_;
-	my %batch;
-
-	$session->run('CREATE TABLE spoilt (number text, state text, how text)');
-	$session->run(<<'SQL');
-CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-	chosen text := (SELECT how FROM public.spoilt s WHERE s.number = OLD.recipient AND s.state = NEW.state);
-BEGIN
-	IF chosen = 'raise' THEN
-		RAISE EXCEPTION 'spoilt';
-	END IF;
-	RETURN CASE WHEN chosen = 'drop' THEN NULL ELSE NEW END;
-END
-$$
-SQL
-	$session->run('CREATE TRIGGER spoil BEFORE UPDATE ON pnvs_internal.queue FOR EACH ROW EXECUTE FUNCTION spoil()');
-
-	# In one transaction, so that all of them are there before one is claimed.
-	$session->run('BEGIN');
-	$batch{good} = Pnvs::Batch->enqueue($session, 'FA1', 5);
-	for my $case ([ 'sending', 'raise' ], [ 'sent', 'raise' ], [ 'sending', 'drop' ], [ 'sent', 'drop' ])
-	{
-		my $batch = $batch{"@$case"} = Pnvs::Batch->enqueue($session, 'FA1', 1);
-
-		$session->run("INSERT INTO spoilt VALUES ('" . ($batch->numbers)[0] . "', '$case->[0]', '$case->[1]')");
-	}
-	$batch{behind} = Pnvs::Batch->enqueue($session, 'FA1', 5);
-	$session->run('COMMIT');
-
-	is($batch{good}->wait_for($session, 'sent=5'), 'sent=5', 'a trigger that raises does not stop the rows before its own');
-	is($batch{behind}->wait_for($session, 'sent=5'), 'sent=5', 'nor those behind it');
-	$batch{'sent raise'}->wait_until_requested($service);
-	is($batch{'sending raise'}->states($session), 'queued=1', 'a row that cannot be claimed stays queued');
-	is($batch{'sent raise'}->states($session), 'sending=1', 'a row that cannot be settled stays as it was claimed');
-	is($batch{'sending drop'}->states($session), 'queued=1', 'a row whose trigger drops the claim stays queued');
-	$batch{'sent drop'}->wait_until_requested($service);
-	is($batch{'sent drop'}->states($session), 'sending=1', 'a row whose trigger drops what it is settled as stays as it was claimed');
-
-	# More behind them: the worker has not come to a stand.
-	is(Pnvs::Batch->enqueue($session, 'FA1', 3)->wait_for($session, 'sent=3'), 'sent=3', 'messages are sent while others cannot be written');
-	is($batch{'sending raise'}->requested($service), 0, 'what cannot be claimed is not sent');
-	is($batch{'sending drop'}->requested($service), 0, 'what a trigger keeps from being claimed is not sent');
-	$session->run('DROP TRIGGER spoil ON pnvs_internal.queue');
-	return @batch{'sending raise', 'sent raise', 'sending drop', 'sent drop'};
-}
-
-# Errors like a full disk's that come of some rows alone, in a database of its own:
-# as long as nothing else is written they look as if nothing could be.
-sub starve
-{
-	my ($server) = @_;
-	my ($session, @starved, $first, $last, $good);
-
-	# Pauses grow up to 10 s each where a busy machine sleeps through the first of them.
-	local $PostgreSQL::Test::Utils::timeout_default = 2 * $PostgreSQL::Test::Utils::timeout_default;
-
-	$server->connect->run('CREATE DATABASE starved');
-	$session = $server->connect('starved');
-	$session->run('CREATE EXTENSION pnvs');
-	$session->run(<<'SQL');
-CREATE FUNCTION starve() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'starved' USING ERRCODE = 'disk_full'; END $$
-SQL
-	$session->run('BEGIN');
-	for my $state ('sending', 'sent')
-	{
-		my $batch = Pnvs::Batch->enqueue($session, 'FA1', 3);
-
-		($first, $last) = ($batch->numbers)[ 0, -1 ];
-		$session->run("CREATE TRIGGER starve_$state BEFORE UPDATE ON pnvs_internal.queue FOR EACH ROW "
-			  . "WHEN (NEW.state = '$state' AND OLD.recipient BETWEEN '$first' AND '$last') EXECUTE FUNCTION starve()");
-		push @starved, $batch;
-	}
-	$good = Pnvs::Batch->enqueue($session, 'FA1', 5);
-	$session->run('COMMIT');
-	is($good->wait_for($session, 'sent=5'), 'sent=5', 'rows that fail alone as if the disk were full do not keep the others from being sent');
-	$starved[1]->wait_until_requested($service);
-	is($starved[0]->states($session), 'queued=3', 'those that cannot be claimed stay queued');
-	is($starved[1]->states($session), 'sending=3', 'those that cannot be settled stay as they were claimed');
-	$session->run('DROP FUNCTION starve CASCADE');
-	$session->close;
-	return;
-}
 
 # --- what was under way becomes unknown
 
@@ -275,7 +178,8 @@ interrupt('the end of the worker', sub {
 	$batch = Pnvs::Batch->enqueue($session, 'FA1', 2);
 	$session->run('RESET ROLE; DROP OWNED BY gone; DROP ROLE gone; COMMIT');
 	is($batch->wait_for($session, 'sent=2'), 'sent=2', 'messages of a role that was dropped are sent');
-	unlike($batch->states($session, 'requested_by'), qr/[^0-9=]/, 'their requester is a number from then on');
+	like($session->value('SELECT requested_by FROM verification_queue WHERE ' . $batch->where), qr/\Aunknown \(OID=\d+\)\z/,
+		'the view says of their requester that he is unknown from then on');
 	is(Pnvs::Batch->enqueue($session, 'FA1', 1)->wait_for($session, 'sent=1'), 'sent=1', 'the worker goes on after that');
 }
 
@@ -376,6 +280,7 @@ $server->configure($session, 'pnvs.worker' => 'off', 'pnvs.scan_interval' => 360
 Pnvs::Simulator::wait_until('the worker has left', sub { !$server->background($session, 'pnvs worker') });
 $service->mark;
 my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
+my $row_holder = $server->connect;
 {
 	my $caller = Pnvs::Session->new($node);
 	my $holder = $server->connect;
@@ -397,6 +302,8 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 	is($behind_a_lock->states($holder), 'sending=3', 'nothing of it is recovered while the table is locked');
 	$holder->run('COMMIT');
 	$holder->close;
+	$row_holder->run("BEGIN; SELECT FROM pnvs_internal.queue WHERE recipient = '" . ($behind_a_lock->numbers)[1] . "' FOR UPDATE");
+	is($behind_a_lock->states($row_holder), 'sending=3', 'then one of its rows is locked');
 }
 
 # --- no place for a worker
@@ -434,6 +341,11 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 	$full->node->stop;
 }
 
+# --- a locked row, in the meantime
+
+is($behind_a_lock->wait_for($session, 'sending=1 sent=2'), 'sending=1 sent=2', 'what nobody has locked becomes unknown, and is found by a search');
+$row_holder->close;
+
 # --- no place for a database
 
 {
@@ -466,9 +378,9 @@ my $behind_a_lock = Pnvs::Batch->enqueue($session, 'sim-start:hang', 3);
 	$crowded->node->stop;
 }
 
-# --- a table that was locked, later
+# --- a row that was locked, later
 
-is($behind_a_lock->wait_for($session, 'true=3', 'unknown_since IS NOT NULL'), 'true=3', 'what is left behind a lock becomes unknown once the lock is gone');
+is($behind_a_lock->wait_for($session, 'true=3', 'unknown_since IS NOT NULL'), 'true=3', 'what was locked becomes unknown once the lock is gone');
 is($behind_a_lock->wait_for($session, 'sent=3'), 'sent=3', 'and is found by a search');
 $service->unmark;
 is($behind_a_lock->most_requests($service), 1, 'and not sent again');
@@ -486,22 +398,5 @@ is($behind_a_lock->most_requests($service), 1, 'and not sent again');
 	is($batch->wait_for($session, 'sent=1'), 'sent=1', 'what an ended worker was looking up is looked up by the next one');
 }
 $node->stop;
-
-# --- triggers, later
-
-{
-	my $session = $spoiled->connect;
-
-	is($at_claim->wait_for($session, 'sent=1'), 'sent=1', 'a row whose claim was raised at is sent once the trigger is gone');
-	is($at_settle->wait_for($session, 'sent=1'), 'sent=1', 'a row that could not be settled is settled once the trigger is gone');
-	is($claim_dropped->wait_for($session, 'sent=1'), 'sent=1', 'a row whose claim was dropped is sent once the trigger is gone');
-	is($settle_dropped->wait_for($session, 'sent=1'), 'sent=1', 'a row whose settling was dropped is settled once the trigger is gone');
-	is($_->states($session, 'unknown_since IS NULL'), 'true=1', 'its reply was kept meanwhile') for $at_settle, $settle_dropped;
-	$service->unmark;
-	is($_->most_requests($service), 1, 'it is sent once') for $at_claim, $at_settle, $claim_dropped, $settle_dropped;
-	unlike($spoiled->logged, qr/\d{9}/, 'what the log says of it holds no number');
-	like($spoiled->logged, qr/could not write to its queue: spoilt/, 'but the reason');
-	like($spoiled->logged, qr/could not write to its queue: a trigger on the queue has dropped/, 'also where it was dropped without a word');
-}
 
 done_testing();

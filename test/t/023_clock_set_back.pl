@@ -50,29 +50,22 @@ sub leave_claimed
 	return $id;
 }
 
-# --- what could not be settled, and was to be tried again half a minute later
+# --- what somebody has locked, and was to be tried again a second later
 
 {
-	my @refused;
+	my $holder = $queue->connect;
+	my $held = $queue->enqueue('sim:slow:700');
 
-	$session->run('CREATE SEQUENCE tries');
-	$session->run(<<'SQL');
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-	'BEGIN PERFORM nextval(''public.tries''); RAISE ''refused''; END'
-SQL
-	$session->run("CREATE TRIGGER refuse BEFORE UPDATE ON pnvs_internal.queue FOR EACH ROW "
-		  . "WHEN (OLD.state = 'sending' AND NEW.service_sid <> 'FA1') EXECUTE FUNCTION refuse()");
-	@refused = map { $queue->enqueue($_) } 'FA2', 'sim:first:1:throttled:100';
-	# one in the exchange for both, of which the first fails
-	wait_until('both were tried in vain', sub { $session->value('SELECT last_value FROM tries') >= 3 });
-	# Behind the last try, so that those rows are put off by now.
-	$queue->settled($queue->enqueue('FA1')) for 1 .. 2;
-	is($queue->state($_), 'sending', 'a row that cannot be settled stays as it was claimed') for @refused;
+	$queue->in_state($held, 'sending');
+	$holder->run("BEGIN; SELECT FROM pnvs_internal.queue WHERE id = $held FOR UPDATE");
+	wait_until('it could not be settled', sub { $queue->logged(qr/could not write to its queue/) });
+	# Behind the next try, so that the row is put off by now.
+	$queue->settled($queue->enqueue('FA1'));
+	is($queue->state($held), 'sending', 'a row that cannot be settled stays as it was claimed');
 	set_clock_back();
-	$session->run('DROP FUNCTION refuse CASCADE');
-	is($queue->soon_settled([ $refused[0] ]), 'sent', 'a row that could not be settled is settled soon after the clock is set back');
-	is($queue->soon_settled([ $refused[1] ]), 'sent', 'so is one that is to be sent again, at a time that was over before');
-	is($queue->sent($_), 1, 'one message went out') for @refused;
+	$holder->close;
+	is($queue->soon_settled([$held]), 'sent', 'a row that could not be settled is settled soon after the clock is set back');
+	is($queue->sent($held), 1, 'one message went out');
 	is($queue->soon_settled([ $queue->enqueue('FA1') ]), 'sent', 'a new message is sent soon');
 }
 

@@ -44,7 +44,7 @@ sub states
 	my $what = $expression // 'state';
 
 	return $session->run("SELECT string_agg(what || '=' || n, ' ' ORDER BY what) FROM (SELECT coalesce(($what)::text, 'null') AS what, "
-		  . 'count(*) AS n FROM verification_queue WHERE ' . $self->where . ' GROUP BY 1) AS counted')->value // 'gone';
+		  . 'count(*) AS n FROM pnvs_internal.queue WHERE ' . $self->where . ' GROUP BY 1) AS counted')->value // 'gone';
 }
 
 # Waits until its rows say that, and returns what they say; where they never do, and

@@ -9,7 +9,9 @@ from queue_stage import Queue
 PUT_IN = 10000
 COMMITS = 60000
 PLAIN = """
-CREATE TABLE plain (LIKE pnvs_internal.queue INCLUDING DEFAULTS INCLUDING INDEXES);
+CREATE SEQUENCE plain_id_seq;
+CREATE TABLE plain (LIKE pnvs_internal.queue INCLUDING INDEXES);
+ALTER TABLE plain ALTER id SET DEFAULT nextval('plain_id_seq'), ALTER state SET DEFAULT 'queued', ALTER attempts SET DEFAULT 0;
 CREATE FUNCTION enqueue_many(first bigint, count integer) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     got bigint;
@@ -33,10 +35,10 @@ DECLARE
     got bigint;
 BEGIN
     FOR n IN 0 .. count - 1 LOOP
-        INSERT INTO plain (channel, recipient, service_sid, not_before, send_before, created_at, requested_by,
-                origin_system, origin_database, origin_timeline)
+        INSERT INTO plain (channel, recipient, service_sid, not_before, send_before, created_at, retain_from,
+                requested_by, origin_system, origin_database, origin_timeline)
             VALUES ('SMS', (first + n)::text, 'FA1', clock_timestamp(), clock_timestamp() + interval '5 minutes', clock_timestamp(),
-                10, 1, 5, 1) RETURNING id INTO got;
+                clock_timestamp(), 10, 1, 5, 1) RETURNING id INTO got;
     END LOOP;
     RETURN count;
 END
@@ -60,10 +62,10 @@ BEGIN
 END
 $$;
 """
-INSERT_ONE = """INSERT INTO plain (channel, recipient, service_sid, not_before, send_before, created_at, requested_by,
+INSERT_ONE = """INSERT INTO plain (channel, recipient, service_sid, not_before, send_before, created_at, retain_from, requested_by,
     origin_system, origin_database, origin_timeline)
     VALUES ('SMS', (6281000000000 + :n)::text, 'FA1', clock_timestamp(), clock_timestamp() + interval '5 minutes',
-    clock_timestamp(), 10, 1, 5, 1) RETURNING id;
+    clock_timestamp(), clock_timestamp(), 10, 1, 5, 1) RETURNING id;
 """
 ENQUEUE_ONE = "SELECT enqueue_verification('SMS', (6281000000000 + :n)::text, 'FA1');\n"
 

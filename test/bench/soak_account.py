@@ -8,7 +8,9 @@ from collections import Counter, defaultdict
 
 STATES = ("sent", "failed", "expired", "canceled", "unknown")
 ROWS = """SELECT k.id, k.recipient, coalesce(q.state, 'missing'), q.settled_at IS NOT NULL, q.code, q.message = 'found by a search'
-    FROM kept k LEFT JOIN verification_queue q USING (id)"""
+    FROM (SELECT id, recipient FROM kept
+        UNION ALL SELECT id, reference::bigint FROM verification_queue WHERE reference IS NOT NULL) k
+    LEFT JOIN verification_queue q USING (id)"""
 SETTLED = """SELECT extract(epoch FROM date_trunc('second', settled_at))::bigint, count(*)
     FROM verification_queue WHERE settled_at IS NOT NULL GROUP BY 1"""
 CREATED = SETTLED.replace("settled_at", "created_at")
@@ -46,7 +48,7 @@ class Account:
             self._count(number)
         self._count_cancels(clients)
         self.counts["rows that nobody put in"] = int(servers.sql(
-            "SELECT count(*) FROM verification_queue q WHERE NOT EXISTS (SELECT FROM kept k WHERE k.id = q.id)"))
+            "SELECT count(*) FROM verification_queue q WHERE reference IS NULL AND NOT EXISTS (SELECT FROM kept k WHERE k.id = q.id)"))
         self.counts["crashes that nobody caused"] = len(servers.crashes())
         self.counts["errors of sessions"] = len(clients.all("errors"))
         self.counts["lost sessions"] = clients.lost_sessions()

@@ -16,21 +16,16 @@ MAX_OPEN = 2000
 RETRY_SECONDS = 0.05
 JOIN_SECONDS = 30
 
-# A number's row is found by its ID once the number is masked.
+# A row's number is masked once it is settled.  What tells it then is kept in the same
+# transaction: here, or as the row's reference.
 SCHEMA = """
 CREATE TABLE kept (id bigint, recipient bigint);
-CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO public.kept VALUES (NEW.id, NEW.recipient::bigint);
-    RETURN NULL;
-END
-$$;
-CREATE TRIGGER keep AFTER INSERT ON pnvs_internal.queue FOR EACH ROW EXECUTE FUNCTION keep();
 CREATE TABLE signup (phone text);
-CREATE TRIGGER verify AFTER INSERT ON signup FOR EACH ROW EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', 'FA1');
+CREATE TRIGGER verify AFTER INSERT ON signup FOR EACH ROW EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', 'FA1', 'phone');
 """
 
-ENQUEUE = "SELECT enqueue_verification('SMS', n::text, 'FA1', {how}) FROM unnest('{{{numbers}}}'::bigint[]) AS n"
+ENQUEUE = """INSERT INTO kept SELECT enqueue_verification('SMS', n::text, 'FA1', {how}), n
+    FROM unnest('{{{numbers}}}'::bigint[]) AS n RETURNING id"""
 SIGN_UP = "INSERT INTO signup SELECT n::text FROM unnest('{{{numbers}}}'::bigint[]) AS n"
 AT_LEISURE = "send_within => '1 hour'"
 IN_HASTE = "send_within => '0.2 seconds'"

@@ -40,12 +40,13 @@ my $server = Pnvs::Server->new($service, 'soak',
 my $node = $server->node;
 my $session = $server->connect;
 
-# A table for each latency, whose trigger queues a message for each row.
+# A table for each latency, whose trigger queues a message for each row. A message's
+# number is masked once it is settled; as its reference it stays.
 for my $i (0 .. $#LATENCY)
 {
 	$session->run("CREATE TABLE signup_$i (phone text)");
 	$session->run("CREATE TRIGGER verify AFTER INSERT ON signup_$i FOR EACH ROW "
-		  . "EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', '$LATENCY[$i]')");
+		  . "EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', '$LATENCY[$i]', 'phone')");
 }
 
 # An INSERT of some numbers, which are added to the list.
@@ -115,27 +116,20 @@ sub arrived
 	return scalar(grep { $sent->{$_} } @$numbers);
 }
 
-# A row's number is masked once it is settled: its ID leads to it.
-sub numbers_by_id
-{
-	return map { $_->{id} => $_->{recipient} } $session->run('SELECT id, recipient FROM kept')->rows;
-}
-
 sub unsettled { return $session->value('SELECT count(*) FROM verification_queue WHERE settled_at IS NULL'); }
 
 # What became of the committed numbers, as a table.
 sub account
 {
 	my ($title, $committed) = @_;
-	my %number = numbers_by_id();
 	my %accepted = %{ $service->sent_numbers };
 	my %wanted = map { $_ => 1 } @$committed;
 	my %count = (committed => scalar @$committed, sent => 0, failed => 0, expired => 0, canceled => 0, unknown => 0, open => 0);
 	my %sum = ('sent without acceptance' => 0, 'unknown though accepted' => 0, 'unknown and never seen' => 0);
 
-	for my $row ($session->run('SELECT id, state, settled_at FROM verification_queue')->rows)
+	for my $row ($session->run('SELECT reference, state, settled_at FROM verification_queue')->rows)
 	{
-		my $number = $number{ $row->{id} } // '';
+		my $number = $row->{reference} // '';
 		my $arrived = $accepted{$number} // 0;
 
 		next unless $wanted{$number};
@@ -152,19 +146,6 @@ sub account
 	diag(sprintf '  %-25s %6d', $_, $sum{$_}) for 'lost', 'doubled', 'sent without acceptance', 'unknown though accepted', 'unknown and never seen';
 	return { %count, %sum };
 }
-
-# Keeps the numbers of rows, which are masked later; in the transaction that queues
-# them, so that it has exactly the rows that there are.
-$session->run('CREATE TABLE kept (id bigint, recipient text)');
-$session->run(<<'SQL');
-CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-	INSERT INTO public.kept VALUES (NEW.id, NEW.recipient);
-	RETURN NULL;
-END
-$$
-SQL
-$session->run('CREATE TRIGGER keep AFTER INSERT ON pnvs_internal.queue FOR EACH ROW EXECUTE FUNCTION keep()');
 
 # --- from many sessions, with rollbacks, beside a call that hangs
 

@@ -1,5 +1,5 @@
-# What gets in the queue's way, and what it keeps nobody waiting for: locks, rows that
-# cannot be settled, commits that wait, sessions that die, one place for two workers.
+# What gets in the queue's way, and what it keeps nobody waiting for: locks, commits that
+# wait, sessions that die, one place for two workers.
 
 use strict;
 use warnings;
@@ -59,22 +59,6 @@ sub waits
 	return $session->value('SELECT count(*) FROM pg_stat_activity WHERE pid = ' . $backend->pid . " AND wait_event_type = '$type'$where");
 }
 
-# Messages of one service that get no further than a state, by a trigger that raises.
-sub refuse
-{
-	my ($state, $trigger) = @_;
-
-	$session->run("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''refused''; END'");
-	$session->run("CREATE $trigger WHEN (NEW.service_sid = 'FAbad' AND NEW.state = '$state') EXECUTE FUNCTION refuse()");
-	return;
-}
-
-sub relent
-{
-	$session->run('DROP FUNCTION refuse CASCADE');
-	return;
-}
-
 is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent');
 
 # --- a database's first message
@@ -125,7 +109,7 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	my ($id, $waiting);
 
 	# The worker comes for it when the reference is there.
-	$session->run('CREATE TABLE reference (message bigint REFERENCES pnvs_internal.queue)');
+	$session->run('CREATE TABLE reference (requester oid, message bigint, FOREIGN KEY (requester, message) REFERENCES pnvs_internal.queue)');
 	$session->run('BEGIN');
 	$id = $queue->enqueue('FA1');
 	$locker->send('BEGIN; LOCK TABLE pnvs_internal.queue IN SHARE MODE');
@@ -133,7 +117,7 @@ is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'messages are sent'
 	wait_until('it waits for the table', sub { $session->value($waiting) });
 	$session->run('COMMIT');
 	$locker->result;
-	$referrer->run("BEGIN; INSERT INTO reference VALUES ($id)");
+	$referrer->run("BEGIN; INSERT INTO reference SELECT requested_by, id FROM pnvs_internal.queue WHERE id = $id");
 	is($queue->state($id), 'queued', 'a queued message is referred to by a foreign key');
 	$locker->run('COMMIT');
 	is($queue->soon_settled([$id]), 'sent', 'it is sent while the transaction that refers to it is open');
@@ -219,23 +203,79 @@ SQL
 	is($queue->logged($COULD_NOT_WRITE), 0, 'all of that could be written');
 }
 
-# --- rows that cannot be settled
+# --- rows that somebody has locked while they were under way
+
+# Locks them in another session; that session.
+sub hold
+{
+	my $holder = $queue->connect;
+
+	$holder->run('BEGIN; SELECT FROM pnvs_internal.queue WHERE id IN (' . join(', ', @_) . ') FOR UPDATE');
+	return $holder;
+}
 
 {
 	my $since = $queue->log_end;
-	my (@bad, @good);
+	my (@held, @good, $holder, $until);
 
 	$queue->reload('pnvs.max_in_flight' => 4);
-	refuse('sent', 'TRIGGER refuse AFTER UPDATE ON pnvs_internal.queue FOR EACH ROW');
-	@bad = map { $queue->enqueue('FAbad') } 1 .. 4;
-	wait_until('none of them can be settled', sub { $queue->logged($COULD_NOT_WRITE, $since) >= @bad && !grep { !$queue->requests($_) } @bad });
-	@good = map { $queue->enqueue('FA1') } 1 .. 3;
-	is($queue->soon_settled(\@good), 'sent sent sent', 'a window full of messages that cannot be settled keeps no others from being sent');
-	is(join(' ', map { $queue->state($_) } @bad), 'sending sending sending sending', 'they are left as they were');
-	relent();
-	$queue->configure('pnvs.max_in_flight' => undef);
-	is($queue->soon_settled(\@bad), 'sent sent sent sent', 'and are settled when they can be');
-	is((grep { $queue->sent($_) != 1 } @bad), 0, 'sent once each');
+	@held = map { $queue->enqueue("sim-start:slow:$_") } 600, 600, 700, 800;
+	wait_until('they are under way', sub { !grep { !$queue->requests($_) } @held });
+	$holder = hold(@held);
+	wait_until('they cannot be settled', sub { $queue->logged($COULD_NOT_WRITE, $since) });
+	# past the next tries of those, one of which was by itself
+	$until = time + 2.5;
+	while (time < $until)
+	{
+		push @good, $queue->enqueue('FA1');
+		$queue->settled($good[-1]);
+	}
+	is((grep { $queue->state($_) ne 'sent' } @good), 0, 'a window full of messages whose rows are locked keeps no others from being sent');
+	cmp_ok(scalar @good, '>', 10, 'nor does it make them wait time and again');
+	is($queue->logged($COULD_NOT_WRITE, $since), 1, 'the log tells of it once');
+	is(join(' ', map { $queue->state($_) } @held), 'sending sending sending sending', 'they are left as they were');
+	$holder->close;
+	is($queue->soon_settled(\@held), 'sent sent sent sent', 'and are settled when they can be');
+	is((grep { $queue->sent($_) != 1 || defined $queue->row($_)->{unknown_since} } @held), 0, 'by their replies, sent once each');
+	diag(scalar(@good) . ' others in 2.5 s');
+	$queue->reload('pnvs.max_in_flight' => undef);
+}
+
+# As many as there are places for.
+{
+	my $places = 1000;
+	my (@id, @held, $good, $holder);
+
+	$queue->reload('pnvs.max_in_flight' => $places);
+	@held = $session->run("SELECT enqueue_verification('SMS', (6281600000000 + n)::text, 'sim-start:slow:3000') AS id FROM generate_series(1, $places) AS n")->column('id');
+	wait_until('they are under way', sub { $session->value("SELECT count(*) FROM verification_queue WHERE state = 'sending'") == $places });
+	$holder = hold(@held);
+	@id = map { $queue->enqueue('FA1') } 1 .. 300;
+	wait_until('they have come back', sub { $session->value("SELECT count(*) FROM verification_queue WHERE id = $held[-1] AND clock_timestamp() > created_at + interval '7 seconds'") });
+	is($session->value("SELECT count(*) FROM verification_queue WHERE state = 'queued'"), 300, 'where all places are those of locked rows no more is claimed');
+	$holder->close;
+	wait_until('all are settled', sub { $session->value('SELECT count(*) FROM verification_queue WHERE settled_at IS NULL') == 0 });
+	is($session->value("SELECT count(*) FROM verification_queue WHERE state <> 'sent' AND id >= $held[0]"), 0, 'and all is sent when they are free');
+	$queue->reload('pnvs.max_in_flight' => undef);
+}
+
+# A search for one row tells of another one of the same number, too.
+{
+	my $number = $queue->new_number;
+	my $sibling = $queue->enqueue('sim-start:hang', "now() + interval '1 hour'", number => $number);
+	my ($id, $holder);
+
+	$session->run("UPDATE pnvs_internal.queue SET state = 'unknown', dispatched_at = now(), unknown_since = now() WHERE id = $sibling");
+	$holder = hold($sibling);
+	$id = $queue->enqueue('sim-start:hang', undef, number => $number);
+	wait_until('it is under way', sub { $queue->requests($id) });
+	$session->run('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = $$pnvs worker$$ AND datname = current_database()');
+	is($queue->soon_settled([$id]), 'sent', 'a locked row keeps no other one of its number from being looked up');
+	is($queue->soon_settled([ $queue->enqueue('FA1') ]), 'sent', 'nor others from being sent');
+	$holder->close;
+	$session->run("UPDATE pnvs_internal.queue SET not_before = now() WHERE id = $sibling");
+	$session->run('SELECT pg_reload_conf()');
+	is($queue->soon_settled([$sibling]), 'unknown', 'it is looked up itself, too');
 }
 
 # --- commits that wait for a standby
@@ -311,20 +351,6 @@ for my $within_s (1, 4, 16)
 }
 
 # --- the procedure
-
-{
-	my ($bad, @good);
-
-	refuse('sending', 'CONSTRAINT TRIGGER refuse AFTER UPDATE ON pnvs_internal.queue DEFERRABLE INITIALLY DEFERRED FOR EACH ROW');
-	$bad = $queue->enqueue('FAbad');
-	@good = map { $queue->enqueue('FA1') } 1 .. 3;
-	is($session->query('CALL process_verification_queue()')->message, '', 'a deferred trigger that raises for one message does not end a CALL');
-	is(join(' ', map { $queue->state($_) } @good), 'sent sent sent', 'the others are sent');
-	is($queue->state($bad), 'queued', 'that one waits');
-	relent();
-	$session->run('CALL process_verification_queue()');
-	is($queue->state($bad), 'sent', 'and is sent later');
-}
 
 {
 	my $caller = $queue->connect;

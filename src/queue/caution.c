@@ -31,7 +31,7 @@ pnvs_caution_pause(PnvsCaution *caution)
 														Min(pause_ms, LONGEST_PAUSE_MS));
 }
 
-/* Something was written: no reason for longer pauses. */
+/* An exchange was committed: no reason for longer pauses. */
 void
 pnvs_caution_forget_failures(PnvsCaution *caution)
 {

@@ -139,11 +139,8 @@ write_verdicts(PnvsExchange *exchange, int nwritten)
 	if (exchange->skip_held && verdicts->n > nwritten)
 		leave_out_held(exchange, nwritten);
 	if (verdicts->n > nwritten)
-	{
 		pnvs_ledger_settle(exchange->ledger, verdicts->list + nwritten,
 						   verdicts->n - nwritten);
-		exchange->wrote = true;
-	}
 	return verdicts->n;
 }
 
@@ -180,12 +177,10 @@ claim_queued(PnvsExchange *exchange)
 {
 	MemoryContext visit = MemoryContextSwitchTo(exchange->scratch);
 	PnvsClaim  *claims = palloc(exchange->room * sizeof(PnvsClaim));
-	int			nverdicts = exchange->verdicts.n;
 	int			nclaims;
 	int			nrows = pnvs_ledger_claim(exchange->ledger, exchange->room, claims, &nclaims,
 										  &exchange->verdicts);
 
-	exchange->wrote = exchange->wrote || nclaims > 0 || exchange->verdicts.n > nverdicts;
 	add_claims(exchange, claims, nclaims);
 	exchange->next_queued = nrows < exchange->room ?
 		pnvs_ledger_next_queued(exchange->ledger) : DT_NOBEGIN;

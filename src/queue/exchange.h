@@ -40,7 +40,6 @@ typedef struct PnvsExchange
 	PnvsFlight **claimed;
 	int			nclaimed;
 	bool		any_held;		/* some rows were left out */
-	bool		wrote;			/* not merely looked */
 	TimestampTz next_queued;
 	TimestampTz next_unknown;
 } PnvsExchange;

@@ -296,9 +296,7 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 {
 	if (sender->transact(pnvs_exchange_work, exchange) == PNVS_COMMITTED && !exchange->locked)
 	{
-		/* to find nothing, or only what is to be looked up, always commits */
-		if (exchange->wrote)
-			pnvs_caution_forget_failures(&sender->caution);
+		pnvs_caution_forget_failures(&sender->caution);
 		sender->skip_held = exchange->any_held || keeps_held(sender);
 		sender->has_table = exchange->has_table;
 		if (exchange->queued_due)

@@ -131,7 +131,7 @@ INSERT INTO pnvs_internal.queue (id, attempts, channel, recipient, service_sid, 
 SELECT nextval('pnvs_internal.queue_id_seq'), 1, 'SMS', '628****', 'FA1', 'sent', t, t, t, t, t, current_user::regrole, 0, 0, 0
 FROM generate_series(1, 2500) AS n, LATERAL (SELECT now() - interval '60 days' + n * interval '1 second') AS old (t);
 CREATE TABLE referring AS SELECT requested_by, id AS message FROM pnvs_internal.queue WHERE created_at < now() - interval '1 day' LIMIT 1;
-ALTER TABLE referring ADD FOREIGN KEY (requested_by, message) REFERENCES pnvs_internal.queue;
+ALTER TABLE referring ADD FOREIGN KEY (requested_by, message) REFERENCES pnvs_internal.queue ON DELETE CASCADE;
 SQL
 $id = $queue->enqueue('FA1');
 is($queue->settled($id)->{state}, 'sent', 'a foreign key to the table keeps nothing from being sent');

@@ -23,9 +23,9 @@ use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
-# Pauses between tries get as long as 10 s, and a claim is tried at every other one.
+# Pauses between tries get as long as 10 s.
 my $SECONDS = 40;
-my $FULL_S = 5;
+my $FULL_S = 3;
 my $WINDOW = 40;
 
 my $NO_SPACE = 'No space left on device';

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * phone_number.c
- *	  Normalising, masking and reading the calling code of phone numbers.
+ *	  Normalising and masking phone numbers.
  *
  * A number is judged by the form that ITU-T E.164 gives it and by nothing
  * else: which ranges are in use changes from week to week, and the service
@@ -68,29 +68,6 @@ pnvs_phone_number_mask(const char *digits, char out[PNVS_PHONE_NUMBER_SIZE])
 	}
 	memcpy(out, digits, len + 1);
 	memset(out + len - MASK_TAIL - MASK_HIDDEN, '*', MASK_HIDDEN);
-}
-
-/*
- * The number of digits of the calling code that a normalised number begins
- * with: 1 to 3.  E.164 assigns them so that no code is the beginning of
- * another one (annex D; the two-digit codes have not changed since 1997).
- */
-size_t
-pnvs_phone_number_calling_code_len(const char *digits)
-{
-	static const char two_digit_codes[] =
-	"20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 "
-	"56 57 58 60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98";
-
-	if (digits[0] == '1' || digits[0] == '7')
-		return 1;
-	for (const char *code = two_digit_codes;; code += 3)
-	{
-		if (code[0] == digits[0] && code[1] == digits[1])
-			return 2;
-		if (code[2] == '\0')
-			return 3;
-	}
 }
 
 /* Not isdigit(), whose answer depends on the locale. */

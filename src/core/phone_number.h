@@ -9,8 +9,6 @@
 #ifndef PNVS_PHONE_NUMBER_H
 #define PNVS_PHONE_NUMBER_H
 
-#include <stddef.h>
-
 /* ITU-T E.164, section 6: calling code and number have 15 digits at the most. */
 #define PNVS_PHONE_NUMBER_MAX_DIGITS 15
 
@@ -35,6 +33,5 @@ extern PnvsPhoneNumberFault pnvs_phone_number_normalise(const char *text,
 														char out[PNVS_PHONE_NUMBER_SIZE]);
 extern void pnvs_phone_number_mask(const char *digits,
 								   char out[PNVS_PHONE_NUMBER_SIZE]);
-extern size_t pnvs_phone_number_calling_code_len(const char *digits);
 
 #endif							/* PNVS_PHONE_NUMBER_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * test_phone_number.c
- *	  Normalising, masking and calling codes.
+ *	  Normalising and masking.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,8 +18,6 @@ static void test_refused(void);
 static void test_every_byte(void);
 static void test_mask(void);
 static void test_mask_of_others(void);
-static void test_calling_codes(void);
-static void test_calling_code_table(void);
 
 int
 main(void)
@@ -29,8 +27,6 @@ main(void)
 	test_every_byte();
 	test_mask();
 	test_mask_of_others();
-	test_calling_codes();
-	test_calling_code_table();
 	return tap_done();
 }
 
@@ -191,91 +187,5 @@ test_mask_of_others(void)
 		tap_text(out, "****", "of a text of %d bytes, which is no number, nothing is shown",
 				 (int) strlen(cases[i]));
 		free(out);
-	}
-}
-
-static void
-test_calling_codes(void)
-{
-	static const struct
-	{
-		const char *digits;
-		size_t		expected;
-		const char *country;
-	}			cases[] = {
-		{"14155550100", 1, "the United States"},
-		{"12425550100", 1, "the Bahamas, which share 1"},
-		{"79161234567", 1, "Russia"},
-		{"77011234567", 1, "Kazakhstan, which shares 7"},
-		{"201001234567", 2, "Egypt"},
-		{"27821234567", 2, "South Africa"},
-		{"33612345678", 2, "France"},
-		{"442079460958", 2, "the United Kingdom"},
-		{"491701234567", 2, "Germany"},
-		{"6281234567890", 2, "Indonesia"},
-		{"6591234567", 2, "Singapore"},
-		{"819012345678", 2, "Japan"},
-		{"8613800138000", 2, "China"},
-		{"919812345678", 2, "India"},
-		{"989121234567", 2, "Iran"},
-		{"2907000", 3, "Saint Helena"},
-		{"211921234567", 3, "South Sudan"},
-		{"351912345678", 3, "Portugal"},
-		{"3725123456", 3, "Estonia"},
-		{"420601123456", 3, "Czechia"},
-		{"5931234567", 3, "Ecuador"},
-		{"6834000", 3, "Niue"},
-		{"85251234567", 3, "Hong Kong"},
-		{"8801712345678", 3, "Bangladesh"},
-		{"88312345678901", 3, "international networks"},
-		{"971501234567", 3, "the United Arab Emirates"},
-		{"998901234567", 3, "Uzbekistan"},
-	};
-
-	for (size_t i = 0; i < TAP_LENGTH(cases); i++)
-	{
-		char	   *digits = exact_copy(cases[i].digits);
-
-		tap_int((long long) pnvs_phone_number_calling_code_len(digits),
-				(long long) cases[i].expected, "the calling code of %s has %d digits",
-				cases[i].country, (int) cases[i].expected);
-		free(digits);
-	}
-}
-
-/*
- * Every beginning of two digits, against E.164's assignments by zone: in each
- * string, 1, 2 or 3 stands for the length of codes that begin with the zone's
- * digit and the digit of that place.
- */
-static void
-test_calling_code_table(void)
-{
-	static const char *const zones[] = {
-		[1] = "1111111111",
-		[2] = "2333333233",
-		[3] = "2222232332",
-		[4] = "2232222222",
-		[5] = "3222222223",
-		[6] = "2222222333",
-		[7] = "1111111111",
-		[8] = "3223232333",
-		[9] = "2222223323",
-	};
-
-	/* What is not assigned (28, 83, 89) is taken to be of three digits. */
-	for (int zone = 1; zone <= 9; zone++)
-	{
-		char		lengths[] = "??????????";
-
-		for (int digit = 0; digit <= 9; digit++)
-		{
-			char		number[] = "??12345678";
-
-			number[0] = (char) ('0' + zone);
-			number[1] = (char) ('0' + digit);
-			lengths[digit] = (char) ('0' + pnvs_phone_number_calling_code_len(number));
-		}
-		tap_text(lengths, zones[zone], "calling codes of zone %d have E.164's lengths", zone);
 	}
 }

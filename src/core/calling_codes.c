@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * calling_codes.c
+ *	  Finds the numbering plan of a phone number, and its region.
+ *
+ * Numbers are normalised ones: the calling code and the national number, in
+ * digits.  The table is a snapshot: plans change, and a number that it does not
+ * know may still exist.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "core/calling_codes.h"
+#include "core/calling_codes_table.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The longest beginning that the tables have is shorter, and fits into 32 bits. */
+#define MAX_PREFIX_LEN 9
+
+static const PnvsRegionPrefix *find_region(uint32_t prefix);
+static bool has_premium(uint32_t prefix);
+static uint32_t leading_digits(const char *digits, size_t len);
+
+/*
+ * The plan of the calling code that a number begins with, or NULL if the table
+ * has none.  No code is the beginning of another one (E.164, section 6.2.1).
+ */
+const PnvsCallingCode *
+pnvs_calling_code_find(const char *digits)
+{
+	for (size_t len = 1; len <= 3; len++)
+	{
+		uint32_t	code = leading_digits(digits, len);
+
+		for (size_t i = 0; i < LENGTH(calling_codes) && calling_codes[i].code <= code; i++)
+		{
+			if (calling_codes[i].code == code)
+				return &calling_codes[i];
+		}
+	}
+	return NULL;
+}
+
+/* The number of digits of a calling code. */
+size_t
+pnvs_calling_code_len(const PnvsCallingCode *plan)
+{
+	return plan->code < 10 ? 1 : plan->code < 100 ? 2 : 3;
+}
+
+/*
+ * The region of a number, as ISO 3166 names it, or NULL if the table knows none.
+ * Of several that begin with the same digits it is the main one.
+ */
+const char *
+pnvs_calling_code_region(const char *digits)
+{
+	const PnvsCallingCode *plan = pnvs_calling_code_find(digits);
+
+	for (size_t len = MAX_PREFIX_LEN; len > 0; len--)
+	{
+		const PnvsRegionPrefix *found = find_region(leading_digits(digits, len));
+
+		if (found)
+			return found->region;
+	}
+	return plan && plan->region[0] ? plan->region : NULL;
+}
+
+/* Whether a number is of a range in which there are only premium-rate numbers. */
+bool
+pnvs_calling_code_is_premium(const char *digits)
+{
+	const PnvsCallingCode *plan = pnvs_calling_code_find(digits);
+
+	for (size_t len = MAX_PREFIX_LEN; len > 0; len--)
+	{
+		if (has_premium(leading_digits(digits, len)))
+			return true;
+	}
+	return plan && plan->kind == PNVS_PLAN_PREMIUM;
+}
+
+static const PnvsRegionPrefix *
+find_region(uint32_t prefix)
+{
+	size_t		low = 0;
+	size_t		high = LENGTH(region_prefixes);
+
+	while (low < high)
+	{
+		size_t		middle = (low + high) / 2;
+
+		if (region_prefixes[middle].prefix == prefix)
+			return &region_prefixes[middle];
+		if (region_prefixes[middle].prefix < prefix)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+static bool
+has_premium(uint32_t prefix)
+{
+	for (size_t i = 0; i < LENGTH(premium_prefixes) && premium_prefixes[i] <= prefix; i++)
+	{
+		if (premium_prefixes[i] == prefix)
+			return true;
+	}
+	return false;
+}
+
+/* The first digits of a number; 0, which no number begins with, if it has fewer. */
+static uint32_t
+leading_digits(const char *digits, size_t len)
+{
+	uint32_t	value = 0;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		if (digits[i] == '\0')
+			return 0;
+		value = value * 10 + (uint32_t) (digits[i] - '0');
+	}
+	return value;
+}

@@ -1,0 +1,50 @@
+/*-------------------------------------------------------------------------
+ *
+ * calling_codes.h
+ *	  The numbering plans of the world: calling codes, the regions that share
+ *	  one, and what numbers look like behind it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_CALLING_CODES_H
+#define PNVS_CALLING_CODES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A region as ISO 3166 names it, and a NUL. */
+#define PNVS_REGION_SIZE 3
+
+typedef enum PnvsPlanKind
+{
+	PNVS_PLAN_GEOGRAPHIC,
+	PNVS_PLAN_SATELLITE,		/* and other networks of no country */
+	PNVS_PLAN_PREMIUM,
+	PNVS_PLAN_SERVICE			/* freephone, shared cost and the like */
+} PnvsPlanKind;
+
+/* A calling code and its plan; lengths are those of national numbers, in digits. */
+typedef struct PnvsCallingCode
+{
+	uint16_t	code;
+	char		region[PNVS_REGION_SIZE];	/* empty: none that is main */
+	uint8_t		leading_zeros;	/* with how many a national number may begin */
+	uint8_t		shortest;
+	uint8_t		longest;
+	uint8_t		kind;			/* a PnvsPlanKind */
+} PnvsCallingCode;
+
+/* The beginning of the numbers of one region among several of a calling code. */
+typedef struct PnvsRegionPrefix
+{
+	uint32_t	prefix;			/* with the calling code */
+	char		region[PNVS_REGION_SIZE];
+} PnvsRegionPrefix;
+
+extern const PnvsCallingCode *pnvs_calling_code_find(const char *digits);
+extern size_t pnvs_calling_code_len(const PnvsCallingCode *plan);
+extern const char *pnvs_calling_code_region(const char *digits);
+extern bool pnvs_calling_code_is_premium(const char *digits);
+
+#endif							/* PNVS_CALLING_CODES_H */

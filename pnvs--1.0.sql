@@ -219,7 +219,7 @@ RETURNS verification_queue
 AS 'MODULE_PATHNAME', 'pnvs_await_verification'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000;
 
-CREATE FUNCTION check_verification(code text, id bigint, "to" text DEFAULT NULL)
+CREATE FUNCTION check_queued_verification(code text, id bigint, "to" text DEFAULT NULL)
 RETURNS check_verification_result
 AS 'MODULE_PATHNAME', 'pnvs_check_queued_verification'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000;
@@ -238,7 +238,7 @@ COMMENT ON FUNCTION cancel_verification(bigint) IS
 'take a queued message back';
 COMMENT ON FUNCTION await_verification(bigint, interval) IS
 'wait for what becomes of a queued message';
-COMMENT ON FUNCTION check_verification(text, bigint, text) IS
+COMMENT ON FUNCTION check_queued_verification(text, bigint, text) IS
 'check the code that a person typed, by the queue''s ID';
 COMMENT ON FUNCTION enqueue_verification_trigger() IS
 'queue a one-time code for each row of a table';

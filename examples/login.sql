@@ -10,7 +10,7 @@
 CREATE ROLE web NOLOGIN;
 CREATE ROLE login_owner NOLOGIN;
 GRANT EXECUTE ON FUNCTION public.enqueue_verification,
-    public.check_verification(text, bigint, text) TO login_owner;
+    public.check_queued_verification TO login_owner;
 GRANT SELECT ON public.verification_queue TO login_owner;
 CREATE SCHEMA login AUTHORIZATION login_owner;
 SET ROLE login_owner;
@@ -76,7 +76,7 @@ BEGIN
     END IF;
     BEGIN
         SELECT c.approved INTO checked
-        FROM public.check_verification(code, this.message_id, this.phone) AS c;
+        FROM public.check_queued_verification(code, this.message_id, this.phone) AS c;
     EXCEPTION
         WHEN SQLSTATE '22023' THEN      -- what cannot be a code
             RETURN false;

@@ -31,7 +31,7 @@ BEGIN
         RETURN false;
     END IF;
     SELECT c.approved INTO is_right
-    FROM public.member AS m, public.check_verification(code, message_id, m.phone) AS c
+    FROM public.member AS m, public.check_queued_verification(code, message_id, m.phone) AS c
     WHERE m.id = member_id;
     UPDATE public.member SET verified_at = clock_timestamp()
     WHERE id = member_id AND is_right;

@@ -77,12 +77,12 @@ SELECT call, outcome(call)
 		($$await_verification(1, '2 years')$$),
 		('await_verification(0)'),
 		('await_verification(-9223372036854775808)'),
-		('check_verification(NULL, 1::bigint)'),
-		($$check_verification('', 1::bigint)$$),
-		($$check_verification('1/2', 1::bigint)$$),
-		($$check_verification('123456', NULL::bigint)$$),
-		($$check_verification('123456', 1::bigint, '12')$$),
-		($$check_verification('123456', 1::bigint)$$))
+		('check_queued_verification(NULL, 1::bigint)'),
+		($$check_queued_verification('', 1::bigint)$$),
+		($$check_queued_verification('1/2', 1::bigint)$$),
+		($$check_queued_verification('123456', NULL::bigint)$$),
+		($$check_queued_verification('123456', 1::bigint, '12')$$),
+		($$check_queued_verification('123456', 1::bigint)$$))
 	AS bad (call);
 SELECT cancel_verification(0) AS nobodys;
 CALL process_verification_queue(NULL);
@@ -256,11 +256,11 @@ SELECT state FROM await_verification(:queued, '1 day');
 
 -- check by ID
 SELECT enqueue_verification('SMS', '447700900123', 'FA1') AS queued \gset
-SELECT check_verification('123456', :queued::bigint);
+SELECT check_queued_verification('123456', :queued::bigint);
 UPDATE pnvs_internal.queue SET state = 'unknown' WHERE id = :queued;
-SELECT check_verification('123456', :queued::bigint);
+SELECT check_queued_verification('123456', :queued::bigint);
 UPDATE pnvs_internal.queue SET state = 'sent', verification_id = 'VE1' WHERE id = :queued;
-SELECT check_verification('123456', :queued::bigint);
+SELECT check_queued_verification('123456', :queued::bigint);
 
 --
 -- whose rows they are
@@ -278,15 +278,15 @@ SELECT await_verification(1);
 RESET ROLE;
 SELECT enqueue_verification('SMS', '447700900120', 'FA1');
 GRANT SELECT ON verification_queue TO regress_pnvs_one, regress_pnvs_two;
-GRANT EXECUTE ON FUNCTION check_verification(text, bigint, text) TO regress_pnvs_one, regress_pnvs_two;
+GRANT EXECUTE ON FUNCTION check_queued_verification(text, bigint, text) TO regress_pnvs_one, regress_pnvs_two;
 SET ROLE regress_pnvs_one;
 SELECT id, recipient FROM verification_queue;
 UPDATE pnvs_internal.queue SET state = 'sent';
 DELETE FROM pnvs_internal.queue;
 SET ROLE regress_pnvs_two;
 SELECT id, recipient FROM verification_queue;
-SELECT check_verification('123456', 1::bigint);
-SELECT check_verification('123456', 2::bigint);
+SELECT check_queued_verification('123456', 1::bigint);
+SELECT check_queued_verification('123456', 2::bigint);
 RESET ROLE;
 
 -- a function's owner is the requester
@@ -513,7 +513,7 @@ SELECT "regress_pnvs ""Elsewhere".enqueue_verification('SMS', '447700900123', 'F
 	"regress_pnvs ""Elsewhere".enqueue_verification('SMS', '447700900123', 'FA1') AS fourth;
 SELECT "regress_pnvs ""Elsewhere".cancel_verification(4);
 SELECT state FROM "regress_pnvs ""Elsewhere".await_verification(4);
-SELECT "regress_pnvs ""Elsewhere".check_verification('123456', 4::bigint);
+SELECT "regress_pnvs ""Elsewhere".check_queued_verification('123456', 4::bigint);
 CALL "regress_pnvs ""Elsewhere".process_verification_queue(1);
 GRANT USAGE ON SCHEMA "regress_pnvs ""Elsewhere" TO regress_pnvs_two;
 SET ROLE regress_pnvs_two;

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * check_verification.c
- *	  check_verification(): checks the code that a person typed.
+ *	  check_verification() and check_queued_verification(): check the code that a
+ *	  person typed.
  *
  *-------------------------------------------------------------------------
  */
@@ -58,9 +59,11 @@ pnvs_check_verification(PG_FUNCTION_ARGS)
 }
 
 /*
- * check_verification(code text, id bigint, "to" text)
+ * check_queued_verification(code text, id bigint, "to" text)
  *
- * The same for a message of the queue, by its ID there.
+ * The same for a message of the queue, by its ID there.  It has a name of its
+ * own: drivers send parameters without a type, and of two functions with one
+ * name PostgreSQL would then take the one for text.
  */
 Datum
 pnvs_check_queued_verification(PG_FUNCTION_ARGS)

@@ -322,13 +322,13 @@ $id = $queue->enqueue('FA1');
 $queue->settled($id);
 my $code = $service->wait_for('sent', to => $queue->number($id))->{code};
 my $number = $queue->number($id);
-is($session->run("SELECT * FROM check_verification('-', ${id}::bigint, '$number')")->row->{approved},
+is($session->run("SELECT * FROM check_queued_verification('-', ${id}::bigint, '$number')")->row->{approved},
 	'f', 'a wrong code is not approved');
-is($session->run("SELECT * FROM check_verification('$code', ${id}::bigint, '$number')")->row->{approved},
+is($session->run("SELECT * FROM check_queued_verification('$code', ${id}::bigint, '$number')")->row->{approved},
 	't', 'the right code is approved by the ID of the queue');
-is($session->run("SELECT * FROM check_verification('$code', ${id}::bigint, '6281999999999')")->row->{approved},
+is($session->run("SELECT * FROM check_queued_verification('$code', ${id}::bigint, '6281999999999')")->row->{approved},
 	'f', 'the right code is not approved for another number');
-$result = $session->query("SELECT check_verification('$code', ${hanging}::bigint)");
+$result = $session->query("SELECT check_queued_verification('$code', ${hanging}::bigint)");
 is($result->sqlstate, '22023', 'a message that is not yet sent cannot be checked');
 like($result->hint, qr/"sending"/, 'the hint says why');
 

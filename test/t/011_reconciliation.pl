@@ -87,7 +87,7 @@ for my $service_sid (qw(close reset code-sent:InternalError:500 code-sent:SMS_SY
 	is($row->{status}, 'pending', "$service_sid: and the status");
 	unlike($row->{recipient}, qr/\A[0-9]+\z/, "$service_sid: its number is masked");
 	is($queue->sent($id), 1, "$service_sid: one message went out");
-	is($session->run("SELECT approved FROM check_verification('" . message($id)->{code} . "', ${id}::bigint)")->value,
+	is($session->run("SELECT approved FROM check_queued_verification('" . message($id)->{code} . "', ${id}::bigint)")->value,
 		't', "$service_sid: its code is approved");
 }
 

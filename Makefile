@@ -143,7 +143,8 @@ UNIT_PROGRAMS = $(UNIT_SOURCES:test/unit/%.c=build/unit/%)
 UNIT_OBJECTS = $(patsubst %.c,build/unit/%.o,$(wildcard src/core/*.c) \
 	$(filter-out $(UNIT_SOURCES),$(wildcard test/unit/*.c)))
 UNIT_VECTORS = build/unit/vectors.h
-UNIT_HEADERS = $(wildcard src/core/*.h test/unit/*.h) $(UNIT_VECTORS)
+UNIT_SPELLINGS = build/unit/spellings.h
+UNIT_HEADERS = $(wildcard src/core/*.h test/unit/*.h) $(UNIT_VECTORS) $(UNIT_SPELLINGS)
 UNIT_COMPILE = $(CC) -std=gnu99 $(UNIT_CFLAGS) $(UNIT_WARNINGS) $(COPT) -Isrc -Itest/unit -Ibuild/unit \
 	$(shell $(PKG_CONFIG) --cflags libcrypto 2>/dev/null)
 
@@ -151,7 +152,9 @@ unit: $(UNIT_PROGRAMS)
 	@test -n "$^" || { echo "no unit test in test/unit" >&2; exit 1; }
 	prove $(PROVE_FLAGS) --exec '' $(sort $^)
 
-$(UNIT_VECTORS): test/vectors/to_c.py $(wildcard test/vectors/*.json)
+$(UNIT_VECTORS): test/vectors/to_c.py $(wildcard test/vectors/*_v3.json)
+$(UNIT_SPELLINGS): test/vectors/spellings_to_c.py test/vectors/spellings.json
+$(UNIT_VECTORS) $(UNIT_SPELLINGS):
 	@mkdir -p $(@D)
 	python3 -B $^ $@
 

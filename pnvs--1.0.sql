@@ -72,12 +72,27 @@ CREATE FUNCTION search_verification(
 AS 'MODULE_PATHNAME', 'pnvs_search_verification'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL RESTRICTED COST 100000 ROWS 100;
 
+-- What a text is as a number depends on nothing but the text, so columns, indexes
+-- and CHECKs can be made of it.
+CREATE FUNCTION normalize_phone_number(text) RETURNS text
+AS 'MODULE_PATHNAME', 'pnvs_normalize_phone_number'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
+CREATE FUNCTION phone_number_country(text) RETURNS text
+AS 'MODULE_PATHNAME', 'pnvs_phone_number_country'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+
 COMMENT ON FUNCTION start_verification(text, text, text) IS
 'send a one-time code by SMS, VOICE or WHATSAPP';
 COMMENT ON FUNCTION check_verification(text, text, text, text) IS
 'check the code that a person typed';
 COMMENT ON FUNCTION search_verification(text, text, text, text, timestamptz, integer, integer) IS
 'look up what was sent in the last 30 days';
+
+COMMENT ON FUNCTION normalize_phone_number(text) IS
+'a phone number in the form of E.164, with its plus sign';
+COMMENT ON FUNCTION phone_number_country(text) IS
+'the country that a phone number is taken for, by ISO 3166';
 
 -- The queue.  Its table stands in a schema of its own, where no grant on the tables of
 -- the extension's schema reaches; roles read it through a view.
@@ -324,6 +339,9 @@ BEGIN
 	END LOOP;
 END
 $$;
+
+-- These send nothing and read nothing: they are for everybody.
+GRANT EXECUTE ON FUNCTION normalize_phone_number(text), phone_number_country(text) TO PUBLIC;
 
 -- The owner of the database must be able to dump the sequence's position.
 GRANT USAGE ON SCHEMA pnvs_internal TO pg_database_owner;

@@ -34,7 +34,8 @@ CREATE FUNCTION login.start(phone text) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    digits text := translate(phone, '+ -.()', '');
+    -- however the number is written, it has one limit
+    digits text := ltrim(public.normalize_phone_number(phone), '+');
     person_id bigint;
     message_id bigint;
     attempt_id uuid;

@@ -74,7 +74,11 @@ SELECT number, outcome(format('start_verification(''SMS'', %L, ''FA1'')', number
 		('+1 (415) 555.0100'),
 		(' + 44 7700 900123 '),
 		('1234567'),
-		('123456789012345'))
+		('123456789012345'),
+		(U&'+44\00A07700900123'),
+		(U&'\FF14\FF147700900123'),
+		(U&'\0664\06647700900123'),
+		('tel:+44-7700-900123'))
 	AS good (number);
 CREATE TEMPORARY TABLE bad_number (what text, number text);
 INSERT INTO bad_number VALUES
@@ -95,10 +99,9 @@ INSERT INTO bad_number VALUES
 	('6 digits', '447700'),
 	('16 digits', '4477009001234567'),
 	('tab', E'+44\t7700900123'),
-	('line break behind', E'447700900123\n'),
-	('no-break space', U&'+44\00A07700900123'),
-	('full-width digits', U&'\FF14\FF147700900123'),
-	('Arabic digits', U&'\0664\06647700900123');
+	('trunk zero', '+44 07700 900123'),
+	('decimal', '447700900123.0'),
+	('ideographic digits', U&'\56DB\56DB7700900123');
 SELECT what, outcome(format('start_verification(''SMS'', %L, ''FA1'')', number))
 	FROM bad_number;
 
@@ -155,6 +158,7 @@ SELECT what, outcome(format('check_verification(%L, ''VE1'')', code)) AS check,
 		('empty', ''),
 		('17 characters', repeat('1', 17)),
 		('17 characters of 2 bytes', repeat(U&'\00E9', 17)),
+		('white space alone', E' \t\n'),
 		('slash', '123/456'),
 		('plus sign', '123+456'))
 	AS typed (what, code);
@@ -169,7 +173,9 @@ SELECT what, outcome(format('check_verification(''123456'', %L)', id)) AS check,
 		('256 bytes', repeat('V', 256)),
 		('257 bytes', repeat('V', 257)),
 		('null', NULL),
-		('empty', ''))
+		('empty', ''),
+		('digits alone', '123456'),
+		('a space between', '123 456'))
 	AS verification (what, id);
 
 -- in the wrong order

@@ -9,6 +9,9 @@
 #ifndef PNVS_PHONE_NUMBER_H
 #define PNVS_PHONE_NUMBER_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 /* ITU-T E.164, section 6: calling code and number have 15 digits at the most. */
 #define PNVS_PHONE_NUMBER_MAX_DIGITS 15
 
@@ -23,7 +26,11 @@ typedef enum PnvsPhoneNumberFault
 	PNVS_PHONE_NUMBER_OK,
 	PNVS_PHONE_NUMBER_BAD_CHARACTER,
 	PNVS_PHONE_NUMBER_MISPLACED_PLUS,
+	PNVS_PHONE_NUMBER_EXTENSION,
+	PNVS_PHONE_NUMBER_DECIMAL,	/* of a spreadsheet or a numeric column */
 	PNVS_PHONE_NUMBER_TRUNK_PREFIX, /* "(0)", which is not dialled from abroad */
+	PNVS_PHONE_NUMBER_TRUNK_ZERO,	/* the same behind the calling code */
+	PNVS_PHONE_NUMBER_INTERNATIONAL_PREFIX, /* 00 */
 	PNVS_PHONE_NUMBER_LEADING_ZERO, /* no calling code begins with 0 */
 	PNVS_PHONE_NUMBER_TOO_SHORT,
 	PNVS_PHONE_NUMBER_TOO_LONG
@@ -31,6 +38,7 @@ typedef enum PnvsPhoneNumberFault
 
 extern PnvsPhoneNumberFault pnvs_phone_number_normalise(const char *text,
 														char out[PNVS_PHONE_NUMBER_SIZE]);
+extern bool pnvs_phone_number_same_digits(const char *one, const char *other);
 extern void pnvs_phone_number_mask(const char *digits,
 								   char out[PNVS_PHONE_NUMBER_SIZE]);
 

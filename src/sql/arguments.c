@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "core/operation.h"
 #include "core/phone_number.h"
+#include "core/unicode.h"
 #include "errcodes.h"
 #include "settings.h"
 #include "sql/arguments.h"
@@ -33,10 +34,12 @@
 
 static const char *text_argument(FunctionCallInfo fcinfo, int n);
 static const char *to_utf8(const char *text);
+static const char *convert_to_utf8(const char *text);
 static const char *required(const char *value, const char *name);
 static const char *check_number(const char *text);
 static const char *check_service_sid(const char *text);
-static const char *check_typed_code(const char *code);
+static const char *check_typed_code(const char *typed);
+static const char *clean_code(const char *typed);
 static int	count_characters(const char *text);
 static const char *check_verification_id(const char *id);
 pg_noreturn static void refuse(const char *what, const char *hint);
@@ -205,11 +208,18 @@ pnvs_argument_queue_id(FunctionCallInfo fcinfo, int n)
 	return PG_GETARG_INT64(n);
 }
 
-/* A number that comes from elsewhere than an argument; as digits. */
+/* A number in UTF-8 that comes from elsewhere than an argument; as digits. */
 const char *
 pnvs_argument_check_number(const char *text)
 {
 	return check_number(text);
+}
+
+/* A text of the database's encoding in UTF-8, or NULL if it cannot be turned into it. */
+const char *
+pnvs_argument_utf8(const char *text)
+{
+	return convert_to_utf8(text);
 }
 
 /* A service ID that comes from elsewhere than an argument. */
@@ -242,40 +252,46 @@ text_argument(FunctionCallInfo fcinfo, int n)
 	return to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(n)));
 }
 
+static const char *
+to_utf8(const char *text)
+{
+	const char *converted = convert_to_utf8(text);
+
+	if (converted == NULL)
+		refuse("invalid text", "The service takes UTF-8, and this argument cannot be turned into it.");
+	return converted;
+}
+
 /*
- * A text in UTF-8.  SQL_ASCII can hold texts of any encoding, and others have
- * characters that Unicode lacks: PostgreSQL's own error for those would show
+ * A text in UTF-8, or NULL.  SQL_ASCII can hold texts of any encoding, and others
+ * have characters that Unicode lacks: PostgreSQL's own error for those would show
  * their bytes, and let the statement into the log.
  */
 static const char *
-to_utf8(const char *text)
+convert_to_utf8(const char *text)
 {
 	int			encoding = GetDatabaseEncoding();
 	size_t		len = strlen(text);
 	size_t		room = len * MAX_CONVERSION_GROWTH + 1;
-	Oid			conversion = InvalidOid;
+	Oid			conversion;
 	char	   *converted;
 
 	if (encoding == PG_UTF8 || len == 0 || pg_is_ascii(text))
 		return text;
 	if (encoding == PG_SQL_ASCII)
-	{
-		if (pg_encoding_verifymbstr(PG_UTF8, text, (int) len) == (int) len)
-			return text;
-	}
-	else if (room <= MaxAllocSize)
-		conversion = FindDefaultConversionProc(encoding, PG_UTF8);
-
-	if (OidIsValid(conversion))
-	{
-		converted = palloc(room);
-		if (pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8,
-										  (unsigned char *) unconstify(char *, text),
-										  (int) len, (unsigned char *) converted,
-										  (int) room, true) == (int) len)
-			return converted;
-	}
-	refuse("invalid text", "The service takes UTF-8, and this argument cannot be turned into it.");
+		return pg_encoding_verifymbstr(PG_UTF8, text, (int) len) == (int) len ? text : NULL;
+	if (room > MaxAllocSize)
+		return NULL;
+	conversion = FindDefaultConversionProc(encoding, PG_UTF8);
+	if (!OidIsValid(conversion))
+		return NULL;
+	converted = palloc(room);
+	if (pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8,
+									  (unsigned char *) unconstify(char *, text),
+									  (int) len, (unsigned char *) converted,
+									  (int) room, true) != (int) len)
+		return NULL;
+	return converted;
 }
 
 /* A NULL where a value is needed is an error: a message must not be lost quietly. */
@@ -296,7 +312,11 @@ check_number(const char *text)
 	static const char *const hints[] = {
 		[PNVS_PHONE_NUMBER_BAD_CHARACTER] = "Only digits, a leading plus sign, spaces, hyphens, dots and parentheses can stand in it.",
 		[PNVS_PHONE_NUMBER_MISPLACED_PLUS] = "A plus sign can stand at the beginning only.",
+		[PNVS_PHONE_NUMBER_EXTENSION] = "Leave out the extension: a message goes to the number alone.",
+		[PNVS_PHONE_NUMBER_DECIMAL] = "This is a decimal number, as spreadsheets and numeric columns have it: pass the phone number as text.",
 		[PNVS_PHONE_NUMBER_TRUNK_PREFIX] = "Leave out the \"(0)\": it is not dialled from abroad.",
+		[PNVS_PHONE_NUMBER_TRUNK_ZERO] = "Leave out the zero behind the country calling code: it is not dialled from abroad.",
+		[PNVS_PHONE_NUMBER_INTERNATIONAL_PREFIX] = "Write + instead of the leading 00.",
 		[PNVS_PHONE_NUMBER_LEADING_ZERO] = "It must begin with the country calling code, as in +62 812 3456 7890, without a zero before it.",
 		[PNVS_PHONE_NUMBER_TOO_SHORT] = "It must have the country calling code and 7 digits in all at least.",
 		[PNVS_PHONE_NUMBER_TOO_LONG] = "It can have 15 digits at the most, the country calling code included.",
@@ -327,12 +347,15 @@ check_service_sid(const char *text)
 }
 
 /*
- * A verification's ID has more characters than a typed code, or '/' and '+' in
- * it: this catches the two in the wrong order.
+ * A code as it was meant, from what a person typed or pasted.  A verification's
+ * ID has more characters than a code, or '/' and '+' in it: this catches the two
+ * in the wrong order.
  */
 static const char *
-check_typed_code(const char *code)
+check_typed_code(const char *typed)
 {
+	const char *code = clean_code(typed);
+
 	if (code[0] == '\0')
 		refuse("code is empty", "Pass what the person typed.");
 	if (strpbrk(code, "/+") != NULL)
@@ -341,6 +364,15 @@ check_typed_code(const char *code)
 	if (count_characters(code) > PNVS_MAX_TYPED_CODE_LEN)
 		refuse("invalid code",
 			   "A code has 16 characters at the most; code comes first, verification_id second.");
+	return code;
+}
+
+static const char *
+clean_code(const char *typed)
+{
+	char	   *code = pstrdup(typed);
+
+	pnvs_unicode_clean_code(code);
 	return code;
 }
 
@@ -355,12 +387,19 @@ count_characters(const char *text)
 	return count;
 }
 
+/* The service's IDs have letters in them; codes and the queue's IDs have none. */
 static const char *
 check_verification_id(const char *id)
 {
+	const char *code;
+
 	if (id[0] == '\0' || strlen(id) > PNVS_MAX_VERIFICATION_ID_LEN)
 		refuse("invalid verification_id",
 			   "Pass the verification_id that start_verification() returned.");
+	code = clean_code(id);
+	if (code[strspn(code, "0123456789")] == '\0')
+		refuse("invalid verification_id",
+			   "This looks like a code or a queue ID: code comes first, verification_id second. For a queue ID call check_queued_verification().");
 	return id;
 }
 

@@ -33,6 +33,7 @@ extern TimestampTz pnvs_argument_end(FunctionCallInfo fcinfo, int n, const char 
 extern const char *pnvs_argument_dedup_key(FunctionCallInfo fcinfo, int n);
 extern int64 pnvs_argument_queue_id(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_check_number(const char *text);
+extern const char *pnvs_argument_utf8(const char *text);
 extern const char *pnvs_argument_check_service_sid(const char *text);
 extern int	pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name,
 								int max);

@@ -75,7 +75,8 @@ sub privileges
 WITH member AS (SELECT classid, objid FROM pg_depend
 	WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
 	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pnvs'))
-SELECT 'routine ' || p.oid::regprocedure || ' ' || proacl::text AS line
+SELECT 'routine ' || p.oid::regprocedure || ' ' ||
+	CASE WHEN has_function_privilege('public', p.oid, 'EXECUTE') THEN 'for everybody' ELSE proacl::text END AS line
 FROM pg_proc p JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
 UNION ALL
 SELECT 'relation ' || c.oid::regclass || ' ' || coalesce(relacl::text, '') || ' ' || relrowsecurity
@@ -94,8 +95,11 @@ UNION ALL
 SELECT 'initially ' || i.classoid::regclass || ' ' || i.objsubid || ' ' || initprivs::text || ' ' ||
 	pg_describe_object(i.classoid, i.objoid, i.objsubid)
 FROM pg_init_privs i JOIN member m ON m.classid = i.classoid AND m.objid = i.objoid
+WHERE i.classoid <> 'pg_proc'::regclass OR NOT has_function_privilege('public', i.objoid, 'EXECUTE')
 ORDER BY 1
 SQL
+
+	# What everybody may call has PostgreSQL's default privileges: an upgrade leaves them unwritten.
 
 	# A table's owner has MAINTAIN, too, since PostgreSQL 17.
 	return $lines =~ s/arwdDxtm/arwdDxt/gr;

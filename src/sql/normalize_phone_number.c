@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * normalize_phone_number.c
+ *	  normalize_phone_number() and phone_number_country(): what a text is as a
+ *	  phone number.
+ *
+ * Both are IMMUTABLE, so their results may be stored: neither looks at a setting,
+ * and what they read of numbering plans changes with a release only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "core/calling_codes.h"
+#include "core/phone_number.h"
+#include "sql/arguments.h"
+
+PG_FUNCTION_INFO_V1(pnvs_normalize_phone_number);
+PG_FUNCTION_INFO_V1(pnvs_phone_number_country);
+
+/* normalize_phone_number(text): E.164 with its plus sign. */
+Datum
+pnvs_normalize_phone_number(PG_FUNCTION_ARGS)
+{
+	const char *digits = pnvs_argument_number(fcinfo, 0);
+
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("+%s", digits)));
+}
+
+/* phone_number_country(text): the country that a number is taken for, or NULL. */
+Datum
+pnvs_phone_number_country(PG_FUNCTION_ARGS)
+{
+	const char *number = pnvs_argument_utf8(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	const char *region = NULL;
+	char		digits[PNVS_PHONE_NUMBER_SIZE];
+
+	if (number != NULL && pnvs_phone_number_normalise(number, digits) == PNVS_PHONE_NUMBER_OK)
+		region = pnvs_calling_code_region(digits);
+	if (region == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(region));
+}

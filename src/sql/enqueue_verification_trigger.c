@@ -19,6 +19,8 @@
 
 #include "compat.h"
 #include "core/operation.h"
+#include "core/phone_number.h"
+#include "core/unicode.h"
 #include "errcodes.h"
 #include "queue/queue.h"
 #include "settings.h"
@@ -32,7 +34,7 @@ PG_FUNCTION_INFO_V1(pnvs_enqueue_verification_trigger);
 static void check_trigger(const TriggerData *trigger);
 static int	column_named(const TriggerData *trigger, const char *name);
 static const char *service_of(const TriggerData *trigger);
-static bool number_changed(const TriggerData *trigger, int column, const char *number);
+static const char *new_number(const TriggerData *trigger);
 static HeapTuple new_row(const TriggerData *trigger);
 pg_noreturn static void misuse(const char *message, const char *hint);
 
@@ -42,15 +44,13 @@ pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	PnvsQueueRequest request = {0};
 	const char *number;
-	int			column;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		misuse("enqueue_verification_trigger() was not called as a trigger", NULL);
 	check_trigger(trigger);
 
-	column = column_named(trigger, trigger->tg_trigger->tgargs[1]);
-	number = SPI_getvalue(new_row(trigger), trigger->tg_relation->rd_att, column);
-	if (number == NULL || !number_changed(trigger, column, number))
+	number = new_number(trigger);
+	if (number == NULL)
 		return PointerGetDatum(NULL);
 
 	request.channel = pnvs_operation_channel(trigger->tg_trigger->tgargs[0]);
@@ -117,16 +117,38 @@ service_of(const TriggerData *trigger)
 	return pnvs_service_sid;
 }
 
-/* An UPDATE that leaves the number as it is sends nothing. */
-static bool
-number_changed(const TriggerData *trigger, int column, const char *number)
+/*
+ * The number that the row now has, in UTF-8, or NULL if there is none or it has
+ * not changed.  A table's numbers can be written anew, and that must not send to
+ * everybody: an UPDATE counts only if the digits differ.
+ */
+static const char *
+new_number(const TriggerData *trigger)
 {
-	const char *before;
+	TupleDesc	descriptor = trigger->tg_relation->rd_att;
+	int			column = column_named(trigger, trigger->tg_trigger->tgargs[1]);
+	const char *value = SPI_getvalue(new_row(trigger), descriptor, column);
+	const char *number;
 
-	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		return true;
-	before = SPI_getvalue(trigger->tg_trigtuple, trigger->tg_relation->rd_att, column);
-	return before == NULL || strcmp(before, number) != 0;
+	if (value == NULL)
+		return NULL;
+	number = pnvs_argument_utf8(value);
+	if (number != NULL && pnvs_unicode_is_blank(number))
+		return NULL;
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		const char *old_value = SPI_getvalue(trigger->tg_trigtuple, descriptor, column);
+		const char *old_number = old_value ? pnvs_argument_utf8(old_value) : NULL;
+
+		if (old_value != NULL && strcmp(old_value, value) == 0)
+			return NULL;
+		if (old_number != NULL && number != NULL &&
+			pnvs_phone_number_same_digits(old_number, number))
+			return NULL;
+	}
+	if (number == NULL)
+		misuse("invalid phone number", "The column's value cannot be turned into UTF-8.");
+	return number;
 }
 
 static HeapTuple

@@ -113,7 +113,7 @@ $session->run(<<'SQL');
 INSERT INTO pnvs_internal.queue (id, attempts, channel, recipient, service_sid, state, not_before, send_before, created_at, settled_at,
 	retain_from, requested_by, origin_system, origin_database, origin_timeline)
 SELECT nextval('pnvs_internal.queue_id_seq'), 1, 'SMS', '628****', 'FA1', 'sent', t, t, t, t, t, current_user::regrole, 0, 0, 0
-FROM generate_series(1, 20000) AS n, LATERAL (SELECT now() - interval '60 days' + n * interval '1 second') AS old (t)
+FROM generate_series(1, 40000) AS n, LATERAL (SELECT now() - interval '60 days' + n * interval '1 second') AS old (t)
 SQL
 $started = starts();
 $queue->settled($queue->enqueue('FA1'));

@@ -47,10 +47,12 @@ CREATE OPERATOR sender.= (FUNCTION = sender.equal, LEFTARG = oid, RIGHTARG = oid
 SET search_path = sender, pg_catalog, public;
 SQL
 like($sender->query('SELECT 1::bigint = 1::bigint')->message, qr/run as sender/, 'a sender has an operator of his own in his search_path');
-my $taken = $queue->enqueue('FA1', "clock_timestamp() OPERATOR(pg_catalog.+) '1 hour'::interval, dedup_key => 'key'", session => $sender);
-is($queue->enqueue('FA1', "dedup_key => 'key'", session => $sender), $taken, 'it is not run when he queues by a key');
-is($sender->value("SELECT (public.await_verification($taken, '1 ms')).id"), undef, 'nor when he awaits');
-is($sender->value("SELECT cancel_verification($taken)"), 't', 'nor when he cancels');
+my $enqueue = Pnvs::Queue::enqueue_sql('FA1', "clock_timestamp() OPERATOR(pg_catalog.+) '1 hour'::interval, dedup_key => 'key'");
+my $taken = $sender->query($enqueue);
+is($taken->message, '', 'it is not run when he queues by a key');
+is($sender->query($enqueue)->value, $taken->value, 'nor when he repeats that');
+is($sender->query("SELECT (public.await_verification(@{[$taken->value]}, '1 ms')).id")->message, '', 'nor when he awaits');
+is($sender->query("SELECT cancel_verification(@{[$taken->value]})")->value, 't', 'nor when he cancels');
 like($sender->query('SELECT 1::bigint = 1::bigint')->message, qr/run as sender/, 'his search_path is what it was');
 $sender->close;
 

@@ -64,10 +64,10 @@ CREATE TEMPORARY VIEW member AS
 	FROM pg_depend d JOIN pg_extension e ON d.refobjid = e.oid
 	WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
 		AND e.extname = 'pnvs'
-		-- since 17 a type's array type is a member, too, and a table's row type
+		-- since 17 a type's array type is a member, too, and a relation's row type
 		AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
 			WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid
-				AND (t.typarray = 0 OR c.relkind = 'r'));
+				AND (t.typarray = 0 OR c.relkind <> 'c'));
 SELECT pg_describe_object(classid, objid, 0) COLLATE "C" AS object
 	FROM member ORDER BY object;
 
@@ -97,6 +97,29 @@ SELECT t.typname AS type, a.attname AS column, format_type(a.atttypid, a.atttypm
 	JOIN member m ON m.objid = t.oid AND m.classid = 'pg_type'::regclass
 	JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0
 	ORDER BY t.typname COLLATE "C", a.attnum;
+
+-- the queue, as roles see it, in types that every driver knows; it cannot be written to
+SELECT attname AS column, format_type(atttypid, atttypmod) AS of, attcollation::regcollation AS collation
+	FROM pg_attribute WHERE attrelid = 'verification_queue'::regclass AND attnum > 0
+	ORDER BY attnum;
+SELECT is_updatable, is_insertable_into, is_trigger_updatable,
+		pg_relation_is_updatable('verification_queue'::regclass, true) AS events
+	FROM information_schema.views WHERE table_name = 'verification_queue';
+SELECT reloptions FROM pg_class WHERE oid = 'verification_queue'::regclass;
+
+-- its table has nothing that would be evaluated, nor any statistics
+SELECT c.relrowsecurity AS row_security, c.relforcerowsecurity AS forced, c.relhastriggers AS triggers,
+		c.relhasrules AS rules, c.relchecks AS checks,
+		(SELECT count(*) FROM pg_policy WHERE polrelid = c.oid) AS policies,
+		(SELECT count(*) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND atthasdef) AS defaults,
+		(SELECT count(*) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0
+			AND attstattarget IS DISTINCT FROM 0) AS with_statistics
+	FROM pg_class c WHERE oid = 'pnvs_internal.queue'::regclass;
+
+-- each index leads with the requester, or has a condition on what only the library asks for
+SELECT i.indexrelid::regclass::text COLLATE "C" AS index,
+		pg_get_indexdef(i.indexrelid, 1, true) AS leads_with, pg_get_expr(i.indpred, i.indrelid) AS condition
+	FROM pg_index i WHERE i.indrelid = 'pnvs_internal.queue'::regclass ORDER BY 1;
 
 -- variables and columns can hold them
 CREATE TABLE sent (id integer, answer start_verification_result);

@@ -26,6 +26,9 @@ CREATE OPERATOR regress_pnvs_evil.= (FUNCTION = regress_pnvs_evil.equal, LEFTARG
 CREATE OPERATOR regress_pnvs_evil.= (FUNCTION = regress_pnvs_evil.equal, LEFTARG = "char", RIGHTARG = "char");
 CREATE OPERATOR regress_pnvs_evil.= (FUNCTION = regress_pnvs_evil.equal, LEFTARG = text, RIGHTARG = text);
 CREATE OPERATOR regress_pnvs_evil.<> (FUNCTION = regress_pnvs_evil.equal, LEFTARG = oid, RIGHTARG = oid);
+CREATE FUNCTION regress_pnvs_evil.at_least(integer, integer) RETURNS boolean
+	LANGUAGE sql AS 'SELECT regress_pnvs_evil.spring()';
+CREATE OPERATOR regress_pnvs_evil.>= (FUNCTION = regress_pnvs_evil.at_least, LEFTARG = integer, RIGHTARG = integer);
 CREATE OPERATOR regress_pnvs_evil.<> (FUNCTION = regress_pnvs_evil.equal, LEFTARG = text, RIGHTARG = text);
 
 -- exact matches, which would win over pg_catalog's variadic ones
@@ -41,6 +44,10 @@ CREATE FUNCTION regress_pnvs_evil.pg_get_userbyid(oid) RETURNS name
 	LANGUAGE sql AS 'SELECT regress_pnvs_evil.spring()::text::name';
 CREATE FUNCTION regress_pnvs_evil.acldefault("char", oid) RETURNS aclitem[]
 	LANGUAGE sql AS 'SELECT regress_pnvs_evil.spring()::text::aclitem[]';
+CREATE FUNCTION regress_pnvs_evil.has_table_privilege(regclass, text) RETURNS boolean
+	LANGUAGE sql AS 'SELECT regress_pnvs_evil.spring()';
+CREATE FUNCTION regress_pnvs_evil.pg_extension_config_dump(regclass, text) RETURNS void
+	LANGUAGE sql AS 'SELECT regress_pnvs_evil.spring()::text';
 CREATE FUNCTION regress_pnvs_evil.aclexplode(aclitem[]) RETURNS SETOF record
 	LANGUAGE sql AS 'SELECT regress_pnvs_evil.spring(), 1';
 
@@ -78,6 +85,7 @@ CREATE EXTENSION pnvs SCHEMA public;
 SELECT * FROM public.start_verification('SMS', '+44 7700 900123', 'FA1');
 SELECT * FROM public.check_verification('123456', 'VE1', '+44 7700 900123', 'FA1');
 SELECT * FROM public.search_verification(send_date => 'yesterday', page_size => 5);
+SELECT count(*) FROM public.verification_queue;
 SET search_path = regress_pnvs_evil, pg_temp, pg_catalog, public;
 SELECT * FROM start_verification('SMS', '+44 7700 900123', 'FA1');
 SELECT * FROM search_verification();
@@ -112,6 +120,14 @@ DROP FUNCTION regress_pnvs_evil.start_verification;
 CREATE TYPE regress_pnvs_evil.start_verification_result AS (trap integer);
 CREATE EXTENSION pnvs SCHEMA regress_pnvs_evil;
 
+-- nor is a schema, in which somebody may have put what he likes
+DROP TYPE regress_pnvs_evil.start_verification_result;
+CREATE SCHEMA pnvs_internal;
+CREATE EXTENSION pnvs SCHEMA regress_pnvs_evil;
+DROP SCHEMA pnvs_internal;
+
+CREATE EXTENSION pnvs SCHEMA regress_pnvs_evil;
+DROP EXTENSION pnvs;
 RESET search_path;
 SET client_min_messages = warning;
 DROP SCHEMA regress_pnvs_evil CASCADE;

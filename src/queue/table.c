@@ -238,7 +238,7 @@ pnvs_table_check(Oid table)
 	checked = InvalidOid;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("the table \"%s.%s\" is not as pnvs made it", SCHEMA_NAME, TABLE_NAME),
+			 errmsg("the table \"pnvs_internal.queue\" is not as pnvs made it"),
 			 errdetail("%s", alteration),
 			 errhint("Undo the change. React to NOTIFY, or read verification_queue, instead of adding to the table."),
 			 pnvs_errhide()));

@@ -153,7 +153,7 @@ sub before_drop
 	return;
 }
 
-# The policies are there, and do what the README says of each role.
+# The privileges are there, and do what the README says of each role.
 sub check_privileges
 {
 	my ($watching) = $readme =~ /^### Watching it\n(.*?)^## /ms;
@@ -170,11 +170,18 @@ sub check_privileges
 		qr/^ +$all$/m, 'support sees all rows of the queue');
 	like((psql('SELECT count(*) FROM verification_queue', 'sender'))[0],
 		qr/^ +0$/m, 'the sender does not see those of others');
-	like((psql('SELECT id FROM pnvs_internal.queue FOR UPDATE', 'support'))[1],
-		qr/permission denied/, 'support changes nothing');
+	like((psql('SELECT id FROM verification_queue FOR UPDATE', 'support'))[1],
+		qr/permission denied for view/, 'support changes nothing');
+	like((psql('BEGIN; LOCK TABLE verification_queue IN ROW EXCLUSIVE MODE', 'support'))[1],
+		qr/permission denied for view/, 'nor does it lock anything');
+	like((psql('SELECT id FROM pnvs_internal.queue', 'support'))[1],
+		qr/permission denied for schema/, 'and it does not reach the table');
+	is((psql("SELECT count(*) FROM verification_queue WHERE requested_by = 'sender'", 'sender'))[1],
+		'', 'a role can be asked for by its name');
 
 	$node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('readme') ], 'the database can be dumped');
-	unlike(PostgreSQL::Test::Utils::slurp_file($dump), qr/POLICY/, 'a dump does not have the policies');
+	like(PostgreSQL::Test::Utils::slurp_file($dump), qr/GRANT SELECT ON TABLE pnvs_internal\.queue TO support/,
+		'a dump has the privileges');
 	return;
 }
 

@@ -3,9 +3,10 @@
  * memo.c
  *	  One statement, one message: calls that a statement repeats.
  *
- * PostgreSQL turns SELECT (f(...)).* into one call for each column.  So the row
- * of a call is kept for the rest of the statement's execution, and a repeat of
- * the same operation with the same arguments gets it again.
+ * PostgreSQL turns SELECT (f(...)).* into one call for each column, and a rule
+ * makes several queries with the same call of one statement.  So the row of a call
+ * is kept for the rest of the statement's execution, and a repeat of the same
+ * operation with the same arguments gets it again.
  *
  *-------------------------------------------------------------------------
  */
@@ -43,7 +44,7 @@ typedef struct MemoEntry
 /* The calls of one execution; allocated in its context, and gone with it. */
 typedef struct Memo
 {
-	MemoryContext context;
+	PnvsStatement statement;
 	struct Memo *next;
 	memo_table_hash *table;
 	MemoryContextCallback on_reset;
@@ -53,8 +54,8 @@ typedef struct Memo
 static Memo *memos = NULL;
 
 static char *append(char *to, const void *data, size_t len);
-static Memo *find_memo(MemoryContext context);
-static Memo *create_memo(MemoryContext context);
+static Memo *find_memo(const PnvsStatement * statement);
+static Memo *create_memo(const PnvsStatement * statement);
 static void forget_memo(void *arg);
 
 /*
@@ -91,7 +92,8 @@ pnvs_memo_key(PnvsMemoKey *key, const PnvsOperation *operation, const char *cons
 bool
 pnvs_memo_find(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum *row)
 {
-	Memo	   *memo = find_memo(pnvs_statement_context(fcinfo));
+	PnvsStatement statement;
+	Memo	   *memo = pnvs_statement_find(fcinfo, &statement) ? find_memo(&statement) : NULL;
 	MemoEntry  *entry = memo ? memo_table_lookup(memo->table, *key) : NULL;
 
 	if (entry == NULL)
@@ -104,7 +106,7 @@ pnvs_memo_find(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum *row)
 void
 pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row)
 {
-	MemoryContext context = pnvs_statement_context(fcinfo);
+	PnvsStatement statement;
 	HeapTupleHeader tuple = DatumGetHeapTupleHeader(row);
 	size_t		row_len = HeapTupleHeaderGetDatumLength(tuple);
 	PnvsMemoKey kept_key = *key;
@@ -113,12 +115,12 @@ pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row)
 	char	   *kept;
 	bool		found;
 
-	if (context == NULL)
+	if (!pnvs_statement_find(fcinfo, &statement))
 		return;
-	memo = find_memo(context);
+	memo = find_memo(&statement);
 	if (memo == NULL)
-		memo = create_memo(context);
-	kept = MemoryContextAlloc(context, row_len + key->len);
+		memo = create_memo(&statement);
+	kept = MemoryContextAlloc(statement.context, row_len + key->len);
 	kept_key.data = append(kept, tuple, row_len);
 	append(kept + row_len, key->data, key->len);
 	entry = memo_table_insert(memo->table, kept_key, &found);
@@ -132,22 +134,30 @@ append(char *to, const void *data, size_t len)
 	return to + len;
 }
 
+/* The memo of a statement; empty where its context was another one's before. */
 static Memo *
-find_memo(MemoryContext context)
+find_memo(const PnvsStatement * statement)
 {
-	Memo	   *memo = context ? memos : NULL;
+	Memo	   *memo = memos;
 
-	while (memo != NULL && memo->context != context)
+	while (memo != NULL && memo->statement.context != statement->context)
 		memo = memo->next;
+	if (memo != NULL && statement->number != 0)
+	{
+		if (memo->statement.number != 0 && memo->statement.number != statement->number)
+			memo_table_reset(memo->table);
+		memo->statement.number = statement->number;
+	}
 	return memo;
 }
 
 static Memo *
-create_memo(MemoryContext context)
+create_memo(const PnvsStatement * statement)
 {
+	MemoryContext context = statement->context;
 	Memo	   *memo = MemoryContextAllocZero(context, sizeof(Memo));
 
-	memo->context = context;
+	memo->statement = *statement;
 	memo->table = memo_table_create(context, 8, NULL);
 	memo->on_reset.func = forget_memo;
 	memo->on_reset.arg = memo;

@@ -32,6 +32,13 @@
 /* What is further ahead is a mistake: a message is wanted now, or soon. */
 #define MAX_AHEAD_DAYS INT64CONST(366)
 
+/*
+ * The service keeps 30 days.  A day more is for dates without a time, and times
+ * without a zone; and it takes requests of clocks that are 15 minutes apart.
+ */
+#define MAX_SEND_DATE_AGE_DAYS INT64CONST(31)
+#define MAX_SEND_DATE_AHEAD (15 * SECS_PER_MINUTE * USECS_PER_SEC)
+
 static const char *text_argument(FunctionCallInfo fcinfo, int n);
 static const char *to_utf8(const char *text);
 static const char *convert_to_utf8(const char *text);
@@ -128,19 +135,20 @@ pnvs_argument_optional_verification_id(FunctionCallInfo fcinfo, int n)
 	return id ? check_verification_id(id) : NULL;
 }
 
-/* A timestamptz as milliseconds since the epoch, or NULL. */
+/* A timestamptz of the last 30 days as milliseconds since the epoch, or NULL. */
 const char *
 pnvs_argument_send_date(FunctionCallInfo fcinfo, int n)
 {
 	const TimestampTz epoch = ((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) *
 	USECS_PER_DAY;
+	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz when;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
 	when = PG_GETARG_TIMESTAMPTZ(n);
-	if (TIMESTAMP_NOT_FINITE(when) || when < epoch ||
-		when > GetCurrentTimestamp() + MAX_AHEAD_DAYS * USECS_PER_DAY)
+	if (when < now - MAX_SEND_DATE_AGE_DAYS * USECS_PER_DAY ||
+		when > now + MAX_SEND_DATE_AHEAD)
 		refuse("invalid send_date", "Pass a time of the last 30 days.");
 	return psprintf(INT64_FORMAT, (when - epoch) / USECS_PER_MSEC);
 }

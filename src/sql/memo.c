@@ -54,8 +54,8 @@ typedef struct Memo
 static Memo *memos = NULL;
 
 static char *append(char *to, const void *data, size_t len);
-static Memo *find_memo(const PnvsStatement * statement);
-static Memo *create_memo(const PnvsStatement * statement);
+static Memo *find_memo(const PnvsStatement *statement);
+static Memo *create_memo(const PnvsStatement *statement);
 static void forget_memo(void *arg);
 
 /*
@@ -136,7 +136,7 @@ append(char *to, const void *data, size_t len)
 
 /* The memo of a statement; empty where its context was another one's before. */
 static Memo *
-find_memo(const PnvsStatement * statement)
+find_memo(const PnvsStatement *statement)
 {
 	Memo	   *memo = memos;
 
@@ -152,7 +152,7 @@ find_memo(const PnvsStatement * statement)
 }
 
 static Memo *
-create_memo(const PnvsStatement * statement)
+create_memo(const PnvsStatement *statement)
 {
 	MemoryContext context = statement->context;
 	Memo	   *memo = MemoryContextAllocZero(context, sizeof(Memo));

@@ -45,7 +45,7 @@ typedef struct Execution
 	bool		by_executor;
 	uint64		number;			/* of those that set a tag; 0: of a rule's
 								 * others */
-}			Execution;
+} Execution;
 
 /* The innermost one, or NULL. */
 static const Execution *running = NULL;
@@ -92,7 +92,7 @@ pnvs_statement_init(void)
  * its number is another one than before, and neither is 0, it is another one.
  */
 bool
-pnvs_statement_find(FunctionCallInfo fcinfo, PnvsStatement * statement)
+pnvs_statement_find(FunctionCallInfo fcinfo, PnvsStatement *statement)
 {
 	MemoryContext prepared = fcinfo->flinfo ? fcinfo->flinfo->fn_mcxt : NULL;
 
@@ -130,7 +130,7 @@ pnvs_statement_find(FunctionCallInfo fcinfo, PnvsStatement * statement)
 static void
 follow_run(PNVS_EXECUTOR_RUN_ARGS)
 {
-	const		Execution *outer = running;
+	const Execution *outer = running;
 	Execution	execution = of_query(query, query->plannedstmt->canSetTag ? ++last_number : 0);
 
 	running = &execution;
@@ -153,7 +153,7 @@ follow_run(PNVS_EXECUTOR_RUN_ARGS)
 static void
 follow_finish(QueryDesc *query)
 {
-	const		Execution *outer = running;
+	const Execution *outer = running;
 	Execution	execution = of_query(query, ended_number);
 
 	running = &execution;
@@ -181,7 +181,7 @@ follow_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 			   QueryEnvironment *environment, DestReceiver *receiver,
 			   QueryCompletion *completion)
 {
-	const		Execution *outer = running;
+	const Execution *outer = running;
 	Execution	execution = {0};
 
 	if (is_of_statement(CurrentMemoryContext) && !IsA(statement->utilityStmt, DoStmt))

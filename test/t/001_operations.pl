@@ -268,7 +268,8 @@ is_deeply([ search(qq{"to" => '$searched_number'})->column('verification_id') ],
 run('RESET pnvs.service_sid');
 
 for my $bad ('page_size => 0', 'page_size => 1001', 'page_size => NULL', 'max_records => 0',
-	'max_records => 100001', "\"to\" => '12'", "send_date => 'infinity'", "send_date => '1969-01-01'")
+	'max_records => 100001', "\"to\" => '12'", "send_date => 'infinity'",
+	"send_date => now() - interval '32 days'", "send_date => 'tomorrow'")
 {
 	$service->mark;
 	$result = $session->query("SELECT * FROM search_verification($bad)");

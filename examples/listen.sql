@@ -22,8 +22,10 @@
 --
 -- A pooler that hands the connection to others after each transaction loses
 -- notifications: connect past it.
+--
+-- The extension is in a schema "pnvs".
 
 LISTEN pnvs_verification;
 
-SELECT id, state, code FROM verification_queue
+SELECT id, state, code FROM pnvs.verification_queue
 WHERE settled_at > now() - interval '5 minutes' ORDER BY id;

@@ -6,12 +6,16 @@
 -- that the service cannot be asked, and not whether somebody has this number:
 -- what nobody has gets an attempt, too, and limits count for it.  Only how long
 -- an answer takes can still tell.
+--
+-- The extension is in a schema "pnvs", on which nobody but its owner has CREATE:
+-- who can create functions there can have these call them.
 
 CREATE ROLE web NOLOGIN;
 CREATE ROLE login_owner NOLOGIN;
-GRANT EXECUTE ON FUNCTION public.enqueue_verification,
-    public.check_queued_verification TO login_owner;
-GRANT SELECT ON public.verification_queue TO login_owner;
+GRANT USAGE ON SCHEMA pnvs TO login_owner;
+GRANT EXECUTE ON FUNCTION pnvs.enqueue_verification,
+    pnvs.check_queued_verification TO login_owner;
+GRANT SELECT ON pnvs.verification_queue TO login_owner;
 CREATE SCHEMA login AUTHORIZATION login_owner;
 SET ROLE login_owner;
 GRANT USAGE ON SCHEMA login TO web;
@@ -35,7 +39,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     -- however the number is written, it has one limit
-    digits text := ltrim(public.normalize_phone_number(phone), '+');
+    digits text := ltrim(pnvs.normalize_phone_number(phone::text), '+');
     person_id bigint;
     message_id bigint;
     attempt_id uuid;
@@ -49,7 +53,8 @@ BEGIN
     SELECT p.id INTO person_id FROM login.person AS p WHERE p.phone = digits;
     IF FOUND THEN
         -- the key is kept with the message: no number in it
-        message_id := public.enqueue_verification('SMS', digits, dedup_key => 'login ' || person_id);
+        message_id := pnvs.enqueue_verification('SMS'::text, digits::text,
+            dedup_key => ('login ' || person_id)::text);
     END IF;
     INSERT INTO login.attempt (phone, message_id) VALUES (digits, message_id)
         RETURNING id INTO attempt_id;
@@ -71,13 +76,13 @@ BEGIN
       AND a.started_at > clock_timestamp() - interval '10 minutes'
     RETURNING * INTO this;
     IF this.message_id IS NULL OR code IS NULL OR NOT EXISTS (
-        SELECT FROM public.verification_queue AS q
+        SELECT FROM pnvs.verification_queue AS q
         WHERE q.id = this.message_id AND q.verification_id IS NOT NULL) THEN
         RETURN false;
     END IF;
     BEGIN
         SELECT c.approved INTO checked
-        FROM public.check_queued_verification(code, this.message_id, this.phone) AS c;
+        FROM pnvs.check_queued_verification(code::text, this.message_id::bigint, this.phone::text) AS c;
     EXCEPTION
         WHEN SQLSTATE '22023' THEN      -- what cannot be a code
             RETURN false;

@@ -7,6 +7,8 @@
 -- key, named after the lost one, makes further presses that one's.
 --
 -- A key is kept with the row, so it holds an ID here and no number.
+--
+-- The extension is in a schema "pnvs", on which nobody but its owner has CREATE.
 
 CREATE TABLE customer (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -23,11 +25,11 @@ DECLARE
     lost boolean;
 BEGIN
     LOOP
-        message_id := public.enqueue_verification('SMS', number,
-            dedup_key => message_key, dedup_for => '1 minute');
+        message_id := pnvs.enqueue_verification('SMS'::text, number::text,
+            dedup_key => message_key::text, dedup_for => '1 minute');
         SELECT q.state = 'unknown' AND q.code = 'Local.NotFound' AND q.settled_at IS NOT NULL
         INTO lost
-        FROM public.verification_queue AS q WHERE q.id = message_id;
+        FROM pnvs.verification_queue AS q WHERE q.id = message_id;
         IF lost IS NOT TRUE THEN
             RETURN message_id;
         END IF;
@@ -42,7 +44,7 @@ CREATE FUNCTION what_became_of(message_id bigint) RETURNS text
 LANGUAGE plpgsql
 AS $$
 BEGIN
-    PERFORM public.await_verification(message_id, '5 seconds');
+    PERFORM pnvs.await_verification(message_id::bigint, '5 seconds');
     RETURN (SELECT CASE
             WHEN q.state = 'sent' THEN 'The code is on its way.'
             WHEN q.state IN ('queued', 'sending') THEN 'The code is not on its way yet. Wait a moment.'
@@ -50,7 +52,7 @@ BEGIN
             WHEN q.state = 'unknown' THEN 'The code may have been sent. If it does not come, ask for another in a minute.'
             ELSE 'The code could not be sent.'
         END
-        FROM public.verification_queue AS q WHERE q.id = message_id);
+        FROM pnvs.verification_queue AS q WHERE q.id = message_id);
 END
 $$;
 REVOKE ALL ON FUNCTION what_became_of FROM PUBLIC;

@@ -1,8 +1,9 @@
 -- Sign-up by a trigger: whoever gets a row in "member" gets a code, after COMMIT.
 --
--- The extension is in "public", and pnvs.service_sid is set.  The role that may
--- INSERT into "member" can spend money, though it may call no function of pnvs.
--- It is also the one that has queued the message: let the same role confirm.
+-- The extension is in a schema "pnvs", on which nobody but its owner has CREATE, and
+-- pnvs.service_sid is set.  The role that may INSERT into "member" can spend money,
+-- though it may call no function of pnvs.  It is also the one that has queued the
+-- message: let the same role confirm.
 
 CREATE TABLE member (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -11,7 +12,7 @@ CREATE TABLE member (
 );
 
 CREATE TRIGGER send_code AFTER INSERT OR UPDATE ON member
-    FOR EACH ROW EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', '', 'id');
+    FOR EACH ROW EXECUTE FUNCTION pnvs.enqueue_verification_trigger('SMS', 'phone', '', 'id');
 
 -- Confirms a code that a member typed.  The number and the message are the
 -- member's own; the newest message counts.  How often a code can be tried is for
@@ -24,14 +25,14 @@ DECLARE
     is_right boolean;
 BEGIN
     SELECT q.id INTO message_id
-    FROM public.verification_queue AS q
+    FROM pnvs.verification_queue AS q
     WHERE q.reference = member_id::text AND q.state = 'sent'
     ORDER BY q.id DESC LIMIT 1;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
     SELECT c.approved INTO is_right
-    FROM public.member AS m, public.check_queued_verification(code, message_id, m.phone) AS c
+    FROM public.member AS m, pnvs.check_queued_verification(code::text, message_id::bigint, m.phone::text) AS c
     WHERE m.id = member_id;
     UPDATE public.member SET verified_at = clock_timestamp()
     WHERE id = member_id AND is_right;

@@ -277,7 +277,7 @@ sub check_sign_up_limits
 		qr/wait a minute/, 'sign-up sends one message a minute to a number');
 	like((psql('TABLE signup.attempt', 'web'))[1],
 		qr/permission denied/, 'the web role cannot read the table of sign-up');
-	like((psql("SELECT public.start_verification('SMS', '6281234567890')", 'web'))[1],
+	like((psql("SELECT pnvs.start_verification('SMS', '6281234567890')", 'web'))[1],
 		qr/permission denied/, 'the web role cannot send by itself');
 	return;
 }
@@ -522,7 +522,8 @@ sub check_messages
 }
 
 # pg_cron's function, as far as the example needs it.
-$node->safe_psql('postgres', 'CREATE DATABASE readme');
+# The path is for what the test asks itself; the README names the schema.
+$node->safe_psql('postgres', 'CREATE DATABASE readme; ALTER DATABASE readme SET search_path = public, pnvs');
 $node->safe_psql('readme', <<'SQL');
 CREATE SCHEMA cron;
 CREATE TABLE cron.job (job_name text, schedule text, command text);

@@ -51,7 +51,7 @@ sub prepare
 {
 	my ($way) = @_;
 	my ($output, $error) = ('', '');
-	my $node = $service->new_node("cron_$way", preload => undef, conf => <<"CONF");
+	my $node = $service->new_node("cron_$way", preload => undef, schema => 'pnvs', conf => <<"CONF");
 shared_preload_libraries = 'pg_cron'
 cron.database_name = 'postgres'
 cron.use_background_workers = $way{$way}{on}
@@ -59,6 +59,8 @@ pnvs.service_sid = '$SERVICE'
 CONF
 
 	$way{$way}{node} = $node;
+	# for what the test asks itself; the example names the schema
+	$node->append_conf('postgresql.conf', "search_path = 'public, pnvs'");
 	$node->append_conf('postgresql.conf', "cron.host = '" . $node->host . "'");
 	# not "restart", by which pg_ctl passes over what sanitizers put before the server
 	$node->stop;
@@ -68,7 +70,7 @@ CONF
 		0, "by $way: pg_cron.sql runs");
 	is($error, '', "by $way: pg_cron.sql has nothing to complain of");
 	is( sql($way, q{SELECT string_agg(jobname || ' ' || schedule || ' ' || command, ';' ORDER BY jobid) FROM cron.job}),
-		'send-queued * * * * * CALL public.process_verification_queue(1000);'
+		'send-queued * * * * * CALL pnvs.process_verification_queue(1000);'
 		  . 'send-trial 0 7 * * * SELECT public.send_trial()',
 		"by $way: both jobs are scheduled");
 
@@ -77,7 +79,7 @@ CONF
 	sql($way, q{SELECT cron.schedule('send-trial', '* * * * *', 'SELECT public.send_trial()');
 		CREATE FUNCTION refused() RETURNS void LANGUAGE sql
 		SET pnvs.on_failure = 'error' SET pnvs.service_sid = 'sim:code:InsufficientBalance:200'
-		AS $$ SELECT FROM public.start_verification('SMS', '6281299999999') $$;
+		AS $$ SELECT FROM pnvs.start_verification('SMS', '6281299999999') $$;
 		SELECT cron.schedule('refused', '* * * * *', 'SELECT public.refused()')});
 	return;
 }

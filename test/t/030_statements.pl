@@ -2,6 +2,8 @@
 # several executions of it (rules) or none (utility statements).
 #
 # Every message goes to the same number; a statement that is run twice sends twice.
+#
+# And whose function a statement calls, where somebody has made others of that name.
 
 use strict;
 use warnings;
@@ -171,5 +173,52 @@ sends(2, 'what was sent before an error is not taken for the next call', in_plpg
 	"BEGIN PERFORM $ID, 1 / (i - i) FROM generate_series(1, 1) AS i; EXCEPTION WHEN division_by_zero THEN NULL; END; PERFORM $ID;"));
 sends(2, 'nor what a rolled back EXECUTE has sent', in_plpgsql(
 	"FOR i IN 1 .. 2 LOOP BEGIN EXECUTE \$e\$$insert; SELECT 1 / 0\$e\$; EXCEPTION WHEN division_by_zero THEN NULL; END; END LOOP;"));
+
+# --- functions of the same name
+
+# In a database of its own, where everybody may create functions in "public": the
+# attacker makes a function there with these parameters, which makes a superuser of
+# him.  What a superuser's trigger that sends from a varchar column does then.
+sub attack
+{
+	my ($database, $schema, $parameters, $trigger) = @_;
+	my ($status, $owner, $guest);
+
+	$node->safe_psql('postgres', "CREATE DATABASE $database; ALTER DATABASE $database SET pnvs.service_sid = 'FA1'");
+	$owner = Pnvs::Session->new($node, dbname => $database);
+	$owner->run("CREATE SCHEMA $schema") if $schema ne 'public';
+	$owner->run("CREATE EXTENSION pnvs SCHEMA $schema; GRANT CREATE ON SCHEMA public TO PUBLIC");
+	$owner->run("ALTER ROLE attacker NOSUPERUSER; $trigger; GRANT INSERT ON member TO attacker");
+	$guest = Pnvs::Session->new($node, dbname => $database, user => 'attacker');
+	$guest->run("CREATE FUNCTION public.start_verification($parameters, OUT verification_id text, OUT more text)
+		LANGUAGE plpgsql AS \$\$ BEGIN ALTER ROLE attacker SUPERUSER; END \$\$");
+	$service->mark;
+	$status = $guest->query("INSERT INTO member (phone) VALUES ('$NUMBER')")->sqlstate;
+	$_->close for $owner, $guest;
+	return ($status || 'succeeds') . ' ' . $node->safe_psql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'attacker'});
+}
+
+my ($example) = slurp_file("$FindBin::RealBin/../../README.md") =~
+  /^### A trigger with a direct call\n.*?^```sql\n(.*?)^```$/ms;
+my $trigger = $example =~ s/phone text/phone varchar(20)/r;
+my $in_public = $trigger =~ s/\bpnvs\.(?=start_verification)/public./r;
+my $uncast = $in_public =~ s/::text//gr;
+
+$node->safe_psql('postgres', 'CREATE ROLE attacker LOGIN');
+is(attack('opened', 'public', 'text, varchar', $uncast),
+	'succeeds t', "a function that fits better is called with the trigger owner's rights");
+is($service->count('sent'), 0, 'and nothing is sent');
+is(attack('casts_1', 'public', 'text, varchar', $in_public), 'succeeds f', 'casts keep it out');
+is(attack('casts_2', 'public', 'text, text', $in_public),
+	'42725 f', 'with casts, one that fits as well makes the call fail');
+for my $parameters ('text, varchar', 'text, text')
+{
+	is(attack('kept_' . length $parameters, 'pnvs', $parameters, $trigger),
+		'succeeds f', "the trigger of the README does not call one with $parameters");
+	is($service->count('sent'), 1, 'and sends its message');
+}
+$session = Pnvs::Session->new($node, dbname => 'kept_10', user => 'attacker');
+is($session->query('CREATE FUNCTION pnvs.start_verification(text, text) RETURNS text LANGUAGE sql AS $$ SELECT $1 $$')->sqlstate,
+	'42501', 'nobody else can create functions in a schema of its own');
 
 done_testing();

@@ -193,8 +193,8 @@ sub _read
 
 # --- servers that call it
 
-# new_node(NAME, [conf, init, streaming, archiving, environment, preload]): a server with the
-# extension in the database "postgres". conf is added to postgresql.conf, init
+# new_node(NAME, [conf, init, streaming, archiving, environment, preload, schema]): a server
+# with the extension in the database "postgres", in a schema of its own where that is named. conf is added to postgresql.conf, init
 # are arguments of initdb, streaming lets it have standbys (1, or "logical"),
 # archiving has its WAL archived, environment is the server's, preload the setting
 # that names the library (undef: none).
@@ -207,7 +207,9 @@ sub new_node
 		local @ENV{ keys %{ $param{environment} // {} } } = values %{ $param{environment} // {} };
 		$node->start;
 	}
-	$node->safe_psql('postgres', 'CREATE EXTENSION pnvs');
+	$node->safe_psql('postgres', $param{schema}
+		? "CREATE SCHEMA $param{schema}; CREATE EXTENSION pnvs SCHEMA $param{schema}"
+		: 'CREATE EXTENSION pnvs');
 	return $node;
 }
 

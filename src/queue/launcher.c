@@ -167,8 +167,7 @@ serve(void)
 			next = start_where_due();
 			visit_next();
 		}
-		if (pnvs_roster_take_overflow())
-			complain_of_overflow();
+		complain_of_overflow();
 		wait_until(Min(next, next_visit));
 	}
 }
@@ -268,16 +267,14 @@ start_where_due(void)
 	qsort(slots, nslots, sizeof(PnvsRosterSlot), compare_waits);
 	for (int i = 0; i < nslots; i++)
 	{
-		const PnvsRosterSlot *slot = &slots[i];
+		PnvsRosterSlot *slot = &slots[i];
+		TimestampTz rung = pnvs_roster_wanted_from(slot);
 		bool		waits = slot->waits_since != DT_NOEND;
-		TimestampTz due = waits ? DT_NOBEGIN : Min(slot->rung, slot->due);
+		TimestampTz due = waits ? DT_NOBEGIN : Min(rung, slot->due);
 
-		/* who keeps it out may end without a word */
-		if (slot->keep_out_pid != 0)
-			next = Min(next, TimestampTzPlusMilliseconds(now, FIRST_RETRY_MS));
-		if (slot->state != PNVS_ROSTER_ABSENT || slot->keep_out_pid != 0)
+		if (slot->state != PNVS_ROSTER_ABSENT)
 			continue;
-		if (!slot->has_queue && slot->rung == DT_NOEND && slot->failures == 0 && !waits)
+		if (!slot->has_queue && rung == DT_NOEND && slot->failures == 0 && !waits)
 		{
 			pnvs_roster_forget(slot->database);
 			continue;
@@ -286,6 +283,7 @@ start_where_due(void)
 			due = Max(due, slot->due);
 		if (due > now)
 			next = Min(next, due);
+		/* who keeps it out may end without a word, too: another try */
 		else if (!start_worker(slot->database, slot->failures, true))
 			next = Min(next, retry_at(waits ? 0 : slot->failures));
 	}
@@ -376,10 +374,17 @@ complain_of_overflow(void)
 {
 	static TimestampTz told_at = DT_NOBEGIN;
 
-	if (may_complain(&told_at, OVERFLOW_COMPLAINT_MS))
-		ereport(LOG,
-				(errmsg("pnvs has no place for a worker's database in its shared memory"),
-				 errhint("Raise \"pnvs.max_databases\" and restart, or have a job CALL process_verification_queue() where there is no worker.")));
+	if (!pnvs_roster_has_overflowed() || !may_complain(&told_at, OVERFLOW_COMPLAINT_MS))
+		return;
+
+	/*
+	 * not before: as long as it stands there, no COMMIT wakes this process
+	 * for it
+	 */
+	pnvs_roster_forget_overflow();
+	ereport(LOG,
+			(errmsg("pnvs has no place for a worker's database in its shared memory"),
+			 errhint("Raise \"pnvs.max_databases\" and restart, or have a job CALL process_verification_queue() where there is no worker.")));
 }
 
 /* Whether it is long enough since the same was said; told_at is when. */

@@ -20,4 +20,10 @@
 /* What the look-ups of a database have found, while one takes its share. */
 #define PNVS_LOCK_SIGHTINGS 0x7078
 
+/* A database that somebody wants for himself: no worker is to come. */
+#define PNVS_LOCK_KEPT_OUT 0x7079
+
+/* The name of a prepared transaction that has queued or taken back something. */
+#define PNVS_LOCK_PREPARED 0x707a
+
 #endif							/* PNVS_LOCK_CLASS_H */

@@ -8,10 +8,15 @@
  * lost costs time, never a message: workers look at the whole queue when they
  * start and at intervals.
  *
- * Everything in the roster is protected by its lock, a single one: it is held
- * for a walk over some slots at the most.  Latches are those of processes, in
- * shared memory; their owners take them out of the roster before they end.  The
- * rooms in which messages are waited for have locks of their own.
+ * The roster is protected by its lock, a single one: it is held for a walk over
+ * some slots at the most.  What sessions announce at each COMMIT is atomic, so
+ * that they hold it together, or not at all where an earlier announcement has
+ * not been taken yet.  Latches are those of processes, in shared memory; their
+ * owners take them out of the roster before they end.  The rooms in which
+ * messages are waited for have locks of their own.
+ *
+ * Who wants a database for himself holds a lock of PostgreSQL's lock manager,
+ * which knows how many do, and lets go for those who die.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,11 +27,12 @@
 #include "miscadmin.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
+#include "storage/lock.h"
 #include "storage/lwlock.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
 #include "utils/timestamp.h"
 
+#include "queue/lock_class.h"
+#include "queue/prepared.h"
 #include "queue/roster.h"
 #include "queue/roster_memory.h"
 
@@ -34,11 +40,14 @@
 static TimestampTz ring_on_commit = DT_NOEND;
 static TimestampTz ring_on_abort = DT_NOEND;
 
-static void ring(TimestampTz not_before, bool is_known);
+static bool is_rung(TimestampTz not_before);
+static void announce(TimestampTz not_before, uint32 errand);
+static void note(PnvsRosterSlot *slot, TimestampTz not_before, uint32 errand);
+static bool lower(pg_atomic_uint64 *rung, TimestampTz not_before);
+static void set_door_tag(LOCKTAG *tag, Oid database);
 static int	room(int64 id);
 static void wake(Latch *latch);
 static void on_transaction_end(XactEvent event, void *arg);
-static void note_queue(void);
 
 bool
 pnvs_roster_is_shared(void)
@@ -69,70 +78,142 @@ pnvs_roster_ring_at_end(TimestampTz not_before, bool also_on_abort)
 void
 pnvs_roster_ring(TimestampTz not_before)
 {
-	ring(not_before, true);
+	if (pnvs_roster != NULL && !is_rung(not_before))
+		announce(not_before, 0);
 }
 
-/* Announces that there may be one, where the database has a queue. */
+/* Asks the worker of this database, which is started where there is none.  Never throws. */
 void
-pnvs_roster_ring_if_known(TimestampTz not_before)
+pnvs_roster_ask(PnvsErrand errand)
 {
-	ring(not_before, false);
+	if (pnvs_roster != NULL)
+		announce(DT_NOEND, errand);
 }
 
-static void
-ring(TimestampTz not_before, bool is_known)
+/*
+ * Whether an earlier row, or one of that time, was announced that nobody has taken
+ * notice of: who does will see this one, too, which is committed by now.  It needs
+ * no lock: a slot in which something is announced belongs to its database.
+ */
+static bool
+is_rung(TimestampTz not_before)
 {
 	PnvsRosterSlot *slot;
 
-	if (pnvs_roster == NULL)
+	pg_memory_barrier();
+	slot = pnvs_roster_kept_slot();
+	return slot != NULL && (TimestampTz) pg_atomic_read_u64(&slot->rung) <= not_before;
+}
+
+static void
+announce(TimestampTz not_before, uint32 errand)
+{
+	PnvsRosterSlot *slot;
+	bool		done;
+
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	slot = pnvs_roster_own_slot(false);
+	/* of a lack of places the launcher is told once, until it has said so */
+	done = slot == NULL ? pnvs_roster->overflowed : slot->has_queue;
+	if (slot != NULL && done)
+		note(slot, not_before, errand);
+	LWLockRelease(pnvs_roster_lock);
+	if (done)
 		return;
+
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(MyDatabaseId, is_known);
-	if (slot != NULL && (is_known || slot->has_queue))
+	slot = pnvs_roster_own_slot(true);
+	if (slot != NULL)
 	{
 		slot->has_queue = true;
-
-		/* who was woken for an earlier one has not taken that yet */
-		if (not_before < slot->rung)
-		{
-			slot->rung = not_before;
-			wake(slot->state == PNVS_ROSTER_PRESENT ? slot->worker_latch : pnvs_roster->launcher_latch);
-		}
+		note(slot, not_before, errand);
 	}
-	else if (pnvs_roster->overflowed)
+	else
 		wake(pnvs_roster->launcher_latch);
 	LWLockRelease(pnvs_roster_lock);
 }
 
-/* Sends the worker of a database away, and keeps others out until let in. */
+/* Writes it down, and wakes whom it concerns, unless he was woken for the same. */
+static void
+note(PnvsRosterSlot *slot, TimestampTz not_before, uint32 errand)
+{
+	bool		is_new = lower(&slot->rung, not_before);
+
+	if (errand != 0 && (pg_atomic_fetch_or_u32(&slot->errands, errand) & errand) == 0)
+		is_new = true;
+	if (is_new)
+		wake(slot->state == PNVS_ROSTER_PRESENT ? slot->worker_latch : pnvs_roster->launcher_latch);
+}
+
+static bool
+lower(pg_atomic_uint64 *rung, TimestampTz not_before)
+{
+	uint64		old = pg_atomic_read_u64(rung);
+
+	while (not_before < (TimestampTz) old)
+	{
+		if (pg_atomic_compare_exchange_u64(rung, &old, (uint64) not_before))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Sends the worker of a database away, and keeps others out until let in, or until
+ * the end of the transaction.
+ */
 void
 pnvs_roster_keep_out(Oid database)
 {
+	LOCKTAG		tag;
 	PnvsRosterSlot *slot;
 
+	/*
+	 * before the look: a worker is started before it is asked whether it may
+	 * come
+	 */
+	set_door_tag(&tag, database);
+	(void) LockAcquire(&tag, ShareLock, false, false);
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(database, true);
-	if (slot != NULL)
+	slot = pnvs_roster_find_slot(database, false);
+	if (slot != NULL && slot->state != PNVS_ROSTER_ABSENT)
 	{
-		slot->keep_out_pid = MyProcPid;
+		slot->sent_away = true;
 		wake(slot->worker_latch);
 	}
 	LWLockRelease(pnvs_roster_lock);
 }
 
+/* As far as this session is concerned. */
 void
 pnvs_roster_let_in(Oid database)
 {
-	PnvsRosterSlot *slot;
+	LOCKTAG		tag;
 
-	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(database, false);
-	if (slot != NULL && slot->keep_out_pid == MyProcPid)
-	{
-		slot->keep_out_pid = 0;
-		wake(pnvs_roster->launcher_latch);
-	}
+	set_door_tag(&tag, database);
+	(void) LockRelease(&tag, ShareLock, false);
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	wake(pnvs_roster->launcher_latch);
 	LWLockRelease(pnvs_roster_lock);
+}
+
+/* Whether somebody keeps the workers of a database out. */
+bool
+pnvs_roster_is_kept_out(Oid database)
+{
+	LOCKTAG		tag;
+
+	set_door_tag(&tag, database);
+	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	(void) LockRelease(&tag, ExclusiveLock, true);
+	return false;
+}
+
+static void
+set_door_tag(LOCKTAG *tag, Oid database)
+{
+	SET_LOCKTAG_ADVISORY(*tag, database, 0, 0, PNVS_LOCK_KEPT_OUT);
 }
 
 /* Forgets a database that has gone, whatever was announced for it. */
@@ -205,6 +286,11 @@ pnvs_roster_await(int64 id, long wait_ms, uint32 wait_event)
 {
 	if (pnvs_roster != NULL)
 	{
+		/*
+		 * a look at the row may have waited for something else, which resets
+		 * the latch that an announcement has set
+		 */
+		SetLatch(MyLatch);
 		(void) ConditionVariableTimedSleep(&pnvs_roster->settled[room(id)], wait_ms,
 										   wait_event);
 		return;
@@ -241,9 +327,8 @@ pnvs_roster_enter(void)
 	bool		entered;
 
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(MyDatabaseId, true);
-	entered = slot != NULL && slot->keep_out_pid == 0 &&
-		slot->state != PNVS_ROSTER_PRESENT;
+	slot = pnvs_roster_own_slot(true);
+	entered = slot != NULL && !slot->sent_away && slot->state != PNVS_ROSTER_PRESENT;
 	if (entered)
 	{
 		slot->state = PNVS_ROSTER_PRESENT;
@@ -264,7 +349,7 @@ pnvs_roster_stay(void)
 	PnvsRosterSlot *slot;
 
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(MyDatabaseId, false);
+	slot = pnvs_roster_own_slot(false);
 	if (slot != NULL && slot->worker_pid == MyProcPid)
 	{
 		slot->stays = true;
@@ -273,23 +358,25 @@ pnvs_roster_stay(void)
 	LWLockRelease(pnvs_roster_lock);
 }
 
-/* When the earliest row is due that was announced since the last call. */
-TimestampTz
+/* What was announced since the last call. */
+PnvsRosterRing
 pnvs_roster_take_ring(void)
 {
+	PnvsRosterRing ring = {.due = DT_NOEND};
 	PnvsRosterSlot *slot;
-	TimestampTz rung = DT_NOEND;
 
-	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(MyDatabaseId, false);
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
+	slot = pnvs_roster_own_slot(false);
 	if (slot != NULL)
 	{
-		rung = slot->rung;
-		slot->rung = DT_NOEND;
-		slot->failures = 0;
+		ring.due = (TimestampTz) pg_atomic_exchange_u64(&slot->rung, (uint64) DT_NOEND);
+		ring.errands = pg_atomic_exchange_u32(&slot->errands, 0);
+		/* it has come up; nobody else writes here while it is there */
+		if (slot->failures > 0)
+			slot->failures = 0;
 	}
 	LWLockRelease(pnvs_roster_lock);
-	return rung;
+	return ring;
 }
 
 /* Whether this worker has to go, now or at least when it has nothing to do. */
@@ -300,8 +387,8 @@ pnvs_roster_must_leave(bool *when_idle)
 	bool		must;
 
 	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
-	slot = pnvs_roster_find_slot(MyDatabaseId, false);
-	must = slot == NULL || slot->keep_out_pid != 0;
+	slot = pnvs_roster_own_slot(false);
+	must = slot == NULL || slot->sent_away;
 	*when_idle = pnvs_roster->idle_should_leave;
 	LWLockRelease(pnvs_roster_lock);
 	return must;
@@ -319,10 +406,10 @@ pnvs_roster_leave(bool has_queue, TimestampTz due, bool even_if_rung)
 	bool		left = true;
 
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(MyDatabaseId, false);
+	slot = pnvs_roster_own_slot(false);
 	if (slot != NULL && slot->state == PNVS_ROSTER_PRESENT && slot->worker_pid == MyProcPid)
 	{
-		left = even_if_rung || slot->rung == DT_NOEND;
+		left = even_if_rung || pnvs_roster_wanted_from(slot) == DT_NOEND;
 		if (left)
 		{
 			slot->state = PNVS_ROSTER_ABSENT;
@@ -355,27 +442,15 @@ on_transaction_end(XactEvent event, void *arg)
 		due = Min(ring_on_commit, ring_on_abort);
 	else if (event == XACT_EVENT_ABORT)
 		due = ring_on_abort;
-	else if (event == XACT_EVENT_PREPARE)
+	else if (event == XACT_EVENT_PRE_PREPARE)
 	{
-		if (ring_on_commit != DT_NOEND || ring_on_abort != DT_NOEND)
-			note_queue();
+		if (ring_on_commit != DT_NOEND)
+			pnvs_prepared_remember();
+		return;
 	}
-	else
+	else if (event != XACT_EVENT_PREPARE)
 		return;
 	ring_on_commit = ring_on_abort = DT_NOEND;
 	if (due != DT_NOEND)
 		pnvs_roster_ring(due);
-}
-
-/* So that COMMIT PREPARED finds that this database has one. */
-static void
-note_queue(void)
-{
-	PnvsRosterSlot *slot;
-
-	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-	slot = pnvs_roster_find_slot(MyDatabaseId, true);
-	if (slot != NULL)
-		slot->has_queue = true;
-	LWLockRelease(pnvs_roster_lock);
 }

@@ -12,7 +12,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
-#include "storage/procarray.h"
 #include "utils/timestamp.h"
 
 #include "queue/roster.h"
@@ -50,26 +49,21 @@ pnvs_roster_copy(PnvsRosterSlot *slots)
 			slots[n++] = pnvs_roster->slots[i];
 	}
 	LWLockRelease(pnvs_roster_lock);
-
-	for (int i = 0; i < n; i++)
-	{
-		/* who kept others out and died does so no longer */
-		if (slots[i].keep_out_pid != 0 && BackendPidGetProc(slots[i].keep_out_pid) == NULL)
-		{
-			PnvsRosterSlot *slot;
-
-			LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
-			slot = pnvs_roster_find_slot(slots[i].database, false);
-			if (slot != NULL && slot->keep_out_pid == slots[i].keep_out_pid)
-				slot->keep_out_pid = 0;
-			LWLockRelease(pnvs_roster_lock);
-			slots[i].keep_out_pid = 0;
-		}
-	}
 	return n;
 }
 
-/* Notes that a worker is being started; false where that must not be. */
+/* From when on a worker is wanted for what was announced, or DT_NOEND. */
+TimestampTz
+pnvs_roster_wanted_from(PnvsRosterSlot *slot)
+{
+	return pg_atomic_read_u32(&slot->errands) != 0 ? DT_NOBEGIN :
+		(TimestampTz) pg_atomic_read_u64(&slot->rung);
+}
+
+/*
+ * Notes that a worker is being started; false where that must not be.  Who wants the
+ * database for himself either sees that, or is seen here.
+ */
 bool
 pnvs_roster_note_start(Oid database)
 {
@@ -78,11 +72,20 @@ pnvs_roster_note_start(Oid database)
 
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
 	slot = pnvs_roster_find_slot(database, true);
-	may = slot != NULL && slot->state == PNVS_ROSTER_ABSENT && slot->keep_out_pid == 0;
+	may = slot != NULL && slot->state == PNVS_ROSTER_ABSENT;
 	if (may)
+	{
 		slot->state = PNVS_ROSTER_STARTING;
+		slot->sent_away = false;
+	}
 	LWLockRelease(pnvs_roster_lock);
-	return may;
+	if (!may || !pnvs_roster_is_kept_out(database))
+		return may;
+
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	(void) end_start(database);
+	LWLockRelease(pnvs_roster_lock);
+	return false;
 }
 
 /* Notes that there was no place for a worker: it is started when there is one. */
@@ -155,8 +158,8 @@ pnvs_roster_forget(Oid database)
 
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
 	slot = pnvs_roster_find_slot(database, false);
-	if (slot != NULL && slot->state == PNVS_ROSTER_ABSENT && slot->keep_out_pid == 0 &&
-		slot->rung == DT_NOEND)
+	if (slot != NULL && slot->state == PNVS_ROSTER_ABSENT && !slot->has_queue &&
+		pnvs_roster_wanted_from(slot) == DT_NOEND)
 		slot->database = InvalidOid;
 	LWLockRelease(pnvs_roster_lock);
 }
@@ -175,17 +178,24 @@ pnvs_roster_ask_idle_to_leave(void)
 	LWLockRelease(pnvs_roster_lock);
 }
 
-/* Whether there was no slot for a database since the last call. */
+/* Whether there was no slot for a database since that was forgotten. */
 bool
-pnvs_roster_take_overflow(void)
+pnvs_roster_has_overflowed(void)
 {
 	bool		overflowed;
 
-	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
 	overflowed = pnvs_roster->overflowed;
-	pnvs_roster->overflowed = false;
 	LWLockRelease(pnvs_roster_lock);
 	return overflowed;
+}
+
+void
+pnvs_roster_forget_overflow(void)
+{
+	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
+	pnvs_roster->overflowed = false;
+	LWLockRelease(pnvs_roster_lock);
 }
 
 static void

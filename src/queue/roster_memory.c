@@ -19,6 +19,9 @@
 PnvsRoster *pnvs_roster = NULL;
 LWLock	   *pnvs_roster_lock;
 
+/* The slot of this process's database, once it is known. */
+static PnvsRosterSlot *kept_slot = NULL;
+
 static shmem_request_hook_type next_request = NULL;
 static shmem_startup_hook_type next_startup = NULL;
 
@@ -97,8 +100,28 @@ pnvs_roster_find_slot(Oid database, bool create)
 	}
 	memset(slot, 0, sizeof(*slot));
 	slot->database = database;
-	slot->rung = DT_NOEND;
+	pg_atomic_init_u64(&slot->rung, (uint64) DT_NOEND);
+	pg_atomic_init_u32(&slot->errands, 0);
 	slot->due = DT_NOEND;
 	slot->waits_since = DT_NOEND;
 	return slot;
+}
+
+/*
+ * The slot of this process's database, likewise.  It is remembered: there may be
+ * hundreds, and each COMMIT that has queued something asks.
+ */
+PnvsRosterSlot *
+pnvs_roster_own_slot(bool create)
+{
+	if (pnvs_roster_kept_slot() == NULL)
+		kept_slot = pnvs_roster_find_slot(MyDatabaseId, create);
+	return kept_slot;
+}
+
+/* That slot, where it is remembered; it can be another's the moment after, without the lock. */
+PnvsRosterSlot *
+pnvs_roster_kept_slot(void)
+{
+	return kept_slot != NULL && kept_slot->database == MyDatabaseId ? kept_slot : NULL;
 }

@@ -29,5 +29,7 @@ extern PnvsRoster *pnvs_roster; /* NULL where the library is not preloaded */
 extern LWLock *pnvs_roster_lock;
 
 extern PnvsRosterSlot *pnvs_roster_find_slot(Oid database, bool create);
+extern PnvsRosterSlot *pnvs_roster_own_slot(bool create);
+extern PnvsRosterSlot *pnvs_roster_kept_slot(void);
 
 #endif							/* PNVS_ROSTER_MEMORY_H */

@@ -209,7 +209,7 @@ begin_anew(PnvsSender *sender)
 	pnvs_caution_end_pause(&sender->caution);
 	pnvs_window_forget_times(&sender->window);
 	pnvs_sender_look(sender, DT_NOBEGIN);
-	pnvs_roster_ring_if_known(DT_NOBEGIN);
+	pnvs_roster_ask(PNVS_ERRAND_BEGIN_ANEW);
 }
 
 /*

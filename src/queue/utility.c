@@ -6,10 +6,12 @@
  * DROP DATABASE, ALTER DATABASE ... RENAME or SET TABLESPACE, and CREATE DATABASE
  * ... TEMPLATE want a database for themselves and give up when somebody is in it
  * after five seconds.  A worker that waits for the next message would be: so it
- * is asked to leave first, and none is started before the statement has ended.
+ * is asked to leave first, and none is started before the statement has ended, or
+ * the transaction block that it is in.
  *
  * COMMIT PREPARED makes rows visible that another session has queued, which
- * nobody has announced.
+ * nobody has announced, and both it and ROLLBACK PREPARED free rows that another
+ * session was taking back.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,6 +32,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "queue/prepared.h"
 #include "queue/roster.h"
 #include "queue/utility.h"
 
@@ -45,6 +48,7 @@ static void on_utility(PlannedStmt *statement, const char *text, bool read_only_
 					   ProcessUtilityContext context, ParamListInfo parameters,
 					   QueryEnvironment *environment, DestReceiver *receiver,
 					   QueryCompletion *completion);
+static bool ends_prepared(Node *statement);
 static Oid	wanted_database(Node *statement);
 static const char *template_of(CreatedbStmt *statement);
 static const char *moved_database(AlterDatabaseStmt *statement);
@@ -66,9 +70,7 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 		   QueryCompletion *completion)
 {
 	Node	   *node = statement->utilityStmt;
-	bool		is_finish = IsA(node, TransactionStmt) &&
-	(castNode(TransactionStmt, node)->kind == TRANS_STMT_COMMIT_PREPARED ||
-	 castNode(TransactionStmt, node)->kind == TRANS_STMT_ROLLBACK_PREPARED);
+	bool		frees_rows = pnvs_roster_is_shared() && ends_prepared(node);
 	volatile Oid wanted = pnvs_roster_is_shared() ? wanted_database(node) : InvalidOid;
 
 	if (OidIsValid(wanted))
@@ -90,14 +92,34 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 	}
 	PG_FINALLY();
 	{
-		if (OidIsValid(wanted))
+		/* else PostgreSQL keeps the database locked, and a worker would wait */
+		if (OidIsValid(wanted) && !IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL))
 			pnvs_roster_let_in(wanted);
 	}
 	PG_END_TRY();
 
-	/* It may free rows that are due from any time on. */
-	if (is_finish)
-		pnvs_roster_ring_if_known(DT_NOBEGIN);
+	/* They are due from any time on. */
+	if (frees_rows)
+		pnvs_roster_ring(DT_NOBEGIN);
+}
+
+/*
+ * Whether the statement ends a prepared transaction that has to do with the queue.
+ * One that prepares a transaction is noted on the way.
+ */
+static bool
+ends_prepared(Node *statement)
+{
+	const TransactionStmt *transaction;
+
+	if (!IsA(statement, TransactionStmt))
+		return false;
+	transaction = castNode(TransactionStmt, statement);
+	if (transaction->kind == TRANS_STMT_PREPARE)
+		pnvs_prepared_note_name(transaction->gid);
+	return (transaction->kind == TRANS_STMT_COMMIT_PREPARED ||
+			transaction->kind == TRANS_STMT_ROLLBACK_PREPARED) &&
+		pnvs_prepared_is_remembered(transaction->gid);
 }
 
 /* The database that a statement wants for itself, and may have, or 0. */

@@ -39,6 +39,13 @@
 /* When the next worker may come where this one cannot say that nothing is wrong. */
 #define SOON_MS 1000
 
+/*
+ * What dead senders have left is looked for at the start and when somebody says that
+ * there may be some; beside that at this multiple of pnvs.scan_interval, for it
+ * costs a walk over all that is, and lately was, under way.
+ */
+#define RECOVERY_FACTOR 10
+
 /* Who could not make a dead sender's rows unknown tries again after this. */
 #define RECOVER_AGAIN_MS 10000
 
@@ -49,6 +56,7 @@ typedef struct Worker
 {
 	PnvsSender *sender;
 	TimestampTz next_scan;
+	TimestampTz next_recovery;
 	TimestampTz purged_at;
 	TimestampTz next_purge;		/* of what was settled by then */
 	TimestampTz busy;			/* when there was last something to do */
@@ -59,7 +67,9 @@ typedef struct Worker
 } Worker;
 
 static void serve(Worker *worker);
+static void take_ring(Worker *worker);
 static void scan(Worker *worker);
+static void recover(Worker *worker);
 static TimestampTz purge_due(const Worker *worker);
 static bool is_sent_away(bool *when_idle);
 static bool wants_to_leave(Worker *worker, bool when_idle, bool *forced);
@@ -106,7 +116,8 @@ pnvs_worker_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "pnvs worker", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	worker.sender = pnvs_sender_create(pnvs_worker_transact, PG_INT64_MAX);
-	worker.next_scan = worker.next_purge = worker.purged_at = DT_NOBEGIN;
+	worker.next_scan = worker.next_recovery = DT_NOBEGIN;
+	worker.next_purge = worker.purged_at = DT_NOBEGIN;
 	worker.busy = DT_NOBEGIN;
 	worker.asked = DT_NOEND;
 	serve(&worker);
@@ -119,10 +130,10 @@ serve(Worker *worker)
 {
 	for (;;)
 	{
-		TimestampTz rung = pnvs_roster_take_ring();
 		bool		when_idle;
 		bool		forced;
 
+		take_ring(worker);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
@@ -131,14 +142,6 @@ serve(Worker *worker)
 			pnvs_worker_make_room_for_connections();
 			/* rows that were held back, or kept, may be no longer */
 			worker->next_scan = worker->next_purge = DT_NOBEGIN;
-		}
-		if (rung != DT_NOEND)
-		{
-			pnvs_sender_look(worker->sender, rung);
-			/* somebody may have left claims behind, or set the clock back */
-			if (rung == DT_NOBEGIN)
-				worker->next_scan = worker->next_purge = DT_NOBEGIN;
-			worker->busy = GetCurrentTimestamp();
 		}
 		/* before anything more is claimed, which might not come back in time */
 		if (is_sent_away(&when_idle) && leave(worker, true))
@@ -161,6 +164,22 @@ serve(Worker *worker)
 	}
 }
 
+/* What others have announced since the last turn. */
+static void
+take_ring(Worker *worker)
+{
+	PnvsRosterRing ring = pnvs_roster_take_ring();
+
+	if (ring.due != DT_NOEND)
+		pnvs_sender_look(worker->sender, ring.due);
+	if (ring.errands & PNVS_ERRAND_RECOVER)
+		worker->next_recovery = DT_NOBEGIN;
+	if (ring.errands & PNVS_ERRAND_BEGIN_ANEW)
+		worker->next_scan = worker->next_recovery = worker->next_purge = DT_NOBEGIN;
+	if (ring.due != DT_NOEND || ring.errands != 0)
+		worker->busy = GetCurrentTimestamp();
+}
+
 /* At intervals: what nobody has announced, and what is old. */
 static void
 scan(Worker *worker)
@@ -168,17 +187,12 @@ scan(Worker *worker)
 	TimestampTz now = GetCurrentTimestamp();
 	PnvsLedger *ledger = pnvs_sender_ledger(worker->sender);
 
+	if (now >= worker->next_recovery)
+		recover(worker);
 	if (now >= worker->next_scan)
 	{
-		worker->recovered = pnvs_upkeep_recover(pnvs_worker_transact, ledger);
 		pnvs_sender_look(worker->sender, DT_NOBEGIN);
 		worker->next_scan = now + pnvs_scan_interval_s * USECS_PER_SEC;
-		if (!worker->recovered)
-		{
-			worker->next_scan = Min(worker->next_scan,
-									TimestampTzPlusMilliseconds(now, RECOVER_AGAIN_MS));
-			worker->busy = now;
-		}
 	}
 	if (now >= pnvs_worker_stats_due())
 		pnvs_worker_report_stats(true);
@@ -187,6 +201,23 @@ scan(Worker *worker)
 		worker->next_purge = pnvs_upkeep_purge(pnvs_worker_transact, ledger);
 		worker->purged_at = now;
 	}
+}
+
+/* Makes unknown what dead senders have left, which then is looked up. */
+static void
+recover(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	const int64 interval_us = pnvs_scan_interval_s * USECS_PER_SEC;
+
+	worker->recovered = pnvs_upkeep_recover(pnvs_worker_transact,
+											pnvs_sender_ledger(worker->sender));
+	worker->next_scan = DT_NOBEGIN;
+	worker->next_recovery = now + RECOVERY_FACTOR * interval_us;
+	if (worker->recovered)
+		return;
+	worker->next_recovery = now + Min(interval_us, RECOVER_AGAIN_MS * INT64CONST(1000));
+	worker->busy = now;
 }
 
 /* When there may be something to delete, also of what was settled since. */
@@ -249,7 +280,8 @@ wait_for_something(const Worker *worker)
 {
 	static uint32 wait_event = 0;
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = Min(Min(worker->next_scan, purge_due(worker)), pnvs_worker_stats_due());
+	TimestampTz next = Min(Min(worker->next_scan, worker->next_recovery),
+						   Min(purge_due(worker), pnvs_worker_stats_due()));
 	long		wait_ms = pnvs_sender_wait_ms(worker->sender);
 
 	if (wait_event == 0)
@@ -328,7 +360,7 @@ next_needed(const Worker *worker)
 	TimestampTz next = Min(pnvs_sender_next_due(worker->sender), purge_due(worker));
 
 	if (!worker->recovered)
-		next = Min(next, worker->next_scan);
+		next = Min(next, worker->next_recovery);
 
 	/*
 	 * a launcher that has yet to learn that there is to be none would start

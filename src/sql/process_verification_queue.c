@@ -86,7 +86,7 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	{
 		sending = false;
 		pnvs_sender_destroy(sender);
-		pnvs_roster_ring_if_known(DT_NOBEGIN);
+		pnvs_roster_ask(PNVS_ERRAND_RECOVER);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -114,7 +114,7 @@ static void
 leave_nothing(int code, Datum arg)
 {
 	if (sending)
-		pnvs_roster_ring_if_known(DT_NOBEGIN);
+		pnvs_roster_ask(PNVS_ERRAND_RECOVER);
 }
 
 /* A transaction that somebody else has begun must not be committed here. */

@@ -101,21 +101,6 @@
 #define pnvs_new_wait_event(name) PG_WAIT_EXTENSION
 #endif
 
-/*
- * Whether commits wait for standbys, for a file that has included
- * replication/syncrep.h and replication/walsender_private.h.  18, and its minor
- * releases back to 13, have made flags of it, which say nothing for a moment after
- * a start.
- */
-#ifdef SYNC_STANDBY_DEFINED
-#define pnvs_sync_standbys_defined() \
-	((WalSndCtl->sync_standbys_status & SYNC_STANDBY_INIT) != 0 ? \
-	 (WalSndCtl->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0 : \
-	 (SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0'))
-#else
-#define pnvs_sync_standbys_defined() (WalSndCtl->sync_standbys_defined)
-#endif
-
 /* 18 lets a row be left out of the comparison. */
 #if PG_VERSION_NUM >= 180000
 #define pnvs_check_index_constraints(result, slot, state, conflict, arbiters) \

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "queue/durability.h"
 #include "queue/exchange.h"
 #include "queue/lookup.h"
 #include "queue/table.h"
@@ -46,7 +47,7 @@ pnvs_exchange_work(void *arg)
 	exchange->claimed = palloc((exchange->room + 1) * sizeof(PnvsFlight *));
 	if (lock_table(exchange))
 	{
-		pnvs_ledger_commit_durably();
+		pnvs_durability_demand();
 		pnvs_table_enter_unattended(&visit);
 		if (exchange->nflights > 0)
 			settle(exchange);

@@ -23,12 +23,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
-#include "replication/syncrep.h"
-#include "replication/walsender.h"
-#include "replication/walsender_private.h"
 #include "storage/lock.h"
-#include "storage/lwlock.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -305,38 +300,6 @@ int64
 pnvs_ledger_retention_us(void)
 {
 	return Max(pnvs_retention_s, pnvs_reconcile_for_s) * USECS_PER_SEC;
-}
-
-/*
- * Makes the commit of this transaction wait until it is flushed, here and on
- * synchronous standbys, whatever is set.
- */
-void
-pnvs_ledger_commit_durably(void)
-{
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_ON)
-		(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
-}
-
-/*
- * Whether the last commit is where commits have to be.  A wait for a synchronous
- * standby that is cut short, by a cancel say, is a mere warning.
- */
-bool
-pnvs_ledger_is_replicated(void)
-{
-	int			mode = synchronous_commit == SYNCHRONOUS_COMMIT_REMOTE_APPLY ?
-	SYNC_REP_WAIT_APPLY : SYNC_REP_WAIT_FLUSH;
-	bool		replicated;
-
-	if (max_wal_senders == 0 || WalSndCtl == NULL)
-		return true;
-	LWLockAcquire(SyncRepLock, LW_SHARED);
-	replicated = !pnvs_sync_standbys_defined() ||
-		WalSndCtl->lsn[mode] >= XactLastCommitEnd;
-	LWLockRelease(SyncRepLock);
-	return replicated;
 }
 
 /* Reads a row that is due: a claim, true, or a verdict on what must not be sent. */

@@ -45,7 +45,5 @@ extern int	pnvs_ledger_find_held(int64 *ids, int nids);
 extern int	pnvs_ledger_purge(PnvsLedger *ledger, int max);
 extern TimestampTz pnvs_ledger_next_purge(const PnvsLedger *ledger);
 extern int64 pnvs_ledger_retention_us(void);
-extern void pnvs_ledger_commit_durably(void);
-extern bool pnvs_ledger_is_replicated(void);
 
 #endif							/* PNVS_LEDGER_H */

@@ -24,6 +24,7 @@
 #include "errcodes.h"
 #include "queue/caution.h"
 #include "queue/clock.h"
+#include "queue/durability.h"
 #include "queue/exchange.h"
 #include "queue/herald.h"
 #include "queue/roster.h"
@@ -374,7 +375,7 @@ land_flights(PnvsSender *sender, PnvsExchange *exchange)
 static void
 take_off(PnvsSender *sender, PnvsExchange *exchange)
 {
-	bool		safe = exchange->nclaimed == 0 || pnvs_ledger_is_replicated();
+	bool		safe = exchange->nclaimed == 0 || pnvs_durability_is_reached();
 
 	for (int i = 0; i < exchange->nclaimed; i++)
 	{

@@ -1,0 +1,14 @@
+/*-------------------------------------------------------------------------
+ *
+ * durability.h
+ *	  Commits that are where they have to be before a request goes out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_DURABILITY_H
+#define PNVS_DURABILITY_H
+
+extern void pnvs_durability_demand(void);
+extern bool pnvs_durability_is_reached(void);
+
+#endif							/* PNVS_DURABILITY_H */

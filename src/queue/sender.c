@@ -56,6 +56,7 @@ static void open_ledger(void *arg);
 static void begin_anew(PnvsSender *sender);
 static bool needs_exchange(PnvsSender *sender);
 static bool is_work_due(const PnvsSender *sender);
+static bool claims(const PnvsSender *sender);
 static void exchange_all(PnvsSender *sender, bool abandon);
 static void make_room(PnvsSender *sender, PnvsExchange *exchange);
 static void commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
@@ -149,7 +150,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 
 	next = Min(pnvs_window_settle_from(&sender->window, nunder_way, nready),
 			   pnvs_window_next_ready(&sender->window, now));
-	if (sender->may_claim && sender->has_table)
+	if (claims(sender))
 		next = Min(next, Max(pnvs_sender_next_due(sender),
 							 pnvs_window_room_from(&sender->window, nunder_way, nready)));
 	if (next != DT_NOEND)
@@ -235,8 +236,14 @@ needs_exchange(PnvsSender *sender)
 static bool
 is_work_due(const PnvsSender *sender)
 {
-	return sender->may_claim && sender->has_table &&
-		pnvs_sender_next_due(sender) <= GetCurrentTimestamp();
+	return claims(sender) && pnvs_sender_next_due(sender) <= GetCurrentTimestamp();
+}
+
+/* Whether it takes what is due. */
+static bool
+claims(const PnvsSender *sender)
+{
+	return sender->may_claim && sender->has_table && !pnvs_client_needs_rest();
 }
 
 /* One exchange for everything that can be settled and claimed. */

@@ -114,6 +114,13 @@ pnvs_client_expect_calls(int ncalls)
 	pnvs_http_keep_connections(ncalls);
 }
 
+/* Whether no more calls are to be started before those under way are over. */
+bool
+pnvs_client_needs_rest(void)
+{
+	return pnvs_http_needs_rest();
+}
+
 /*
  * Waits for the latch and for the network, wait_ms milliseconds at the most, or
  * without end where that is negative, and moves every call of the process as

@@ -37,6 +37,7 @@ extern long pnvs_client_time_left_ms(const PnvsCall *call);
 extern bool pnvs_client_maybe_sent(const PnvsCall *call);
 extern void pnvs_client_prepare_to_wait(void);
 extern void pnvs_client_expect_calls(int ncalls);
+extern bool pnvs_client_needs_rest(void);
 extern bool pnvs_client_wait(long wait_ms, uint32 wait_event);
 extern void pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer);
 extern void pnvs_client_call(const PnvsOperation *operation,

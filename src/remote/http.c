@@ -63,7 +63,9 @@ static struct
 	PnvsHttpSlot *lone;			/* the one there is, where known */
 	bool		signals_blocked;
 	sigset_t	saved_signals;
-	bool		spoilt;			/* not to be used any more, see close_engine() */
+	bool		spoilt;			/* to be replaced, see close_engine() */
+	bool		exhausted;		/* and till then, nothing more is to be
+								 * started */
 }			engine;
 
 static void open_engine(void);
@@ -168,7 +170,17 @@ pnvs_http_time_out(PnvsHttpTransfer *transfer)
 {
 	transfer->slot->code = CURLE_OPERATION_TIMEDOUT;
 	transfer->slot->done = true;
-	engine.spoilt = true;
+	engine.spoilt = engine.exhausted = true;
+}
+
+/*
+ * Whether who has many transfers under way is to start no more until the last one has
+ * been taken back: libcurl has run out of memory, and can be replaced then alone.
+ */
+bool
+pnvs_http_needs_rest(void)
+{
+	return engine.exhausted && engine.ntransfers > 0;
 }
 
 /* Whether the transfer has ended, well or not. */
@@ -294,7 +306,7 @@ close_engine(void)
 		curl_share_cleanup(engine.shared.sessions);
 	engine.multi = NULL;
 	engine.shared.sessions = NULL;
-	engine.spoilt = false;
+	engine.spoilt = engine.exhausted = false;
 	(void) pnvs_poll_set_timer(&engine.poll_set, -1);
 }
 
@@ -305,7 +317,7 @@ close_engine(void)
 static void
 spoil_engine(void)
 {
-	engine.spoilt = true;
+	engine.spoilt = engine.exhausted = true;
 	if (engine.lone != NULL && !engine.lone->done)
 	{
 		engine.lone->code = CURLE_OUT_OF_MEMORY;
@@ -431,6 +443,8 @@ note_finished(void)
 		slot->done = true;
 		if (pnvs_http_slot_spoils_engine(slot))
 			engine.spoilt = true;
+		if (slot->code == CURLE_OUT_OF_MEMORY)
+			engine.exhausted = true;
 	}
 }
 

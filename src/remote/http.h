@@ -72,6 +72,7 @@ extern int	pnvs_http_descriptor(void);
 extern void pnvs_http_keep_connections(int nconnections);
 extern void pnvs_http_advance(void);
 extern void pnvs_http_time_out(PnvsHttpTransfer *transfer);
+extern bool pnvs_http_needs_rest(void);
 extern bool pnvs_http_is_done(const PnvsHttpTransfer *transfer);
 extern PnvsStage pnvs_http_stage(const PnvsHttpTransfer *transfer);
 extern bool pnvs_http_maybe_sent(const PnvsHttpTransfer *transfer);

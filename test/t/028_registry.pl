@@ -6,7 +6,7 @@ use strict;
 use warnings;
 
 use FindBin;
-use lib "$FindBin::RealBin/../perl";
+use lib "$FindBin::RealBin/../perl", "$FindBin::RealBin/../soak";
 
 use List::Util qw(min);
 use PostgreSQL::Test::Utils;
@@ -15,12 +15,18 @@ use Time::HiRes qw(time);
 
 use Pnvs::Queue;
 use Pnvs::Simulator;
+use Shortage;
+use Shortage;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
 # The databases of this server that have a queue, and no more: "postgres" and "app".
 my $MAX_DATABASES = 2;
 my $UNRELATED = 100;
+my $SLOW_MS = 3000;
+
+# More than libcurl needs for a request.
+my $ALLOCATIONS = 100;
 
 my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'registry', conf => <<"CONF");
@@ -121,11 +127,14 @@ sub names_locked { return $session->value("SELECT count(*) FROM pg_locks WHERE l
 
 	# As long as that session is there, they wait, and give up after five seconds.
 	@taker = map { $queue->connect } 1 .. 2;
-	$taker[$_]->send("CREATE DATABASE copy_$_ TEMPLATE app") for 0, 1;
-	wait_until('the worker has left, and both wait', sub {
-			!$queue->workers('app') && $session->value("SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'object' "
-				  . "AND mode = 'ShareLock' AND granted AND classid = 'pg_database'::regclass") eq 't';
-	});
+	for my $n (0, 1)
+	{
+		$taker[$n]->send("CREATE DATABASE copy_$n TEMPLATE app");
+		wait_until('the worker has left, and they wait', sub {
+				!$queue->workers('app') && $session->value("SELECT count(*) > $n FROM pg_locks WHERE locktype = 'object' "
+					  . "AND mode = 'ShareLock' AND granted AND classid = 'pg_database'::regclass") eq 't';
+		});
+	}
 	$before = starts('app');
 	$id = $queue->enqueue('FA1', undef, session => $there);
 	$session->run("SELECT pg_cancel_backend(@{[$taker[1]->pid]})");
@@ -150,6 +159,37 @@ sub names_locked { return $session->value("SELECT count(*) FROM pg_locks WHERE l
 }
 
 $queue->stop;
+
+# --- a worker that runs out of memory
+
+{
+	my $shortage = Shortage->new;
+	my $short = Pnvs::Queue->new($service, 'short', environment => $shortage->environment, conf => <<'CONF');
+pnvs.scan_interval = 1h
+pnvs.worker_idle_timeout = 1h
+CONF
+	my ($slow, $failed, $next, $worker);
+
+	$short->settled($short->enqueue('FA1'));
+	($worker) = $short->workers;
+	$slow = $short->enqueue("sim-start:slow:$SLOW_MS");
+	wait_until('a request is under way', sub { $short->requests($slow) });
+	for my $from (1 .. $ALLOCATIONS)
+	{
+		$shortage->order($worker, fail_from => $from);
+		$failed = $short->enqueue('FA1');
+		wait_until('it has come back', sub { defined $short->row($failed)->{code} });
+		last if $short->row($failed)->{message} =~ /out of memory/;
+	}
+	$shortage->relieve;
+	like($short->row($failed)->{message}, qr/out of memory/, 'libcurl runs out of memory in a worker that has something under way');
+	is($short->state($slow), 'sending', 'that is still under way');
+	$next = $short->enqueue('FA1');
+	is($short->soon_settled([ $slow, $failed, $next ]), 'sent sent sent', 'every message is sent');
+	is($short->session->value("SELECT bool_and(settled_at > (SELECT settled_at FROM verification_queue WHERE id = $slow)) "
+			  . "FROM verification_queue WHERE id IN ($failed, $next)"), 't', 'nothing more is sent before what was under way has come back, and libcurl can be replaced');
+	$short->stop;
+}
 
 # --- layouts that are PostgreSQL's own affair
 

@@ -172,6 +172,22 @@ pnvs_sender_is_idle(const PnvsSender *sender)
 	return sender->window.nflights == 0;
 }
 
+/* Whether a reply is waited for, or its time-out. */
+bool
+pnvs_sender_is_waiting(const PnvsSender *sender)
+{
+	return pnvs_sender_unsettled(sender) < sender->window.nflights;
+}
+
+/* How many have come back and could not be settled yet. */
+int
+pnvs_sender_unsettled(const PnvsSender *sender)
+{
+	int			nready;
+
+	return sender->window.nflights - pnvs_window_under_way(&sender->window, &nready);
+}
+
 /* False where the extension has gone, or was never there. */
 bool
 pnvs_sender_has_table(const PnvsSender *sender)

@@ -37,6 +37,8 @@ extern void pnvs_sender_turn(PnvsSender *sender);
 extern void pnvs_sender_abandon(PnvsSender *sender);
 extern long pnvs_sender_wait_ms(const PnvsSender *sender);
 extern bool pnvs_sender_is_idle(const PnvsSender *sender);
+extern bool pnvs_sender_is_waiting(const PnvsSender *sender);
+extern int	pnvs_sender_unsettled(const PnvsSender *sender);
 extern bool pnvs_sender_has_table(const PnvsSender *sender);
 extern TimestampTz pnvs_sender_next_due(const PnvsSender *sender);
 extern PnvsLedger *pnvs_sender_ledger(PnvsSender *sender);

@@ -4,13 +4,15 @@
  *	  process_verification_queue(): sends what is due from this session.
  *
  * A procedure that ends its transaction again and again: each exchange with the
- * queue is one, and none is open while requests are under way.  It pins
- * settings and becomes the queue's owner for each visit of the table by itself,
- * for PostgreSQL lets no procedure commit that does so by SET or SECURITY
- * DEFINER.
+ * queue is one.  While requests are under way one is open, for PostgreSQL lets no
+ * procedure be without, but it has no snapshot, no lock and no transaction ID, and
+ * transaction_timeout does not end it.  The procedure pins settings and becomes the
+ * queue's owner for each visit of the table by itself, for PostgreSQL lets no
+ * procedure commit that does so by SET or SECURITY DEFINER.
  *
  * Where it ends early, by a cancel say, what was under way stays claimed by
- * nobody; the next sender makes it unknown.
+ * nobody; the next sender makes it unknown.  So it does where a row cannot be written
+ * for long: a job that never ends keeps the next one from being started.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +24,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -40,6 +43,12 @@
 /* More than that in one call is a worker's business. */
 #define MAX_REQUESTS 1000000
 
+/*
+ * Where nothing is under way and nothing can be written, it ends after so many times
+ * pnvs.request_timeout: others who write to the queue are done by then, or do not end.
+ */
+#define PATIENCE_FACTOR 3
+
 PG_FUNCTION_INFO_V1(pnvs_process_verification_queue);
 
 /* A CALL of this session has rows under way. */
@@ -49,6 +58,7 @@ static void watch_over_end(void);
 static void leave_nothing(int code, Datum arg);
 static void require_nonatomic(FunctionCallInfo fcinfo);
 static void send_due(PnvsSender *sender);
+pg_noreturn static void give_up(PnvsSender *sender);
 static void begin(void);
 static PnvsCommit transact(void (*work) (void *arg), void *arg);
 
@@ -69,6 +79,7 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	 * settled.
 	 */
 	SPI_commit();
+	begin();
 
 	/* It outlives the transactions, and goes with the CALL. */
 	context = AllocSetContextCreate(PortalContext, "pnvs procedure", ALLOCSET_DEFAULT_SIZES);
@@ -136,29 +147,66 @@ static void
 send_due(PnvsSender *sender)
 {
 	static uint32 wait_event = 0;
+	int64		patience_ms = PATIENCE_FACTOR * (int64) pnvs_request_timeout_ms;
 
 	if (wait_event == 0)
 		wait_event = pnvs_new_wait_event("PnvsProcess");
 	for (;;)
 	{
+		TimestampTz now;
 		long		wait_ms;
+		bool		in_vain;
 
 		pnvs_sender_turn(sender);
-		if (pnvs_sender_is_idle(sender) &&
-			pnvs_sender_next_due(sender) > GetCurrentTimestamp())
+		now = GetCurrentTimestamp();
+		if (pnvs_sender_is_idle(sender) && pnvs_sender_next_due(sender) > now)
 			return;
 		if (!pnvs_sender_has_table(sender))
 			return;
 		wait_ms = pnvs_sender_wait_ms(sender);
+		in_vain = !pnvs_sender_is_waiting(sender);
+		if (in_vain && (wait_ms < 0 || wait_ms > patience_ms))
+			wait_ms = patience_ms;
 		if (pnvs_client_wait(wait_ms, wait_event))
 			CHECK_FOR_INTERRUPTS();
+		if (in_vain)
+			patience_ms -= TimestampDifferenceMilliseconds(now, GetCurrentTimestamp());
+		if (patience_ms <= 0)
+			give_up(sender);
 	}
 }
 
-/* The transaction under way, which has done nothing yet, is one to write in. */
+/* Others can make the rest unknown then, and look it up. */
+static void
+give_up(PnvsSender *sender)
+{
+	int			nunsettled = pnvs_sender_unsettled(sender);
+
+	if (nunsettled > 0)
+		ereport(ERROR,
+				(errcode(PNVS_ERRCODE_MAYBE_SENT),
+				 errmsg("could not write what became of queued messages"),
+				 errdetail("sent=maybe stage=reply: Messages: %d.", nunsettled),
+				 errhint("Somebody keeps them locked, or the server's log says why. The next sender looks them up."),
+				 pnvs_errhide()));
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("could not claim queued messages that are due"),
+			 errhint("Somebody keeps them locked, or the server's log says why. They stay queued."),
+			 pnvs_errhide()));
+}
+
+/*
+ * The transaction under way, which has done nothing yet, is one to write in, and to
+ * wait in.
+ */
 static void
 begin(void)
 {
+	/* since 17 */
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		(void) set_config_option("transaction_timeout", "0", PGC_USERSET,
+								 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
 	(void) set_config_option("transaction_isolation", "read committed", PGC_USERSET,
 							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
 	(void) set_config_option("transaction_read_only", "off", PGC_USERSET,
@@ -173,7 +221,6 @@ transact(void (*work) (void *arg), void *arg)
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile PnvsCommit result = PNVS_NOT_COMMITTED;
 
-	begin();
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
@@ -217,6 +264,10 @@ transact(void (*work) (void *arg), void *arg)
 		result = pnvs_failure_log(error);
 	}
 	PG_END_TRY();
+	begin();
 	MemoryContextSwitchTo(context);
+
+	/* waits for locks and standbys have reset it, whatever it was set for */
+	SetLatch(MyLatch);
 	return result;
 }

@@ -24,12 +24,17 @@ $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeou
 my $MAX_DATABASES = 2;
 my $UNRELATED = 100;
 my $SLOW_MS = 3000;
+my $SLOW_CALL_MS = 2000;
+
+# A CALL that waits in vain does so for three times as long.
+my $REQUEST_TIMEOUT_MS = 700;
+my $IN_TIME_S = 10;
 
 # More than libcurl needs for a request.
 my $ALLOCATIONS = 100;
 
 my $service = Pnvs::Simulator->new;
-my $queue = Pnvs::Queue->new($service, 'registry', conf => <<"CONF");
+my $queue = Pnvs::Queue->new($service, 'registry', streaming => 1, conf => <<"CONF");
 log_min_messages = debug1
 max_prepared_transactions = 5
 pnvs.max_databases = $MAX_DATABASES
@@ -158,6 +163,97 @@ sub names_locked { return $session->value("SELECT count(*) FROM pg_locks WHERE l
 	$_->close for @taker;
 }
 
+# --- a CALL
+
+# Whether a session waits for an event.
+sub waits
+{
+	my ($backend, $event) = @_;
+
+	return $session->value('SELECT count(*) FROM pg_stat_activity WHERE pid = ' . $backend->pid . " AND wait_event = '$event'");
+}
+
+$queue->configure('pnvs.worker' => 'off');
+
+# Its claim waits for a standby that there is not, and meanwhile everybody is told to close
+# the files of a database that is dropped.
+{
+	my ($caller, $dropper) = map { $queue->connect } 1 .. 2;
+	my $id;
+
+	$_->run('SET synchronous_commit = local') for $session, $dropper;
+	$queue->reload(synchronous_standby_names => 'absent');
+	for (;;)
+	{
+		$id = $queue->enqueue("sim-start:slow:$SLOW_CALL_MS");
+		$caller->send('CALL process_verification_queue()');
+		wait_until('its claim waits, or is sent', sub { waits($caller, 'SyncRep') || $queue->requests($id) });
+		last if waits($caller, 'SyncRep');
+
+		# It is another process that makes commits wait, when it has read the setting.
+		$caller->result;
+	}
+	$dropper->send('DROP DATABASE without_queue');
+	wait_until('a database is being dropped', sub { waits($dropper, 'ProcSignalBarrier') });
+	$queue->reload(synchronous_standby_names => undef);
+	is($dropper->result->message, '', 'a database is dropped while a CALL has a message under way');
+	is($queue->state($id), 'sending', 'and nobody has to wait for what becomes of that message');
+	is($caller->result->message, '', 'the CALL ends');
+	is($queue->state($id), 'sent', 'and has sent it');
+	$session->run('RESET synchronous_commit');
+	$_->close for $caller, $dropper;
+}
+
+# A row, and then the table, are locked by somebody for long.
+{
+	my ($caller, $locker) = map { $queue->connect } 1 .. 2;
+	my $table = $session->value("SELECT coalesce(to_regclass('pnvs_internal.queue'), to_regclass('verification_queue'))");
+	my ($id, $result);
+
+	$queue->reload('pnvs.request_timeout' => $REQUEST_TIMEOUT_MS);
+	$id = $queue->enqueue('sim-start:slow:300');
+	$caller->send('CALL process_verification_queue()');
+	wait_until('the request is under way', sub { $queue->requests($id) });
+	$locker->run("BEGIN; SELECT FROM $table WHERE id = $id FOR UPDATE");
+	$result = ended_in_time($caller);
+	is($result->sqlstate, '38V02', 'a CALL ends in time that cannot write what became of a message');
+	is($result->fate, 'sent=maybe stage=reply', 'it says that the message may have been sent');
+	is($queue->state($id), 'sending', 'whose row is as it was');
+	$locker->run('COMMIT');
+
+	$locker->run("BEGIN; LOCK TABLE $table IN SHARE MODE");
+	$caller->send('CALL process_verification_queue()');
+	is(ended_in_time($caller)->sqlstate, '55P03', 'so does one that cannot claim what is due');
+	$locker->run('COMMIT');
+	$queue->reload('pnvs.worker' => undef, 'pnvs.request_timeout' => undef);
+	is($queue->soon_settled([$id]), 'sent', 'what it left is looked up by the next sender');
+	is($queue->sent($id), 1, 'and is not sent again');
+	$_->close for $caller, $locker;
+}
+
+# What became of its CALL; of one that does not end, nothing.
+sub ended_in_time
+{
+	my ($caller) = @_;
+
+	return eval { $caller->result($IN_TIME_S) } // Pnvs::Result->new;
+}
+
+# Since 17 a transaction can be given a time.
+if ($session->value("SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'"))
+{
+	my $caller = $queue->connect;
+	my @id;
+
+	$queue->configure('pnvs.worker' => 'off');
+	@id = map { $queue->enqueue('sim-start:slow:1000') } 1 .. 2;
+	$caller->run("SET transaction_timeout = '300ms'");
+	is($caller->query('CALL process_verification_queue()')->message, '', 'transaction_timeout does not end a CALL that waits for the service');
+	is(join(' ', map { $queue->state($_) } @id), 'sent sent', 'nor what it has under way');
+	is($caller->value('SHOW transaction_timeout'), '300ms', 'and it is as it was afterwards');
+	ok($caller->query("BEGIN; SELECT pg_sleep($IN_TIME_S)")->failed, 'and ends other transactions');
+}
+
 $queue->stop;
 
 # --- a worker that runs out of memory
@@ -172,10 +268,13 @@ CONF
 
 	$short->settled($short->enqueue('FA1'));
 	($worker) = $short->workers;
-	$slow = $short->enqueue("sim-start:slow:$SLOW_MS");
-	wait_until('a request is under way', sub { $short->requests($slow) });
 	for my $from (1 .. $ALLOCATIONS)
 	{
+		if (!$slow || $short->state($slow) ne 'sending')
+		{
+			$slow = $short->enqueue("sim-start:slow:$SLOW_MS");
+			wait_until('a request is under way', sub { $short->requests($slow) });
+		}
 		$shortage->order($worker, fail_from => $from);
 		$failed = $short->enqueue('FA1');
 		wait_until('it has come back', sub { defined $short->row($failed)->{code} });

@@ -3,7 +3,7 @@
  * ledger.h
  *	  The queue as its senders see it: claim, settle, recover, clean up.
  *
- * A ledger belongs to one sender.  All functions but open and close are to be
+ * A ledger belongs to one sender.  All functions that read or write rows are to be
  * called in a transaction, within a visit (see table.h), and throw.
  *
  *-------------------------------------------------------------------------

@@ -32,7 +32,7 @@ SHOW pnvs.access_key_id;
 SELECT * FROM shown;
 
 --
--- bad values: a warning each, and the default
+-- bad values: nothing is sent until they are put right
 --
 \c -
 SET pnvs.access_key_id = '';
@@ -50,9 +50,21 @@ SELECT * FROM search_verification();
 SELECT * FROM shown;
 SHOW pnvs.endpoint;
 SHOW pnvs.hunter2;
+RESET pnvs.service_sid;
+SELECT * FROM search_verification();
+RESET pnvs.endpoint;
+RESET pnvs.proxy;
+RESET pnvs.ca_file;
+RESET pnvs.connect_timeout;
+RESET pnvs.on_failure;
+\set VERBOSITY terse
+SELECT * FROM search_verification();
+RESET pnvs.expose_verify_code;
+SELECT * FROM search_verification();
+\set VERBOSITY default
 
 --
--- bad secrets: the same, so that the session goes on
+-- bad secrets: the same
 --
 \c -
 SET pnvs.access_key_id = 'regress id';

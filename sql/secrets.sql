@@ -33,7 +33,7 @@ CREATE ROLE regress_pnvs_monitor;
 GRANT SELECT ON shown TO regress_pnvs_plain, regress_pnvs_monitor;
 GRANT pg_monitor, pg_read_all_settings TO regress_pnvs_monitor;
 
--- nothing is set: it cannot be told
+-- nothing is set, and that is shown
 SELECT * FROM shown;
 SET pnvs.access_key_secret = 'regress-secret';
 SET pnvs.security_token = 'regress-token';
@@ -115,6 +115,7 @@ SELECT what, outcome('pnvs.access_key_secret', value)
 		('DEL', E'regress\x7f'),
 		('not ASCII', U&'r\00E9gress'),
 		('the mask', '********'),
+		('what is shown of none', '(none)'),
 		('7 stars', '*******'),
 		('9 stars', '*********'))
 	AS secret (what, value);

@@ -8,8 +8,7 @@ CREATE EXTENSION pnvs;
 SET pnvs.access_key_id = '';	-- so that no call can go out
 SELECT * FROM search_verification();	-- which loads the library
 
-SELECT name, vartype AS type, unit, context, boot_val AS default,
-		min_val AS min, max_val AS max, enumvals AS values
+SELECT name, vartype AS type, context, boot_val AS default
 	FROM pg_settings WHERE name LIKE 'pnvs.%' ORDER BY name COLLATE "C";
 SELECT name, short_desc, extra_desc
 	FROM pg_settings WHERE name LIKE 'pnvs.%' ORDER BY name COLLATE "C";
@@ -208,6 +207,15 @@ SET pnvs.foo = 'bar';
 SET pnvs.endpoints = 'https://example.com';
 SHOW pnvs.foo;
 SELECT current_setting('pnvs.foo', true) IS NULL AS absent;
+
+--
+-- ALTER SYSTEM has somebody to tell, and takes no secret
+--
+ALTER SYSTEM SET pnvs.endpoint = '127.0.0.1:56190';
+ALTER SYSTEM SET pnvs.worker = disabled;
+ALTER SYSTEM SET pnvs.max_in_flight = '1O';
+ALTER SYSTEM SET pnvs.access_key_secret = 'regress-secret';
+SELECT count(*) AS written FROM pg_file_settings WHERE name LIKE 'pnvs.%' AND sourcefile LIKE '%.auto.conf';
 
 --
 -- RESET, SET LOCAL, ROLLBACK, functions

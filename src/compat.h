@@ -119,6 +119,13 @@
 	pg_database_ownercheck(database, role)
 #endif
 
+/* All settings, for a file that has included utils/guc_tables.h. */
+#if PG_VERSION_NUM >= 160000
+#define pnvs_guc_variables(n) get_guc_variables(n)
+#else
+#define pnvs_guc_variables(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#endif
+
 #ifdef LIBCURL_VERSION_NUM
 
 /*

@@ -8,6 +8,8 @@
 #ifndef PNVS_SETTINGS_H
 #define PNVS_SETTINGS_H
 
+#include "datatype/timestamp.h"
+
 #include "core/endpoint.h"
 
 /* Longer service IDs than the service has, short enough for any buffer. */
@@ -33,15 +35,12 @@ typedef enum PnvsAfterPromotion
 	PNVS_AFTER_PROMOTION_HOLD	/* left queued */
 } PnvsAfterPromotion;
 
-extern char *pnvs_service_sid;
 extern char *pnvs_ca_file;
 extern char *pnvs_proxy;
-extern int	pnvs_connect_timeout_ms;
-extern int	pnvs_request_timeout_ms;
 extern int	pnvs_on_failure;	/* a PnvsOnFailure */
 extern bool pnvs_expose_verify_code;
 
-/* Of the queue; see settings_queue.c. */
+/* Of the queue: they belong to the server. */
 extern bool pnvs_worker;
 extern int	pnvs_worker_idle_timeout_s;
 extern int	pnvs_max_in_flight;
@@ -53,11 +52,24 @@ extern int	pnvs_reconcile_for_s;
 extern int	pnvs_after_promotion;	/* a PnvsAfterPromotion */
 extern bool pnvs_notify;
 
+/* ALTER SYSTEM has its values judged as a file's, but there is somebody to tell. */
+extern bool pnvs_settings_in_alter_system;
+
 extern void pnvs_settings_init(void);
-extern void pnvs_settings_define_queue(void);
 extern const PnvsEndpoint *pnvs_settings_endpoint(void);
 extern const char *pnvs_settings_access_key_id(void);
 extern const char *pnvs_settings_access_key_secret(void);
 extern const char *pnvs_settings_security_token(void);
+extern const char *pnvs_settings_service_sid(void);
+extern int	pnvs_settings_connect_timeout_ms(void);
+extern int	pnvs_settings_request_timeout_ms(void);
+extern void pnvs_settings_use_server_values(bool use);
+
+extern const char *pnvs_settings_invalid_name(void);
+extern void pnvs_settings_refuse_if_invalid(void);
+extern TimestampTz pnvs_settings_complain(bool of_server);
+
+/* settings_statement.c */
+extern void pnvs_settings_statement_init(void);
 
 #endif							/* PNVS_SETTINGS_H */

@@ -168,7 +168,7 @@ serve(void)
 			visit_next();
 		}
 		complain_of_overflow();
-		wait_until(Min(next, next_visit));
+		wait_until(Min(Min(next, next_visit), pnvs_settings_complain(true)));
 	}
 }
 

@@ -255,11 +255,12 @@ is_work_due(const PnvsSender *sender)
 	return claims(sender) && pnvs_sender_next_due(sender) <= GetCurrentTimestamp();
 }
 
-/* Whether it takes what is due. */
+/* Whether it takes what is due.  A setting that is not valid stops it until that is put right. */
 static bool
 claims(const PnvsSender *sender)
 {
-	return sender->may_claim && sender->has_table && !pnvs_client_needs_rest();
+	return sender->may_claim && sender->has_table && !pnvs_client_needs_rest() &&
+		pnvs_settings_invalid_name() == NULL;
 }
 
 /* One exchange for everything that can be settled and claimed. */

@@ -112,6 +112,7 @@ pnvs_worker_main(Datum arg)
 		proc_exit(0);
 	before_shmem_exit(leave_roster, (Datum) 0);
 	pnvs_worker_prepare();
+	pnvs_settings_use_server_values(true);
 
 	context = AllocSetContextCreate(TopMemoryContext, "pnvs worker", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
@@ -271,7 +272,7 @@ yields(Worker *worker, bool asked, TimestampTz now)
 		return false;
 	pnvs_sender_stop_claiming(worker->sender);
 	worker->yields = true;
-	end = TimestampTzPlusMilliseconds(worker->asked, YIELD_AFTER_MS + pnvs_request_timeout_ms);
+	end = TimestampTzPlusMilliseconds(worker->asked, YIELD_AFTER_MS + pnvs_settings_request_timeout_ms());
 	return pnvs_sender_is_idle(worker->sender) || now >= end;
 }
 
@@ -294,6 +295,7 @@ wait_for_something(const Worker *worker)
 	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender) &&
 		pnvs_sender_next_due(worker->sender) > now)
 		next = Min(next, worker->busy + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
+	next = Min(next, pnvs_settings_complain(false));
 	if (next <= now)
 		next = now;
 	if (wait_ms < 0 || wait_ms > (next - now) / 1000)

@@ -55,12 +55,13 @@ pnvs_client_start(const PnvsOperation *operation, const char *const *values)
 	PnvsCall   *call = palloc(sizeof(PnvsCall));
 	PnvsHttpRequest request;
 
+	pnvs_settings_refuse_if_invalid();
 	pnvs_signed_request_make(&request, operation, values);
 	request.ca_file = pnvs_ca_file;
 	/* what is not encrypted goes to this machine alone */
 	request.proxy = request.tls ? pnvs_proxy : "";
-	request.connect_timeout_ms = call->connect_timeout_ms = pnvs_connect_timeout_ms;
-	request.request_timeout_ms = call->request_timeout_ms = pnvs_request_timeout_ms;
+	request.connect_timeout_ms = call->connect_timeout_ms = pnvs_settings_connect_timeout_ms();
+	request.request_timeout_ms = call->request_timeout_ms = pnvs_settings_request_timeout_ms();
 	call->end_us = now_us() + (int64) (call->request_timeout_ms + GRACE_MS) * 1000;
 	call->transfer = pnvs_http_start(&request);
 	return call;

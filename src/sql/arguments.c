@@ -87,7 +87,8 @@ pnvs_argument_service_sid(FunctionCallInfo fcinfo, int n)
 
 	if (service_sid)
 		return check_service_sid(service_sid);
-	return pnvs_service_sid[0] ? pnvs_service_sid : NULL;
+	service_sid = pnvs_settings_service_sid();
+	return service_sid[0] ? service_sid : NULL;
 }
 
 /* A service ID, required, by default that of the settings. */

@@ -111,10 +111,11 @@ service_of(const TriggerData *trigger)
 		service_sid = trigger->tg_trigger->tgargs[2];
 	if (service_sid[0] != '\0')
 		return pnvs_argument_check_service_sid(service_sid);
-	if (pnvs_service_sid[0] == '\0')
+	service_sid = pnvs_settings_service_sid();
+	if (service_sid[0] == '\0')
 		misuse("no service is named",
 			   "Name it in the trigger's arguments, or set \"pnvs.service_sid\".");
-	return pnvs_service_sid;
+	return service_sid;
 }
 
 /*

@@ -54,6 +54,7 @@ PG_FUNCTION_INFO_V1(pnvs_process_verification_queue);
 /* A CALL of this session has rows under way. */
 static bool sending = false;
 
+static void process(int64 max_requests);
 static void watch_over_end(void);
 static void leave_nothing(int code, Datum arg);
 static void require_nonatomic(FunctionCallInfo fcinfo);
@@ -66,11 +67,29 @@ Datum
 pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 {
 	int			max_requests = pnvs_argument_count(fcinfo, 0, "max_requests", MAX_REQUESTS);
+
+	require_nonatomic(fcinfo);
+	pnvs_settings_use_server_values(true);
+	PG_TRY();
+	{
+		pnvs_settings_refuse_if_invalid();
+		process(max_requests);
+	}
+	PG_FINALLY();
+	{
+		pnvs_settings_use_server_values(false);
+	}
+	PG_END_TRY();
+	PG_RETURN_VOID();
+}
+
+static void
+process(int64 max_requests)
+{
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
 	PnvsSender *sender;
 
-	require_nonatomic(fcinfo);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
@@ -106,7 +125,6 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
 	SPI_finish();
-	PG_RETURN_VOID();
 }
 
 /* Where the session is ended from outside, nothing is caught. */
@@ -147,7 +165,7 @@ static void
 send_due(PnvsSender *sender)
 {
 	static uint32 wait_event = 0;
-	int64		patience_ms = PATIENCE_FACTOR * (int64) pnvs_request_timeout_ms;
+	int64		patience_ms = PATIENCE_FACTOR * (int64) pnvs_settings_request_timeout_ms();
 
 	if (wait_event == 0)
 		wait_event = pnvs_new_wait_event("PnvsProcess");

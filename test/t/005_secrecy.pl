@@ -292,7 +292,7 @@ sub uses
 	my ($user, $code) = @_;
 
 	Pnvs::Simulator::wait_until('the reload has reached the session',
-		sub { ($user->run("SELECT code FROM start_verification('SMS', '6281300000001', 'FA1')")->value // '') eq $code });
+		sub { ($user->query("SELECT code FROM start_verification('SMS', '6281300000001', 'FA1')")->value // '') eq $code });
 	return 1;
 }
 

@@ -95,9 +95,7 @@ sub configure
 
 	for my $name (sort keys %setting)
 	{
-		$session->run(defined $setting{$name}
-			? "ALTER SYSTEM SET $name = '$setting{$name}'"
-			: "ALTER SYSTEM RESET $name");
+		Pnvs::Simulator::change_setting($self->{node}, $session, $name, $setting{$name});
 	}
 	$session->run('SELECT pg_reload_conf()');
 	Pnvs::Simulator::wait_until('the configuration is read',

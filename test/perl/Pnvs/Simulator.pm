@@ -250,6 +250,35 @@ autovacuum = off
 CONF
 }
 
+# change_setting(NODE, SESSION, NAME, VALUE): in the configuration, for the next reload;
+# undef: back to what it was. ALTER SYSTEM takes no secret.
+sub change_setting
+{
+	my ($node, $session, $name, $value) = @_;
+
+	if ($name =~ /\Apnvs\.(?:access_key|security_token)/)
+	{
+		change_secret($node, $name, $value);
+		return;
+	}
+	$session->run(defined $value ? "ALTER SYSTEM SET $name = '$value'" : "ALTER SYSTEM RESET $name");
+	return;
+}
+
+sub change_secret
+{
+	my ($node, $name, $value) = @_;
+	my $file = $node->data_dir . '/secrets.conf';
+	my $secrets = $node->{pnvs_secrets} //= {};
+
+	$node->append_conf('postgresql.conf', "include_if_exists = 'secrets.conf'") unless -e $file;
+	$secrets->{$name} = $value;
+	open(my $out, '>', $file) or croak "could not write $file: $!";
+	print $out map { "$_ = '$secrets->{$_}'\n" } grep { defined $secrets->{$_} } sort keys %$secrets;
+	CORE::close($out);
+	return;
+}
+
 # wait_until(WHAT, CONDITION): until the condition is true; dies after the usual
 # time of PostgreSQL's tests. Asks all the time for a second, and then less often: long
 # waits would keep a processor busy that others wait for.

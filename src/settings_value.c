@@ -1,0 +1,247 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings_value.c
+ *	  What a text is taken for that somebody has given to a setting.
+ *
+ * To GUC every setting of pnvs is a text, also where it is a number, a switch or a
+ * choice: those PostgreSQL would judge by itself, before any hook, and replace what
+ * is not valid by the default.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "utils/builtins.h"
+
+#include "compat.h"
+#include "settings_value.h"
+
+static void read_secret(const PnvsSetting *setting, const char *text,
+						PnvsSettingReading *reading);
+static void read_endpoint(const char *text, PnvsSettingReading *reading);
+static bool is_proxy(const char *text);
+static void read_switch(const PnvsSetting *setting, const char *text,
+						PnvsSettingReading *reading);
+static void read_choice(const PnvsSetting *setting, const char *text,
+						PnvsSettingReading *reading);
+static void read_number(const PnvsSetting *setting, const char *text,
+						PnvsSettingReading *reading);
+static void show_number(const PnvsSetting *setting, PnvsSettingReading *reading);
+static bool is_visible_ascii(const char *text, int max_len);
+
+/* Fills in all of the reading but where the text has come from. */
+void
+pnvs_setting_read(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
+{
+	memset(reading, 0, sizeof(*reading));
+	reading->shown = text;
+	switch (setting->kind)
+	{
+		case PNVS_SETTING_SECRET:
+			read_secret(setting, text, reading);
+			break;
+		case PNVS_SETTING_ENDPOINT:
+			read_endpoint(text, reading);
+			break;
+		case PNVS_SETTING_PROXY:
+			if (!is_proxy(text))
+			{
+				reading->value.fault = setting->rule;
+				reading->value.hint = "A proxy that asks for a password cannot be used.";
+			}
+			break;
+		case PNVS_SETTING_FILE:
+			if (text[0] != '\0' && !is_absolute_path(text))
+				reading->value.fault = setting->rule;
+			break;
+		case PNVS_SETTING_WORD:
+			if (!is_visible_ascii(text, setting->max))
+				reading->value.fault = setting->rule;
+			break;
+		case PNVS_SETTING_SWITCH:
+			read_switch(setting, text, reading);
+			break;
+		case PNVS_SETTING_CHOICE:
+			read_choice(setting, text, reading);
+			break;
+		case PNVS_SETTING_NUMBER:
+			read_number(setting, text, reading);
+			break;
+	}
+	/* Nobody sees it: it can hold a password, say. */
+	if (reading->value.fault != NULL && setting->kind != PNVS_SETTING_SECRET)
+		reading->shown = PNVS_NOT_VALID;
+}
+
+/*
+ * A copy of the reading's value in GUC's memory, or NULL where there is none left.
+ * *text, which is GUC's, becomes what is shown; what it was is wiped.
+ */
+PnvsSettingValue *
+pnvs_setting_keep(const PnvsSettingReading *reading, char **text)
+{
+	const PnvsSettingValue *value = &reading->value;
+	const char *data = value->data;
+	size_t		data_len = 0;
+	PnvsSettingValue *kept;
+	char	   *shown;
+
+	if (data != NULL)
+		data_len = value->data == &reading->endpoint ? sizeof(PnvsEndpoint) : strlen(data) + 1;
+	kept = pnvs_guc_malloc(sizeof(PnvsSettingValue) + data_len);
+	shown = pnvs_guc_strdup(reading->shown);
+	if (kept == NULL || shown == NULL)
+		return NULL;
+	*kept = *value;
+	if (data != NULL)
+		kept->data = memcpy(kept + 1, data, data_len);
+
+	explicit_bzero(*text, strlen(*text));
+	pnvs_guc_free(*text);
+	*text = shown;
+	return kept;
+}
+
+/*
+ * A parallel worker gets its leader's settings as shown, which is the mask; it
+ * never calls the service, so an empty secret does there.
+ */
+static void
+read_secret(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
+{
+	bool		is_mask = strcmp(text, PNVS_MASK) == 0 || strcmp(text, PNVS_NO_SECRET) == 0;
+
+	reading->value.data = "";
+	reading->shown = text[0] != '\0' ? PNVS_MASK : PNVS_NO_SECRET;
+	if (is_mask && InitializingParallelWorker)
+		reading->shown = strcmp(text, PNVS_MASK) == 0 ? PNVS_MASK : PNVS_NO_SECRET;
+	else if (is_mask)
+	{
+		reading->value.fault = "This is what is shown, not the secret.";
+		reading->value.hint = "Set the secret itself.";
+	}
+	else if (!is_visible_ascii(text, setting->max))
+	{
+		reading->value.fault = setting->rule;
+		reading->value.hint = "Look for a space or a line break at its end.";
+	}
+	else
+		reading->value.data = text;
+	if (reading->value.fault != NULL)
+		reading->shown = PNVS_NOT_VALID;
+}
+
+static void
+read_endpoint(const char *text, PnvsSettingReading *reading)
+{
+	static const char *const faults[] = {
+		[PNVS_ENDPOINT_OK] = NULL,
+		[PNVS_ENDPOINT_BAD_SCHEME] = "It must begin with \"https://\".",
+		[PNVS_ENDPOINT_BAD_HOST] = "It must be a scheme, a host and an optional port, and nothing else.",
+		[PNVS_ENDPOINT_BAD_PORT] = "The port must be a number from 1 to 65535 at the end.",
+		[PNVS_ENDPOINT_NOT_LOOPBACK] = "\"http://\" is taken for loopback addresses only (127.0.0.0/8 and [::1]).",
+	};
+
+	reading->value.fault = faults[pnvs_endpoint_parse(text, &reading->endpoint)];
+	reading->value.data = reading->value.fault ? NULL : &reading->endpoint;
+}
+
+static bool
+is_proxy(const char *text)
+{
+	PnvsEndpoint endpoint;
+	PnvsEndpointFault fault;
+
+	if (text[0] == '\0')
+		return true;
+	fault = pnvs_endpoint_parse(text, &endpoint);
+	return fault == PNVS_ENDPOINT_OK || fault == PNVS_ENDPOINT_NOT_LOOPBACK;
+}
+
+static void
+read_switch(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
+{
+	bool		is_on = false;
+
+	if (!parse_bool(text, &is_on))
+	{
+		reading->value.fault = setting->rule;
+		(void) parse_bool(setting->boot, &is_on);
+	}
+	reading->value.number = is_on;
+	reading->shown = is_on ? "on" : "off";
+}
+
+static void
+read_choice(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
+{
+	const struct config_enum_entry *option = setting->options;
+
+	while (option->name != NULL && pg_strcasecmp(option->name, text) != 0)
+		option++;
+	if (option->name == NULL)
+	{
+		reading->value.fault = setting->rule;
+		/* the default is the first */
+		option = setting->options;
+	}
+	reading->value.number = option->val;
+	reading->shown = option->name;
+}
+
+static void
+read_number(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
+{
+	int			number;
+
+	if (!parse_int(text, &number, setting->flags, NULL) ||
+		number < setting->min || number > setting->max)
+	{
+		reading->value.fault = setting->rule;
+		(void) parse_int(setting->boot, &number, setting->flags, NULL);
+	}
+	reading->value.number = number;
+	show_number(setting, reading);
+}
+
+/* As PostgreSQL shows its own: in the largest unit that leaves no fraction. */
+static void
+show_number(const PnvsSetting *setting, PnvsSettingReading *reading)
+{
+	static const struct
+	{
+		const char *name;
+		int64		ms;
+	}			units[] = {{"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}};
+	int64		number = reading->value.number;
+	const char *unit = "";
+
+	if (setting->flags & GUC_UNIT_S)
+		number *= 1000;
+	if (setting->flags != 0 && number != 0)
+	{
+		int			i = 0;
+
+		while (number % units[i].ms != 0)
+			i++;
+		number /= units[i].ms;
+		unit = units[i].name;
+	}
+	snprintf(reading->buffer, sizeof(reading->buffer), INT64_FORMAT "%s", number, unit);
+	reading->shown = reading->buffer;
+}
+
+/* Whether text has at most max_len characters, each of them 0x21 to 0x7E. */
+static bool
+is_visible_ascii(const char *text, int max_len)
+{
+	int			len = 0;
+
+	for (; *text; text++, len++)
+	{
+		if (*text < 0x21 || *text > 0x7E || len == max_len)
+			return false;
+	}
+	return true;
+}

@@ -9,11 +9,11 @@
  * for as long as a marked one is in force, see settings_invalid.c.  What somebody
  * sets in a session that has the library is refused at once.
  *
- * Secrets.  The value that PostgreSQL keeps and shows of a secret setting is
- * "********", or "(none)" where it is empty: SHOW, current_setting() and
- * pg_settings, its reset_val included, have nothing else to show, and a reload
- * that changes a secret finds the value unchanged and logs nothing.  The secret
- * itself travels beside the value, as what GUC calls its extra.
+ * Secrets.  The value that PostgreSQL keeps of a secret setting is always
+ * "********", whether or not it is set, so that there is nothing else to show, and a
+ * reload that changes a secret finds the value unchanged and logs nothing.  A hook
+ * shows "(none)" instead where it is empty.  The secret itself travels beside the
+ * value, as what GUC calls its extra.
  *
  * That protects a secret from the moment at which the library is loaded.
  * Before, PostgreSQL knows the setting as a placeholder, shows it to every role
@@ -59,34 +59,23 @@ int			pnvs_after_promotion;
 bool		pnvs_notify;
 bool		pnvs_settings_in_alter_system = false;
 
+/* GUC's hooks do not tell which setting they are for, so each has its own. */
+#define EACH_SETTING(DO) \
+	DO(ACCESS_KEY_ID) DO(ACCESS_KEY_SECRET) DO(SECURITY_TOKEN) \
+	DO(ENDPOINT) DO(CA_FILE) DO(PROXY) DO(CONNECT_TIMEOUT) DO(REQUEST_TIMEOUT) \
+	DO(SERVICE_SID) DO(ON_FAILURE) DO(EXPOSE_VERIFY_CODE) \
+	DO(WORKER) DO(WORKER_IDLE_TIMEOUT) DO(MAX_IN_FLIGHT) DO(SCAN_INTERVAL) \
+	DO(MAX_DATABASES) DO(NOTIFY) DO(MAX_ATTEMPTS) DO(RETENTION) DO(RECONCILE_FOR) \
+	DO(AFTER_PROMOTION)
+#define ID(id) id,
+
 typedef enum SettingId
 {
-	ACCESS_KEY_ID,
-	ACCESS_KEY_SECRET,
-	SECURITY_TOKEN,
-	ENDPOINT,
-	CA_FILE,
-	PROXY,
-	CONNECT_TIMEOUT,
-	REQUEST_TIMEOUT,
-	SERVICE_SID,
-	ON_FAILURE,
-	EXPOSE_VERIFY_CODE,
-	WORKER,
-	WORKER_IDLE_TIMEOUT,
-	MAX_IN_FLIGHT,
-	SCAN_INTERVAL,
-	MAX_DATABASES,
-	NOTIFY,
-	MAX_ATTEMPTS,
-	RETENTION,
-	RECONCILE_FOR,
-	AFTER_PROMOTION
+	EACH_SETTING(ID)
+	NSETTINGS
 } SettingId;
 
-#define NSETTINGS (AFTER_PROMOTION + 1)
-
-/* Filled in below; GUC's hooks do not tell which setting they are for. */
+/* Filled in below. */
 static PnvsSetting settings[NSETTINGS];
 
 static bool check(const PnvsSetting *setting, char **text, void **extra, GucSource source);
@@ -103,31 +92,15 @@ static void hide_statement(void *arg);
 	static void assign_##id(const char *text, void *extra) \
 	{ \
 		assign(&settings[id], extra); \
+	} \
+	static const char *show_##id(void) \
+	{ \
+		return pnvs_setting_show(&settings[id]); \
 	}
 
-HOOKS(ACCESS_KEY_ID)
-HOOKS(ACCESS_KEY_SECRET)
-HOOKS(SECURITY_TOKEN)
-HOOKS(ENDPOINT)
-HOOKS(CA_FILE)
-HOOKS(PROXY)
-HOOKS(CONNECT_TIMEOUT)
-HOOKS(REQUEST_TIMEOUT)
-HOOKS(SERVICE_SID)
-HOOKS(ON_FAILURE)
-HOOKS(EXPOSE_VERIFY_CODE)
-HOOKS(WORKER)
-HOOKS(WORKER_IDLE_TIMEOUT)
-HOOKS(MAX_IN_FLIGHT)
-HOOKS(SCAN_INTERVAL)
-HOOKS(MAX_DATABASES)
-HOOKS(NOTIFY)
-HOOKS(MAX_ATTEMPTS)
-HOOKS(RETENTION)
-HOOKS(RECONCILE_FOR)
-HOOKS(AFTER_PROMOTION)
+EACH_SETTING(HOOKS)
 
-#define OWN(id) .check = check_##id, .assign = assign_##id
+#define OWN(id) .check = check_##id, .assign = assign_##id, .show = show_##id
 #define SECRET PNVS_SETTING_SECRET, "", PGC_SUSET, \
 	.more = "It is never shown.", \
 	.rule = "It is too long, or has a character other than visible ASCII."
@@ -397,7 +370,7 @@ pnvs_settings_service_sid(void)
 
 	if (value->fault != NULL)
 		pnvs_settings_refuse(settings[SERVICE_SID].name, value);
-	return settings[SERVICE_SID].shown;
+	return settings[SERVICE_SID].kept;
 }
 
 int
@@ -438,9 +411,9 @@ define(PnvsSetting *setting)
 		context = PGC_SIGHUP;
 	DefineCustomStringVariable(setting->name, setting->what,
 							   setting->kind == PNVS_SETTING_NUMBER ? setting->rule : setting->more,
-							   setting->text ? setting->text : &setting->shown,
+							   setting->text ? setting->text : &setting->kept,
 							   setting->boot, context, flags,
-							   setting->check, setting->assign, NULL);
+							   setting->check, setting->assign, setting->show);
 }
 
 /* Judges a value.  Where somebody waits for the answer, it is refused; else marked. */
@@ -457,7 +430,6 @@ check(const PnvsSetting *setting, char **text, void **extra, GucSource source)
 		reading.value.fault = "Settings of roles, databases and functions can be read by everybody.";
 		reading.value.hint = "Set it in a configuration file of mode 0600.";
 		reading.value.data = "";
-		reading.shown = PNVS_NOT_VALID;
 	}
 	if (reading.value.fault != NULL && !loading && !InitializingParallelWorker &&
 		(source >= PGC_S_CLIENT || pnvs_settings_in_alter_system))
@@ -469,7 +441,7 @@ check(const PnvsSetting *setting, char **text, void **extra, GucSource source)
 				 pnvs_errhide()));
 	if (is_secret && source == PGC_S_FILE && (*text)[0] != '\0' && loading_in_session)
 		secret_was_readable = true;
-	*extra = pnvs_setting_keep(&reading, text);
+	*extra = pnvs_setting_keep(setting, &reading, text);
 	return *extra != NULL;
 }
 

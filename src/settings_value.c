@@ -35,7 +35,7 @@ void
 pnvs_setting_read(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
 	memset(reading, 0, sizeof(*reading));
-	reading->shown = text;
+	reading->kept = text;
 	switch (setting->kind)
 	{
 		case PNVS_SETTING_SECRET:
@@ -69,29 +69,37 @@ pnvs_setting_read(const PnvsSetting *setting, const char *text, PnvsSettingReadi
 			read_number(setting, text, reading);
 			break;
 	}
-	/* Nobody sees it: it can hold a password, say. */
-	if (reading->value.fault != NULL && setting->kind != PNVS_SETTING_SECRET)
-		reading->shown = PNVS_NOT_VALID;
+	if (reading->value.fault != NULL)
+		reading->kept = NULL;
 }
 
 /*
  * A copy of the reading's value in GUC's memory, or NULL where there is none left.
- * *text, which is GUC's, becomes what is shown; what it was is wiped.
+ * *text, which is GUC's, becomes what GUC keeps; what it was is wiped.
+ *
+ * Where a reload changes a text, the server log has what it was changed to as it stands in
+ * the file.  So nothing changes for GUC where that must not be seen: of secrets it keeps
+ * the mask, and of what is not valid, which can hold a password, say, what it has.
  */
 PnvsSettingValue *
-pnvs_setting_keep(const PnvsSettingReading *reading, char **text)
+pnvs_setting_keep(const PnvsSetting *setting, const PnvsSettingReading *reading, char **text)
 {
+	const char *before = setting->text ? *setting->text : setting->kept;
 	const PnvsSettingValue *value = &reading->value;
 	const char *data = value->data;
 	size_t		data_len = 0;
 	PnvsSettingValue *kept;
-	char	   *shown;
+	char	   *copy;
 
 	if (data != NULL)
 		data_len = value->data == &reading->endpoint ? sizeof(PnvsEndpoint) : strlen(data) + 1;
 	kept = pnvs_guc_malloc(sizeof(PnvsSettingValue) + data_len);
-	shown = pnvs_guc_strdup(reading->shown);
-	if (kept == NULL || shown == NULL)
+	if (setting->kind == PNVS_SETTING_SECRET)
+		before = PNVS_MASK;
+	else if (before == NULL)
+		before = setting->boot;
+	copy = pnvs_guc_strdup(reading->kept ? reading->kept : before);
+	if (kept == NULL || copy == NULL)
 		return NULL;
 	*kept = *value;
 	if (data != NULL)
@@ -99,24 +107,36 @@ pnvs_setting_keep(const PnvsSettingReading *reading, char **text)
 
 	explicit_bzero(*text, strlen(*text));
 	pnvs_guc_free(*text);
-	*text = shown;
+	*text = copy;
 	return kept;
 }
 
+/* A GucShowHook, but for which setting it is of. */
+const char *
+pnvs_setting_show(const PnvsSetting *setting)
+{
+	if (setting->value->fault != NULL)
+		return PNVS_NOT_VALID;
+	if (setting->kind == PNVS_SETTING_SECRET)
+		return setting->value->number ? PNVS_MASK : PNVS_NO_SECRET;
+	return setting->text ? *setting->text : setting->kept;
+}
+
 /*
- * A parallel worker gets its leader's settings as shown, which is the mask; it
+ * A parallel worker gets its leader's settings as GUC has them, which is the mask; it
  * never calls the service, so an empty secret does there.
  */
 static void
 read_secret(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
-	bool		is_mask = strcmp(text, PNVS_MASK) == 0 || strcmp(text, PNVS_NO_SECRET) == 0;
+	bool		is_mask = strcmp(text, PNVS_MASK) == 0;
 
 	reading->value.data = "";
-	reading->shown = text[0] != '\0' ? PNVS_MASK : PNVS_NO_SECRET;
+	reading->value.number = text[0] != '\0';
+	reading->kept = PNVS_MASK;
 	if (is_mask && InitializingParallelWorker)
-		reading->shown = strcmp(text, PNVS_MASK) == 0 ? PNVS_MASK : PNVS_NO_SECRET;
-	else if (is_mask)
+		return;
+	if (is_mask || strcmp(text, PNVS_NO_SECRET) == 0)
 	{
 		reading->value.fault = "This is what is shown, not the secret.";
 		reading->value.hint = "Set the secret itself.";
@@ -128,8 +148,6 @@ read_secret(const PnvsSetting *setting, const char *text, PnvsSettingReading *re
 	}
 	else
 		reading->value.data = text;
-	if (reading->value.fault != NULL)
-		reading->shown = PNVS_NOT_VALID;
 }
 
 static void
@@ -170,7 +188,7 @@ read_switch(const PnvsSetting *setting, const char *text, PnvsSettingReading *re
 		(void) parse_bool(setting->boot, &is_on);
 	}
 	reading->value.number = is_on;
-	reading->shown = is_on ? "on" : "off";
+	reading->kept = is_on ? "on" : "off";
 }
 
 static void
@@ -187,7 +205,7 @@ read_choice(const PnvsSetting *setting, const char *text, PnvsSettingReading *re
 		option = setting->options;
 	}
 	reading->value.number = option->val;
-	reading->shown = option->name;
+	reading->kept = option->name;
 }
 
 static void
@@ -229,7 +247,7 @@ show_number(const PnvsSetting *setting, PnvsSettingReading *reading)
 		unit = units[i].name;
 	}
 	snprintf(reading->buffer, sizeof(reading->buffer), INT64_FORMAT "%s", number, unit);
-	reading->shown = reading->buffer;
+	reading->kept = reading->buffer;
 }
 
 /* Whether text has at most max_len characters, each of them 0x21 to 0x7E. */

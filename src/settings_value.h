@@ -13,7 +13,10 @@
 #include "compat.h"
 #include "core/endpoint.h"
 
-/* What is shown of a secret, and of a value that is not valid. */
+/*
+ * What is shown of a secret, and of a value that is not valid.  The first is also what
+ * GUC has for every secret, be there one or not.
+ */
 #define PNVS_MASK "********"
 #define PNVS_NO_SECRET "(none)"
 #define PNVS_NOT_VALID "(not valid)"
@@ -39,7 +42,8 @@ typedef struct PnvsSettingValue
 	const char *fault;			/* why it is not valid, a sentence, or NULL */
 	const char *hint;
 	bool		is_servers;		/* of a file, the command line, or the default */
-	int			number;			/* of a switch, a choice or a number */
+	int			number;			/* of a switch, a choice or a number; of a
+								 * secret: whether there is one */
 	const void *data;			/* a PnvsEndpoint, or a secret; or NULL */
 } PnvsSettingValue;
 
@@ -61,9 +65,10 @@ typedef struct PnvsSetting
 	bool	   *is_on;
 	GucStringCheckHook check;
 	GucStringAssignHook assign;
+	GucShowHook show;
 
 	/* changes */
-	char	   *shown;			/* what GUC shows, where text is NULL */
+	char	   *kept;			/* what GUC has, where text is NULL */
 	const PnvsSettingValue *value;
 	PnvsSettingValue servers;	/* the last that was the server's */
 } PnvsSetting;
@@ -72,14 +77,17 @@ typedef struct PnvsSetting
 typedef struct PnvsSettingReading
 {
 	PnvsSettingValue value;
-	const char *shown;			/* into buffer, or into the text */
+	const char *kept;			/* into buffer, or into the text; NULL where
+								 * the value is not valid */
 	char		buffer[32];
 	PnvsEndpoint endpoint;
 } PnvsSettingReading;
 
 extern void pnvs_setting_read(const PnvsSetting *setting, const char *text,
 							  PnvsSettingReading *reading);
-extern PnvsSettingValue *pnvs_setting_keep(const PnvsSettingReading *reading, char **text);
+extern PnvsSettingValue *pnvs_setting_keep(const PnvsSetting *setting,
+										   const PnvsSettingReading *reading, char **text);
+extern const char *pnvs_setting_show(const PnvsSetting *setting);
 
 extern const char *pnvs_settings_find_invalid(const PnvsSettingValue **value);
 pg_noreturn extern void pnvs_settings_refuse(const char *name, const PnvsSettingValue *value);

@@ -348,49 +348,59 @@ sub table_rows
 # A default as the README writes it, from what pg_settings has.
 sub shown_default
 {
-	my ($value, $unit, $name) = @_;
+	my ($value, $name) = @_;
 
 	return 'empty' if $value eq '' || $name =~ /access_key|security_token/;
-	return $value / 1000 . ' s' if $unit eq 'ms';
-	return $value % 86400 == 0 ? $value / 86400 . ' d' : $value / 60 . ' min' if $unit eq 's';
+	return "$1 $2" if $value =~ /\A(\d+)([a-z]+)\z/;
 	return $value eq 'off' ? $value : "`$value`";
 }
 
-# A limit of a setting as the README writes it; the unit is that of pg_settings, or empty.
-sub shown_limit
+# The neighbours of a bound, as values: the last that is taken and the first that is not, in
+# the direction +1 or -1.
+sub neighbours
 {
-	my ($value, $unit) = @_;
-	my @larger = ([ 31557600, 'years' ], [ 86400, $value == 86400 ? 'day' : 'd' ], [ 60, 'min' ], [ 1, 's' ], [ 0.001, 'ms' ]);
-	my $seconds = $unit eq 'ms' ? $value / 1000 : $value;
+	my ($bound, $step) = @_;
+	my %seconds = (s => 1, min => 60, day => 86400);
+	my ($number, $unit) = $bound =~ /\A(\d+) ?([a-z]*)\z/;
 
-	return $value if $unit eq '' || $value == 0;
-	for my $step (@larger)
-	{
-		return int($seconds / $step->[0]) . " $step->[1]" if $seconds >= $step->[0];
-	}
-	return;
+	return ("'2147483647s'", "'2147483648s'") if $bound eq '68 years';
+	return map { "'$_$unit'" } $number, $number + $step if $unit eq '' || $unit eq 'ms';
+	return map { "'${_}s'" } $number * $seconds{$unit}, $number * $seconds{$unit} + $step;
+}
+
+# Whether ALTER SYSTEM takes and refuses what is just within and beyond two bounds.
+sub has_bounds
+{
+	my ($name, $least, $most) = @_;
+	my @value = (neighbours($least, -1), neighbours($most, 1));
+	my @told = map { $_->{psql_error} }
+	  map { my %r; $node->psql('readme', "LOAD 'pnvs'; ALTER SYSTEM SET $name = $_", stderr => \$r{psql_error}); \%r } @value;
+
+	$node->safe_psql('readme', "LOAD 'pnvs'; ALTER SYSTEM RESET $name");
+	return join ' ', map { /invalid value for parameter/ ? 'refused' : 'taken' } @told;
 }
 
 sub check_settings
 {
 	my %setter = (user => 'anyone', superuser => 'superuser', sighup => 'reload', postmaster => 'restart');
 	my @real = map { [ split /\|/, $_, -1 ] } split /\n/, $node->safe_psql('readme',
-		"LOAD 'pnvs'; SELECT name, boot_val, unit, context FROM pg_settings WHERE name LIKE 'pnvs.%'");
+		"LOAD 'pnvs'; SELECT name, boot_val, context FROM pg_settings WHERE name LIKE 'pnvs.%'");
 	my %documented = map { $_->[0] => "$_->[1], $_->[2]" } table_rows('name | default');
-	my %actual = map { ("`$_->[0]`" => shown_default(@$_[1, 2, 0]) . ", $setter{$_->[3]}") } @real;
+	my %actual = map { ("`$_->[0]`" => shown_default(@$_[1, 0]) . ", $setter{$_->[2]}") } @real;
 
 	is_deeply(\%documented, \%actual, 'the settings are those of the table');
 
 	my %meaning = map { ($_->[0] =~ tr/`//dr) => $_->[3] } table_rows('name | default');
 	my @limited = map { [ split /\|/, $_, -1 ] } split /\n/, $node->safe_psql('readme',
-		"LOAD 'pnvs'; SELECT name, min_val, max_val, unit FROM pg_settings WHERE name LIKE 'pnvs.%' AND min_val IS NOT NULL");
+		"LOAD 'pnvs'; SELECT name, extra_desc FROM pg_settings WHERE name LIKE 'pnvs.%' AND extra_desc ~ ' from .* to '");
 	cmp_ok(scalar @limited, '>', 5, 'some settings have limits');
 	for my $setting (@limited)
 	{
-		my ($name, $least, $most, $unit) = @$setting;
+		my ($name, $rule) = @$setting;
+		my ($least, $most) = $rule =~ / from (.+) to (.+)\.\z/;
 
-		like($meaning{$name}, qr/; \Q@{[ shown_limit($least, $unit) ]} to @{[ shown_limit($most, $unit) ]}\E(?:\.|$)/,
-			"the limits of $name are those of the table");
+		like($meaning{$name}, qr/; \Q$least to $most\E(?:\.|$)/, "the limits of $name are those of the table");
+		is(has_bounds($name, $least, $most), 'taken refused taken refused', 'and of the setting');
 	}
 	return;
 }
@@ -434,6 +444,7 @@ my %POSTGRESQL = (
 	'permission denied for function start_verification' =>
 	  "SET ROLE web; SELECT start_verification('SMS', '6281234567890')",
 	'permission denied to set parameter "..."' => "SET ROLE web; SET pnvs.endpoint = 'https://127.0.0.1'",
+	'parameter "pnvs.access_key_secret" cannot be changed' => "LOAD 'pnvs'; ALTER SYSTEM SET pnvs.access_key_secret = ''",
 	'syntax error at or near "to"' => "SELECT * FROM search_verification(to => '6281234567890')",
 );
 

@@ -69,7 +69,7 @@ my %bad = (
 	security_token => '********',
 	endpoint => '127.0.0.1:56190',
 	ca_file => 'ca.pem',
-	proxy => 'http://127.0.0.1:9/',
+	proxy => 'http://user:hunter2@127.0.0.1:9',
 	connect_timeout => 'soon',
 	request_timeout => '11min',
 	service_sid => 'FA 1',
@@ -112,8 +112,12 @@ reload_with($NOWHERE, "pnvs.endpont = '" . $service->endpoint . "'");
 like(call($session)->message, qr/no parameter "pnvs\.endpont"/, 'a reload with a mistyped name stops calls, and says which');
 like(call(Pnvs::Session->new($node))->message, qr/"pnvs\.endpont"/, 'those of a new session, too');
 is($service->count, 0, 'nobody has asked the service');
+reload_with("pnvs.security_token = 'tokenNeedle'");
+is($session->value('SHOW pnvs.security_token'), '********', 'a token is there after a reload');
 reload_with();
 is(call($session)->row->{success}, 't', 'once it is right, calls go out');
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/hunter2|with space|tokenNeedle/,
+	'the log has none of the values that were refused, nor a secret that was none before');
 
 # --- the queue waits meanwhile
 

@@ -33,12 +33,17 @@ static const CodeRow code_rows[] = {
 
 	{"InvalidTimeStamp.Expired", PNVS_CODE_CLOCK},
 	{"InvalidTimeStamp.*", PNVS_CODE_REFUSED},
-	{"SignatureNonceUsed", PNVS_CODE_NONCE},
 
 	{"Throttling", PNVS_CODE_THROTTLED},
 	{"Throttling.*", PNVS_CODE_THROTTLED},
 	{"SENTINEL_BLOCK_EXCEPTION", PNVS_CODE_THROTTLED},
 
+	/*
+	 * Each request has a random nonce of its own, so the service has seen this
+	 * very request before: something on the way delivered it twice, and the
+	 * first may have been accepted.
+	 */
+	{"SignatureNonceUsed", PNVS_CODE_AMBIGUOUS},
 	{"InternalError*", PNVS_CODE_AMBIGUOUS},
 	{"ServiceUnavailable*", PNVS_CODE_AMBIGUOUS},
 	/* known are those with SMS_, VOICE_ and WHATSAPP_ before it */
@@ -102,18 +107,15 @@ pnvs_outcome_of_failure(bool maybe_sent)
 
 /*
  * The outcome of a request that the service answered: HTTP status, Code (or
- * NULL), its word on success, and whether the transport may have delivered the
- * request more than once.
+ * NULL), and its word on success.
  *
  * Status, Code and Success must agree on a success, and one of the last two must
- * say so.  Where they contradict each other nobody knows.  A refusal is one only
- * where this was the request's one delivery: otherwise the service may refuse
- * the repeat of what it has accepted.  An unknown code is the service's "no", but
- * with a 5xx status the service does not know itself how far it got.
+ * say so.  If they contradict each other nobody knows.  An unknown code is the
+ * service's "no", but with a 5xx status the service does not know itself how far
+ * it got.
  */
 PnvsOutcome
-pnvs_outcome_of_reply(int http_status, const char *code, PnvsTruth success,
-					  bool maybe_repeated)
+pnvs_outcome_of_reply(int http_status, const char *code, PnvsTruth success)
 {
 	PnvsCodeGroup group = pnvs_code_group(code);
 	bool		says_yes = success == PNVS_TRUE ||
@@ -122,14 +124,11 @@ pnvs_outcome_of_reply(int http_status, const char *code, PnvsTruth success,
 	if (says_yes)
 		return http_status / 100 == 2 && (code == NULL || group == PNVS_CODE_OK) ?
 			PNVS_ACCEPTED : PNVS_AMBIGUOUS;
-	if (maybe_repeated)
-		return PNVS_AMBIGUOUS;
 	switch (group)
 	{
 		case PNVS_CODE_REFUSED:
 		case PNVS_CODE_CREDENTIALS:
 		case PNVS_CODE_CLOCK:
-		case PNVS_CODE_NONCE:
 			return PNVS_REFUSED;
 		case PNVS_CODE_THROTTLED:
 			return PNVS_THROTTLED;

@@ -46,7 +46,6 @@ typedef enum PnvsCodeGroup
 	PNVS_CODE_REFUSED,			/* the caller's or the configuration's fault */
 	PNVS_CODE_CREDENTIALS,
 	PNVS_CODE_CLOCK,			/* the clocks differ by more than 15 minutes */
-	PNVS_CODE_NONCE,			/* this nonce was seen before */
 	PNVS_CODE_THROTTLED,
 	PNVS_CODE_AMBIGUOUS,
 	PNVS_CODE_UNKNOWN
@@ -56,6 +55,6 @@ extern const char *pnvs_stage_name(PnvsStage stage);
 extern PnvsCodeGroup pnvs_code_group(const char *code);
 extern PnvsOutcome pnvs_outcome_of_failure(bool maybe_sent);
 extern PnvsOutcome pnvs_outcome_of_reply(int http_status, const char *code,
-										 PnvsTruth success, bool maybe_repeated);
+										 PnvsTruth success);
 
 #endif							/* PNVS_OUTCOME_H */

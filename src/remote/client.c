@@ -168,7 +168,7 @@ pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer)
 	}
 	answer->code_group = pnvs_code_group(answer->reply.code);
 	answer->outcome = pnvs_outcome_of_reply(answer->http.status, answer->reply.code,
-											answer->reply.success, false);
+											answer->reply.success);
 	answer->succeeded = answer->outcome == PNVS_ACCEPTED;
 }
 

@@ -53,7 +53,7 @@ my @REFUSED = map { [ $_, 200 ] } qw(INVALID_PARAMETERS Invalid.Parameters MOBIL
 push @REFUSED, map { [ $_, 400 ] } qw(MissingParameter MissingTo MissingServiceSid InvalidParameter
   InvalidProtocol.NeedSsl InvalidTimeStamp.Format INVALID_PARAMETERS);
 push @REFUSED, map { [ $_, 404 ] } qw(InvalidApi.NotFound InvalidProduct.NotFound);
-push @REFUSED, [ 'SignatureNonceUsed', 400 ], [ 'MOBILE_NUMBER_ILLEGAL', 500 ];
+push @REFUSED, [ 'MOBILE_NUMBER_ILLEGAL', 500 ];
 my @CREDENTIALS = map { [ $_, 400 ] } qw(InvalidSecurityToken.Expired InvalidSecurityToken.MismatchWithAccessKey
   SignatureDoesNotMatch IncompleteSignature);
 push @CREDENTIALS, [ 'InvalidAccessKeyId.NotFound', 404 ], [ 'InvalidAccessKeyId.Inactive', 403 ],
@@ -63,7 +63,8 @@ my @THROTTLED = ([ 'Throttling', 400 ], [ 'Throttling.User', 429 ], [ 'Throttlin
 my @AMBIGUOUS = ([ 'InternalError', 500 ], [ 'InternalError', 200 ], [ 'ServiceUnavailable', 503 ],
 	[ 'ServiceUnavailable', 200 ], [ 'SMS_SYSTEM_ERROR', 200 ], [ 'VOICE_SYSTEM_ERROR', 200 ],
 	[ 'WHATSAPP_SYSTEM_ERROR', 200 ], [ 'SMS_SYSTEM_ERROR', 500 ], [ 'isp.SYSTEM_ERROR', 200 ],
-	[ 'ServiceUnavailableTemporary', 400 ], [ 'UnknownError', 400 ]);
+	[ 'ServiceUnavailableTemporary', 400 ], [ 'UnknownError', 400 ],
+	[ 'SignatureNonceUsed', 400 ]);
 # A code that nobody knows is a refusal, unless the service failed with it.
 my @UNKNOWN = ([ 'Some.New.Code', 200 ], [ 'Some.New.Code', 400 ]);
 my @UNKNOWN_FAILURE = ([ 'Some.New.Code', 500 ], [ 'Some.New.Code', 503 ]);

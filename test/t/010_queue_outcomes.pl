@@ -35,7 +35,7 @@ my @refused = (
 		  InsufficientBalance Something.Nobody.Knows)),
 	map({ [ "sim:code:$_:400", $_, 400 ] }
 		qw(MissingParameter MissingTo InvalidParameter InvalidProtocol.NeedSsl InvalidSecurityToken.Expired
-		  SignatureDoesNotMatch IncompleteSignature InvalidTimeStamp.Format SignatureNonceUsed)),
+		  SignatureDoesNotMatch IncompleteSignature InvalidTimeStamp.Format)),
 	map({ [ "sim:code:$_:404", $_, 404 ] }
 		qw(InvalidApi.NotFound InvalidProduct.NotFound InvalidAccessKeyId.NotFound)),
 	map({ [ "sim:code:$_:403", $_, 403 ] }
@@ -177,6 +177,7 @@ my @ambiguous = (
 	map({ [ "sim:code:$_:200", $_ ] } qw(SMS_SYSTEM_ERROR VOICE_SYSTEM_ERROR WHATSAPP_SYSTEM_ERROR)),
 	[ 'sim:code:InternalError:500', 'InternalError' ],
 	[ 'sim:code:ServiceUnavailable:503', 'ServiceUnavailable' ],
+	[ 'sim:code:SignatureNonceUsed:400', 'SignatureNonceUsed' ],
 	[ 'sim:code:Something.Nobody.Knows:500', 'Something.Nobody.Knows' ],
 	map({ [ "sim:$_", 'Local.NoReply' ] }
 		qw(close reset close-early truncate badchunk garbage http09 status:500 html:200 empty notjson halfjson

@@ -76,7 +76,8 @@ my $unanswered = $queue->enqueue('sim:close');
 
 # --- found
 
-for my $service_sid (qw(close reset code-sent:InternalError:500 code-sent:SMS_SYSTEM_ERROR:200 status:502 notjson hang))
+for my $service_sid (qw(close reset code-sent:InternalError:500 code-sent:SMS_SYSTEM_ERROR:200
+		code-sent:SignatureNonceUsed:400 status:502 notjson hang))
 {
 	my $id = $queue->enqueue("sim-start:$service_sid");
 	my $row = $queue->settled($id);

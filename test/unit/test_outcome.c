@@ -19,7 +19,6 @@ static const char *const outcome_names[] = {
 static void test_codes(void);
 static void test_unknown_codes(void);
 static void test_success(void);
-static void test_used_nonce(void);
 static void test_stages(void);
 
 int
@@ -28,7 +27,6 @@ main(void)
 	test_codes();
 	test_unknown_codes();
 	test_success();
-	test_used_nonce();
 	test_stages();
 	return tap_done();
 }
@@ -75,7 +73,7 @@ test_codes(void)
 
 		{"InvalidTimeStamp.Expired", PNVS_CODE_CLOCK, PNVS_REFUSED},
 		{"InvalidTimeStamp.Format", PNVS_CODE_REFUSED, PNVS_REFUSED},
-		{"SignatureNonceUsed", PNVS_CODE_NONCE, PNVS_REFUSED},
+		{"SignatureNonceUsed", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
 
 		{"Throttling", PNVS_CODE_THROTTLED, PNVS_THROTTLED},
 		{"Throttling.User", PNVS_CODE_THROTTLED, PNVS_THROTTLED},
@@ -105,7 +103,7 @@ test_codes(void)
 		tap_int(pnvs_code_group(cases[i].code), cases[i].group, "%s is in its group",
 				cases[i].code);
 		for (size_t j = 0; j < TAP_LENGTH(statuses); j++)
-			other += pnvs_outcome_of_reply(statuses[j], cases[i].code, PNVS_FALSE, false) !=
+			other += pnvs_outcome_of_reply(statuses[j], cases[i].code, PNVS_FALSE) !=
 				cases[i].outcome;
 		tap_int(other, 0, "%s is %s, whatever the HTTP status", cases[i].code,
 				outcome_names[cases[i].outcome]);
@@ -125,19 +123,19 @@ test_unknown_codes(void)
 	for (size_t i = 0; i < TAP_LENGTH(codes); i++)
 	{
 		tap_int(pnvs_code_group(codes[i]), PNVS_CODE_UNKNOWN, "\"%s\" is unknown", codes[i]);
-		tap_int(pnvs_outcome_of_reply(400, codes[i], PNVS_FALSE, false), PNVS_REFUSED,
+		tap_int(pnvs_outcome_of_reply(400, codes[i], PNVS_FALSE), PNVS_REFUSED,
 				"\"%s\" with a 4xx status is refused", codes[i]);
-		tap_int(pnvs_outcome_of_reply(502, codes[i], PNVS_FALSE, false), PNVS_AMBIGUOUS,
+		tap_int(pnvs_outcome_of_reply(502, codes[i], PNVS_FALSE), PNVS_AMBIGUOUS,
 				"\"%s\" with a 5xx status is ambiguous", codes[i]);
 	}
-	tap_int(pnvs_outcome_of_reply(200, "NoSuchCode", PNVS_FALSE, false), PNVS_REFUSED,
+	tap_int(pnvs_outcome_of_reply(200, "NoSuchCode", PNVS_FALSE), PNVS_REFUSED,
 			"an unknown code with status 200 is refused");
-	tap_int(pnvs_outcome_of_reply(499, "NoSuchCode", PNVS_FALSE, false), PNVS_REFUSED,
+	tap_int(pnvs_outcome_of_reply(499, "NoSuchCode", PNVS_FALSE), PNVS_REFUSED,
 			"an unknown code with the last 4xx status is refused");
-	tap_int(pnvs_outcome_of_reply(500, "NoSuchCode", PNVS_FALSE, false), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(500, "NoSuchCode", PNVS_FALSE), PNVS_AMBIGUOUS,
 			"an unknown code with the first 5xx status is ambiguous");
 	tap_int(pnvs_code_group(NULL), PNVS_CODE_UNKNOWN, "no code at all is unknown");
-	tap_int(pnvs_outcome_of_reply(503, NULL, PNVS_FALSE, false), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(503, NULL, PNVS_FALSE), PNVS_AMBIGUOUS,
 			"no code with a 5xx status is ambiguous");
 }
 
@@ -145,38 +143,25 @@ static void
 test_success(void)
 {
 	tap_int(pnvs_code_group("OK"), PNVS_CODE_OK, "OK is in its group");
-	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_TRUE, false), PNVS_ACCEPTED, "a success is accepted");
-	tap_int(pnvs_outcome_of_reply(200, NULL, PNVS_TRUE, false), PNVS_ACCEPTED,
+	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_TRUE), PNVS_ACCEPTED, "a success is accepted");
+	tap_int(pnvs_outcome_of_reply(200, NULL, PNVS_TRUE), PNVS_ACCEPTED,
 			"a success without a code is accepted");
-	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_TRUE, true), PNVS_ACCEPTED,
-			"a success of a request that may be a repeat is accepted");
-	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_FALSE, false), PNVS_REFUSED,
+	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_FALSE), PNVS_REFUSED,
 			"a failure whose code is OK is refused");
-	tap_int(pnvs_outcome_of_reply(500, "OK", PNVS_FALSE, false), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(500, "OK", PNVS_FALSE), PNVS_AMBIGUOUS,
 			"a failure whose code is OK is ambiguous with a 5xx status");
-	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_UNKNOWN, false), PNVS_ACCEPTED,
+	tap_int(pnvs_outcome_of_reply(200, "OK", PNVS_UNKNOWN), PNVS_ACCEPTED,
 			"OK without a word on success is accepted");
-	tap_int(pnvs_outcome_of_reply(404, "OK", PNVS_UNKNOWN, false), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(404, "OK", PNVS_UNKNOWN), PNVS_AMBIGUOUS,
 			"OK with a 4xx status is ambiguous");
-	tap_int(pnvs_outcome_of_reply(404, "OK", PNVS_TRUE, false), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(404, "OK", PNVS_TRUE), PNVS_AMBIGUOUS,
 			"a success with a 4xx status is ambiguous");
-	tap_int(pnvs_outcome_of_reply(200, "MOBILE_NUMBER_ILLEGAL", PNVS_TRUE, false),
+	tap_int(pnvs_outcome_of_reply(200, "MOBILE_NUMBER_ILLEGAL", PNVS_TRUE),
 			PNVS_AMBIGUOUS, "a success with another code than OK is ambiguous");
-	tap_int(pnvs_outcome_of_reply(200, "NoSuchCode", PNVS_TRUE, false), PNVS_AMBIGUOUS,
+	tap_int(pnvs_outcome_of_reply(200, "NoSuchCode", PNVS_TRUE), PNVS_AMBIGUOUS,
 			"a success with an unknown code is ambiguous");
-	tap_int(pnvs_outcome_of_reply(400, "MOBILE_NUMBER_ILLEGAL", PNVS_UNKNOWN, false),
+	tap_int(pnvs_outcome_of_reply(400, "MOBILE_NUMBER_ILLEGAL", PNVS_UNKNOWN),
 			PNVS_REFUSED, "a gateway's refusal has no word on success");
-}
-
-static void
-test_used_nonce(void)
-{
-	tap_int(pnvs_outcome_of_reply(400, "SignatureNonceUsed", PNVS_FALSE, false), PNVS_REFUSED,
-			"a used nonce is refused where it was delivered once");
-	tap_int(pnvs_outcome_of_reply(400, "SignatureNonceUsed", PNVS_FALSE, true), PNVS_AMBIGUOUS,
-			"a used nonce is ambiguous where it may have been delivered twice");
-	tap_int(pnvs_outcome_of_reply(503, "SignatureNonceUsed", PNVS_FALSE, true), PNVS_AMBIGUOUS,
-			"a used nonce that may be a repeat is ambiguous with a 5xx status");
 }
 
 static void

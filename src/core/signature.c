@@ -42,6 +42,7 @@ static bool fetch_algorithms(void);
 static bool digest(const PnvsTextBuffer *text, unsigned char out[SHA256_LEN]);
 static bool sign(const PnvsTextBuffer *text, const char *key,
 				 unsigned char out[SHA256_LEN]);
+static void forget_key(void);
 
 /*
  * Appends the query "name=value&..." in the order of the names, percent-encoded.
@@ -212,9 +213,26 @@ static bool
 sign(const PnvsTextBuffer *text, const char *key, unsigned char out[SHA256_LEN])
 {
 	size_t		len;
+	bool		done;
 
-	return fetch_algorithms() &&
-		EVP_MAC_init(hmac_context, (const unsigned char *) key, strlen(key), NULL) &&
+	if (!fetch_algorithms())
+		return false;
+	done = EVP_MAC_init(hmac_context, (const unsigned char *) key, strlen(key), NULL) &&
 		EVP_MAC_update(hmac_context, (const unsigned char *) text->data, text->len) &&
 		EVP_MAC_final(hmac_context, out, &len, SHA256_LEN);
+	forget_key();
+	return done;
+}
+
+/*
+ * OpenSSL keeps the key, and what it made of it, until another takes its place:
+ * that takes 0.5 us, a new context for each signature 0.8.
+ */
+static void
+forget_key(void)
+{
+	if (EVP_MAC_init(hmac_context, (const unsigned char *) "-", 1, NULL))
+		return;
+	EVP_MAC_CTX_free(hmac_context);
+	hmac_context = NULL;
 }

@@ -20,6 +20,9 @@
 
 #define BIG 4096
 #define MAX_PARAMETERS 64
+#define MASK 0x80
+#define LARGEST_REGION (256UL * 1024 * 1024)
+#define NOT_SANITIZED __attribute__((no_sanitize_address))
 
 static void test_vector(const struct signature_vector *vector);
 static void test_vector_query(const struct signature_vector *vector);
@@ -31,6 +34,10 @@ static void test_query_order(void);
 static void test_query_limits(void);
 static void test_operations(void);
 static void test_keys(void);
+static void test_forgotten_keys(void);
+static bool is_in_memory(const unsigned char *masked, size_t len);
+static bool is_in_region(const unsigned char *region, const unsigned char *end,
+						 const unsigned char *masked, size_t len);
 static void test_failed_stages(void);
 static bool run_stage(int stage, const struct signature_vector *vector, PnvsTextBuffer *out);
 static void request_of(const struct signature_vector *vector, PnvsSignedRequest *request);
@@ -57,6 +64,7 @@ main(void)
 	test_query_limits();
 	test_operations();
 	test_keys();
+	test_forgotten_keys();
 	test_failed_stages();
 	return tap_done();
 }
@@ -381,6 +389,77 @@ test_keys(void)
 		free(authorization);
 		free(secret);
 	}
+}
+
+/*
+ * Once a request is signed its key is nowhere in this process, whose own copy is
+ * kept masked.
+ */
+static void
+test_forgotten_keys(void)
+{
+	static const size_t lens[] = {30, 64, 200};
+
+	for (size_t i = 0; i < TAP_LENGTH(lens); i++)
+	{
+		unsigned char masked[200];
+		char	   *secret = exact_alloc(lens[i] + 1);
+
+		for (size_t j = 0; j < lens[i]; j++)
+		{
+			masked[j] = (unsigned char) (('a' + (j * 7 + i) % 26) ^ MASK);
+			secret[j] = (char) (masked[j] ^ MASK);
+		}
+		secret[lens[i]] = '\0';
+		tap_ok(is_in_memory(masked, lens[i]), "a secret of %d bytes that is kept is found",
+			   (int) lens[i]);
+		free(authorization_of("ACS3-HMAC-SHA256\n" PNVS_EMPTY_BODY_SHA256, secret));
+		explicit_bzero(secret, lens[i]);
+		free(secret);
+		tap_ok(!is_in_memory(masked, lens[i]), "a secret of %d bytes is forgotten once it has signed",
+			   (int) lens[i]);
+	}
+}
+
+/* Whether a text stands anywhere in what this process can write to. */
+static bool
+is_in_memory(const unsigned char *masked, size_t len)
+{
+	FILE	   *maps = fopen("/proc/self/maps", "r");
+	char		line[4096];
+	bool		found = false;
+
+	while (maps != NULL && !found && fgets(line, sizeof(line), maps) != NULL)
+	{
+		unsigned long begin;
+		unsigned long end;
+		char		rights[5];
+
+		/* a sanitizer's own are terabytes */
+		if (sscanf(line, "%lx-%lx %4s", &begin, &end, rights) == 3 &&
+			strncmp(rights, "rw", 2) == 0 && end - begin < LARGEST_REGION)
+			found = is_in_region((const unsigned char *) begin, (const unsigned char *) end,
+								 masked, len);
+	}
+	if (maps != NULL)
+		fclose(maps);
+	return found;
+}
+
+NOT_SANITIZED static bool
+is_in_region(const unsigned char *region, const unsigned char *end,
+			 const unsigned char *masked, size_t len)
+{
+	for (; region + len <= end; region++)
+	{
+		size_t		n = 0;
+
+		while (n < len && (region[n] ^ MASK) == masked[n])
+			n++;
+		if (n == len)
+			return true;
+	}
+	return false;
 }
 
 /* A stage whose input has overflowed must not sign half a text. */

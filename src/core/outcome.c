@@ -39,9 +39,9 @@ static const CodeRow code_rows[] = {
 	{"SENTINEL_BLOCK_EXCEPTION", PNVS_CODE_THROTTLED},
 
 	/*
-	 * Each request has a random nonce of its own, so the service has seen this
-	 * very request before: something on the way delivered it twice, and the
-	 * first may have been accepted.
+	 * Each request has a random nonce of its own, so the service has seen
+	 * this very request before: something on the way delivered it twice, and
+	 * the first may have been accepted.
 	 */
 	{"SignatureNonceUsed", PNVS_CODE_AMBIGUOUS},
 	{"InternalError*", PNVS_CODE_AMBIGUOUS},

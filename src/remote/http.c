@@ -3,7 +3,8 @@
  * http.c
  *	  HTTP requests in flight: libcurl's multi interface behind one descriptor.
  *
- * This file, http_slot.c and http_route.c alone know libcurl.  Some rules hold
+ * This file, http_slot.c and http_route.c alone know libcurl, and they and
+ * http_turn.c what it makes of OpenSSL.  Some rules hold
  * throughout:
  *
  * - Nothing throws inside a callback of libcurl: it notes the reason in its
@@ -34,6 +35,7 @@
 #include "errcodes.h"
 #include "remote/http.h"
 #include "remote/http_slot.h"
+#include "remote/http_turn.h"
 #include "remote/poll_set.h"
 #include "remote/signal_mask.h"
 #include "remote/trust_store.h"
@@ -300,6 +302,7 @@ close_engine(void)
 		engine.idle = slot->next_idle;
 		pnvs_http_slot_destroy(slot);
 	}
+	pnvs_http_turn_begin();
 	if (engine.multi)
 		curl_multi_cleanup(engine.multi);
 	if (engine.shared.sessions)
@@ -369,6 +372,7 @@ release_slot(void *arg)
 {
 	PnvsHttpSlot *slot = arg;
 
+	pnvs_http_turn_begin();
 	curl_multi_remove_handle(engine.multi, slot->easy);
 	/* that was not within an advance, which would see to it */
 	if (engine.poll_set.timer_due)
@@ -413,6 +417,7 @@ act_on_events(void)
 				what |= CURL_CSELECT_OUT;
 			if (events[i].what & PNVS_POLL_ERROR)
 				what |= CURL_CSELECT_ERR;
+			pnvs_http_turn_begin();
 			if (curl_multi_socket_action(engine.multi,
 										 events[i].socket == PNVS_POLL_TIMER ?
 										 CURL_SOCKET_TIMEOUT : events[i].socket,

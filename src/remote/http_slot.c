@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "core/header.h"
 #include "remote/http_slot.h"
+#include "remote/http_turn.h"
 
 /*
  * Alibaba Cloud's load balancers close a connection that was idle for 15
@@ -36,6 +37,12 @@
 
 /* A buffer that a large reply grew is given back after it. */
 #define KEPT_BODY_SIZE (64 * 1024)
+
+/*
+ * What libcurl may read byte by byte at a time, which is a proxy's answer to
+ * CONNECT: one that refuses with a page has 4 kB.
+ */
+#define MAX_PROGRESS_A_TURN (16 * 1024)
 
 /* How long libcurl may keep the authorities that it has read from a file; else a day. */
 #define CA_CACHE_S 60
@@ -50,6 +57,8 @@ static long written_len(const PnvsHttpSlot *slot);
 static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *userdata);
 static int	on_request(void *clientp, char *remote_ip, char *local_ip,
 					   int remote_port, int local_port);
+static int	on_progress(void *clientp, curl_off_t to_receive, curl_off_t received,
+						curl_off_t to_send, curl_off_t sent);
 static size_t on_header(char *line, size_t size, size_t nitems, void *userdata);
 static size_t on_body(char *data, size_t size, size_t nmemb, void *userdata);
 static bool grow_body(PnvsHttpSlot *slot, size_t needed);
@@ -101,6 +110,7 @@ pnvs_http_slot_clear(PnvsHttpSlot *slot)
 	slot->begun = 0;
 	slot->repeat_stopped = false;
 	slot->too_large = false;
+	slot->endless = false;
 	slot->out_of_memory = false;
 	slot->body_len = 0;
 	slot->headers_len = 0;
@@ -218,6 +228,8 @@ pnvs_http_slot_detail(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZ
 		words = "the connection was reused, and its end came unexpected";
 	else if (slot->too_large)
 		words = "more than 1 MiB of body or 64 KiB of headers";
+	else if (slot->endless)
+		words = "the proxy's answer does not end";
 
 	strlcpy(detail, words, PNVS_HTTP_DETAIL_SIZE);
 	for (; *detail; detail++)
@@ -292,6 +304,9 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
 	failed |= curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, slot);
 	failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
 	failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot);
+	failed |= curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	failed |= curl_easy_setopt(easy, CURLOPT_XFERINFODATA, slot);
+	failed |= curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
 	failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, slot);
 	failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -337,6 +352,7 @@ on_tls(CURL *easy, void *ssl_ctx, void *userdata)
 	PnvsHttpSlot *slot = userdata;
 
 	slot->tls_begun = true;
+	pnvs_http_turn_watch(ssl_ctx);
 	return CURLE_OK;
 }
 
@@ -354,6 +370,22 @@ on_request(void *clientp, char *remote_ip, char *local_ip, int remote_port,
 	}
 	slot->begun++;
 	return CURL_PREREQFUNC_OK;
+}
+
+/* libcurl has done something, and goes on to the next without asking anybody else. */
+static int
+on_progress(void *clientp, curl_off_t to_receive, curl_off_t received,
+			curl_off_t to_send, curl_off_t sent)
+{
+	PnvsHttpSlot *slot = clientp;
+
+	if (slot->turn != pnvs_http_turn_number())
+	{
+		slot->turn = pnvs_http_turn_number();
+		slot->progress = 0;
+	}
+	slot->endless = ++slot->progress > MAX_PROGRESS_A_TURN;
+	return slot->endless;
 }
 
 /* A line of the reply's headers, the status line and 1xx replies included. */

@@ -28,6 +28,9 @@ typedef struct PnvsHttpSlot
 								 * written */
 	bool		repeat_stopped;
 	bool		too_large;
+	bool		endless;
+	uint64		turn;			/* the last in which there was progress */
+	int			progress;		/* times that there was, in that turn */
 	bool		out_of_memory;
 	char	   *body;			/* malloc'ed */
 	size_t		body_len;

@@ -9,6 +9,7 @@ from listener import HOST, Listener
 
 RECORD_OF_HALF_A_SERVER_HELLO = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03"
 LARGEST_RECORD = b"\x16\x03\x03\x40\x00"
+HELLO_REQUESTS = b"\x16\x03\x03\x40\x00" + bytes(0x4000)  # each is four zeros
 RECORD_PAST_THE_LIMIT = b"\x16\x03\x03\xff\xff" + bytes(0xffff)
 ALERT_HANDSHAKE_FAILURE = b"\x15\x03\x03\x00\x02\x02\x28"
 PLAIN_TEXT_ANSWER = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n\r\nno\n"
@@ -16,6 +17,8 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1")
 MAX_HEAD = 65536
 CONNECT_SECONDS = 5
 DRIP_SECONDS = 0.03
+FLOOD_SIZE = 65536
+PROXY_REFUSES = b"HTTP/1.1 407 Proxy Authentication Required\r\n"
 SMALLEST_RECEIVE_SIZE = 1  # the kernel makes of it what it can
 FILL_SECONDS = 0.1
 MAX_FILL = 16
@@ -33,7 +36,9 @@ class Faults:
             "accept_close": do_nothing, "accept_reset": reset, "tls_stall": stall, "tls_garbage": tls_garbage,
             "tls_alert": tls_alert, "tls_reset": tls_reset, "tls_half": tls_half, "tls_cut": tls_cut,
             "tls_drip": tls_drip, "tls_oversize": tls_oversize, "http": serve, "proxy": proxy,
-            "proxy_refuse": proxy_refuse, "proxy_hang": stall,
+            "proxy_refuse": proxy_refuse, "proxy_hang": stall, "tls_hellos": tls_hellos,
+            "proxy_chunks": proxy_chunks, "proxy_length": proxy_length, "proxy_drip": proxy_drip,
+            "proxy_headers": proxy_headers,
         }
         for name, behaviour in plain.items():
             self._open(name, behaviour)
@@ -43,6 +48,7 @@ class Faults:
         self._open("tls_proxy", proxy, certificates.context("server"))
         self._open("tls_h2", serve, certificates.context("server", protocols=("h2", "http/1.1")))
         self._open("tls_noticket", serve, certificates.context("server", tickets=0))
+        self._open("tls_proxy_chunks", proxy_chunks, certificates.context("server"))
         self._open("tls_mute", mute, certificates.context("server"))
         self._open("tls_full", mute, certificates.context("server"), SMALLEST_RECEIVE_SIZE)
         self._open("tls_unread", unread, certificates.context("server"))
@@ -124,6 +130,18 @@ def tls_oversize(connection):
     connection.send(RECORD_PAST_THE_LIMIT)
 
 
+def tls_hellos(connection):
+    connection.receive()
+    flood(connection, HELLO_REQUESTS)
+
+
+def flood(connection, data):
+    """As fast as it can, until the peer has gone and sending fails."""
+    data *= FLOOD_SIZE // len(data) + 1
+    while True:
+        connection.send(data)
+
+
 def mute(connection):
     connection.wait_without_reading()
 
@@ -148,6 +166,34 @@ def proxy_refuse(connection):
     connection.event("proxied", target=f"{host}:{port}", status=407)
     connection.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"simulator\"\r\n"
                     b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def answer_connect(connection, head):
+    host, port = read_connect(connection)
+    connection.event("proxied", target=f"{host}:{port}", status=int(head.split()[1]))
+    connection.send(head)
+
+
+def proxy_chunks(connection):
+    answer_connect(connection, PROXY_REFUSES + b"Transfer-Encoding: chunked\r\n\r\n")
+    flood(connection, b"10\r\n0123456789abcdef\r\n")
+
+
+def proxy_length(connection):
+    answer_connect(connection, PROXY_REFUSES + b"Content-Length: 1000000000000\r\n\r\n")
+    flood(connection, b" ")
+
+
+def proxy_drip(connection):
+    answer_connect(connection, PROXY_REFUSES + b"Content-Length: 1000000000000\r\n\r\n")
+    while True:
+        connection.send(b" ")
+        time.sleep(DRIP_SECONDS)
+
+
+def proxy_headers(connection):
+    answer_connect(connection, b"HTTP/1.1 200 OK\r\n")
+    flood(connection, b"X-Flood: 0123456789abcdef\r\n")
 
 
 def proxy(connection):

@@ -233,6 +233,28 @@ def big_header(call):
     return reply
 
 
+@TABLE.add("extensionflood", sends=True)
+def extension_flood(call):
+    """A chunk whose extension does not end."""
+    send_chunked_head(call)
+    call.connection.send(b"10;x=")
+    send_forever(call, lambda number: b"x" * 1000)
+
+
+@TABLE.add("trailerflood", sends=True)
+def trailer_flood(call):
+    """The whole body as a chunk, then trailers without end."""
+    call.connection.send(chunk(send_chunked_head(call)) + b"0\r\n")
+    send_forever(call, lambda number: b"X-Flood-%d: %s\r\n" % (number, b"x" * 100))
+
+
+@TABLE.add("flood-after", sends=True)
+def flood_after(call):
+    """The normal answer, and then bytes without end that nobody asked for."""
+    call.connection.send(call.reply().render(call.now()))
+    send_forever(call, lambda number: b"x" * 1000)
+
+
 @TABLE.add("headerflood", sends=True)
 def header_flood(call):
     """Headers without end."""

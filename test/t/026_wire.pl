@@ -1,0 +1,183 @@
+# What the other side can do to a call by what it sends: never end, flood, drip, and put
+# foreign words into its reply; and what stands around a call: environment, clocks,
+# authorities, versions of libcurl.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use List::Util qw(max min);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+use Pnvs::Queue;
+use Pnvs::Session;
+use Pnvs::Simulator;
+
+# What hangs here hangs for good; nothing is waited for longer than this.
+$PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 30);
+
+# What is promised on a quiet machine, and what must hold on a busy one.
+my $PROMISED_S = 0.150;
+my $LIMIT_S = 5;
+my $MAX_TRIES = 5;
+my $SHORT_MS = 300;
+my $LONG_MS = 60_000;
+
+my $service = Pnvs::Simulator->new;
+my $queue = Pnvs::Queue->new($service, 'wire', conf => "pnvs.connect_timeout = $LONG_MS\npnvs.request_timeout = $LONG_MS\n");
+my $controller = $queue->session;
+my $session = $queue->connect;
+
+sub call
+{
+	my ($service_sid) = @_;
+
+	return sprintf q{SELECT * FROM start_verification('SMS', '%s', '%s')}, Pnvs::Queue::new_number(), $service_sid // 'FA1';
+}
+
+sub set
+{
+	my (%value) = @_;
+
+	$session->run("SET pnvs.$_ = '$value{$_}'") for sort keys %value;
+	return;
+}
+
+sub wait_until { return Pnvs::Simulator::wait_until(@_); }
+
+# Whatever happened, the session goes on.
+sub goes_on
+{
+	my ($what) = @_;
+
+	set(endpoint => $service->endpoint, proxy => '', connect_timeout => $LONG_MS, request_timeout => $LONG_MS);
+	is($session->run(call())->row->{success}, 't', "$what: the next call succeeds");
+	return;
+}
+
+# --- floods: no call of libcurl may last
+
+# By port, or by scenario: the event that shows that it has begun, and whether that is a proxy.
+my %flood = (
+	(map { $_ => [ 'proxied', 1 ] } qw(proxy_chunks proxy_length proxy_drip proxy_headers tls_proxy_chunks)),
+	tls_hellos => [ 'accept', 0 ],
+	(map { $_ => [ 'request', 0 ] } qw(sim:1xxflood sim:headerflood sim:extensionflood sim:trailerflood sim:drip-headers:30)));
+
+sub route_to
+{
+	my ($flood) = @_;
+	my $address;
+
+	return (proxy => '', endpoint => $service->endpoint) if $flood =~ /^sim:/;
+	$address = ($flood =~ /^tls/ ? 'https' : 'http') . '://127.0.0.1:' . $service->fault_port($flood);
+	return $flood{$flood}[1] ? (proxy => $address, endpoint => $service->endpoint) : (proxy => '', endpoint => $address);
+}
+
+# The result of a statement that was sent, or nothing where the session hangs: that one is left.
+sub result
+{
+	my ($what) = @_;
+	my $result = eval { $session->result($SHORT_MS / 1000 + $LIMIT_S) };
+
+	ok($result, "$what: the session does not hang");
+	$session = $queue->connect unless $result;
+	return $result;
+}
+
+# In a fresh session, so that the connection is new.
+sub flood
+{
+	my ($flood, %setting) = @_;
+
+	$session->close if $session;
+	$session = $queue->connect;
+	set(route_to($flood));
+	$session->run("SET $_ = $setting{$_}") for keys %setting;
+	$service->mark;
+	$session->send(call($flood =~ /^sim:/ ? $flood : 'FA1'));
+	return;
+}
+
+for my $flood (sort keys %flood)
+{
+	my ($asked, $result, @took);
+
+	for my $try (1 .. $MAX_TRIES)
+	{
+		flood($flood);
+		$service->wait_for($flood{$flood}[0]);
+		$asked = time;
+		$controller->run('SELECT pg_cancel_backend(' . $session->pid . ')');
+		$result = result("$flood, cancelled") or last;
+		push @took, ($result->error_time // time) - $asked;
+		last if $took[-1] < $PROMISED_S;
+	}
+	next unless $result;
+	like($result->sqlstate, qr/\A(?:57014|38V0[12])\z/, "$flood: a call is cancelled, or has ended before");
+	cmp_ok(min(@took), '<', $PROMISED_S, "$flood: that takes 100 ms at the most");
+	goes_on("$flood, cancelled");
+
+	flood($flood, statement_timeout => $SHORT_MS);
+	$result = result("$flood and statement_timeout") or next;
+	like($result->sqlstate, qr/\A(?:57014|38V0[12])\z/, "$flood: statement_timeout ends a call");
+
+	flood($flood, 'pnvs.request_timeout' => $SHORT_MS);
+	$result = result("$flood and request_timeout") or next;
+	like($result->sqlstate, qr/\A38V0[12]\z/, "$flood: request_timeout ends a call");
+	like($result->fate, $flood =~ /^sim:/ ? qr/sent=maybe stage=reply/ : qr/sent=no/, "$flood: it says whether the request was sent");
+	goes_on($flood);
+}
+
+# What comes where nothing was asked ends a kept connection.
+goes_on('before bytes that nobody asked for');
+is($session->run(call('sim:flood-after'))->row->{success}, 't', 'an answer that is followed by a flood is one');
+goes_on('after bytes that nobody asked for');
+
+# --- the same in a worker, which has other messages to send
+
+for my $flood (qw(proxy_chunks proxy_drip tls_hellos))
+{
+	my %route = route_to($flood);
+	my ($under_way, $flooded, $other, $started);
+
+	$queue->configure;
+	$under_way = $queue->enqueue('sim:slow:1500');
+	wait_until('a request is under way', sub { $queue->requests($under_way) });
+	$service->mark;
+	$queue->reload(map { ("pnvs.$_" => $route{$_}) } keys %route);
+	$flooded = $queue->enqueue('FA1');
+	$service->wait_for($flood{$flood}[0]);
+	$queue->reload('pnvs.proxy' => undef, 'pnvs.endpoint' => undef);
+	$other = $queue->enqueue('FA1');
+	is($queue->soon_settled([ $other, $under_way ]), 'sent sent', "$flood in a worker: other messages go on");
+	is($queue->sent($other), 1, "$flood in a worker: the other one is sent once");
+
+	$started = time;
+	ok(eval { $controller->run('CREATE DATABASE other'); $controller->run('DROP DATABASE other'); 1 },
+		"$flood in a worker: DROP DATABASE is not held up");
+	cmp_ok(time - $started, '<', $LIMIT_S, "$flood in a worker: nor does it take long");
+	is($queue->workers ? 1 : 0, 1, "$flood in a worker: the worker goes on");
+	$controller->run("SELECT cancel_verification($flooded)");
+}
+
+# --- the end of the server, while one is flooded
+
+{
+	my %route = route_to('tls_hellos');
+	my $started;
+
+	$queue->reload(map { ("pnvs.$_" => $route{$_}) } keys %route);
+	$service->mark;
+	$queue->enqueue('FA1');
+	$service->wait_for('accept', port => 'tls_hellos');
+	$session->close;
+	$controller->close;
+	$started = time;
+	ok(eval { $queue->node->stop('fast', timeout => 10); 1 }, 'a fast shutdown ends while a worker is flooded');
+	cmp_ok(time - $started, '<', $LIMIT_S, 'and promptly');
+}
+done_testing();

@@ -12,60 +12,78 @@
 /* The shortest one-time codes have four digits. */
 #define MIN_HIDDEN_DIGITS 4
 
-static size_t hidden_len(const char *text, const char *const *words, int nwords);
+/* "\u0000" */
+#define ESCAPE_DIGITS 4
+
+static bool is_escape(const char *text, size_t ndigits);
+static size_t word_len(const char *text, const char *const *words, int nwords);
 static size_t count_digits(const char *text);
 
 /*
- * Overwrites, in place and with asterisks, what the service may have quoted of
- * a request: every occurrence of key (where it is not empty), and every run of
- * four digits or more, which is how numbers and codes look.
+ * Overwrites, in place and with asterisks, what the service may have quoted of a
+ * request: every occurrence of a word (an empty one is none), and, where digits are
+ * to be hidden, every run of four or more, which is how numbers and codes look.
+ * Texts and words are in the same encoding.
  */
 void
-pnvs_redact(char *text, const char *key)
+pnvs_redact(char *text, const char *const *words, int nwords, bool digits)
 {
-	pnvs_redact_words(text, &key, 1);
-}
-
-/* The same for any number of words. */
-void
-pnvs_redact_words(char *text, const char *const *words, int nwords)
-{
-	size_t		hidden = 0;
+	size_t		run = 0;		/* digits from here on */
+	size_t		hidden = 0;		/* bytes from here on */
 
 	/* Looks ahead before it overwrites, so that what overlaps is found. */
-	for (; *text; text++)
+	for (char *c = text; *c; c++)
 	{
-		size_t		len = hidden_len(text, words, nwords);
+		size_t		len = word_len(c, words, nwords);
 
+		if (run > 0)
+			run--;
+		else if (digits && (run = count_digits(c)) >= MIN_HIDDEN_DIGITS && run > len &&
+				 !(c - text >= 2 && is_escape(c - 2, run)))
+			len = run;
 		if (len > hidden)
 			hidden = len;
 		if (hidden > 0)
 		{
-			*text = '*';
+			*c = '*';
 			hidden--;
 		}
 	}
 }
 
-/* How much of the beginning of text is to be hidden. */
-static size_t
-hidden_len(const char *text, const char *const *words, int nwords)
+/* A character that the database does not have, as JSON escapes it. */
+static bool
+is_escape(const char *text, size_t ndigits)
 {
-	size_t		ndigits = count_digits(text);
-	size_t		len = ndigits >= MIN_HIDDEN_DIGITS ? ndigits : 0;
+	return text[0] == '\\' && text[1] == 'u' && ndigits == ESCAPE_DIGITS;
+}
+
+/* The length of the longest word that the text begins with. */
+static size_t
+word_len(const char *text, const char *const *words, int nwords)
+{
+	size_t		longest = 0;
 
 	for (int i = 0; i < nwords; i++)
 	{
-		size_t		word_len = strlen(words[i]);
+		/* most differ in their first byte */
+		if (words[i][0] == text[0])
+		{
+			size_t		len = strlen(words[i]);
 
-		if (word_len > len && strncmp(text, words[i], word_len) == 0)
-			len = word_len;
+			if (len > longest && strncmp(text, words[i], len) == 0)
+				longest = len;
+		}
 	}
-	return len;
+	return longest;
 }
 
 static size_t
 count_digits(const char *text)
 {
-	return strspn(text, "0123456789");
+	const char *end = text;
+
+	while (*end >= '0' && *end <= '9')
+		end++;
+	return (size_t) (end - text);
 }

@@ -8,7 +8,8 @@
 #ifndef PNVS_REDACTION_H
 #define PNVS_REDACTION_H
 
-extern void pnvs_redact(char *text, const char *key);
-extern void pnvs_redact_words(char *text, const char *const *words, int nwords);
+#include <stdbool.h>
+
+extern void pnvs_redact(char *text, const char *const *words, int nwords, bool digits);
 
 #endif							/* PNVS_REDACTION_H */

@@ -24,15 +24,22 @@
 /* libcurl ends a call by itself in time; only where it does not, we do. */
 #define GRACE_MS 1000
 
+/* A shorter word is no code, and hiding it would blot out half a message. */
+#define MIN_HIDDEN_LEN 4
+
 struct PnvsCall
 {
 	PnvsHttpTransfer *transfer;
+	PnvsSecrets secrets;		/* what its reply must not repeat */
 	int			connect_timeout_ms;
 	int			request_timeout_ms;
 	int64		end_us;			/* by the monotonic clock, some time after
 								 * libcurl's */
 };
 
+static void keep_secrets(PnvsSecrets *secrets, const PnvsOperation *operation,
+						 const char *const *values);
+static void keep_secret(PnvsSecrets *secrets, const char *word);
 static void perform(const PnvsOperation *operation, const char *const *values,
 					PnvsAnswer *answer);
 static void serve_interrupts(void);
@@ -56,6 +63,7 @@ pnvs_client_start(const PnvsOperation *operation, const char *const *values)
 	PnvsHttpRequest request;
 
 	pnvs_settings_refuse_if_invalid();
+	keep_secrets(&call->secrets, operation, values);
 	pnvs_signed_request_make(&request, operation, values);
 	request.ca_file = pnvs_ca_file;
 	/* what is not encrypted goes to this machine alone */
@@ -157,7 +165,7 @@ pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer)
 	if (answer->http.fault == PNVS_HTTP_NO_FAULT)
 	{
 		answer->reply_fault = pnvs_reply_parse(answer->http.body, answer->http.body_len,
-											   &answer->reply);
+											   &call->secrets, &answer->reply);
 		answer->has_reply = answer->reply_fault == PNVS_REPLY_OK;
 	}
 	if (!answer->has_reply)
@@ -195,6 +203,28 @@ pnvs_client_correct_clock(const PnvsAnswer *answer)
 {
 	return answer->code_group == PNVS_CODE_CLOCK && answer->outcome == PNVS_REFUSED &&
 		pnvs_signed_request_correct_clock(pnvs_http_server_time_s(&answer->http));
+}
+
+/* What the service is told, and may quote; the key's secret it is not told. */
+static void
+keep_secrets(PnvsSecrets *secrets, const PnvsOperation *operation, const char *const *values)
+{
+	secrets->nwords = 0;
+	keep_secret(secrets, pnvs_settings_access_key_id());
+	keep_secret(secrets, pnvs_settings_security_token());
+	secrets->ncredentials = secrets->nwords;
+	for (int i = 0; i < operation->nparameters; i++)
+	{
+		if (operation->parameters[i].sensitivity != PNVS_PLAIN && values[i] != NULL)
+			keep_secret(secrets, values[i]);
+	}
+}
+
+static void
+keep_secret(PnvsSecrets *secrets, const char *word)
+{
+	if (strlen(word) >= MIN_HIDDEN_LEN)
+		secrets->words[secrets->nwords++] = pstrdup(word);
 }
 
 /* One request and its answer. */

@@ -50,5 +50,5 @@ pnvs_credentials_hide(char *text)
 		pnvs_settings_security_token(),
 	};
 
-	pnvs_redact_words(text, words, lengthof(words));
+	pnvs_redact(text, words, lengthof(words), true);
 }

@@ -9,6 +9,10 @@
  * is.  Where a field is repeated the last one counts, as in jsonb; where a
  * field is of an unexpected kind it counts as missing.
  *
+ * The service's words are foreign bytes, and whoever answers can put anything into
+ * them.  All of them pass through make_text(), which is the one place that knows
+ * how long each may be and what it must not show.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,6 +21,7 @@
 #include "mb/pg_wchar.h"
 
 #include "compat.h"
+#include "core/redaction.h"
 #include "remote/reply.h"
 #include "remote/reply_text.h"
 
@@ -37,7 +42,11 @@ typedef enum Section
 
 typedef enum FieldKind
 {
-	TEXT_FIELD,
+	WORDS_FIELD,				/* cut; without keys, numbers and codes */
+	REQUEST_ID_FIELD,			/* the same, but a UUID is one whatever its
+								 * digits */
+	VALUE_FIELD,				/* cut; a number or so, which is asked for */
+	ID_FIELD,					/* whole, or none: a part of it is no use */
 	TRUTH_FIELD,
 	NUMBER_FIELD,
 	SECTION_FIELD				/* opens another section */
@@ -49,39 +58,47 @@ typedef struct Field
 	const char *name;
 	FieldKind	kind;
 	size_t		offset;			/* in PnvsReply, or PnvsRecord in a record */
+	size_t		max_len;		/* of a text: bytes of UTF-8; else 0 */
 } Field;
+
+/* The service's own: a UUID, a code of up to 50, a number of 15; and sentences. */
+#define MAX_WORD_LEN 64
+#define MAX_MESSAGE_LEN 1024
+#define MAX_SERVICE_SID_LEN 256
+#define UUID_LEN 36
 
 #define REPLY_FIELD(member) offsetof(PnvsReply, member)
 #define RECORD_FIELD(member) offsetof(PnvsRecord, member)
 
 static const Field fields[] = {
-	{ENVELOPE, "RequestId", TEXT_FIELD, REPLY_FIELD(request_id)},
-	{ENVELOPE, "Code", TEXT_FIELD, REPLY_FIELD(code)},
-	{ENVELOPE, "Message", TEXT_FIELD, REPLY_FIELD(message)},
-	{ENVELOPE, "Success", TRUTH_FIELD, REPLY_FIELD(success)},
-	{ENVELOPE, "Model", SECTION_FIELD, 0},
+	{ENVELOPE, "RequestId", REQUEST_ID_FIELD, REPLY_FIELD(request_id), MAX_WORD_LEN},
+	{ENVELOPE, "Code", WORDS_FIELD, REPLY_FIELD(code), MAX_WORD_LEN},
+	{ENVELOPE, "Message", WORDS_FIELD, REPLY_FIELD(message), MAX_MESSAGE_LEN},
+	{ENVELOPE, "Success", TRUTH_FIELD, REPLY_FIELD(success), 0},
+	{ENVELOPE, "Model", SECTION_FIELD, 0, 0},
 
-	{MODEL, "verifyCode", TEXT_FIELD, REPLY_FIELD(verify_code)},
-	{MODEL, "verificationId", TEXT_FIELD, REPLY_FIELD(verification_id)},
-	{MODEL, "status", TEXT_FIELD, REPLY_FIELD(status)},
-	{MODEL, "phoneNumber", TEXT_FIELD, REPLY_FIELD(phone_number)},
-	{MODEL, "channel", TEXT_FIELD, REPLY_FIELD(channel)},
-	{MODEL, "pageNo", NUMBER_FIELD, REPLY_FIELD(page_no)},
-	{MODEL, "totalPage", NUMBER_FIELD, REPLY_FIELD(total_pages)},
-	{MODEL, "records", SECTION_FIELD, 0},
+	{MODEL, "verifyCode", ID_FIELD, REPLY_FIELD(verify_code), MAX_WORD_LEN},
+	{MODEL, "verificationId", ID_FIELD, REPLY_FIELD(verification_id), PNVS_MAX_VERIFICATION_ID_LEN},
+	{MODEL, "status", WORDS_FIELD, REPLY_FIELD(status), MAX_WORD_LEN},
+	{MODEL, "phoneNumber", VALUE_FIELD, REPLY_FIELD(phone_number), MAX_WORD_LEN},
+	{MODEL, "channel", WORDS_FIELD, REPLY_FIELD(channel), MAX_WORD_LEN},
+	{MODEL, "pageNo", NUMBER_FIELD, REPLY_FIELD(page_no), 0},
+	{MODEL, "totalPage", NUMBER_FIELD, REPLY_FIELD(total_pages), 0},
+	{MODEL, "records", SECTION_FIELD, 0, 0},
 
-	{RECORD, "verificationId", TEXT_FIELD, RECORD_FIELD(verification_id)},
-	{RECORD, "to", TEXT_FIELD, RECORD_FIELD(recipient)},
-	{RECORD, "channel", TEXT_FIELD, RECORD_FIELD(channel)},
-	{RECORD, "serviceSid", TEXT_FIELD, RECORD_FIELD(service_sid)},
-	{RECORD, "status", TEXT_FIELD, RECORD_FIELD(status)},
-	{RECORD, "sendDate", NUMBER_FIELD, RECORD_FIELD(send_date_ms)},
-	{RECORD, "updatedDate", NUMBER_FIELD, RECORD_FIELD(updated_date_ms)},
+	{RECORD, "verificationId", ID_FIELD, RECORD_FIELD(verification_id), PNVS_MAX_VERIFICATION_ID_LEN},
+	{RECORD, "to", VALUE_FIELD, RECORD_FIELD(recipient), MAX_WORD_LEN},
+	{RECORD, "channel", WORDS_FIELD, RECORD_FIELD(channel), MAX_WORD_LEN},
+	{RECORD, "serviceSid", VALUE_FIELD, RECORD_FIELD(service_sid), MAX_SERVICE_SID_LEN},
+	{RECORD, "status", WORDS_FIELD, RECORD_FIELD(status), MAX_WORD_LEN},
+	{RECORD, "sendDate", NUMBER_FIELD, RECORD_FIELD(send_date_ms), 0},
+	{RECORD, "updatedDate", NUMBER_FIELD, RECORD_FIELD(updated_date_ms), 0},
 };
 
 typedef struct Reader
 {
 	PnvsReply  *reply;
+	const PnvsSecrets *secrets;
 	int			records_size;
 	int			depth;
 	Section		sections[MAX_DEPTH + 1];	/* by depth */
@@ -98,6 +115,9 @@ static PNVS_JSON_ACTION on_array_start(void *state);
 static PNVS_JSON_ACTION on_end(void *state);
 static PNVS_JSON_ACTION on_field(void *state, char *name, bool isnull);
 static PNVS_JSON_ACTION on_scalar(void *state, char *token, JsonTokenType type);
+static char *make_text(const Reader *reader, const Field *field, char *token);
+static void hide_secrets(const PnvsSecrets *secrets, const Field *field, char *text);
+static bool is_uuid(const char *text);
 static PnvsRecord *add_record(Reader *reader);
 static PnvsTruth make_truth(const char *token, JsonTokenType type);
 static int64 make_number(const char *token);
@@ -107,9 +127,10 @@ static int64 make_number(const char *token);
  * allocated in the current memory context.
  */
 PnvsReplyFault
-pnvs_reply_parse(const char *body, size_t body_len, PnvsReply *reply)
+pnvs_reply_parse(const char *body, size_t body_len, const PnvsSecrets *secrets,
+				 PnvsReply *reply)
 {
-	Reader		reader = {.reply = reply};
+	Reader		reader = {.reply = reply,.secrets = secrets};
 	JsonSemAction actions = {0};
 	PnvsReplyFault markup;
 	char	   *json;
@@ -316,8 +337,11 @@ on_scalar(void *state, char *token, JsonTokenType type)
 
 	switch (field->kind)
 	{
-		case TEXT_FIELD:
-			*(char **) base = type == JSON_TOKEN_NULL ? NULL : pnvs_reply_text_make(token);
+		case WORDS_FIELD:
+		case REQUEST_ID_FIELD:
+		case VALUE_FIELD:
+		case ID_FIELD:
+			*(char **) base = type == JSON_TOKEN_NULL ? NULL : make_text(reader, field, token);
 			break;
 		case TRUTH_FIELD:
 			*(PnvsTruth *) base = make_truth(token, type);
@@ -329,6 +353,67 @@ on_scalar(void *state, char *token, JsonTokenType type)
 			break;
 	}
 	PNVS_JSON_ACTION_DONE;
+}
+
+/*
+ * A text as it may be kept and shown, or NULL where there is nothing left.  Secrets
+ * are looked for before it is cut and converted: beyond the cut there may be the
+ * rest of one, and they are in UTF-8.
+ */
+static char *
+make_text(const Reader *reader, const Field *field, char *token)
+{
+	char	   *text = pnvs_reply_text_trim(token);
+	size_t		longest = MAX_WORD_LEN; /* of what is hidden */
+	size_t		len = strlen(text);
+
+	if (field->kind == ID_FIELD && len > field->max_len)
+		return NULL;
+	for (int i = 0; i < reader->secrets->nwords; i++)
+		longest = Max(longest, strlen(reader->secrets->words[i]));
+	if (len > field->max_len + longest)
+		text[field->max_len + longest] = '\0';
+	hide_secrets(reader->secrets, field, text);
+
+	/* not in the middle of a character */
+	len = Min(len, field->max_len);
+	while (len > 0 && ((unsigned char) text[len] & 0xC0) == 0x80)
+		len--;
+	text[len] = '\0';
+	return pnvs_reply_text_convert(text);
+}
+
+static void
+hide_secrets(const PnvsSecrets *secrets, const Field *field, char *text)
+{
+	switch (field->kind)
+	{
+		case WORDS_FIELD:
+			pnvs_redact(text, secrets->words, secrets->nwords, true);
+			break;
+		case REQUEST_ID_FIELD:
+			pnvs_redact(text, secrets->words, secrets->nwords, !is_uuid(text));
+			break;
+		default:
+			pnvs_redact(text, secrets->words, secrets->ncredentials, false);
+			break;
+	}
+}
+
+/* Eight hexadecimal digits, three times four, and twelve. */
+static bool
+is_uuid(const char *text)
+{
+	if (strlen(text) != UUID_LEN)
+		return false;
+	for (int i = 0; i < UUID_LEN; i++)
+	{
+		bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
+
+		if (dash ? text[i] != '-' : !isxdigit((unsigned char) text[i]))
+			return false;
+	}
+	return true;
 }
 
 static PnvsRecord *

@@ -8,6 +8,7 @@
 #ifndef PNVS_REPLY_H
 #define PNVS_REPLY_H
 
+#include "core/operation.h"
 #include "core/outcome.h"
 
 typedef enum PnvsReplyFault
@@ -23,8 +24,22 @@ typedef enum PnvsReplyFault
 } PnvsReplyFault;
 
 /*
- * Texts are in the database's encoding, without surrounding white space; NULL
- * where the reply has none, or an empty one.  Numbers are -1 there.
+ * What the request said that no word of its reply may repeat, in UTF-8: first the
+ * credentials, then numbers and codes.  None is empty.
+ */
+#define PNVS_MAX_SECRETS (2 + PNVS_MAX_PARAMETERS)
+
+typedef struct PnvsSecrets
+{
+	const char *words[PNVS_MAX_SECRETS];
+	int			nwords;
+	int			ncredentials;
+} PnvsSecrets;
+
+/*
+ * Texts are in the database's encoding, without surrounding white space, of limited
+ * length and without secrets; NULL where the reply has none, or an empty one.
+ * Numbers are -1 there.
  */
 typedef struct PnvsRecord
 {
@@ -56,6 +71,6 @@ typedef struct PnvsReply
 } PnvsReply;
 
 extern PnvsReplyFault pnvs_reply_parse(const char *body, size_t body_len,
-									   PnvsReply *reply);
+									   const PnvsSecrets *secrets, PnvsReply *reply);
 
 #endif							/* PNVS_REPLY_H */

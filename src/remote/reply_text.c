@@ -82,17 +82,28 @@ pnvs_reply_text_plain_escapes(const char *body, size_t len, size_t *out_len)
 	return out;
 }
 
-/* A copy in the database's encoding, trimmed; NULL where nothing is left. */
+/* Takes surrounding white space off, in place. */
 char *
-pnvs_reply_text_make(const char *token)
+pnvs_reply_text_trim(char *text)
 {
 	size_t		len;
 
-	token += strspn(token, " \t\r\n");
-	len = strlen(token);
-	while (len > 0 && strchr(" \t\r\n", token[len - 1]) != NULL)
+	text += strspn(text, " \t\r\n");
+	len = strlen(text);
+	while (len > 0 && strchr(" \t\r\n", text[len - 1]) != NULL)
 		len--;
-	return len > 0 ? convert_text(token, (int) len) : NULL;
+	text[len] = '\0';
+	return text;
+}
+
+/*
+ * A copy of a text of UTF-8 in the database's encoding, with an escape for each
+ * character that it does not have; NULL for an empty one.
+ */
+char *
+pnvs_reply_text_convert(const char *text)
+{
+	return text[0] != '\0' ? convert_text(text, (int) strlen(text)) : NULL;
 }
 
 /*
@@ -140,10 +151,6 @@ read_hex4(const char *text, const char *end, pg_wchar *value)
 	return true;
 }
 
-/*
- * Converts UTF-8 to the database's encoding, with an escape for each character
- * that it does not have.
- */
 static char *
 convert_text(const char *text, int len)
 {

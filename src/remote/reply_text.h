@@ -10,6 +10,7 @@
 
 extern char *pnvs_reply_text_plain_escapes(const char *body, size_t len,
 										   size_t *out_len);
-extern char *pnvs_reply_text_make(const char *token);
+extern char *pnvs_reply_text_trim(char *text);
+extern char *pnvs_reply_text_convert(const char *text);
 
 #endif							/* PNVS_REPLY_TEXT_H */

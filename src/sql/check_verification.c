@@ -109,7 +109,7 @@ check(FunctionCallInfo fcinfo, const char *const *values)
 	pnvs_client_call(operation, values, &answer);
 	pnvs_failure_throw_if_unjudged(operation, &answer);
 	if (pnvs_on_failure == PNVS_ON_FAILURE_ERROR && !may_mean_wrong_code(&answer))
-		pnvs_failure_throw_if_refused(operation, values, &answer);
+		pnvs_failure_throw_if_refused(operation, &answer);
 
 	row = make_row(&columns, &answer, is_approved(&answer, values[PNVS_CHECK_TO]));
 	pnvs_memo_keep(fcinfo, &key, row);

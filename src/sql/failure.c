@@ -14,20 +14,15 @@
 
 #include "mb/pg_wchar.h"
 
-#include "core/redaction.h"
 #include "errcodes.h"
 #include "remote/fault_text.h"
-#include "settings.h"
 #include "sql/failure.h"
 
-/* The service's words are cut in a message; the row has them whole. */
+/* The row has more of them. */
 #define MAX_QUOTED_LEN 256
 
 /* The service's are UUIDs of 36. */
 #define MAX_REQUEST_ID_LEN 64
-
-/* A shorter argument is no code, and hiding it would blot out half a message. */
-#define MIN_HIDDEN_LEN 4
 
 pg_noreturn static void throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer);
 pg_noreturn static void throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer);
@@ -37,8 +32,7 @@ static const char *resend_hint(const PnvsOperation *operation);
 static int	refusal_sqlstate(const PnvsAnswer *answer);
 static const char *refusal_hint(const PnvsOperation *operation,
 								const PnvsAnswer *answer);
-static char *quote(const char *text, const PnvsOperation *operation,
-				   const char *const *values);
+static char *quote(const char *text);
 static const char *plain_request_id(const char *id);
 
 /*
@@ -81,12 +75,11 @@ pnvs_failure_throw_if_unjudged(const PnvsOperation *operation, const PnvsAnswer 
 
 /*
  * Throws where the service did not do what it was asked: 38V04, 38V05 for the
- * credentials, and 38V02 where it does not know itself how far it got.  values
- * are what it was asked with, so that none is quoted that must not be shown.
+ * credentials, and 38V02 where it does not know itself how far it got.
  */
 void
 pnvs_failure_throw_if_refused(const PnvsOperation *operation,
-							  const char *const *values, const PnvsAnswer *answer)
+							  const PnvsAnswer *answer)
 {
 	const PnvsReply *reply = &answer->reply;
 
@@ -95,11 +88,11 @@ pnvs_failure_throw_if_refused(const PnvsOperation *operation,
 	ereport(ERROR,
 			(errcode(refusal_sqlstate(answer)),
 			 errmsg("the verification service refused %s: %s", operation->name,
-					reply->code ? quote(reply->code, operation, values) : "no code"),
+					reply->code ? quote(reply->code) : "no code"),
 			 errdetail("sent=%s stage=reply: HTTP status %d, message \"%s\", request ID %s.",
 					   answer->outcome == PNVS_AMBIGUOUS ? "maybe" : "no",
 					   answer->http.status,
-					   reply->message ? quote(reply->message, operation, values) : "",
+					   reply->message ? quote(reply->message) : "",
 					   plain_request_id(reply->request_id)),
 			 errhint("%s", refusal_hint(operation, answer)),
 			 pnvs_errhide()));
@@ -214,28 +207,12 @@ refusal_hint(const PnvsOperation *operation, const PnvsAnswer *answer)
 	}
 }
 
-/*
- * What the service said, as it may stand in a message: in one line, cut, and
- * without numbers, codes and keys.  What a person typed as a code need not look
- * like one.
- */
+/* What the service said, as it may stand in a message: in one line, and cut. */
 static char *
-quote(const char *text, const PnvsOperation *operation, const char *const *values)
+quote(const char *text)
 {
-	char	   *copy = pstrdup(text);
-	const char *words[PNVS_MAX_PARAMETERS + 2];
-	int			nwords = 0;
+	char	   *copy = pnstrdup(text, pg_mbcliplen(text, (int) strlen(text), MAX_QUOTED_LEN));
 
-	words[nwords++] = pnvs_settings_access_key_id();
-	words[nwords++] = pnvs_settings_security_token();
-	for (int i = 0; i < operation->nparameters; i++)
-	{
-		if (operation->parameters[i].sensitivity != PNVS_PLAIN &&
-			values[i] != NULL && strlen(values[i]) >= MIN_HIDDEN_LEN)
-			words[nwords++] = values[i];
-	}
-	pnvs_redact_words(copy, words, nwords);
-	copy[pg_mbcliplen(copy, (int) strlen(copy), MAX_QUOTED_LEN)] = '\0';
 	for (char *c = copy; *c; c++)
 	{
 		if ((unsigned char) *c < ' ')

@@ -25,7 +25,6 @@ extern void pnvs_failure_unwatch(const PnvsWatch *watch);
 extern void pnvs_failure_throw_if_unjudged(const PnvsOperation *operation,
 										   const PnvsAnswer *answer);
 extern void pnvs_failure_throw_if_refused(const PnvsOperation *operation,
-										  const char *const *values,
 										  const PnvsAnswer *answer);
 pg_noreturn extern void pnvs_failure_throw_unreadable(const char *what);
 

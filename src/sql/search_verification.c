@@ -117,7 +117,7 @@ ask_for_page(Search *search, const char **values, PnvsAnswer *answer)
 	values[PNVS_SEARCH_CURRENT_PAGE] = psprintf("%d", search->page);
 	pnvs_client_call(operation, values, answer);
 	pnvs_failure_throw_if_unjudged(operation, answer);
-	pnvs_failure_throw_if_refused(operation, values, answer);
+	pnvs_failure_throw_if_refused(operation, answer);
 }
 
 /*

@@ -57,7 +57,7 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 	pnvs_client_call(operation, values, &answer);
 	pnvs_failure_throw_if_unjudged(operation, &answer);
 	if (pnvs_on_failure == PNVS_ON_FAILURE_ERROR)
-		pnvs_failure_throw_if_refused(operation, values, &answer);
+		pnvs_failure_throw_if_refused(operation, &answer);
 
 	row = make_row(&columns, &answer);
 	pnvs_memo_keep(fcinfo, &key, row);

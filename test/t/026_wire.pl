@@ -164,6 +164,71 @@ for my $flood (qw(proxy_chunks proxy_drip tls_hellos))
 	$controller->run("SELECT cancel_verification($flooded)");
 }
 
+# --- the service's words: cut, and without what they quote
+
+{
+	my $KEY_ID = 'testid';
+	my $number = Pnvs::Queue::new_number();
+	my $TYPED = 'Tangerine';
+	my %most = (request_id => 64, code => 64, message => 1024, status => 64, channel => 64);
+	my @echo = (1000, 100_000);
+
+	# Of each place: the row, and what must not be in it.
+	sub words_are_fit
+	{
+		my ($row, $what, @secret) = @_;
+
+		for my $column (grep { defined $row->{$_} } qw(request_id code message status channel))
+		{
+			cmp_ok(length $row->{$column}, '<=', $most{$column}, "$what: $column is cut");
+			unlike($row->{$column}, qr/\Q$_\E/, "$what: $column does not quote the request") for @secret;
+		}
+		return;
+	}
+
+	goes_on('before words of the service');
+	for my $length (@echo)
+	{
+		my $echo = "sim:echo:$length";
+		my $row = $session->run("SELECT * FROM start_verification('SMS', '$number', '$echo')")->row;
+		my $id;
+
+		words_are_fit($row, "a start, $length bytes", $KEY_ID, $number);
+		like($row->{message}, qr/\A\*{6} \*{13} +x+\z/, "a start, $length bytes: what it says else is kept");
+		is($row->{verification_id}, $service->wait_for('sent', to => $number, service_sid => $echo)->{verification_id},
+			"a start, $length bytes: the verification ID is whole");
+		$row = $session->run("SELECT * FROM check_verification('$TYPED', '$row->{verification_id}', '$number', '$echo')")->row;
+		words_are_fit($row, "a check, $length bytes", $KEY_ID, $number, $TYPED);
+		$row = $session->run("SELECT * FROM search_verification('$echo', '$number')")->row;
+		words_are_fit($row, "a search, $length bytes", $KEY_ID, $number);
+		is($row->{to}, $number, "a search, $length bytes: it says for which number it is");
+
+		$id = $queue->enqueue($echo);
+		$row = $queue->settled($id);
+		is($row->{state}, 'sent', "a message of the queue, $length bytes: it is sent");
+		words_are_fit($row, "a message of the queue, $length bytes", $KEY_ID, $queue->number($id));
+	}
+	is($session->run("SELECT * FROM start_verification('SMS', '$number', 'sim:longid:256')")->row->{verification_id} =~ tr/a-zA-Z//, 256,
+		'a verification ID of 256 characters is whole');
+	is($session->run("SELECT * FROM start_verification('SMS', '$number', 'sim:longid:257')")->row->{verification_id}, undef,
+		'a longer one, which no check would take, is none');
+	is($session->run("SELECT * FROM start_verification('SMS', '$number', 'sim:code:" . 'x' x 61 . "$number:400')")->row->{code}, 'x' x 61 . '***',
+		'a number at the cut is hidden, too');
+	like($session->run(call())->row->{request_id}, qr/\A[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\z/,
+		'a request ID that is a UUID is whole, whatever its digits');
+
+	# What was typed is compared in the encoding in which it comes back.
+	my ($typed, $latin1);
+
+	$controller->run(q{CREATE DATABASE latin1 ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
+	$queue->node->safe_psql('latin1', 'CREATE EXTENSION pnvs');
+	$latin1 = $queue->connect(dbname => 'latin1', encoding => 'LATIN1');
+	$typed = "ma\xF1ana\xE9";
+	my $message = $latin1->run("SELECT * FROM check_verification('$typed', 'x/y', '$number', 'sim:echo:100')")->row->{message};
+	like($message, qr/\A\*{6} \*{13} \*{9} *x/, 'in a LATIN1 database what was typed is hidden, too');
+	$latin1->close;
+}
+
 # --- the end of the server, while one is flooded
 
 {

@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/redaction.h"
 #include "exact.h"
@@ -24,6 +25,9 @@ static void test_digits(void);
 static void test_key(void);
 static void test_overlaps(void);
 static void test_words(void);
+static void test_escapes(void);
+static void test_values(void);
+static void test_long_run(void);
 static void test_all(const struct redaction *cases, size_t n);
 
 int
@@ -33,6 +37,9 @@ main(void)
 	test_key();
 	test_overlaps();
 	test_words();
+	test_escapes();
+	test_values();
+	test_long_run();
 	return tap_done();
 }
 
@@ -113,10 +120,54 @@ test_words(void)
 	{
 		char	   *text = exact_copy(cases[i].text);
 
-		pnvs_redact_words(text, words, TAP_LENGTH(words));
+		pnvs_redact(text, words, TAP_LENGTH(words), true);
 		tap_text(text, cases[i].expected, "%s: \"%s\"", cases[i].sentence, cases[i].text);
 		free(text);
 	}
+}
+
+static void
+test_escapes(void)
+{
+	static const struct redaction cases[] = {
+		{"a\\u0000b", "", "a\\u0000b", "the escape of a character stays"},
+		{"a\\u00001b", "", "a\\u*****b", "more digits than an escape has are hidden"},
+		{"au1234b", "", "au****b", "without a backslash it is no escape"},
+		{"u1234", "", "u****", "nor where the text begins with it"},
+	};
+
+	test_all(cases, TAP_LENGTH(cases));
+}
+
+/* Of what is a number, or an ID, keys alone are hidden. */
+static void
+test_values(void)
+{
+	static const char *const words[] = {"LTAIabc"};
+	char	   *text = exact_copy("6281234567890 LTAIabc");
+
+	pnvs_redact(text, words, 1, false);
+	tap_text(text, "6281234567890 *******", "a value keeps its digits, but no key");
+	free(text);
+}
+
+/* In a time that grows with its length alone. */
+static void
+test_long_run(void)
+{
+	enum
+	{
+		LEN = 1024 * 1024
+	};
+	char	   *text = exact_alloc(LEN + 1);
+	clock_t		begun = clock();
+
+	memset(text, '7', LEN);
+	text[LEN] = '\0';
+	pnvs_redact(text, NULL, 0, true);
+	tap_int((long long) strspn(text, "*"), LEN, "a number of a million digits is hidden");
+	tap_ok((clock() - begun) / CLOCKS_PER_SEC < 5, "and soon");
+	free(text);
 }
 
 static void
@@ -126,8 +177,9 @@ test_all(const struct redaction *cases, size_t n)
 	{
 		char	   *text = exact_copy(cases[i].text);
 		char	   *key = exact_copy(cases[i].key);
+		const char *words = key;
 
-		pnvs_redact(text, key);
+		pnvs_redact(text, &words, 1, true);
 		tap_text(text, cases[i].expected, "%s: \"%s\"", cases[i].sentence, cases[i].text);
 		free(text);
 		free(key);

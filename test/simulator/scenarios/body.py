@@ -149,6 +149,19 @@ def long_id(answer, length: int):
     return answer
 
 
+@TABLE.add("echo", sends=True)
+def echo(call, length: int):
+    """Every word of the reply but Code and the IDs begins with the access key ID, To and Code, and has that length."""
+    answer = copy.deepcopy(call.answer)
+    key = call.request.headers["authorization"].partition("Credential=")[2].partition(",")[0]
+    word = " ".join((key, call.params.get("To", ""), call.params.get("Code", ""))).ljust(length, "x")
+    model = answer.get("Model") or {}
+    answer["RequestId"] = answer["Message"] = word
+    for holder in [model, *model.get("records", [])]:
+        holder.update({name: word for name in ("status", "channel")})
+    return Reply(200, to_json(answer), code=answer["Code"])
+
+
 @body("dup")
 def duplicates(answer):
     """Keys twice: Code is first X; Model first has the verificationId "evil"."""

@@ -248,6 +248,8 @@ open_engine(void)
 	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
 	bool		null_is_default = pnvs_curl_null_is_default_ca(info->version_num);
 
+	/* a file for the keys of all TLS sessions, which libcurl would open */
+	unsetenv("SSLKEYLOGFILE");
 	errno = 0;
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		setup_failed("could not initialize libcurl");

@@ -353,6 +353,8 @@ on_tls(CURL *easy, void *ssl_ctx, void *userdata)
 
 	slot->tls_begun = true;
 	pnvs_http_turn_watch(ssl_ctx);
+	/* libcurl has the environment's where another extension used it before us */
+	SSL_CTX_set_keylog_callback(ssl_ctx, NULL);
 	return CURLE_OK;
 }
 

@@ -31,8 +31,11 @@
 /* OpenSSL takes as long for 16 bytes as for a thousand. */
 #define NONCES_IN_STOCK 64
 
-/* A clock that is wrong by more than years is somebody's mistake. */
-#define MAX_CLOCK_OFFSET_S (INT64CONST(100) * 365 * 86400)
+/*
+ * A time zone that is taken for another, or a day.  What somebody else makes of the
+ * Date header is signed: a request for next year would be good until then.
+ */
+#define MAX_CLOCK_OFFSET_S INT64CONST(86400)
 
 /*
  * The longest query is a check's: a code of 16 characters, a verification ID
@@ -54,6 +57,7 @@ typedef struct Stamp
 /* The service's clock minus ours, in seconds. */
 static int64 clock_offset_s = 0;
 
+static bool is_near(int64 offset_s);
 static void make_stamp(Stamp *stamp);
 static void make_query(const PnvsOperation *operation, const char *const *values,
 					   PnvsTextBuffer *query);
@@ -118,10 +122,26 @@ pnvs_signed_request_correct_clock(int64 server_time_s)
 {
 	int64		offset_s = server_time_s - (int64) time(NULL);
 
-	if (server_time_s < 0 || offset_s > MAX_CLOCK_OFFSET_S || offset_s < -MAX_CLOCK_OFFSET_S)
+	if (server_time_s < 0 || !is_near(offset_s))
 		return false;
 	clock_offset_s = offset_s;
 	return true;
+}
+
+/* Whether a clock may be followed; the log says once that one is not. */
+static bool
+is_near(int64 offset_s)
+{
+	static bool told = false;
+	bool		near = offset_s <= MAX_CLOCK_OFFSET_S && offset_s >= -MAX_CLOCK_OFFSET_S;
+
+	if (!near && !told)
+		ereport(LOG,
+				(errmsg("pnvs does not follow the clock of the verification service, which is more than a day off"),
+				 errhint("Set the clock of this server."),
+				 pnvs_errhide()));
+	told = !near;
+	return near;
 }
 
 /* The time, by the service's clock as far as it is known, and a new nonce. */

@@ -196,7 +196,7 @@ refusal_hint(const PnvsOperation *operation, const PnvsAnswer *answer)
 		case PNVS_CODE_CREDENTIALS:
 			return "Check \"pnvs.access_key_id\", \"pnvs.access_key_secret\", \"pnvs.security_token\" and the RAM policy of the key.";
 		case PNVS_CODE_CLOCK:
-			return "Set the clock of this server.";
+			return "Set the clock of this server. What the service says of the time is followed for up to a day of difference.";
 		case PNVS_CODE_THROTTLED:
 			if (answer->http.retry_after_ms >= 0)
 				return psprintf("Try again in " INT64_FORMAT " ms.",

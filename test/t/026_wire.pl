@@ -27,8 +27,19 @@ my $MAX_TRIES = 5;
 my $SHORT_MS = 300;
 my $LONG_MS = 60_000;
 
+my $scratch = PostgreSQL::Test::Utils::tempdir();
 my $service = Pnvs::Simulator->new;
-my $queue = Pnvs::Queue->new($service, 'wire', conf => "pnvs.connect_timeout = $LONG_MS\npnvs.request_timeout = $LONG_MS\n");
+
+# The server's environment wants the keys of TLS sessions written down, trusts the
+# simulator, and wants no proxy: none of it counts.
+my $key_log = "$scratch/keys";
+my $queue = Pnvs::Queue->new($service, 'wire',
+	conf => "pnvs.connect_timeout = $LONG_MS\npnvs.request_timeout = $LONG_MS\n",
+	environment => {
+		SSLKEYLOGFILE => $key_log,
+		(map { $_ => $service->ca_file } qw(SSL_CERT_FILE CURL_CA_BUNDLE)),
+		(map { $_ => '*' } qw(no_proxy NO_PROXY)),
+	});
 my $controller = $queue->session;
 my $session = $queue->connect;
 
@@ -162,6 +173,40 @@ for my $flood (qw(proxy_chunks proxy_drip tls_hellos))
 	cmp_ok(time - $started, '<', $LIMIT_S, "$flood in a worker: nor does it take long");
 	is($queue->workers ? 1 : 0, 1, "$flood in a worker: the worker goes on");
 	$controller->run("SELECT cancel_verification($flooded)");
+}
+
+# --- the environment
+
+goes_on('before the environment');
+ok(!-e $key_log, 'no key of a TLS session is written down, whatever the environment says');
+$service->mark;
+set(proxy => 'http://127.0.0.1:' . $service->fault_port('proxy'));
+is($session->run(call())->row->{success}, 't', 'a call goes through the proxy of the settings');
+is($service->count('proxied'), 1, 'though the environment wants none');
+set(proxy => '', ca_file => '');
+is($session->query(call())->sqlstate, '38V01', 'no authority of the environment is trusted');
+$session->run('RESET pnvs.ca_file');
+
+# --- the service's clock
+
+for my $skew (90_000, -90_000, 2_000_000_000)
+{
+	my $since = $queue->log_end;
+	my $fresh = $queue->connect;
+
+	for my $time (1, 2)
+	{
+		$service->mark;
+		is($fresh->run(call("sim:skew:$skew"))->row->{code}, 'InvalidTimeStamp.Expired', "a clock that is $skew s off is not followed (call $time)");
+		is($service->count('request'), 1, "it costs no request more (call $time)");
+	}
+	$service->mark;
+	is($fresh->run(call())->row->{success}, 't', "after a clock that is $skew s off the next call succeeds");
+	is($service->count('request'), 1, 'for its request is signed by the right time');
+	is($queue->logged(qr/does not follow the clock/, $since), 1, "the log says once that a clock that is $skew s off is not followed");
+	$fresh->run('SET pnvs.on_failure = error');
+	like($fresh->query(call("sim:skew:$skew"))->hint, qr/up to a day/, 'the hint says how far one is');
+	$fresh->close;
 }
 
 # --- the service's words: cut, and without what they quote

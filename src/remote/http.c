@@ -3,7 +3,7 @@
  * http.c
  *	  HTTP requests in flight: libcurl's multi interface behind one descriptor.
  *
- * This file, http_slot.c and http_route.c alone know libcurl, and they and
+ * This file and http_slot.c, _route.c, _setup.c and _trust.c alone know libcurl, and
  * http_turn.c what it makes of OpenSSL.  Some rules hold
  * throughout:
  *
@@ -17,7 +17,7 @@
  * - Nothing of libcurl or OpenSSL is initialised before the first request, so
  *	 never in the postmaster.
  *
- * Connections, TLS sessions and certificates are kept until TLS fails or memory
+ * Connections and TLS sessions are kept for minutes, and until TLS fails or memory
  * runs out.
  *
  *-------------------------------------------------------------------------
@@ -32,19 +32,21 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
-#include "errcodes.h"
 #include "remote/http.h"
+#include "remote/http_setup.h"
 #include "remote/http_slot.h"
+#include "remote/http_trust.h"
 #include "remote/http_turn.h"
 #include "remote/poll_set.h"
 #include "remote/signal_mask.h"
-#include "remote/trust_store.h"
 
 /* Enough for one endpoint and a change of settings. */
 #define MAX_CONNECTIONS 4
 
 /* A round reads about 1.6 MB at the most; a reply takes two or three. */
 #define MAX_ROUNDS 8
+
+#define CANNOT_PREPARE "could not prepare a request to the verification service"
 
 struct PnvsHttpTransfer
 {
@@ -71,8 +73,8 @@ static struct
 }			engine;
 
 static void open_engine(void);
+static void set_up_multi(PnvsHttpObstacle *obstacle);
 static void close_engine(void);
-pg_noreturn static void setup_failed(const char *what);
 static void spoil_engine(void);
 static PnvsHttpSlot *take_slot(void);
 static void release_slot(void *arg);
@@ -96,6 +98,7 @@ static int	on_close(void *clientp, curl_socket_t socket);
 PnvsHttpTransfer *
 pnvs_http_start(const PnvsHttpRequest *request)
 {
+	PnvsHttpObstacle obstacle = {0};
 	PnvsHttpTransfer *transfer;
 
 	if (engine.spoilt && engine.ntransfers == 0)
@@ -113,10 +116,13 @@ pnvs_http_start(const PnvsHttpRequest *request)
 	transfer->on_reset.arg = transfer->slot;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->on_reset);
 
-	errno = 0;
-	if (!pnvs_http_slot_prepare(transfer->slot, &engine.shared, request) ||
-		curl_multi_add_handle(engine.multi, transfer->slot->easy) != CURLM_OK)
-		setup_failed("could not prepare a request to the verification service");
+	pnvs_http_trust_renew(request, &obstacle);
+	pnvs_http_slot_prepare(transfer->slot, request, &obstacle);
+	if (obstacle.what == NULL)
+		pnvs_http_setup_note_multi(&obstacle, "curl_multi_add_handle",
+								   curl_multi_add_handle(engine.multi, transfer->slot->easy));
+	if (obstacle.what != NULL)
+		pnvs_http_setup_failed(&obstacle, CANNOT_PREPARE);
 
 	pnvs_http_advance();
 	return transfer;
@@ -245,45 +251,51 @@ pnvs_http_server_time_s(const PnvsHttpResult *result)
 static void
 open_engine(void)
 {
-	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
-	bool		null_is_default = pnvs_curl_null_is_default_ca(info->version_num);
+	PnvsHttpObstacle obstacle = {0};
 
 	/* a file for the keys of all TLS sessions, which libcurl would open */
 	unsetenv("SSLKEYLOGFILE");
-	errno = 0;
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		setup_failed("could not initialize libcurl");
+	pnvs_http_setup_note(&obstacle, "curl_global_init",
+						 curl_global_init(CURL_GLOBAL_DEFAULT));
+	if (obstacle.what != NULL)
+		pnvs_http_setup_failed(&obstacle, "could not initialize libcurl");
 	if (!engine.poll_set_is_open)
 	{
 		if (!pnvs_poll_set_open(&engine.poll_set))
-			setup_failed("could not create a descriptor to wait on");
+			pnvs_http_setup_failed(&obstacle, "could not create a descriptor to wait on");
 		ReserveExternalFD();
 		ReserveExternalFD();
 		engine.poll_set_is_open = true;
 	}
-
-	engine.multi = curl_multi_init();
-	engine.shared.sessions = curl_share_init();
-	if (engine.multi == NULL || engine.shared.sessions == NULL ||
-		curl_share_setopt(engine.shared.sessions, CURLSHOPT_SHARE,
-						  CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK ||
-		curl_multi_setopt(engine.multi, CURLMOPT_SOCKETFUNCTION, on_socket) ||
-		curl_multi_setopt(engine.multi, CURLMOPT_TIMERFUNCTION, on_timer) ||
-#ifdef PNVS_HAVE_MULTI_QUICK_EXIT
-		curl_multi_setopt(engine.multi, CURLMOPT_QUICK_EXIT, 1L) ||
-#endif
-		curl_multi_setopt(engine.multi, CURLMOPT_MAXCONNECTS,
-						  (long) Max(engine.nconnections, MAX_CONNECTIONS)))
+	set_up_multi(&obstacle);
+	if (obstacle.what != NULL)
 	{
 		close_engine();
-		setup_failed("could not set libcurl up");
+		pnvs_http_setup_failed(&obstacle, "could not set libcurl up");
 	}
 	engine.shared.on_open = on_open;
 	engine.shared.on_close = on_close;
 	engine.shared.on_resolver_start = on_resolver_start;
-	engine.shared.authorities.no_folder = null_is_default ? "/dev/null" : NULL;
-	pnvs_trust_store_choose(info->capath, info->cainfo, null_is_default,
-							&engine.shared.authorities.folder, &engine.shared.authorities.file);
+}
+
+/* Makes what all transfers have in common; what keeps it from that is noted. */
+static void
+set_up_multi(PnvsHttpObstacle *obstacle)
+{
+	pnvs_http_trust_open(obstacle);
+	engine.multi = curl_multi_init();
+	if (engine.multi == NULL)
+	{
+		pnvs_http_setup_note_memory(obstacle, "curl_multi_init");
+		return;
+	}
+	pnvs_http_multi_set(obstacle, engine.multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+	pnvs_http_multi_set(obstacle, engine.multi, CURLMOPT_TIMERFUNCTION, on_timer);
+#ifdef PNVS_HAVE_MULTI_QUICK_EXIT
+	pnvs_http_multi_set(obstacle, engine.multi, CURLMOPT_QUICK_EXIT, 1L);
+#endif
+	pnvs_http_multi_set(obstacle, engine.multi, CURLMOPT_MAXCONNECTS,
+						(long) Max(engine.nconnections, MAX_CONNECTIONS));
 }
 
 /*
@@ -307,10 +319,8 @@ close_engine(void)
 	pnvs_http_turn_begin();
 	if (engine.multi)
 		curl_multi_cleanup(engine.multi);
-	if (engine.shared.sessions)
-		curl_share_cleanup(engine.shared.sessions);
+	pnvs_http_trust_close();
 	engine.multi = NULL;
-	engine.shared.sessions = NULL;
 	engine.spoilt = engine.exhausted = false;
 	(void) pnvs_poll_set_timer(&engine.poll_set, -1);
 }
@@ -330,36 +340,19 @@ spoil_engine(void)
 	}
 }
 
-/* Throws for a failure that errno explains, or that is a lack of memory. */
-static void
-setup_failed(const char *what)
-{
-	bool		other_tls = errno == ENOTSUP;
-
-	if (errno == 0)
-		errno = ENOMEM;
-	ereport(ERROR,
-			(errcode(PNVS_ERRCODE_UNSENT),
-			 errmsg("%s", what),
-			 errdetail("sent=no stage=resolve: %m"),
-			 other_tls ?
-			 errhint("Build pnvs with a libcurl that uses OpenSSL.") :
-			 errhint("The session has run out of memory or of file descriptors."),
-			 pnvs_errhide()));
-}
-
 /* An idle slot, or a new one; cleared.  Throws where there is no memory. */
 static PnvsHttpSlot *
 take_slot(void)
 {
 	PnvsHttpSlot *slot = engine.idle;
+	PnvsHttpObstacle obstacle = {0};
 
 	if (slot != NULL)
 		engine.idle = slot->next_idle;
 	else
-		slot = pnvs_http_slot_create(&engine.shared);
+		slot = pnvs_http_slot_create(&engine.shared, &obstacle);
 	if (slot == NULL)
-		setup_failed("could not prepare a request to the verification service");
+		pnvs_http_setup_failed(&obstacle, CANNOT_PREPARE);
 	pnvs_http_slot_clear(slot);
 	return slot;
 }

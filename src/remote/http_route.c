@@ -31,48 +31,49 @@ pnvs_http_route_is_of(const PnvsHttpRoute *route, const PnvsHttpRequest *request
 
 /*
  * Tells libcurl where requests go, and how, and keeps that.  authorities are those
- * for a request that names none.  Returns false where there is no memory, or where
- * libcurl does not take an option; the route is forgotten then.
+ * for a request that names none.  What keeps it from that is noted; the route is
+ * forgotten then.
  */
-bool
+void
 pnvs_http_route_set(PnvsHttpRoute *route, CURL *easy,
 					const PnvsHttpAuthorities *authorities,
-					const PnvsHttpRequest *request)
+					const PnvsHttpRequest *request, PnvsHttpObstacle *obstacle)
 {
 	bool		own_ca = request->ca_file[0] != '\0';
 	const char *ca_file = own_ca ? request->ca_file : authorities->file;
 	const char *ca_path = own_ca ? authorities->no_folder : authorities->folder;
-	unsigned	failed = 0;
 
 	pnvs_http_route_forget(route);
 	if (!keep(route, request))
-		return false;
+	{
+		pnvs_http_setup_note_memory(obstacle, "curl_url");
+		return;
+	}
 
 	/*
 	 * Given the URL as a text alone, libcurl would take it apart for each
 	 * request.  The text counts where it cannot be taken apart, and libcurl
 	 * says why.
 	 */
-	failed |= curl_easy_setopt(easy, CURLOPT_CURLU, route->url);
-	failed |= curl_easy_setopt(easy, CURLOPT_URL, request->origin);
-	failed |= curl_easy_setopt(easy, PNVS_CURLOPT_PROTOCOLS,
-							   request->tls ? PNVS_PROTOCOL_HTTPS : PNVS_PROTOCOL_HTTP);
-	failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
-	failed |= curl_easy_setopt(easy, CURLOPT_CAPATH, ca_path);
-	failed |= curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, ca_file);
-	failed |= curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, ca_path);
+	pnvs_http_set(obstacle, easy, CURLOPT_CURLU, route->url);
+	pnvs_http_set(obstacle, easy, CURLOPT_URL, request->origin);
+	pnvs_http_set(obstacle, easy, PNVS_CURLOPT_PROTOCOLS,
+				  request->tls ? PNVS_PROTOCOL_HTTPS : PNVS_PROTOCOL_HTTP);
+	pnvs_http_set(obstacle, easy, CURLOPT_CAINFO, ca_file);
+	pnvs_http_set(obstacle, easy, CURLOPT_CAPATH, ca_path);
+	pnvs_http_set(obstacle, easy, CURLOPT_PROXY_CAINFO, ca_file);
+	pnvs_http_set(obstacle, easy, CURLOPT_PROXY_CAPATH, ca_path);
 
 	/* An empty text, unlike NULL, also switches the environment's proxy off. */
-	failed |= curl_easy_setopt(easy, CURLOPT_PROXY, request->proxy);
-	failed |= curl_easy_setopt(easy, CURLOPT_NOPROXY,
-							   request->proxy[0] != '\0' ? "" : "*");
-	failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-							   (long) request->connect_timeout_ms);
-	failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
-							   (long) request->request_timeout_ms);
-	if (failed != CURLE_OK)
+	pnvs_http_set(obstacle, easy, CURLOPT_PROXY, request->proxy);
+	pnvs_http_set(obstacle, easy, CURLOPT_NOPROXY,
+				  request->proxy[0] != '\0' ? "" : "*");
+	pnvs_http_set(obstacle, easy, CURLOPT_CONNECTTIMEOUT_MS,
+				  (long) request->connect_timeout_ms);
+	pnvs_http_set(obstacle, easy, CURLOPT_TIMEOUT_MS,
+				  (long) request->request_timeout_ms);
+	if (obstacle->what != NULL)
 		pnvs_http_route_forget(route);
-	return failed == CURLE_OK;
 }
 
 /* Whether requests go through a proxy. */

@@ -13,6 +13,7 @@
 #include <curl/curl.h>
 
 #include "remote/http.h"
+#include "remote/http_setup.h"
 
 /* Whose certificates are trusted. */
 typedef struct PnvsHttpAuthorities
@@ -35,9 +36,10 @@ typedef struct PnvsHttpRoute
 } PnvsHttpRoute;
 
 extern bool pnvs_http_route_is_of(const PnvsHttpRoute *route, const PnvsHttpRequest *request);
-extern bool pnvs_http_route_set(PnvsHttpRoute *route, CURL *easy,
+extern void pnvs_http_route_set(PnvsHttpRoute *route, CURL *easy,
 								const PnvsHttpAuthorities *authorities,
-								const PnvsHttpRequest *request);
+								const PnvsHttpRequest *request,
+								PnvsHttpObstacle *obstacle);
 extern bool pnvs_http_route_has_proxy(const PnvsHttpRoute *route);
 extern void pnvs_http_route_forget(PnvsHttpRoute *route);
 

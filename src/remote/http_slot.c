@@ -44,14 +44,12 @@
  */
 #define MAX_PROGRESS_A_TURN (16 * 1024)
 
-/* How long libcurl may keep the authorities that it has read from a file; else a day. */
-#define CA_CACHE_S 60
-
 /* libcurl's own, of 16 and 64 kB, would be most of what a request under way takes. */
 #define READ_BUFFER_SIZE 4096
 #define WRITE_BUFFER_SIZE 16384 /* the least that libcurl takes */
 
-static bool set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared);
+static void set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
+							  PnvsHttpObstacle *obstacle);
 static struct curl_slist *make_header_list(const char *const *headers);
 static long written_len(const PnvsHttpSlot *slot);
 static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *userdata);
@@ -63,29 +61,23 @@ static size_t on_header(char *line, size_t size, size_t nitems, void *userdata);
 static size_t on_body(char *data, size_t size, size_t nmemb, void *userdata);
 static bool grow_body(PnvsHttpSlot *slot, size_t needed);
 
-/*
- * A new slot, or NULL with errno set: ENOTSUP where this libcurl does not use
- * OpenSSL and so cannot say when TLS begins, otherwise ENOMEM.
- */
+/* A new slot, or NULL and what keeps it from being made. */
 PnvsHttpSlot *
-pnvs_http_slot_create(const PnvsHttpShared *shared)
+pnvs_http_slot_create(const PnvsHttpShared *shared, PnvsHttpObstacle *obstacle)
 {
 	PnvsHttpSlot *slot = calloc(1, sizeof(PnvsHttpSlot));
 
-	if (slot == NULL)
-		return NULL;
-	slot->easy = curl_easy_init();
-	if (slot->easy == NULL || !set_fixed_options(slot, shared))
-	{
-		bool		other_tls = slot->easy != NULL &&
-		curl_easy_setopt(slot->easy, CURLOPT_SSL_CTX_FUNCTION,
-						 on_tls) == CURLE_NOT_BUILT_IN;
-
+	if (slot != NULL)
+		slot->easy = curl_easy_init();
+	if (slot == NULL || slot->easy == NULL)
+		pnvs_http_setup_note_memory(obstacle, "curl_easy_init");
+	else
+		set_fixed_options(slot, shared, obstacle);
+	if (obstacle->what == NULL)
+		return slot;
+	if (slot != NULL)
 		pnvs_http_slot_destroy(slot);
-		errno = other_tls ? ENOTSUP : ENOMEM;
-		return NULL;
-	}
-	return slot;
+	return NULL;
 }
 
 /* Frees a slot that has no transfer under way. */
@@ -121,27 +113,32 @@ pnvs_http_slot_clear(PnvsHttpSlot *slot)
 
 /*
  * Tells libcurl what differs from request to request; it copies the texts but
- * not the list of headers, which is made in the current memory context.  Returns
- * false where there is no memory, or where libcurl does not take an option.
+ * not the list of headers, which is made in the current memory context.  What it
+ * does not take is noted.
  */
-bool
-pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
-					   const PnvsHttpRequest *request)
+void
+pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpRequest *request,
+					   PnvsHttpObstacle *obstacle)
 {
-	unsigned	failed = 0;
+	CURL	   *easy = slot->easy;
 
-	if (!pnvs_http_route_is_of(&slot->route, request) &&
-		!pnvs_http_route_set(&slot->route, slot->easy, &shared->authorities, request))
-		return false;
+	if (!pnvs_http_route_is_of(&slot->route, request))
+		pnvs_http_route_set(&slot->route, easy, pnvs_http_trust_authorities(), request,
+							obstacle);
+	slot->sessions = pnvs_http_trust_use_sessions();
+	pnvs_http_set(obstacle, easy, CURLOPT_SHARE, slot->sessions->share);
+	pnvs_http_set(obstacle, easy, CURLOPT_MAXLIFETIME_CONN, pnvs_http_trust_connections_s());
+#ifdef PNVS_HAVE_CA_CACHE
+	pnvs_http_set(obstacle, easy, CURLOPT_CA_CACHE_TIMEOUT, pnvs_http_trust_cache_s());
+#endif
 
 	/*
 	 * libcurl would take a target within the URL apart and put it together
 	 * again
 	 */
-	failed |= curl_easy_setopt(slot->easy, CURLOPT_REQUEST_TARGET, request->target);
-	failed |= curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER,
-							   make_header_list(request->headers));
-	return failed == CURLE_OK;
+	pnvs_http_set(obstacle, easy, CURLOPT_REQUEST_TARGET, request->target);
+	pnvs_http_set(obstacle, easy, CURLOPT_HTTPHEADER,
+				  make_header_list(request->headers));
 }
 
 /* How far the transfer has got, also while it is under way. */
@@ -239,10 +236,14 @@ pnvs_http_slot_detail(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZ
 	}
 }
 
-/* Wipes what may hold a code, and gives back what was large. */
+/* Wipes what may hold a code, and gives back what was large or others'. */
 void
 pnvs_http_slot_wipe(PnvsHttpSlot *slot)
 {
+	curl_easy_setopt(slot->easy, CURLOPT_SHARE, NULL);
+	if (slot->sessions)
+		pnvs_http_trust_leave_sessions(slot->sessions);
+	slot->sessions = NULL;
 	curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, NULL);
 	curl_easy_setopt(slot->easy, CURLOPT_REQUEST_TARGET, NULL);
 	if (slot->body != NULL)
@@ -256,62 +257,56 @@ pnvs_http_slot_wipe(PnvsHttpSlot *slot)
 }
 
 /* Tells libcurl what is the same for every request. */
-static bool
-set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared)
+static void
+set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
+				  PnvsHttpObstacle *obstacle)
 {
 	CURL	   *easy = slot->easy;
-	unsigned	failed = 0;
 
-	failed |= curl_easy_setopt(easy, CURLOPT_PRIVATE, slot);
-	failed |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->error);
-	failed |= curl_easy_setopt(easy, CURLOPT_SHARE, shared->sessions);
-	failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	failed |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, shared->on_open);
-	failed |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, shared->on_close);
-	failed |= curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION,
-							   shared->on_resolver_start);
-	failed |= curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+	pnvs_http_set(obstacle, easy, CURLOPT_PRIVATE, slot);
+	pnvs_http_set(obstacle, easy, CURLOPT_ERRORBUFFER, slot->error);
+	pnvs_http_set(obstacle, easy, CURLOPT_NOSIGNAL, 1L);
+	pnvs_http_set(obstacle, easy, CURLOPT_OPENSOCKETFUNCTION, shared->on_open);
+	pnvs_http_set(obstacle, easy, CURLOPT_CLOSESOCKETFUNCTION, shared->on_close);
+	pnvs_http_set(obstacle, easy, CURLOPT_RESOLVER_START_FUNCTION,
+				  shared->on_resolver_start);
+	pnvs_http_set(obstacle, easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
 #ifdef PNVS_HAVE_QUICK_EXIT
-	failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	pnvs_http_set(obstacle, easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
-	failed |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long) MAX_IDLE_S);
-	failed |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) READ_BUFFER_SIZE);
-	failed |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long) WRITE_BUFFER_SIZE);
+	pnvs_http_set(obstacle, easy, CURLOPT_MAXAGE_CONN, (long) MAX_IDLE_S);
+	pnvs_http_set(obstacle, easy, CURLOPT_BUFFERSIZE, (long) READ_BUFFER_SIZE);
+	pnvs_http_set(obstacle, easy, CURLOPT_UPLOAD_BUFFERSIZE, (long) WRITE_BUFFER_SIZE);
 
-	failed |= curl_easy_setopt(easy, CURLOPT_POST, 1L);
-	failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
-	failed |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, 0L);
+	pnvs_http_set(obstacle, easy, CURLOPT_POST, 1L);
+	pnvs_http_set(obstacle, easy, CURLOPT_POSTFIELDS, "");
+	pnvs_http_set(obstacle, easy, CURLOPT_POSTFIELDSIZE, 0L);
 
 	/*
 	 * A refusal can come before libcurl has noted that all is sent, and it
 	 * would close the connection for that.
 	 */
-	failed |= curl_easy_setopt(easy, CURLOPT_KEEP_SENDING_ON_ERROR, 1L);
-	failed |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-	failed |= curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-	failed |= curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	pnvs_http_set(obstacle, easy, CURLOPT_KEEP_SENDING_ON_ERROR, 1L);
+	pnvs_http_set(obstacle, easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	pnvs_http_set(obstacle, easy, CURLOPT_FOLLOWLOCATION, 0L);
+	pnvs_http_set(obstacle, easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	pnvs_http_set(obstacle, easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 
-	failed |= curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	pnvs_http_set(obstacle, easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	pnvs_http_set(obstacle, easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	pnvs_http_set(obstacle, easy, CURLOPT_SSL_VERIFYHOST, 2L);
 
-#ifdef PNVS_HAVE_CA_CACHE
-	failed |= curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, (long) CA_CACHE_S);
-#endif
-
-	failed |= curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);
-	failed |= curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, slot);
-	failed |= curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_request);
-	failed |= curl_easy_setopt(easy, CURLOPT_PREREQDATA, slot);
-	failed |= curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
-	failed |= curl_easy_setopt(easy, CURLOPT_XFERINFODATA, slot);
-	failed |= curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
-	failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-	failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, slot);
-	failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-	failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot);
-	return failed == CURLE_OK;
+	pnvs_http_set(obstacle, easy, CURLOPT_SSL_CTX_FUNCTION, on_tls);
+	pnvs_http_set(obstacle, easy, CURLOPT_SSL_CTX_DATA, slot);
+	pnvs_http_set(obstacle, easy, CURLOPT_PREREQFUNCTION, on_request);
+	pnvs_http_set(obstacle, easy, CURLOPT_PREREQDATA, slot);
+	pnvs_http_set(obstacle, easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	pnvs_http_set(obstacle, easy, CURLOPT_XFERINFODATA, slot);
+	pnvs_http_set(obstacle, easy, CURLOPT_NOPROGRESS, 0L);
+	pnvs_http_set(obstacle, easy, CURLOPT_HEADERFUNCTION, on_header);
+	pnvs_http_set(obstacle, easy, CURLOPT_HEADERDATA, slot);
+	pnvs_http_set(obstacle, easy, CURLOPT_WRITEFUNCTION, on_body);
+	pnvs_http_set(obstacle, easy, CURLOPT_WRITEDATA, slot);
 }
 
 /*

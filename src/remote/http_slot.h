@@ -14,6 +14,8 @@
 
 #include "remote/http.h"
 #include "remote/http_route.h"
+#include "remote/http_setup.h"
+#include "remote/http_trust.h"
 
 /* malloc'ed: it outlives the memory contexts of the transfers that use it. */
 typedef struct PnvsHttpSlot
@@ -23,6 +25,7 @@ typedef struct PnvsHttpSlot
 	bool		done;
 	CURLcode	code;			/* once done */
 	PnvsHttpRoute route;
+	PnvsHttpSessions *sessions; /* while there is a transfer */
 	bool		tls_begun;
 	int			begun;			/* times that the request was about to be
 								 * written */
@@ -44,18 +47,17 @@ typedef struct PnvsHttpSlot
 /* What every request of the process has in common. */
 typedef struct PnvsHttpShared
 {
-	CURLSH	   *sessions;		/* TLS sessions */
-	PnvsHttpAuthorities authorities;	/* the system's */
 	curl_opensocket_callback on_open;
 	curl_closesocket_callback on_close;
 	curl_resolver_start_callback on_resolver_start;
 } PnvsHttpShared;
 
-extern PnvsHttpSlot *pnvs_http_slot_create(const PnvsHttpShared *shared);
+extern PnvsHttpSlot *pnvs_http_slot_create(const PnvsHttpShared *shared,
+										   PnvsHttpObstacle *obstacle);
 extern void pnvs_http_slot_destroy(PnvsHttpSlot *slot);
 extern void pnvs_http_slot_clear(PnvsHttpSlot *slot);
-extern bool pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
-								   const PnvsHttpRequest *request);
+extern void pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpRequest *request,
+								   PnvsHttpObstacle *obstacle);
 extern void pnvs_http_slot_wipe(PnvsHttpSlot *slot);
 extern PnvsStage pnvs_http_slot_stage(const PnvsHttpSlot *slot);
 extern bool pnvs_http_slot_maybe_sent(const PnvsHttpSlot *slot);

@@ -6,7 +6,8 @@
  *	  environment's PNVS_CLOCK_FILE names, as soon as that is there; they may be
  *	  negative.
  *
- * The monotonic clock goes on.
+ * The monotonic clock goes on, and is ahead by the seconds that stand in the file
+ * that PNVS_CLOCK_MONOTONIC names: as if the machine had been suspended.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,14 +17,15 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 /* PostgreSQL asks for the time in signal handlers, too: nothing here allocates. */
 static long
-ahead_s(void)
+ahead_s(const char *variable)
 {
-	const char *path = getenv("PNVS_CLOCK_FILE");
+	const char *path = getenv(variable);
 	int			saved_errno = errno;
 	int			file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	char		text[32] = "";
@@ -45,7 +47,7 @@ gettimeofday(struct timeval *restrict now, void *restrict zone)
 		(int (*) (struct timeval *, void *)) dlsym(RTLD_NEXT, "gettimeofday");
 	int			result = real(now, zone);
 
-	now->tv_sec += ahead_s();
+	now->tv_sec += ahead_s("PNVS_CLOCK_FILE");
 	return result;
 }
 
@@ -57,6 +59,23 @@ clock_gettime(clockid_t clock, struct timespec *now)
 	int			result = real(clock, now);
 
 	if (clock == CLOCK_REALTIME)
-		now->tv_sec += ahead_s();
+		now->tv_sec += ahead_s("PNVS_CLOCK_FILE");
+	else if (clock == CLOCK_MONOTONIC)
+		now->tv_sec += ahead_s("PNVS_CLOCK_MONOTONIC");
 	return result;
+}
+
+/* The kernel's own clock is not ahead. */
+int
+timerfd_settime(int timer, int flags, const struct itimerspec *wanted,
+				struct itimerspec *before)
+{
+	int			(*real) (int, int, const struct itimerspec *, struct itimerspec *) =
+		(int (*) (int, int, const struct itimerspec *, struct itimerspec *))
+		dlsym(RTLD_NEXT, "timerfd_settime");
+	struct itimerspec due = *wanted;
+
+	if (flags & TFD_TIMER_ABSTIME)
+		due.it_value.tv_sec -= ahead_s("PNVS_CLOCK_MONOTONIC");
+	return real(timer, flags, &due, before);
 }

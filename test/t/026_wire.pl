@@ -13,6 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
+use Pnvs::Preload;
 use Pnvs::Queue;
 use Pnvs::Session;
 use Pnvs::Simulator;
@@ -24,7 +25,7 @@ $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeou
 my $PROMISED_S = 0.150;
 my $LIMIT_S = 5;
 my $MAX_TRIES = 5;
-my $SHORT_MS = 300;
+my $SHORT_MS = 200;
 my $LONG_MS = 60_000;
 
 my $scratch = PostgreSQL::Test::Utils::tempdir();
@@ -36,6 +37,8 @@ my $key_log = "$scratch/keys";
 my $queue = Pnvs::Queue->new($service, 'wire',
 	conf => "pnvs.connect_timeout = $LONG_MS\npnvs.request_timeout = $LONG_MS\n",
 	environment => {
+		LD_PRELOAD => Pnvs::Preload::build($scratch, 'clock'),
+		PNVS_CLOCK_MONOTONIC => "$scratch/ahead",
 		SSLKEYLOGFILE => $key_log,
 		(map { $_ => $service->ca_file } qw(SSL_CERT_FILE CURL_CA_BUNDLE)),
 		(map { $_ => '*' } qw(no_proxy NO_PROXY)),
@@ -76,7 +79,7 @@ sub goes_on
 my %flood = (
 	(map { $_ => [ 'proxied', 1 ] } qw(proxy_chunks proxy_length proxy_drip proxy_headers tls_proxy_chunks)),
 	tls_hellos => [ 'accept', 0 ],
-	(map { $_ => [ 'request', 0 ] } qw(sim:1xxflood sim:headerflood sim:extensionflood sim:trailerflood sim:drip-headers:30)));
+	(map { $_ => [ 'request', 0 ] } qw(sim:extensionflood sim:trailerflood)));
 
 sub route_to
 {
@@ -150,13 +153,13 @@ goes_on('after bytes that nobody asked for');
 
 # --- the same in a worker, which has other messages to send
 
-for my $flood (qw(proxy_chunks proxy_drip tls_hellos))
+for my $flood (qw(proxy_chunks tls_hellos))
 {
 	my %route = route_to($flood);
 	my ($under_way, $flooded, $other, $started);
 
 	$queue->configure;
-	$under_way = $queue->enqueue('sim:slow:1500');
+	$under_way = $queue->enqueue('sim:slow:700');
 	wait_until('a request is under way', sub { $queue->requests($under_way) });
 	$service->mark;
 	$queue->reload(map { ("pnvs.$_" => $route{$_}) } keys %route);
@@ -174,6 +177,93 @@ for my $flood (qw(proxy_chunks proxy_drip tls_hellos))
 	is($queue->workers ? 1 : 0, 1, "$flood in a worker: the worker goes on");
 	$controller->run("SELECT cancel_verification($flooded)");
 }
+
+# --- connections and TLS sessions last for minutes, and no longer than their authorities
+
+# Time goes on for this side.
+{
+	my $ahead_s = 0;
+
+	sub pass_s
+	{
+		my ($s) = @_;
+
+		$ahead_s += $s;
+		append_to_file("$scratch/next", $ahead_s);
+		rename "$scratch/next", "$scratch/ahead" or die "rename: $!";
+		return;
+	}
+}
+
+# A fresh session; the log begins with it.
+sub fresh
+{
+	my ($ca_file) = @_;
+
+	$session->close;
+	$session = $queue->connect;
+	set(ca_file => $ca_file) if $ca_file;
+	$service->mark;
+	return;
+}
+
+# Of each handshake so far, whether it resumed a session.
+sub handshakes { return join ' ', map { $_->{resumed} ? 'resumed' : 'full' } $service->events('tls'); }
+
+sub call_succeeds
+{
+	my ($what, $service_sid) = @_;
+
+	is($session->query(call($service_sid))->row->{success} // 'no', 't', "$what: the call succeeds");
+	return;
+}
+
+$queue->reload('pnvs.worker' => 'off');
+wait_until('the worker has left', sub { !$queue->workers });
+fresh();
+call_succeeds('a connection that ends', 'sim:last');
+call_succeeds('after a connection that has ended');
+is(handshakes(), 'full resumed', 'at once a TLS session is resumed');
+
+fresh();
+for my $time (1 .. 30)
+{
+	call_succeeds("under steady traffic ($time)");
+	pass_s(8);
+}
+is(handshakes(), 'full full', 'under steady traffic a connection is used for two minutes, and the next one resumes nothing');
+
+{
+	my $other = Pnvs::Simulator->new;
+	my $ours = PostgreSQL::Test::Utils::slurp_file($service->ca_file);
+	my $theirs = PostgreSQL::Test::Utils::slurp_file($other->ca_file);
+	my $ca_file = "$scratch/authorities.pem";
+
+	sub trust
+	{
+		my (@authority) = @_;
+
+		append_to_file("$ca_file.next", join '', @authority);
+		rename "$ca_file.next", $ca_file or die "rename: $!";
+		return;
+	}
+
+	for my $kept (0, 1)
+	{
+		my $what = $kept ? 'an authority that is taken away while a connection is kept' : 'an authority that is taken away';
+
+		trust($ours, $theirs);
+		fresh($ca_file);
+		call_succeeds("before $what", $kept ? 'FA1' : 'sim:last');
+		trust($theirs);
+		pass_s(3) if $kept;
+		is($session->query(call())->sqlstate, '38V01', "$what vouches for nobody");
+		trust($theirs, $ours);
+		call_succeeds("after $what is back");
+	}
+}
+fresh();
+$queue->reload('pnvs.worker' => undef);
 
 # --- the environment
 
@@ -289,5 +379,39 @@ for my $skew (90_000, -90_000, 2_000_000_000)
 	$started = time;
 	ok(eval { $queue->node->stop('fast', timeout => 10); 1 }, 'a fast shutdown ends while a worker is flooded');
 	cmp_ok(time - $started, '<', $LIMIT_S, 'and promptly');
+}
+
+# --- a libcurl that lacks an option, and that something else has initialised before
+
+{
+	my $lacks = "$scratch/lacks";
+	my $node = $service->new_node('lacking', environment => {
+			LD_PRELOAD => Pnvs::Preload::build($scratch, 'curl'),
+			PNVS_CURL_LACKS => $lacks,
+			SSLKEYLOGFILE => "$scratch/shared_keys",
+		});
+
+	$session = Pnvs::Session->new($node);
+	is($session->run(call())->row->{success}, 't', 'a call by a libcurl that was initialised before succeeds');
+	is(-s "$scratch/shared_keys", 0, 'it has opened a file for keys, which gets none of ours');
+	$session->close;
+	for my $option ([ 20312, 'CURLOPT_PREREQFUNCTION' ], [ 10266, 'CURLOPT_REQUEST_TARGET' ], [ 10247, 'CURLOPT_PROXY_CAPATH' ],
+		[ 6, 'CURLMOPT_MAXCONNECTS' ])
+	{
+		my ($number, $name) = @$option;
+		my $result;
+
+		append_to_file("$lacks.next", $number);
+		rename "$lacks.next", $lacks or die "rename: $!";
+		$session = Pnvs::Session->new($node);
+		$result = $session->query(call());
+		is($result->sqlstate, '38V01', "without $name a call is an error");
+		like($result->detail, qr/\Asent=no stage=resolve: $name is not taken by libcurl [0-9.]+: .*[Uu]nknown option/, "the DETAIL names $name");
+		like($result->hint, qr/\ABuild pnvs/, 'the HINT says what to do');
+		unlink $lacks;
+		is($session->run(call())->row->{success}, 't', "once $name is there the session goes on");
+		$session->close;
+	}
+	$node->stop;
 }
 done_testing();

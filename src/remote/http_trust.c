@@ -1,0 +1,185 @@
+/*-------------------------------------------------------------------------
+ *
+ * http_trust.c
+ *	  Whose certificates are trusted, and for how long what was trusted is.
+ *
+ * A kept connection goes on to where the service once was, and a TLS session is
+ * resumed without a look at the certificate.  So both last for minutes, and no
+ * longer than the authorities that they were made with: when the file, or the
+ * folder, is another one than before, sessions are made anew, connections from
+ * before are not used again, and libcurl does not go by what it has read of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "compat.h"
+#include "remote/http_trust.h"
+#include "remote/trust_store.h"
+
+/*
+ * A service that moves leaves its old address up for longer, and a handshake in two
+ * minutes costs nothing.
+ */
+#define LIFETIME_S 120
+
+/* How long libcurl may keep the authorities that it has read from a file; else a day. */
+#define CACHE_S 60
+
+/* The authorities of this process's requests. */
+static struct
+{
+	PnvsHttpAuthorities system;
+	PnvsHttpSessions *sessions;
+	struct stat mark;			/* of the file or folder that was used last */
+	int64		renewed_s;		/* since when these sessions are, by the
+								 * monotonic clock */
+	int64		changed_s;		/* since when these authorities are */
+}			trust;
+
+static PnvsHttpSessions *make_sessions(PnvsHttpObstacle *obstacle);
+static bool have_changed(const PnvsHttpRequest *request);
+static int64 now_s(void);
+
+/* To be called once libcurl is initialised.  What keeps it from that is noted. */
+void
+pnvs_http_trust_open(PnvsHttpObstacle *obstacle)
+{
+	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+	bool		null_is_default = pnvs_curl_null_is_default_ca(info->version_num);
+
+	trust.system.no_folder = null_is_default ? "/dev/null" : NULL;
+	pnvs_trust_store_choose(info->capath, info->cainfo, null_is_default,
+							&trust.system.folder, &trust.system.file);
+	memset(&trust.mark, 0, sizeof(trust.mark));
+	trust.renewed_s = now_s();
+	trust.changed_s = trust.renewed_s - Max(LIFETIME_S, CACHE_S);
+	trust.sessions = make_sessions(obstacle);
+}
+
+/* When there is no transfer any more. */
+void
+pnvs_http_trust_close(void)
+{
+	if (trust.sessions)
+		pnvs_http_trust_leave_sessions(trust.sessions);
+	trust.sessions = NULL;
+}
+
+/* Before each request: makes anew what must not last. */
+void
+pnvs_http_trust_renew(const PnvsHttpRequest *request, PnvsHttpObstacle *obstacle)
+{
+	bool		changed = have_changed(request);
+	PnvsHttpSessions *sessions;
+
+	if (changed)
+		trust.changed_s = now_s();
+	if (!changed && now_s() - trust.renewed_s < LIFETIME_S)
+		return;
+	sessions = make_sessions(obstacle);
+	if (sessions == NULL)
+		return;
+	pnvs_http_trust_leave_sessions(trust.sessions);
+	trust.sessions = sessions;
+	trust.renewed_s = now_s();
+}
+
+/* The system's, for a request that names none. */
+const PnvsHttpAuthorities *
+pnvs_http_trust_authorities(void)
+{
+	return &trust.system;
+}
+
+/* The sessions for a new transfer, which is to leave them at its end. */
+PnvsHttpSessions *
+pnvs_http_trust_use_sessions(void)
+{
+	trust.sessions->nusers++;
+	return trust.sessions;
+}
+
+void
+pnvs_http_trust_leave_sessions(PnvsHttpSessions *sessions)
+{
+	if (--sessions->nusers > 0)
+		return;
+	curl_share_cleanup(sessions->share);
+	free(sessions);
+}
+
+/* How old a connection may be to be used again, in seconds. */
+long
+pnvs_http_trust_connections_s(void)
+{
+	/* for libcurl 0 is no limit */
+	return (long) Min(LIFETIME_S, Max(now_s() - trust.changed_s, 1));
+}
+
+/* How old what libcurl has read of the authorities may be, in seconds. */
+long
+pnvs_http_trust_cache_s(void)
+{
+	return now_s() - trust.changed_s < CACHE_S ? 0 : CACHE_S;
+}
+
+static PnvsHttpSessions *
+make_sessions(PnvsHttpObstacle *obstacle)
+{
+	PnvsHttpSessions *sessions = malloc(sizeof(PnvsHttpSessions));
+	CURLSHcode	code = CURLSHE_NOMEM;
+
+	if (sessions != NULL)
+	{
+		sessions->nusers = 1;
+		sessions->share = curl_share_init();
+		if (sessions->share != NULL)
+			code = curl_share_setopt(sessions->share, CURLSHOPT_SHARE,
+									 CURL_LOCK_DATA_SSL_SESSION);
+	}
+	if (code == CURLSHE_OK)
+		return sessions;
+	pnvs_http_setup_note(obstacle, "CURL_LOCK_DATA_SSL_SESSION",
+						 code == CURLSHE_NOMEM ? CURLE_OUT_OF_MEMORY : CURLE_NOT_BUILT_IN);
+	if (sessions != NULL && sessions->share != NULL)
+		curl_share_cleanup(sessions->share);
+	free(sessions);
+	return NULL;
+}
+
+/* Whether the request's authorities are others than those of the one before. */
+static bool
+have_changed(const PnvsHttpRequest *request)
+{
+	const char *path = request->ca_file;
+	bool		first = trust.mark.st_ino == 0;
+	struct stat mark;
+
+	if (path[0] == '\0')
+		path = trust.system.folder ? trust.system.folder : trust.system.file;
+	if (path == NULL || stat(path, &mark) != 0)
+		memset(&mark, 0, sizeof(mark));
+	if (mark.st_dev == trust.mark.st_dev && mark.st_ino == trust.mark.st_ino &&
+		mark.st_size == trust.mark.st_size &&
+		mark.st_mtim.tv_sec == trust.mark.st_mtim.tv_sec &&
+		mark.st_mtim.tv_nsec == trust.mark.st_mtim.tv_nsec &&
+		mark.st_ctim.tv_sec == trust.mark.st_ctim.tv_sec &&
+		mark.st_ctim.tv_nsec == trust.mark.st_ctim.tv_nsec)
+		return false;
+	trust.mark = mark;
+	return !first;
+}
+
+static int64
+now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}

@@ -105,6 +105,8 @@ pnvs_queue_cancel(int64 id)
 		values[2] = CStringGetTextDatum(masked);
 		values[3] = ObjectIdGetDatum(row.requester);
 		canceled = pnvs_table_run(PNVS_CANCEL, values, NULL) == 1;
+		if (canceled)
+			pnvs_roster_announce_at_commit(id);
 	}
 	pnvs_table_leave(&visit);
 	return canceled;

@@ -40,6 +40,10 @@
 static TimestampTz ring_on_commit = DT_NOEND;
 static TimestampTz ring_on_abort = DT_NOEND;
 
+/* What this transaction has settled, for those who wait. */
+static PnvsRosterSettled settled_on_commit;
+static bool has_settled = false;
+
 static bool is_rung(TimestampTz not_before);
 static void announce(TimestampTz not_before, uint32 errand);
 static void note(PnvsRosterSlot *slot, TimestampTz not_before, uint32 errand);
@@ -47,6 +51,7 @@ static bool lower(pg_atomic_uint64 *rung, TimestampTz not_before);
 static void set_door_tag(LOCKTAG *tag, Oid database);
 static int	room(int64 id);
 static void wake(Latch *latch);
+static bool watch_transaction_end(void);
 static void on_transaction_end(XactEvent event, void *arg);
 
 bool
@@ -62,16 +67,35 @@ pnvs_roster_is_shared(void)
 void
 pnvs_roster_ring_at_end(TimestampTz not_before, bool also_on_abort)
 {
-	static bool registered = false;
-
-	if (pnvs_roster == NULL)
+	if (!watch_transaction_end())
 		return;
-	if (!registered)
-		RegisterXactCallback(on_transaction_end, NULL);
-	registered = true;
 	ring_on_commit = Min(ring_on_commit, not_before);
 	if (also_on_abort)
 		ring_on_abort = Min(ring_on_abort, not_before);
+}
+
+/* Wakes whoever waits for a message that this transaction has settled, when it is committed. */
+void
+pnvs_roster_announce_at_commit(int64 id)
+{
+	if (!watch_transaction_end())
+		return;
+	pnvs_roster_add_settled(&settled_on_commit, id);
+	has_settled = true;
+}
+
+/* Registers the callback, once for the life of the process; false where nothing is shared. */
+static bool
+watch_transaction_end(void)
+{
+	static bool registered = false;
+
+	if (pnvs_roster == NULL)
+		return false;
+	if (!registered)
+		RegisterXactCallback(on_transaction_end, NULL);
+	registered = true;
+	return true;
 }
 
 /* Announces a row of this database, now.  Never throws. */
@@ -432,7 +456,6 @@ wake(Latch *latch)
 		SetLatch(latch);
 }
 
-/* Registered once for the life of the process. */
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
@@ -453,4 +476,10 @@ on_transaction_end(XactEvent event, void *arg)
 	ring_on_commit = ring_on_abort = DT_NOEND;
 	if (due != DT_NOEND)
 		pnvs_roster_ring(due);
+	if (!has_settled)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+		pnvs_roster_announce_settled(&settled_on_commit);
+	memset(&settled_on_commit, 0, sizeof(settled_on_commit));
+	has_settled = false;
 }

@@ -82,6 +82,7 @@ extern void pnvs_roster_drop(Oid database);
 extern bool pnvs_roster_is_present(Oid database);
 extern void pnvs_roster_add_settled(PnvsRosterSettled *settled, int64 id);
 extern void pnvs_roster_announce_settled(const PnvsRosterSettled *settled);
+extern void pnvs_roster_announce_at_commit(int64 id);
 extern void pnvs_roster_await_begin(int64 id);
 extern void pnvs_roster_await(int64 id, long wait_ms, uint32 wait_event);
 extern void pnvs_roster_await_end(void);

@@ -301,16 +301,31 @@ my $next = $session->query("SELECT enqueue_verification('SMS', '6281234567891', 
 is($next->failed ? $next->sqlstate : '', '', 'with a sequence that is behind messages are queued all the same');
 is($session->value("SELECT count(*) = count(DISTINCT id) FROM $TABLE"), 't', 'and each has an ID of its own');
 
-# --- what is settled when it would have been claimed
+# --- what is settled by a session, or when it would have been claimed
+
+my $waiting = $queue->connect;
+
+# Has somebody wait for a message until it is settled by what is done meanwhile; its
+# state, and how late he heard of it.
+sub awaited
+{
+	my ($id, $settle) = @_;
+
+	$waiting->send("SELECT state, extract(epoch FROM clock_timestamp() - settled_at) AS late FROM await_verification($id, '20 s')");
+	wait_until('it waits', sub { $session->value("SELECT count(*) FROM pg_stat_activity WHERE pid = @{[$waiting->pid]} "
+			  . "AND wait_event IS NOT NULL AND state = 'active'") });
+	$settle->();
+	return $waiting->result->rows;
+}
+
+my ($awaited) = awaited($id = $queue->enqueue('FA1', "clock_timestamp() + '1 hour'"),
+	sub { $session->run("SELECT cancel_verification($id)") });
+is($awaited->{state}, 'canceled', 'a message is taken back while somebody waits for it');
+cmp_ok($awaited->{late}, '<', 0.5, 'who hears so at once');
 
 $queue->configure('pnvs.worker' => 'off');
 $id = $queue->enqueue('FA1', "send_within => '1 ms'");
-my $waiting = $queue->connect;
-$waiting->send("SELECT state, extract(epoch FROM clock_timestamp() - settled_at) AS late FROM await_verification($id, '20 s')");
-wait_until('it waits', sub { $session->value("SELECT count(*) FROM pg_stat_activity WHERE pid = @{[$waiting->pid]} AND wait_event IS NOT NULL "
-		  . "AND state = 'active'") });
-$queue->reload('pnvs.worker' => undef);
-my ($awaited) = $waiting->result->rows;
+($awaited) = awaited($id, sub { $queue->reload('pnvs.worker' => undef) });
 is($awaited->{state}, 'expired', 'a message whose time was over is expired');
 cmp_ok($awaited->{late}, '<', 0.5, 'and who waits for it hears so at once');
 

@@ -219,22 +219,8 @@ pnvs_http_maybe_sent(const PnvsHttpTransfer *transfer)
 void
 pnvs_http_result(const PnvsHttpTransfer *transfer, PnvsHttpResult *result)
 {
-	const PnvsHttpSlot *slot = transfer->slot;
-	long		status = 0;
-
-	Assert(slot->done);
-	curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
-	result->fault = pnvs_http_slot_fault(slot);
-	result->stage = pnvs_http_slot_stage(slot);
-	result->maybe_sent = pnvs_http_slot_maybe_sent(slot);
-	result->status = (int) status;
-	result->body = slot->body;
-	result->body_len = slot->body_len;
-	strlcpy(result->server_date, slot->server_date, sizeof(result->server_date));
-	result->retry_after_ms = slot->retry_after_ms;
-	result->detail[0] = '\0';
-	if (result->fault != PNVS_HTTP_NO_FAULT)
-		pnvs_http_slot_detail(slot, result->detail);
+	Assert(transfer->slot->done);
+	pnvs_http_slot_result(transfer->slot, result);
 }
 
 /* The Date header's time, in seconds since the epoch, or -1. */

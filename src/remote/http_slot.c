@@ -50,6 +50,8 @@
 
 static void set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 							  PnvsHttpObstacle *obstacle);
+static PnvsHttpFault fault_of(const PnvsHttpSlot *slot);
+static void describe_fault(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZE]);
 static struct curl_slist *make_header_list(const char *const *headers);
 static long written_len(const PnvsHttpSlot *slot);
 static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *userdata);
@@ -172,9 +174,29 @@ pnvs_http_slot_maybe_sent(const PnvsHttpSlot *slot)
 	return !(slot->done && slot->code == CURLE_SEND_ERROR && written_len(slot) == 0);
 }
 
+/* Fills in the result of a transfer that is done; the body stays the slot's. */
+void
+pnvs_http_slot_result(const PnvsHttpSlot *slot, PnvsHttpResult *result)
+{
+	long		status = 0;
+
+	curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
+	result->fault = fault_of(slot);
+	result->stage = pnvs_http_slot_stage(slot);
+	result->maybe_sent = pnvs_http_slot_maybe_sent(slot);
+	result->status = (int) status;
+	result->body = slot->body;
+	result->body_len = slot->body_len;
+	strlcpy(result->server_date, slot->server_date, sizeof(result->server_date));
+	result->retry_after_ms = slot->retry_after_ms;
+	result->detail[0] = '\0';
+	if (result->fault != PNVS_HTTP_NO_FAULT)
+		describe_fault(slot, result->detail);
+}
+
 /* Why a transfer that is done has failed, if it has. */
-PnvsHttpFault
-pnvs_http_slot_fault(const PnvsHttpSlot *slot)
+static PnvsHttpFault
+fault_of(const PnvsHttpSlot *slot)
 {
 	if (slot->repeat_stopped)
 		return PNVS_HTTP_REPEAT_STOPPED;
@@ -216,8 +238,8 @@ pnvs_http_slot_spoils_engine(const PnvsHttpSlot *slot)
 }
 
 /* Words on a fault: libcurl's, with anything but visible ASCII replaced. */
-void
-pnvs_http_slot_detail(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZE])
+static void
+describe_fault(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZE])
 {
 	const char *words = slot->error[0] ? slot->error : curl_easy_strerror(slot->code);
 

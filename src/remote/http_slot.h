@@ -61,9 +61,7 @@ extern void pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpRequest *re
 extern void pnvs_http_slot_wipe(PnvsHttpSlot *slot);
 extern PnvsStage pnvs_http_slot_stage(const PnvsHttpSlot *slot);
 extern bool pnvs_http_slot_maybe_sent(const PnvsHttpSlot *slot);
-extern PnvsHttpFault pnvs_http_slot_fault(const PnvsHttpSlot *slot);
+extern void pnvs_http_slot_result(const PnvsHttpSlot *slot, PnvsHttpResult *result);
 extern bool pnvs_http_slot_spoils_engine(const PnvsHttpSlot *slot);
-extern void pnvs_http_slot_detail(const PnvsHttpSlot *slot,
-								  char detail[PNVS_HTTP_DETAIL_SIZE]);
 
 #endif							/* PNVS_HTTP_SLOT_H */

@@ -114,7 +114,7 @@ sub join_in
 		} 1 .. $CALLERS
 	];
 	becomes($way, 'SELECT count(DISTINCT claimer) = ' . ($CALLERS + 1)
-		  . q{ FROM verification_queue WHERE state = 'sending'}, 'all callers send at the same time');
+		  . q{ FROM pnvs_internal.queue WHERE state = 'sending'}, 'all callers send at the same time');
 	return;
 }
 

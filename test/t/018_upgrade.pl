@@ -30,7 +30,10 @@ my $LATER = "not_before => now() + '1 hour'";
 my $service = Pnvs::Simulator->new;
 my $readme = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../README.md");
 my ($adopt) = $readme =~ /^(UPDATE pnvs_internal\.queue\nSET origin_system.*?;)$/ms;
-my ($again) = $readme =~ /^(SELECT enqueue_verification\(q\.channel.*?;)$/ms;
+my ($again) = $readme =~ /^(SELECT pnvs\.enqueue_verification\(q\.channel.*?;)$/ms;
+
+# Here the extension is in another schema than there.
+$again =~ s/\bpnvs\./public./g;
 
 # Both clusters are set up alike.
 my %CLUSTER = (

@@ -25,7 +25,10 @@ my $DUE_LATER = "not_before => now() + '20 minutes', send_within => '1 hour'";
 
 my $service = Pnvs::Simulator->new;
 my $readme = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../README.md");
-my ($take_back) = $readme =~ /^(SELECT cancel_verification\(id\) FROM verification_queue WHERE state = 'queued';)$/m;
+my ($take_back) = $readme =~ /^(SELECT pnvs\.cancel_verification\(id::bigint\) FROM pnvs\.verification_queue WHERE state = 'queued';)$/m;
+
+# Here the extension is in another schema than there.
+$take_back =~ s/\bpnvs\./public./g;
 
 my $original = Pnvs::Server->around($service->new_node('original',
 		preload => 'shared_preload_libraries',

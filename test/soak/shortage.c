@@ -77,7 +77,7 @@ static const char *const LIBRARIES[] = {"libcurl.so", "libssl.so", "libcrypto.so
 #define MAX_FRAMES 128
 
 /* Those of pnvs's under which the executor runs, not only a call. */
-#define HOOK_FRAMES 1
+#define HOOK_FRAMES 2
 
 /* A request's bytes that go out before it is cut. */
 #define CUT_LEN 100

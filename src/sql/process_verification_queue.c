@@ -221,14 +221,19 @@ give_up(PnvsSender *sender)
 static void
 begin(void)
 {
-	/* since 17 */
-	if (GetConfigOption("transaction_timeout", true, false) != NULL)
-		(void) set_config_option("transaction_timeout", "0", PGC_USERSET,
-								 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
-	(void) set_config_option("transaction_isolation", "read committed", PGC_USERSET,
-							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
-	(void) set_config_option("transaction_read_only", "off", PGC_USERSET,
-							 PGC_S_OVERRIDE, GUC_ACTION_LOCAL, true, 0, false);
+	static const char *const settings[][2] = {
+		{"transaction_isolation", "read committed"},
+		{"transaction_read_only", "off"},
+		{"transaction_timeout", "0"},	/* since 17 */
+	};
+
+	/* as the session itself, or what it has set before would count for more */
+	for (size_t i = 0; i < lengthof(settings); i++)
+	{
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
+									 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	}
 }
 
 /* A PnvsTransact.  What fails is rolled back to a savepoint. */

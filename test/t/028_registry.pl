@@ -239,13 +239,25 @@ sub ended_in_time
 	return eval { $caller->result($IN_TIME_S) } // Pnvs::Result->new;
 }
 
+# What the session has set for its own transactions.
+{
+	my $caller = $queue->connect;
+	my $id;
+
+	$queue->configure('pnvs.worker' => 'off');
+	$id = $queue->enqueue('FA1');
+	$caller->run($_) for 'SET default_transaction_read_only = on', 'SET transaction_read_only = on', "SET statement_timeout = '${IN_TIME_S}s'";
+	is($caller->query('CALL process_verification_queue()')->message, '', 'a CALL of a session that only reads ends');
+	is($queue->state($id), 'sent', 'and sends');
+	$caller->close;
+}
+
 # Since 17 a transaction can be given a time.
 if ($session->value("SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout'"))
 {
 	my $caller = $queue->connect;
 	my @id;
 
-	$queue->configure('pnvs.worker' => 'off');
 	@id = map { $queue->enqueue('sim-start:slow:1000') } 1 .. 2;
 	$caller->run("SET transaction_timeout = '300ms'");
 	is($caller->query('CALL process_verification_queue()')->message, '', 'transaction_timeout does not end a CALL that waits for the service');

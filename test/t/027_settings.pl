@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -165,10 +166,17 @@ is($queue->settled($id)->{state}, 'sent', 'a reload puts it right');
 restart_with('pnvs.max_databases = many');
 like(call($session)->message, qr/"pnvs\.max_databases"/, 'a bad value of what a restart changes stops calls, too');
 
-# The command line.
+# Without a server around it: pg_upgrade and repairs do not fail for it.
 $session->close;
-write_conf();
 $node->stop;
+write_conf("pnvs.endpoint = 'nowhere'", 'pnvs.worker = disabled');
+my ($alone, $complaint);
+ok(IPC::Run::run([ 'postgres', '--single', '-D', $node->data_dir, 'postgres' ],
+		'<', \"SELECT 40 + 2 AS sum\n", '>', \$alone, '2>', \$complaint), 'single-user mode starts with bad values');
+like($alone, qr/sum = "42"/, 'and answers');
+
+# The command line.
+write_conf();
 PostgreSQL::Test::Utils::system_or_bail('pg_ctl', '-s', '-w', '-D', $node->data_dir, '-l', $node->logfile,
 	'-o', '-c pnvs.on_failure=eror -c pnvs.endpont=http://127.0.0.1:1', 'start');
 $node->_update_pid(1);

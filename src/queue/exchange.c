@@ -33,7 +33,7 @@ static void claim_unknown(PnvsExchange *exchange);
 static void add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims);
 static void add_lookups(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims);
 static void add_flight(PnvsExchange *exchange, const PnvsClaim *claim,
-					   PnvsFlightTask task);
+					   PnvsPhase phase);
 
 /* To be run in a transaction; throws. */
 void
@@ -100,15 +100,15 @@ settle(PnvsExchange *exchange)
 			continue;
 		}
 		/* no two look-ups must find the same record free */
-		if (flight->task != PNVS_FLIGHT_SEND)
+		if (flight->phase != PNVS_PHASE_SENDING)
 			nwritten = write_verdicts(exchange, nwritten);
-		if (done)
-			pnvs_flight_land(flight, &exchange->verdicts);
-		else
-			pnvs_flight_abandon(flight, &exchange->verdicts);
 		exchange->landed[exchange->nlanded++] = flight;
+		if (done && pnvs_flight_land(flight, &exchange->verdicts))
+			continue;
+		if (exchange->start_no_more)
+			pnvs_flight_abandon(flight, &exchange->verdicts);
 		/* one that goes on, to send or to the next page, keeps its place */
-		if (flight->again && !exchange->abandon)
+		else
 		{
 			exchange->room--;
 			exchange->places--;
@@ -211,7 +211,7 @@ add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims)
 {
 	for (int i = 0; i < nclaims; i++)
 		add_flight(exchange, &claims[i],
-				   claims[i].verify_first ? PNVS_FLIGHT_VERIFY : PNVS_FLIGHT_SEND);
+				   claims[i].verify_first ? PNVS_PHASE_TO_VERIFY : PNVS_PHASE_TO_SEND);
 }
 
 /* One search for all rows of the same number. */
@@ -225,14 +225,14 @@ add_lookups(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims)
 		for (int j = 0; j < exchange->nclaimed && !taken_along; j++)
 			taken_along = pnvs_flight_take_along(exchange->claimed[j], &claims[i]);
 		if (!taken_along)
-			add_flight(exchange, &claims[i], PNVS_FLIGHT_LOOK_UP);
+			add_flight(exchange, &claims[i], PNVS_PHASE_TO_LOOK_UP);
 	}
 }
 
 static void
-add_flight(PnvsExchange *exchange, const PnvsClaim *claim, PnvsFlightTask task)
+add_flight(PnvsExchange *exchange, const PnvsClaim *claim, PnvsPhase phase)
 {
-	PnvsFlight *flight = pnvs_flight_create(exchange->flight_context, claim, task);
+	PnvsFlight *flight = pnvs_flight_create(exchange->flight_context, claim, phase);
 
 	exchange->claimed[exchange->nclaimed++] = flight;
 }

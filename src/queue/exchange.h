@@ -22,6 +22,7 @@ typedef struct PnvsExchange
 	int64	   *looked_up;		/* rows that are being looked up already */
 	int			nlooked_up;
 	bool		abandon;		/* settle also what is not done */
+	bool		start_no_more;	/* nor start anything again */
 	bool		skip_held;		/* leave out rows that somebody has locked */
 	int			room;			/* claim so many rows */
 	int			places;			/* the window takes so many flights beside

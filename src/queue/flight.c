@@ -21,11 +21,11 @@
 #include "remote/credentials.h"
 
 static void note_start_failure(PnvsFlight *flight, MemoryContext caller);
-static bool ask_again(PnvsFlight *flight, const PnvsAnswer *answer);
+static bool is_to_repeat(PnvsFlight *flight, const PnvsAnswer *answer);
 
 /* A flight of a claimed row, of whose texts it makes copies; not yet started. */
 PnvsFlight *
-pnvs_flight_create(MemoryContext parent, const PnvsClaim *claim, PnvsFlightTask task)
+pnvs_flight_create(MemoryContext parent, const PnvsClaim *claim, PnvsPhase phase)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "pnvs flight",
 												  ALLOCSET_SMALL_SIZES);
@@ -38,7 +38,7 @@ pnvs_flight_create(MemoryContext parent, const PnvsClaim *claim, PnvsFlightTask 
 	flight->claim.channel = MemoryContextStrdup(context, claim->channel);
 	flight->claim.recipient = MemoryContextStrdup(context, claim->recipient);
 	flight->claim.service_sid = MemoryContextStrdup(context, claim->service_sid);
-	flight->task = task;
+	flight->phase = phase;
 	flight->page = 1;
 	return flight;
 }
@@ -52,23 +52,22 @@ pnvs_flight_start(PnvsFlight *flight)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
-	PnvsOperationId operation = flight->task == PNVS_FLIGHT_SEND ?
-	PNVS_START_VERIFICATION : PNVS_SEARCH_VERIFICATION;
+	bool		sends = flight->phase == PNVS_PHASE_TO_SEND;
 
 	flight->call = NULL;
-	flight->again = false;
 	MemoryContextReset(flight->call_context);
-	if (flight->task == PNVS_FLIGHT_SEND && GetCurrentTimestamp() >= flight->claim.send_before)
+	if (sends && GetCurrentTimestamp() >= flight->claim.send_before)
 	{
 		/* the commit of its claim, or its look-up, took that long */
 		flight->start_code = "Local.Expired";
 		flight->start_message = "its time was over before it could be sent";
+		flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_START_FAILED);
 		return;
 	}
 	MemoryContextSwitchTo(flight->call_context);
 	PG_TRY();
 	{
-		if (flight->task == PNVS_FLIGHT_SEND)
+		if (sends)
 		{
 			values[PNVS_START_CHANNEL] = flight->claim.channel;
 			values[PNVS_START_TO] = flight->claim.recipient;
@@ -80,7 +79,9 @@ pnvs_flight_start(PnvsFlight *flight)
 				flight->asked_at = GetCurrentTimestamp();
 			pnvs_lookup_values(flight, values);
 		}
-		flight->call = pnvs_client_start(pnvs_operation_get(operation), values);
+		flight->call = pnvs_client_start(pnvs_operation_get(sends ? PNVS_START_VERIFICATION :
+															PNVS_SEARCH_VERIFICATION), values);
+		flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_STARTED);
 		MemoryContextSwitchTo(caller);
 	}
 	PG_CATCH();
@@ -95,16 +96,16 @@ pnvs_flight_start(PnvsFlight *flight)
  * has to be, so another server may come to send the message.
  */
 void
-pnvs_flight_refuse(PnvsFlight *flight)
+pnvs_flight_withhold(PnvsFlight *flight)
 {
-	flight->refused = true;
+	flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_WITHHOLD);
 }
 
 /* Whether there is something to land. */
 bool
 pnvs_flight_is_done(const PnvsFlight *flight)
 {
-	return flight->call == NULL || pnvs_client_is_done(flight->call);
+	return !pnvs_phase_is_under_way(flight->phase) || pnvs_client_is_done(flight->call);
 }
 
 /*
@@ -114,7 +115,7 @@ pnvs_flight_is_done(const PnvsFlight *flight)
 bool
 pnvs_flight_take_along(PnvsFlight *flight, const PnvsClaim *claim)
 {
-	if (flight->task != PNVS_FLIGHT_LOOK_UP ||
+	if (!pnvs_phase_is_look_up(flight->phase) ||
 		strcmp(flight->claim.recipient, claim->recipient) != 0 ||
 		strcmp(flight->claim.service_sid, claim->service_sid) != 0 ||
 		strcmp(flight->claim.channel, claim->channel) != 0)
@@ -129,52 +130,69 @@ pnvs_flight_take_along(PnvsFlight *flight, const PnvsClaim *claim)
 
 /*
  * Judges a flight that is done: adds its verdict, or those of all the rows that
- * it was for, with texts in the current memory context.  Where it has to be
- * started once more, at once, it has none, and says so by flight->again.
+ * it was for, with texts in the current memory context.  False where it has none,
+ * but is to be started once more, at once: pnvs_phase_is_to_start() says so, too.
  */
-void
+bool
 pnvs_flight_land(PnvsFlight *flight, PnvsVerdicts *verdicts)
 {
 	PnvsAnswer	answer;
 
-	if (flight->again)
-		return;
-	if (flight->refused)
-		pnvs_verdict_unknown(pnvs_verdicts_add(verdicts), &flight->claim, "Local.NotReplicated",
-							 "the wait for a synchronous standby was cut short, and nothing was sent");
-	else if (flight->call == NULL && flight->task == PNVS_FLIGHT_LOOK_UP)
-		pnvs_lookup_decide(flight, NULL, verdicts);
-	else if (flight->call == NULL)
-		pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), &flight->claim, flight->start_code,
-							flight->start_message, -1);
-	else
+	switch (flight->phase)
 	{
-		pnvs_client_finish(flight->call, &answer);
-		if (ask_again(flight, &answer))
-			return;
-		if (flight->task == PNVS_FLIGHT_SEND)
-			pnvs_verdict_on_answer(pnvs_verdicts_add(verdicts), &flight->claim, &answer);
-		else
-			pnvs_lookup_decide(flight, &answer, verdicts);
+		case PNVS_PHASE_WITHHELD:
+			pnvs_verdict_unknown(pnvs_verdicts_add(verdicts), &flight->claim, "Local.NotReplicated",
+								 "the wait for a synchronous standby was cut short, and nothing was sent");
+			return true;
+		case PNVS_PHASE_NOT_MADE:
+			pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), &flight->claim, flight->start_code,
+								flight->start_message, -1);
+			return true;
+		case PNVS_PHASE_NOT_LOOKED_UP:
+			pnvs_lookup_decide(flight, NULL, verdicts);
+			return true;
+		case PNVS_PHASE_TO_VERIFY:
+		case PNVS_PHASE_TO_SEND:
+		case PNVS_PHASE_TO_LOOK_UP:
+			return false;
+		case PNVS_PHASE_VERIFYING:
+		case PNVS_PHASE_SENDING:
+		case PNVS_PHASE_LOOKING_UP:
+			break;
 	}
+	pnvs_client_finish(flight->call, &answer);
+	if (is_to_repeat(flight, &answer))
+		flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_REPEAT);
+	else if (flight->phase == PNVS_PHASE_SENDING)
+		pnvs_verdict_on_answer(pnvs_verdicts_add(verdicts), &flight->claim, &answer);
+	else
+		pnvs_lookup_decide(flight, &answer, verdicts);
+	return !pnvs_phase_is_to_start(flight->phase);
 }
 
 /*
- * The verdict on a flight that is not waited for any longer: back to the queue
- * where the message provably has not gone out.  A look-up has none.
+ * The verdict on a flight that is not waited for, or started, any longer: back to the
+ * queue where the message provably has not gone out.  A look-up has none.
  */
 void
 pnvs_flight_abandon(PnvsFlight *flight, PnvsVerdicts *verdicts)
 {
-	if (flight->task == PNVS_FLIGHT_LOOK_UP)
-		return;
-	if (flight->task == PNVS_FLIGHT_SEND && flight->call != NULL &&
-		pnvs_client_maybe_sent(flight->call))
-		pnvs_verdict_unknown(pnvs_verdicts_add(verdicts), &flight->claim, "Local.Interrupted",
-							 "the sender ended before the reply came");
-	else
-		pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), &flight->claim, "Local.Interrupted",
-							"the sender ended before the request went out", -1);
+	bool		maybe_sent = pnvs_phase_is_under_way(flight->phase) &&
+	pnvs_client_maybe_sent(flight->call);
+
+	switch (pnvs_phase_abandon(flight->phase, maybe_sent))
+	{
+		case PNVS_ABANDONED_UNKNOWN:
+			pnvs_verdict_unknown(pnvs_verdicts_add(verdicts), &flight->claim, "Local.Interrupted",
+								 "the sender ended before the reply came");
+			break;
+		case PNVS_ABANDONED_UNSENT:
+			pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), &flight->claim, "Local.Interrupted",
+								"the sender ended before the request went out", -1);
+			break;
+		case PNVS_ABANDONED_AS_IT_WAS:
+			break;
+	}
 }
 
 /* Takes the request back, if it is still under way. */
@@ -201,21 +219,23 @@ note_start_failure(PnvsFlight *flight, MemoryContext caller)
 		"Local.NotConfigured" : "Local.Unsent.Start";
 	FreeErrorData(error);
 	flight->call = NULL;
+	flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_START_FAILED);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(flight->call_context);
 }
 
 /* The next page of a search, or the same request by the service's clock. */
 static bool
-ask_again(PnvsFlight *flight, const PnvsAnswer *answer)
+is_to_repeat(PnvsFlight *flight, const PnvsAnswer *answer)
 {
 	if (!flight->clock_corrected && pnvs_client_correct_clock(answer))
-		flight->clock_corrected = flight->again = true;
-	else if (flight->task != PNVS_FLIGHT_SEND && answer->succeeded &&
-			 pnvs_lookup_collect(flight, &answer->reply))
 	{
-		flight->page++;
-		flight->again = true;
+		flight->clock_corrected = true;
+		return true;
 	}
-	return flight->again;
+	if (flight->phase == PNVS_PHASE_SENDING || !answer->succeeded ||
+		!pnvs_lookup_collect(flight, &answer->reply))
+		return false;
+	flight->page++;
+	return true;
 }

@@ -8,16 +8,8 @@
 #ifndef PNVS_FLIGHT_H
 #define PNVS_FLIGHT_H
 
+#include "core/phase.h"
 #include "queue/verdict.h"
-
-typedef enum PnvsFlightTask
-{
-	PNVS_FLIGHT_SEND,			/* StartVerification */
-	PNVS_FLIGHT_VERIFY,			/* SearchVerification, and if that finds
-								 * nothing, PNVS_FLIGHT_SEND */
-	PNVS_FLIGHT_LOOK_UP			/* SearchVerification, for a row of unknown
-								 * fate */
-} PnvsFlightTask;
 
 /* What a look-up has found; texts are the flight's. */
 typedef struct PnvsSighting
@@ -32,13 +24,11 @@ typedef struct PnvsFlight
 	MemoryContext context;		/* of all that follows, and of the request */
 	MemoryContext call_context; /* of the call under way */
 	PnvsClaim	claim;
-	PnvsFlightTask task;
-	PnvsCall   *call;			/* or NULL: it could not be started */
-	bool		refused;		/* it must not be, for its claim is not safe */
-	const char *start_code;		/* then why */
+	PnvsPhase	phase;
+	PnvsCall   *call;			/* or NULL: none is under way */
+	const char *start_code;		/* why it could not be started */
 	const char *start_message;
-	bool		clock_corrected;
-	bool		again;			/* to be started once more, at once */
+	bool		clock_corrected;	/* which is done once */
 	TimestampTz settle_after;	/* its row could not be settled; or 0 */
 	int			page;			/* of a search; from 1 */
 	int			collected;		/* the last page whose records were taken */
@@ -50,12 +40,12 @@ typedef struct PnvsFlight
 } PnvsFlight;
 
 extern PnvsFlight *pnvs_flight_create(MemoryContext parent, const PnvsClaim *claim,
-									  PnvsFlightTask task);
+									  PnvsPhase phase);
 extern void pnvs_flight_start(PnvsFlight *flight);
-extern void pnvs_flight_refuse(PnvsFlight *flight);
+extern void pnvs_flight_withhold(PnvsFlight *flight);
 extern bool pnvs_flight_is_done(const PnvsFlight *flight);
 extern bool pnvs_flight_take_along(PnvsFlight *flight, const PnvsClaim *claim);
-extern void pnvs_flight_land(PnvsFlight *flight, PnvsVerdicts *verdicts);
+extern bool pnvs_flight_land(PnvsFlight *flight, PnvsVerdicts *verdicts);
 extern void pnvs_flight_abandon(PnvsFlight *flight, PnvsVerdicts *verdicts);
 extern void pnvs_flight_destroy(PnvsFlight *flight);
 

@@ -117,7 +117,7 @@ pnvs_lookup_collect(PnvsFlight *flight, const PnvsReply *reply)
  * The verdict on a row that was looked up, and on its siblings; answer is that of
  * the last page, or NULL where the search could not be started.  A row that was
  * queued before a promotion, and has provably not gone out, has none: it is to
- * be sent now, by flight->again.
+ * be sent now, and its flight is in that phase.
  */
 void
 pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdicts *verdicts)
@@ -217,7 +217,7 @@ decide(PnvsFlight *flight, const Sibling *sibling, const char *obstacle,
 	   PnvsVerdicts *verdicts)
 {
 	const PnvsClaim *claim = &sibling->claim;
-	bool		verify = flight->task == PNVS_FLIGHT_VERIFY && claim->id == flight->claim.id;
+	bool		verify = flight->phase == PNVS_PHASE_VERIFYING && claim->id == flight->claim.id;
 
 	if (sibling->sighting != NULL)
 	{
@@ -233,10 +233,7 @@ decide(PnvsFlight *flight, const Sibling *sibling, const char *obstacle,
 	else if (obstacle != NULL)
 		pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), claim, "Local.Unverified", obstacle, -1);
 	else
-	{
-		flight->task = PNVS_FLIGHT_SEND;
-		flight->again = true;
-	}
+		flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_NOT_SENT_YET);
 }
 
 /* Whether another row of this number is being sent right now. */
@@ -253,7 +250,7 @@ has_rival(const PnvsFlight *flight)
 	 * rows that are looked up before their first send are no rivals of each
 	 * other
 	 */
-	values[3] = Int32GetDatum(flight->task == PNVS_FLIGHT_VERIFY ?
+	values[3] = Int32GetDatum(flight->phase == PNVS_PHASE_VERIFYING ?
 							  (int32) GetWALInsertionTimeLine() : PG_INT32_MIN);
 	return pnvs_table_run(PNVS_SELECT_RIVALS, values, NULL) > 0;
 }
@@ -263,7 +260,7 @@ static Sibling *
 find_siblings(const PnvsFlight *flight, int *nsiblings)
 {
 	const PnvsClaim *claim = &flight->claim;
-	bool		verify = flight->task == PNVS_FLIGHT_VERIFY;
+	bool		verify = flight->phase == PNVS_PHASE_VERIFYING;
 	Datum		values[3];
 	Sibling    *siblings;
 	int			nrows;

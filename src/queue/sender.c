@@ -276,6 +276,8 @@ exchange_all(PnvsSender *sender, bool abandon)
 	exchange.flights = MemoryContextAlloc(sender->scratch,
 										  (sender->window.nflights + 1) * sizeof(PnvsFlight *));
 	exchange.abandon = abandon;
+	/* what is to be made again would hardly come back in time */
+	exchange.start_no_more = !sender->may_claim;
 	exchange.skip_held = sender->skip_held;
 	exchange.nflights = pnvs_window_ready(&sender->window, abandon, exchange.flights);
 	make_room(sender, &exchange);
@@ -375,10 +377,15 @@ land_flights(PnvsSender *sender, PnvsExchange *exchange)
 	{
 		PnvsFlight *flight = exchange->landed[i];
 
-		if (flight->again && !exchange->abandon)
+		if (pnvs_phase_is_to_start(flight->phase) && !exchange->start_no_more)
 			pnvs_flight_start(flight);
 		else
+		{
+			/* a row of unknown fate that is not looked up after all */
+			if (pnvs_phase_is_to_start(flight->phase))
+				pnvs_sender_look(sender, DT_NOBEGIN);
 			pnvs_window_drop(&sender->window, flight);
+		}
 	}
 
 	/* rows that are queued again, or are to be looked up, will be due */
@@ -406,11 +413,11 @@ take_off(PnvsSender *sender, PnvsExchange *exchange)
 		PnvsFlight *flight = exchange->claimed[i];
 
 		pnvs_window_add(&sender->window, flight);
-		if (flight->task != PNVS_FLIGHT_LOOK_UP)
+		if (!pnvs_phase_is_look_up(flight->phase))
 			sender->nallowed--;
-		if (safe || flight->task == PNVS_FLIGHT_LOOK_UP)
+		if (safe || pnvs_phase_is_look_up(flight->phase))
 			pnvs_flight_start(flight);
 		else
-			pnvs_flight_refuse(flight);
+			pnvs_flight_withhold(flight);
 	}
 }

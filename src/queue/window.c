@@ -121,7 +121,7 @@ pnvs_window_looked_up(const PnvsWindow *window, int64 **ids)
 	{
 		const PnvsFlight *flight = window->flights[i];
 
-		if (flight->task != PNVS_FLIGHT_LOOK_UP)
+		if (!pnvs_phase_is_look_up(flight->phase))
 			continue;
 		*ids = repalloc(*ids, (nids + 1 + flight->ncompanions) * sizeof(int64));
 		(*ids)[nids++] = flight->claim.id;
@@ -138,7 +138,7 @@ pnvs_window_lookup_room(const PnvsWindow *window)
 	int			room = Max(pnvs_max_in_flight / LOOKUP_SHARE, 1);
 
 	for (int i = 0; i < window->nflights; i++)
-		room -= window->flights[i]->task == PNVS_FLIGHT_LOOK_UP &&
+		room -= pnvs_phase_is_look_up(window->flights[i]->phase) &&
 			window->flights[i]->settle_after == 0;
 	return room;
 }

@@ -82,6 +82,13 @@ def skew_always(call):
     return expired(call.now()).reply(call.host)
 
 
+@TABLE.add("slow-skew")
+def slow_skew(call, ms: int):
+    """The same, after that many milliseconds."""
+    time.sleep(ms / 1000)
+    return skew_always(call)
+
+
 @TABLE.add("nodate")
 def no_date(call):
     """InvalidTimeStamp.Expired without a Date header."""

@@ -7,7 +7,7 @@ import functools
 
 from http_messages import json_reply
 from scenarios.table import Table
-from service import InvalidParameters, accepted, page_model, paging, refused
+from service import InvalidParameters, accepted, now_ms, page_model, paging, refused
 
 TABLE = Table()
 FIRST_SENT_MS = 1_767_225_600_000  # 2026-01-01, so that records do not change from run to run
@@ -115,6 +115,25 @@ def odd_records(call, page, size):
 def many_records(call, page, size):
     """3000 records in one page, whatever PageSize says."""
     return page_model(records(call, 0, MANY) if page == 1 else [], page, MANY, MANY)
+
+
+CHANGES = {
+    "number": {"to": "6281999999999"}, "no-number": {"to": None},
+    "service": {"serviceSid": "FA99"}, "no-service": {"serviceSid": None},
+    "channel": {"channel": "VOICE"}, "no-channel": {"channel": None},
+    "masked": lambda to: {"to": f"{to[:7]}****{to[-2:]}"},
+    "masked-other": lambda to: {"to": f"{to[:7]}****{(int(to[-2:]) + 1) % 100:02}"},
+}
+
+
+@search("one")
+def one(call, page, size, change: str):
+    """One record, sent now, that fits but for this: `number`, `service` or `channel` is another, or it is `no-number`,
+    `no-service` or `no-channel`, or the number comes `masked`, or `masked-other`, which is another one's."""
+    to, changes = call.params.get("To") or "6281234567890", CHANGES[change]
+    found = record(call, 0) | {"sendDate": now_ms(), "channel": "SMS", "verificationId": f"sim/one+{to}"}
+    found |= changes(to) if callable(changes) else changes
+    return page_model([found] if page == 1 else [], page, size, 1)
 
 
 @search("nototal")

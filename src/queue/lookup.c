@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "core/matching.h"
 #include "queue/array.h"
 #include "queue/lock_class.h"
 #include "queue/lookup.h"
@@ -41,8 +42,14 @@
 /* A number with more messages in 30 days than that is not one of a person. */
 #define MAX_PAGES 20
 
-/* The clocks of both sides are set by NTP; a minute apart they raise alarms. */
-#define CLOCK_MARGIN_MS 30000
+/* As many as so many pages have, of a service that makes them as large as it is asked to. */
+#define MAX_SIGHTINGS (MAX_PAGES * 100)
+
+/*
+ * Rows of unknown fate that one search is for; more to one number, service and
+ * channel are looked up once these are settled.
+ */
+#define MAX_SIBLINGS 2000
 
 /* A row is looked for at once, again after this, and then ever more seldom. */
 #define FIRST_WAIT_MS 1000
@@ -52,8 +59,6 @@
 typedef struct Sibling
 {
 	PnvsClaim	claim;
-	int64		from_ms;		/* since the epoch: dispatched */
-	int64		until_ms;		/* given up */
 	const PnvsSighting *sighting;
 } Sibling;
 
@@ -62,9 +67,15 @@ static void decide(PnvsFlight *flight, const Sibling *sibling, const char *obsta
 				   PnvsVerdicts *verdicts);
 static bool has_rival(const PnvsFlight *flight);
 static Sibling *find_siblings(const PnvsFlight *flight, int *nsiblings);
-static void assign(Sibling *siblings, int nsiblings, const PnvsSighting *sightings,
-				   int nsightings);
-static int	drop_taken(const PnvsFlight *flight, PnvsSighting *free_sightings);
+static bool is_of_claim(const PnvsRecord *record, const PnvsClaim *claim);
+static void assign(const PnvsFlight *flight, Sibling *siblings, int nsiblings,
+				   const PnvsSighting *sightings, int nsightings);
+static int	find_free(const PnvsFlight *flight, PnvsSighting *sightings);
+static int	drop_repeats(PnvsSighting *sightings, int nsightings);
+static int	read_taken(const PnvsSighting *sightings, int nsightings, const char ***taken);
+static int	compare_ids(const void *a, const void *b);
+static int	compare_texts(const void *a, const void *b);
+static int	compare_times(const void *a, const void *b);
 static void give_up_or_wait(const PnvsFlight *flight, const PnvsClaim *claim,
 							PnvsVerdict *verdict, const char *obstacle);
 static int64 epoch_ms(TimestampTz time);
@@ -91,17 +102,15 @@ pnvs_lookup_collect(PnvsFlight *flight, const PnvsReply *reply)
 	caller = MemoryContextSwitchTo(flight->context);
 	if (flight->sightings == NULL)
 		flight->sightings = palloc(sizeof(PnvsSighting));
-	flight->sightings = repalloc(flight->sightings, (flight->nsightings + reply->nrecords + 1) *
+	flight->sightings = repalloc(flight->sightings,
+								 Min(flight->nsightings + reply->nrecords + 1, MAX_SIGHTINGS) *
 								 sizeof(PnvsSighting));
-	for (int i = 0; i < reply->nrecords; i++)
+	for (int i = 0; i < reply->nrecords && flight->nsightings < MAX_SIGHTINGS; i++)
 	{
 		const PnvsRecord *record = &reply->records[i];
 		PnvsSighting *sighting = &flight->sightings[flight->nsightings];
 
-		if (record->verification_id == NULL || record->send_date_ms < 0 ||
-			strlen(record->verification_id) > PNVS_MAX_VERIFICATION_ID_LEN ||
-			(record->channel != NULL &&
-			 pg_strcasecmp(record->channel, flight->claim.channel) != 0))
+		if (!is_of_claim(record, &flight->claim))
 			continue;
 		sighting->verification_id = pstrdup(record->verification_id);
 		sighting->status = record->status ? pstrdup(record->status) : NULL;
@@ -114,6 +123,22 @@ pnvs_lookup_collect(PnvsFlight *flight, const PnvsReply *reply)
 }
 
 /*
+ * Whether a record can be of the message that a claim is for.  The service was asked
+ * for number and service, but whether it goes by them nobody has said: a record that
+ * names another one, or none, is a stranger's, whose verification ID would let his
+ * code approve this number.
+ */
+static bool
+is_of_claim(const PnvsRecord *record, const PnvsClaim *claim)
+{
+	return record->verification_id != NULL && record->send_date_ms >= 0 &&
+		strlen(record->verification_id) <= PNVS_MAX_VERIFICATION_ID_LEN &&
+		pnvs_matching_fits_number(record->recipient, claim->recipient) &&
+		record->service_sid != NULL && strcmp(record->service_sid, claim->service_sid) == 0 &&
+		record->channel != NULL && pg_strcasecmp(record->channel, claim->channel) == 0;
+}
+
+/*
  * The verdict on a row that was looked up, and on its siblings; answer is that of
  * the last page, or NULL where the search could not be started.  A row that was
  * queued before a promotion, and has provably not gone out, has none: it is to
@@ -122,7 +147,6 @@ pnvs_lookup_collect(PnvsFlight *flight, const PnvsReply *reply)
 void
 pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdicts *verdicts)
 {
-	PnvsSighting *sightings = palloc((flight->nsightings + 1) * sizeof(PnvsSighting));
 	const char *obstacle = NULL;
 	Sibling    *siblings;
 	int			nsiblings;
@@ -136,8 +160,13 @@ pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdicts *v
 		obstacle = "another message to the same number is being sent";
 
 	siblings = find_siblings(flight, &nsiblings);
-	if (obstacle == NULL)
-		assign(siblings, nsiblings, sightings, drop_taken(flight, sightings));
+	if (obstacle == NULL && flight->nsightings > 0)
+	{
+		PnvsSighting *sightings = palloc(flight->nsightings * sizeof(PnvsSighting));
+		int			nsightings = find_free(flight, sightings);
+
+		assign(flight, siblings, nsiblings, sightings, nsightings);
+	}
 	for (int i = 0; i < nsiblings; i++)
 	{
 		if (tells_of(flight, &siblings[i].claim, obstacle))
@@ -260,7 +289,6 @@ static Sibling *
 find_siblings(const PnvsFlight *flight, int *nsiblings)
 {
 	const PnvsClaim *claim = &flight->claim;
-	bool		verify = flight->phase == PNVS_PHASE_VERIFYING;
 	Datum		values[3];
 	Sibling    *siblings;
 	int			nrows;
@@ -269,10 +297,9 @@ find_siblings(const PnvsFlight *flight, int *nsiblings)
 	values[1] = CStringGetTextDatum(claim->service_sid);
 	values[2] = CStringGetTextDatum(claim->channel);
 	nrows = (int) pnvs_table_run(PNVS_SELECT_SIBLINGS, values, NULL);
+	nrows = Min(nrows, MAX_SIBLINGS);
 	siblings = palloc0((nrows + 1) * sizeof(Sibling));
 	siblings[0].claim = *claim;
-	siblings[0].from_ms = epoch_ms(verify ? claim->created_at : claim->dispatched_at);
-	siblings[0].until_ms = epoch_ms(verify ? claim->dispatched_at : claim->unknown_since);
 	*nsiblings = 1;
 	for (int row = 0; row < nrows; row++)
 	{
@@ -285,75 +312,118 @@ find_siblings(const PnvsFlight *flight, int *nsiblings)
 		sibling->claim.dispatched_at = DatumGetTimestampTz(pnvs_table_value(row, 2, NULL));
 		sibling->claim.unknown_since = DatumGetTimestampTz(pnvs_table_value(row, 3, NULL));
 		sibling->claim.not_before = DatumGetTimestampTz(pnvs_table_value(row, 4, NULL));
-		sibling->from_ms = epoch_ms(sibling->claim.dispatched_at);
-		sibling->until_ms = epoch_ms(sibling->claim.unknown_since);
 		(*nsiblings)++;
 	}
 	return siblings;
 }
 
-/* Gives each record to the row that was dispatched closest to it; both are few. */
+/* Gives each record to the row that was dispatched closest to it. */
 static void
-assign(Sibling *siblings, int nsiblings, const PnvsSighting *sightings, int nsightings)
+assign(const PnvsFlight *flight, Sibling *siblings, int nsiblings,
+	   const PnvsSighting *sightings, int nsightings)
 {
-	bool	   *given = palloc0((nsightings + 1) * sizeof(bool));
+	PnvsCandidate *candidates = palloc(nsiblings * sizeof(PnvsCandidate));
+	PnvsMatchingSlot *slots = palloc((nsightings + 1) * sizeof(PnvsMatchingSlot));
+	int64	   *sent_ms = palloc((nsightings + 1) * sizeof(int64));
 
-	for (;;)
+	for (int i = 0; i < nsiblings; i++)
 	{
-		int64		best_ms = PG_INT64_MAX;
-		int			best_sibling = -1;
-		int			best_sighting = -1;
+		const PnvsClaim *claim = &siblings[i].claim;
+		bool		verify = i == 0 && flight->phase == PNVS_PHASE_VERIFYING;
 
-		for (int i = 0; i < nsiblings; i++)
-		{
-			for (int j = 0; j < nsightings && siblings[i].sighting == NULL; j++)
-			{
-				int64		at_ms = sightings[j].send_date_ms;
-				int64		apart_ms = at_ms - siblings[i].from_ms;
-
-				if (apart_ms < 0)
-					apart_ms = -apart_ms;
-				if (given[j] || at_ms < siblings[i].from_ms - CLOCK_MARGIN_MS ||
-					at_ms > siblings[i].until_ms + CLOCK_MARGIN_MS || apart_ms >= best_ms)
-					continue;
-				best_ms = apart_ms;
-				best_sibling = i;
-				best_sighting = j;
-			}
-		}
-		if (best_sibling < 0)
-			return;
-		siblings[best_sibling].sighting = &sightings[best_sighting];
-		given[best_sighting] = true;
+		/* sent before a promotion, if at all: any time since it was queued */
+		candidates[i].from_ms = epoch_ms(verify ? claim->created_at : claim->dispatched_at);
+		candidates[i].until_ms = epoch_ms(verify ? claim->dispatched_at : claim->unknown_since);
 	}
+	for (int i = 0; i < nsightings; i++)
+		sent_ms[i] = sightings[i].send_date_ms;
+	pnvs_matching_assign(candidates, nsiblings, sent_ms, nsightings, slots);
+	for (int i = 0; i < nsiblings; i++)
+	{
+		if (candidates[i].record >= 0)
+			siblings[i].sighting = &sightings[candidates[i].record];
+	}
+	CHECK_FOR_INTERRUPTS();
 }
 
-/* The records that no row has yet; their number. */
+/* The records that no row has yet, by time, into sightings; their number. */
 static int
-drop_taken(const PnvsFlight *flight, PnvsSighting *free_sightings)
+find_free(const PnvsFlight *flight, PnvsSighting *sightings)
 {
-	Datum	   *ids = palloc((flight->nsightings + 1) * sizeof(Datum));
-	Datum		value;
+	int			nsightings = flight->nsightings;
+	const char **taken;
 	int			ntaken;
 	int			nfree = 0;
 
-	if (flight->nsightings == 0)
-		return 0;
-	for (int i = 0; i < flight->nsightings; i++)
-		ids[i] = CStringGetTextDatum(flight->sightings[i].verification_id);
-	value = PointerGetDatum(construct_array(ids, flight->nsightings, TEXTOID, -1, false,
+	memcpy(sightings, flight->sightings, nsightings * sizeof(PnvsSighting));
+	nsightings = drop_repeats(sightings, nsightings);
+	ntaken = read_taken(sightings, nsightings, &taken);
+	for (int i = 0; i < nsightings; i++)
+	{
+		if (bsearch(&sightings[i].verification_id, taken, ntaken, sizeof(char *),
+					compare_texts) == NULL)
+			sightings[nfree++] = sightings[i];
+	}
+	qsort(sightings, nfree, sizeof(PnvsSighting), compare_times);
+	CHECK_FOR_INTERRUPTS();
+	return nfree;
+}
+
+/* A service may have the same record on two pages, and it is one row's alone. */
+static int
+drop_repeats(PnvsSighting *sightings, int nsightings)
+{
+	int			nkept = 0;
+
+	qsort(sightings, nsightings, sizeof(PnvsSighting), compare_ids);
+	for (int i = 0; i < nsightings; i++)
+	{
+		if (nkept == 0 || compare_ids(&sightings[i], &sightings[nkept - 1]) != 0)
+			sightings[nkept++] = sightings[i];
+	}
+	return nkept;
+}
+
+/* The IDs among those of the records that a row has, in order; their number. */
+static int
+read_taken(const PnvsSighting *sightings, int nsightings, const char ***taken)
+{
+	Datum	   *ids = palloc((nsightings + 1) * sizeof(Datum));
+	Datum		value;
+	int			ntaken;
+
+	for (int i = 0; i < nsightings; i++)
+		ids[i] = CStringGetTextDatum(sightings[i].verification_id);
+	value = PointerGetDatum(construct_array(ids, nsightings, TEXTOID, -1, false,
 											TYPALIGN_INT));
 	ntaken = (int) pnvs_table_run(PNVS_TAKEN_VERIFICATIONS, &value, NULL);
-	for (int i = 0; i < flight->nsightings; i++)
-	{
-		bool		taken = false;
+	*taken = palloc((ntaken + 1) * sizeof(char *));
+	for (int row = 0; row < ntaken; row++)
+		(*taken)[row] = pnvs_table_text(row, 1);
+	qsort(*taken, ntaken, sizeof(char *), compare_texts);
+	return ntaken;
+}
 
-		for (int row = 0; row < ntaken && !taken; row++)
-			taken = strcmp(pnvs_table_text(row, 1), flight->sightings[i].verification_id) == 0;
-		if (!taken)
-			free_sightings[nfree++] = flight->sightings[i];
-	}
-	return nfree;
+static int
+compare_ids(const void *a, const void *b)
+{
+	return strcmp(((const PnvsSighting *) a)->verification_id,
+				  ((const PnvsSighting *) b)->verification_id);
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static int
+compare_times(const void *a, const void *b)
+{
+	int64		first = ((const PnvsSighting *) a)->send_date_ms;
+	int64		second = ((const PnvsSighting *) b)->send_date_ms;
+
+	return (first > second) - (first < second);
 }
 
 /*

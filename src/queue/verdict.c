@@ -154,7 +154,13 @@ take_reply(PnvsVerdict *verdict, const PnvsReply *reply)
 	strlen(reply->verification_id) <= PNVS_MAX_VERIFICATION_ID_LEN;
 
 	verdict->request_id = reply->request_id;
-	verdict->verification_id = fits ? reply->verification_id : NULL;
+
+	/*
+	 * an ID that only may be its own would make a look-up take it for another
+	 * row's
+	 */
+	verdict->verification_id = fits && strcmp(verdict->state, "sent") == 0 ?
+		reply->verification_id : NULL;
 	verdict->status = reply->status;
 }
 

@@ -53,8 +53,48 @@ for my $case (
 	isnt($row->{state}, 'unknown', "$what: a message that was refused for the clock is of no unknown fate");
 	$row = $queue->settled($id);
 	is($row->{state}, 'sent', "$what: the next worker sends it");
+	is($row->{attempts}, 1, "$what: at its first attempt, for the interruption is none");
 	is($queue->sent($id), 1, "$what: once");
 }
+
+# --- records that are somebody else's
+
+# unknown(SERVICE_SID, NUMBER, [AT]): a row of unknown fate, dispatched at that time as
+# SQL, or now; its ID.
+sub unknown
+{
+	my ($service_sid, $number, $at) = @_;
+	my $id = $session->value(<<"SQL");
+INSERT INTO $TABLE (channel, recipient, service_sid, state, not_before, send_before, attempts,
+		created_at, requested_by, dispatched_at, unknown_since, origin_system, origin_database, origin_timeline)
+	SELECT 'SMS', '$number', '$service_sid', 'unknown', now(), now() + '1 minute', 1,
+		at, CURRENT_USER::regrole, at, at, system_identifier, d.oid, timeline_id
+	FROM (SELECT @{[ $at // 'now()' ]}) AS t (at), pg_control_system(), pg_control_checkpoint(), pg_database d
+	WHERE datname = current_database()
+	RETURNING id
+SQL
+
+	$queue->{number}{$id} = $number;
+	return $id;
+}
+
+my @stranger = map { [ $_, unknown("sim-search:one:$_", Pnvs::Queue::new_number()) ] }
+  qw(number service channel no-number no-service no-channel masked-other);
+my $masked = unknown('sim-search:one:masked', Pnvs::Queue::new_number());
+my $twin = Pnvs::Queue::new_number();
+my @twin = map { unknown('sim-search:repeatpage', $twin, "timestamptz '2026-01-01 00:00:00+00'") } 1 .. 2;
+
+is($queue->settled($masked)->{state}, 'sent', 'a record whose number comes masked is taken, if it fits as far as one sees');
+for my $case (@stranger)
+{
+	my ($change, $id) = @$case;
+	my $row = $queue->settled($id);
+
+	is("$row->{state} $row->{code}", 'unknown Local.NotFound', "a record with another, or no, number, service or channel is not taken ($change)");
+	is($row->{verification_id}, undef, "nor its verification ID ($change)");
+}
+isnt($queue->settled($twin[0])->{verification_id}, $queue->settled($twin[1])->{verification_id},
+	'a record that is on every page is one row\'s alone');
 
 $queue->stop;
 done_testing();

@@ -26,13 +26,24 @@ static const CodeRow code_rows[] = {
 	{"OK", PNVS_CODE_OK},
 
 	{"InvalidAccessKeyId*", PNVS_CODE_CREDENTIALS},
+	/* the help page has this sentence in its column of codes */
+	{"Specified AccessKeyId is not found*", PNVS_CODE_CREDENTIALS},
+	{"MissingSecurityToken", PNVS_CODE_CREDENTIALS},
 	{"InvalidSecurityToken*", PNVS_CODE_CREDENTIALS},
 	{"SignatureDoesNotMatch", PNVS_CODE_CREDENTIALS},
 	{"IncompleteSignature", PNVS_CODE_CREDENTIALS},
 	{"Forbidden*", PNVS_CODE_CREDENTIALS},
 
+	{"BIZ_NOT_OPEN_STATUS", PNVS_CODE_ACCOUNT},
+	{"InsufficientBalance", PNVS_CODE_ACCOUNT},
+	{"RESOURCE_NOT_ENOUGH", PNVS_CODE_ACCOUNT},
+
+	{"InvalidApi.NotFound", PNVS_CODE_ENDPOINT},
+	{"InvalidProduct.NotFound", PNVS_CODE_ENDPOINT},
+	{"InvalidProtocol.NeedSsl", PNVS_CODE_ENDPOINT},
+
 	{"InvalidTimeStamp.Expired", PNVS_CODE_CLOCK},
-	{"InvalidTimeStamp.*", PNVS_CODE_REFUSED},
+	{"InvalidTimeStamp.*", PNVS_CODE_TIME_STAMP},
 
 	{"Throttling", PNVS_CODE_THROTTLED},
 	{"Throttling.*", PNVS_CODE_THROTTLED},
@@ -60,14 +71,8 @@ static const CodeRow code_rows[] = {
 	{"MOBILE_NUMBER_ILLEGAL", PNVS_CODE_REFUSED},
 	{"NOT_SUPPORTED_CHANNEL", PNVS_CODE_REFUSED},
 	{"COUNTRY_BLACKLISTED", PNVS_CODE_REFUSED},
-	{"BIZ_NOT_OPEN_STATUS", PNVS_CODE_REFUSED},
 	{"SECURITY_INTERCEPTED", PNVS_CODE_REFUSED},
-	{"RESOURCE_NOT_ENOUGH", PNVS_CODE_REFUSED},
 	{"isp.VERIFY_SCHEME_NOT_EXIST", PNVS_CODE_REFUSED},
-	{"InvalidApi.NotFound", PNVS_CODE_REFUSED},
-	{"InvalidProduct.NotFound", PNVS_CODE_REFUSED},
-	{"InvalidProtocol.NeedSsl", PNVS_CODE_REFUSED},
-	{"InsufficientBalance", PNVS_CODE_REFUSED},
 };
 
 static bool code_fits(const char *code, const char *pattern);
@@ -128,7 +133,10 @@ pnvs_outcome_of_reply(int http_status, const char *code, PnvsTruth success)
 	{
 		case PNVS_CODE_REFUSED:
 		case PNVS_CODE_CREDENTIALS:
+		case PNVS_CODE_ACCOUNT:
+		case PNVS_CODE_ENDPOINT:
 		case PNVS_CODE_CLOCK:
+		case PNVS_CODE_TIME_STAMP:
 			return PNVS_REFUSED;
 		case PNVS_CODE_THROTTLED:
 			return PNVS_THROTTLED;
@@ -139,6 +147,89 @@ pnvs_outcome_of_reply(int http_status, const char *code, PnvsTruth success)
 			break;
 	}
 	return http_status >= 500 ? PNVS_AMBIGUOUS : PNVS_REFUSED;
+}
+
+/* What keeps all messages from being sent, if that is what a Code of this group says. */
+PnvsCause
+pnvs_cause_of_code(PnvsCodeGroup group)
+{
+	switch (group)
+	{
+			/* the key, or what it may do */
+		case PNVS_CODE_CREDENTIALS:
+			return PNVS_CAUSE_CREDENTIALS;
+			/* the account may not send at all, whatever the number */
+		case PNVS_CODE_ACCOUNT:
+			return PNVS_CAUSE_ACCOUNT;
+			/* refused before anybody has looked at the message */
+		case PNVS_CODE_ENDPOINT:
+			return PNVS_CAUSE_ENDPOINT;
+			/* all requests are stamped by the same clock */
+		case PNVS_CODE_CLOCK:
+		case PNVS_CODE_TIME_STAMP:
+			return PNVS_CAUSE_CLOCK;
+			/* by their names the account's or the operation's limit */
+		case PNVS_CODE_THROTTLED:
+			return PNVS_CAUSE_THROTTLED;
+		case PNVS_CODE_OK:
+		case PNVS_CODE_REFUSED:
+		case PNVS_CODE_AMBIGUOUS:
+		case PNVS_CODE_UNKNOWN:
+			break;
+	}
+	return PNVS_CAUSE_NONE;
+}
+
+/*
+ * The same of a request that did not get through, by the stage that it ended at.  A
+ * connection is refused, or its handshake fails, before it is any message's.  One
+ * that was there and got lost is the bad luck of a single message.
+ */
+PnvsCause
+pnvs_cause_of_stage(PnvsStage stage)
+{
+	switch (stage)
+	{
+		case PNVS_STAGE_RESOLVE:
+			return PNVS_CAUSE_RESOLVE;
+		case PNVS_STAGE_CONNECT:
+			return PNVS_CAUSE_CONNECT;
+		case PNVS_STAGE_TLS:
+			return PNVS_CAUSE_TLS;
+		case PNVS_STAGE_REQUEST:
+		case PNVS_STAGE_REPLY:
+			break;
+	}
+	return PNVS_CAUSE_NONE;
+}
+
+/*
+ * Whose fault a Code of this group is.  Of throttling nobody knows whether it is for
+ * the account or for this number: so it counts as an attempt of the message's, and
+ * others wait, too.  What no page mentions, and what the service itself does not know,
+ * concerns the message alone as far as anybody can tell, but proves nothing.
+ */
+PnvsFault
+pnvs_fault_of_code(PnvsCodeGroup group)
+{
+	switch (group)
+	{
+		case PNVS_CODE_OK:
+			return PNVS_FAULT_NOBODY;
+		case PNVS_CODE_REFUSED:
+			return PNVS_FAULT_ROW;
+		case PNVS_CODE_CREDENTIALS:
+		case PNVS_CODE_ACCOUNT:
+		case PNVS_CODE_ENDPOINT:
+		case PNVS_CODE_CLOCK:
+		case PNVS_CODE_TIME_STAMP:
+			return PNVS_FAULT_EVERYBODY;
+		case PNVS_CODE_THROTTLED:
+		case PNVS_CODE_AMBIGUOUS:
+		case PNVS_CODE_UNKNOWN:
+			break;
+	}
+	return PNVS_FAULT_UNCLEAR;
 }
 
 static bool

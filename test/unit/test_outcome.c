@@ -20,6 +20,7 @@ static void test_codes(void);
 static void test_unknown_codes(void);
 static void test_success(void);
 static void test_stages(void);
+static void test_faults(void);
 
 int
 main(void)
@@ -28,6 +29,7 @@ main(void)
 	test_unknown_codes();
 	test_success();
 	test_stages();
+	test_faults();
 	return tap_done();
 }
 
@@ -46,20 +48,22 @@ test_codes(void)
 		{"MOBILE_NUMBER_ILLEGAL", PNVS_CODE_REFUSED, PNVS_REFUSED},
 		{"NOT_SUPPORTED_CHANNEL", PNVS_CODE_REFUSED, PNVS_REFUSED},
 		{"COUNTRY_BLACKLISTED", PNVS_CODE_REFUSED, PNVS_REFUSED},
-		{"BIZ_NOT_OPEN_STATUS", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"BIZ_NOT_OPEN_STATUS", PNVS_CODE_ACCOUNT, PNVS_REFUSED},
 		{"SECURITY_INTERCEPTED", PNVS_CODE_REFUSED, PNVS_REFUSED},
-		{"RESOURCE_NOT_ENOUGH", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"RESOURCE_NOT_ENOUGH", PNVS_CODE_ACCOUNT, PNVS_REFUSED},
 		{"isp.VERIFY_SCHEME_NOT_EXIST", PNVS_CODE_REFUSED, PNVS_REFUSED},
 		{"MissingParameter", PNVS_CODE_REFUSED, PNVS_REFUSED},
 		{"MissingTo", PNVS_CODE_REFUSED, PNVS_REFUSED},
-		{"MissingSecurityToken", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"MissingSecurityToken", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"Specified AccessKeyId is not found", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
+		{"Specified AccessKeyId is not found.", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
 		{"Missing", PNVS_CODE_REFUSED, PNVS_REFUSED},
 		{"InvalidParameter", PNVS_CODE_REFUSED, PNVS_REFUSED},
 		{"InvalidParameter.To", PNVS_CODE_REFUSED, PNVS_REFUSED},
-		{"InvalidApi.NotFound", PNVS_CODE_REFUSED, PNVS_REFUSED},
-		{"InvalidProduct.NotFound", PNVS_CODE_REFUSED, PNVS_REFUSED},
-		{"InvalidProtocol.NeedSsl", PNVS_CODE_REFUSED, PNVS_REFUSED},
-		{"InsufficientBalance", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"InvalidApi.NotFound", PNVS_CODE_ENDPOINT, PNVS_REFUSED},
+		{"InvalidProduct.NotFound", PNVS_CODE_ENDPOINT, PNVS_REFUSED},
+		{"InvalidProtocol.NeedSsl", PNVS_CODE_ENDPOINT, PNVS_REFUSED},
+		{"InsufficientBalance", PNVS_CODE_ACCOUNT, PNVS_REFUSED},
 
 		{"InvalidAccessKeyId.NotFound", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
 		{"InvalidAccessKeyId.Inactive", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
@@ -72,7 +76,7 @@ test_codes(void)
 		{"Forbidden.RiskControl", PNVS_CODE_CREDENTIALS, PNVS_REFUSED},
 
 		{"InvalidTimeStamp.Expired", PNVS_CODE_CLOCK, PNVS_REFUSED},
-		{"InvalidTimeStamp.Format", PNVS_CODE_REFUSED, PNVS_REFUSED},
+		{"InvalidTimeStamp.Format", PNVS_CODE_TIME_STAMP, PNVS_REFUSED},
 		{"SignatureNonceUsed", PNVS_CODE_AMBIGUOUS, PNVS_AMBIGUOUS},
 
 		{"Throttling", PNVS_CODE_THROTTLED, PNVS_THROTTLED},
@@ -192,4 +196,63 @@ test_stages(void)
 			tap_ok(cases[i - 1].stage < cases[i].stage, "the stage %s follows %s",
 				   cases[i].name, cases[i - 1].name);
 	}
+}
+
+/* Whose fault it was, and what has to be mended. */
+static void
+test_faults(void)
+{
+	static const struct
+	{
+		const char *code;
+		PnvsFault	fault;
+		PnvsCause	cause;
+	}			cases[] = {
+		{"OK", PNVS_FAULT_NOBODY, PNVS_CAUSE_NONE},
+		{"MOBILE_NUMBER_ILLEGAL", PNVS_FAULT_ROW, PNVS_CAUSE_NONE},
+		{"COUNTRY_BLACKLISTED", PNVS_FAULT_ROW, PNVS_CAUSE_NONE},
+		{"SECURITY_INTERCEPTED", PNVS_FAULT_ROW, PNVS_CAUSE_NONE},
+		{"NOT_SUPPORTED_CHANNEL", PNVS_FAULT_ROW, PNVS_CAUSE_NONE},
+		{"isp.VERIFY_SCHEME_NOT_EXIST", PNVS_FAULT_ROW, PNVS_CAUSE_NONE},
+		{"INVALID_PARAMETERS", PNVS_FAULT_ROW, PNVS_CAUSE_NONE},
+		{"MissingTo", PNVS_FAULT_ROW, PNVS_CAUSE_NONE},
+		{"SignatureDoesNotMatch", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CREDENTIALS},
+		{"IncompleteSignature", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CREDENTIALS},
+		{"InvalidSecurityToken.Expired", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CREDENTIALS},
+		{"InvalidAccessKeyId.NotFound", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CREDENTIALS},
+		{"InvalidAccessKeyId.Inactive", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CREDENTIALS},
+		{"Specified AccessKeyId is not found", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CREDENTIALS},
+		{"Forbidden.RAM", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CREDENTIALS},
+		{"Forbidden.RiskControl", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CREDENTIALS},
+		{"BIZ_NOT_OPEN_STATUS", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_ACCOUNT},
+		{"InsufficientBalance", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_ACCOUNT},
+		{"RESOURCE_NOT_ENOUGH", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_ACCOUNT},
+		{"InvalidApi.NotFound", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_ENDPOINT},
+		{"InvalidProduct.NotFound", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_ENDPOINT},
+		{"InvalidProtocol.NeedSsl", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_ENDPOINT},
+		{"InvalidTimeStamp.Expired", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CLOCK},
+		{"InvalidTimeStamp.Format", PNVS_FAULT_EVERYBODY, PNVS_CAUSE_CLOCK},
+		{"Throttling.User", PNVS_FAULT_UNCLEAR, PNVS_CAUSE_THROTTLED},
+		{"SENTINEL_BLOCK_EXCEPTION", PNVS_FAULT_UNCLEAR, PNVS_CAUSE_THROTTLED},
+		{"SignatureNonceUsed", PNVS_FAULT_UNCLEAR, PNVS_CAUSE_NONE},
+		{"SMS_SYSTEM_ERROR", PNVS_FAULT_UNCLEAR, PNVS_CAUSE_NONE},
+		{"NoSuchCode", PNVS_FAULT_UNCLEAR, PNVS_CAUSE_NONE},
+	};
+	static const PnvsCause of_stages[] = {
+		[PNVS_STAGE_RESOLVE] = PNVS_CAUSE_RESOLVE,[PNVS_STAGE_CONNECT] = PNVS_CAUSE_CONNECT,
+		[PNVS_STAGE_TLS] = PNVS_CAUSE_TLS,[PNVS_STAGE_REQUEST] = PNVS_CAUSE_NONE,
+		[PNVS_STAGE_REPLY] = PNVS_CAUSE_NONE,
+	};
+
+	for (size_t i = 0; i < TAP_LENGTH(cases); i++)
+	{
+		PnvsCodeGroup group = pnvs_code_group(cases[i].code);
+
+		tap_int(pnvs_fault_of_code(group), cases[i].fault, "%s is whose fault it should be",
+				cases[i].code);
+		tap_int(pnvs_cause_of_code(group), cases[i].cause, "%s has its cause", cases[i].code);
+	}
+	for (size_t i = 0; i < TAP_LENGTH(of_stages); i++)
+		tap_int(pnvs_cause_of_stage((PnvsStage) i), of_stages[i], "what ends at the stage %s has its cause",
+				pnvs_stage_name((PnvsStage) i));
 }

@@ -1,0 +1,194 @@
+/*-------------------------------------------------------------------------
+ *
+ * outage.c
+ *	  While messages are refused for what is everybody's fault: who may be tried.
+ *
+ * An outage begins with such a refusal (a dead key, no connection), and ends with
+ * the first message that the service takes, or refuses for its own sake.  In between
+ * one at a time is tried, the probe, each time another one, and pauses get longer.
+ *
+ * Some of these codes are also said of one number.  So as long as one message alone
+ * was refused, any other is tried at once.  And a message that is refused again
+ * after others were sent is on its own: it begins no outage, and waits by itself.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "core/backoff.h"
+#include "core/outage.h"
+
+static void begin_pause(PnvsOutage *outage, int64_t now_us, uint32_t random);
+static PnvsSuspect *find_suspect(PnvsOutage *outage, int64_t id);
+static PnvsSuspect *add_suspect(PnvsOutage *outage, int64_t id);
+
+/* Who may be tried now. */
+PnvsTryable
+pnvs_outage_tryable(const PnvsOutage *outage, int64_t now_us)
+{
+	if (outage->failures == 0)
+		return PNVS_TRY_ALL;
+	if (outage->probe != 0)
+		return PNVS_TRY_NONE;
+	if (now_us >= outage->next_probe_us)
+		return PNVS_TRY_ONE;
+	return outage->only != 0 ? PNVS_TRY_ONE_OTHER : PNVS_TRY_NONE;
+}
+
+/*
+ * From when on it is worth while to look at what is due: to try one, or to find those
+ * whose time is over.
+ */
+int64_t
+pnvs_outage_next_us(const PnvsOutage *outage)
+{
+	if (outage->failures == 0)
+		return PNVS_OUTAGE_AT_ONCE;
+	if (outage->probe != 0 || outage->next_look_us < outage->next_probe_us)
+		return outage->next_look_us;
+	return outage->next_probe_us;
+}
+
+/* What is due was looked at. */
+void
+pnvs_outage_looked(PnvsOutage *outage, int64_t now_us)
+{
+	outage->next_look_us = now_us + PNVS_OUTAGE_LOOK_US;
+}
+
+/* Something may be due that was not there at the last look. */
+void
+pnvs_outage_something_new(PnvsOutage *outage)
+{
+	if (outage->only != 0)
+		outage->next_look_us = PNVS_OUTAGE_AT_ONCE;
+}
+
+/* A message is being tried; outside an outage none is a probe. */
+void
+pnvs_outage_probe_started(PnvsOutage *outage, int64_t id)
+{
+	if (outage->failures > 0)
+		outage->probe = id;
+}
+
+/*
+ * A message was refused for what is everybody's fault.  Those that were under way when
+ * the outage began are refused, too, but that makes no pause longer.  random is any
+ * number, evenly distributed.
+ */
+void
+pnvs_outage_failed(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t random)
+{
+	PnvsSuspect *suspect = find_suspect(outage, id);
+
+	if (suspect == NULL)
+		suspect = add_suspect(outage, id);
+	if (suspect->refusals < INT32_MAX)
+		suspect->refusals++;
+	if (suspect->alone)
+	{
+		pnvs_outage_undecided(outage, id, now_us, random);
+		return;
+	}
+	if (outage->failures == 0)
+	{
+		outage->begun_us = now_us;
+		outage->only = id;
+		/* those that are there may be others */
+		outage->next_look_us = PNVS_OUTAGE_AT_ONCE;
+		begin_pause(outage, now_us, random);
+	}
+	else if (outage->probe == id)
+		begin_pause(outage, now_us, random);
+	if (outage->only != id)
+		outage->only = 0;
+	outage->last = id;
+}
+
+/* A message came to nothing that proves nothing: if it was the probe, it has failed. */
+void
+pnvs_outage_undecided(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t random)
+{
+	if (outage->failures > 0 && outage->probe == id)
+		begin_pause(outage, now_us, random);
+}
+
+/*
+ * The service took a message, or judged it; whether that ends an outage.  What was
+ * refused before, and is refused again, is so for its own sake.
+ */
+bool
+pnvs_outage_succeeded(PnvsOutage *outage, int64_t id)
+{
+	bool		ends = outage->failures > 0;
+
+	for (int i = 0; i < PNVS_OUTAGE_SUSPECTS; i++)
+	{
+		PnvsSuspect *suspect = &outage->suspects[i];
+
+		if (suspect->id == id)
+			memset(suspect, 0, sizeof(*suspect));
+		suspect->alone = suspect->id != 0;
+	}
+	outage->failures = 0;
+	outage->probe = outage->only = outage->last = 0;
+	return ends;
+}
+
+/* Somebody may have mended it: one is tried at once, and pauses are short again. */
+void
+pnvs_outage_try_again(PnvsOutage *outage, int64_t now_us)
+{
+	memset(outage->suspects, 0, sizeof(outage->suspects));
+	if (outage->failures == 0)
+		return;
+	outage->failures = 1;
+	outage->next_probe_us = outage->next_look_us = now_us;
+}
+
+/* How often a message was refused that is on its own, or 0. */
+int
+pnvs_outage_own_refusals(const PnvsOutage *outage, int64_t id)
+{
+	for (int i = 0; i < PNVS_OUTAGE_SUSPECTS; i++)
+	{
+		if (outage->suspects[i].id == id)
+			return outage->suspects[i].alone ? outage->suspects[i].refusals : 0;
+	}
+	return 0;
+}
+
+/* Until the next probe. */
+static void
+begin_pause(PnvsOutage *outage, int64_t now_us, uint32_t random)
+{
+	if (outage->failures < INT32_MAX)
+		outage->failures++;
+	outage->probe = 0;
+	outage->next_probe_us = now_us + pnvs_backoff_ms(outage->failures, random, -1) * 1000;
+}
+
+static PnvsSuspect *
+find_suspect(PnvsOutage *outage, int64_t id)
+{
+	for (int i = 0; i < PNVS_OUTAGE_SUSPECTS; i++)
+	{
+		if (outage->suspects[i].id == id)
+			return &outage->suspects[i];
+	}
+	return NULL;
+}
+
+/* In the place of the oldest, if there is no other. */
+static PnvsSuspect *
+add_suspect(PnvsOutage *outage, int64_t id)
+{
+	PnvsSuspect *suspect = &outage->suspects[outage->next_suspect];
+
+	outage->next_suspect = (outage->next_suspect + 1) % PNVS_OUTAGE_SUSPECTS;
+	memset(suspect, 0, sizeof(*suspect));
+	suspect->id = id;
+	return suspect;
+}

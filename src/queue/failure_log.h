@@ -11,6 +11,7 @@
 #include "queue/sender.h"
 
 extern PnvsCommit pnvs_failure_log(ErrorData *error);
+extern void pnvs_failure_log_written(void);
 extern void pnvs_failure_log_telling(bool telling);
 
 #endif							/* PNVS_FAILURE_LOG_H */

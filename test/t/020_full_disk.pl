@@ -66,7 +66,7 @@ sub stay_full
 	cmp_ok(max(0, values %told), '<=', 1, "$what: the log tells of it once at the most, not at every try");
 	diag(sprintf '%s: %d lines in %d s', $what, scalar @line, $FULL_S);
 	return unless defined $reason;
-	like("@line", qr/LOG: +pnvs could not write to its queue: could not extend file .*: $reason/, "$what: and of the reason");
+	like("@line", qr/WARNING: +pnvs could not write to its queue: could not extend file .*: $reason/, "$what: and of the reason");
 	like("@line", qr/HINT: +Nothing is lost meanwhile, and it is tried again/, "$what: and of what follows");
 	unlike("@line", qr/\d{9}/, "$what: and holds no number");
 	return;
@@ -181,7 +181,7 @@ my %before = map { $_ => contents($_) } $settled, $later;
 	fill($session);
 	$session->run("SELECT pg_terminate_backend($pid)");
 	Pnvs::Simulator::wait_until('another worker tells of it',
-		sub { grep { $_ != $pid } $server->logged =~ /\[(\d+)\] LOG: +pnvs could not write to its queue/g });
+		sub { grep { $_ != $pid } $server->logged =~ /\[(\d+)\] WARNING: +pnvs could not write to its queue/g });
 	stay_full('end', $NO_SPACE);
 	is(scalar(my @worker = $server->background($session, 'pnvs worker', 'postgres')), 1, 'end: a worker that could not recover them stays');
 	like($batch->states($session), qr/\bsending=/, 'end: the rows that find no space stay as they were claimed');

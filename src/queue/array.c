@@ -99,17 +99,19 @@ pnvs_array_of_masked(const PnvsVerdict *verdicts, int n)
 	return make_array(values, nulls, n, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
-/* The HTTP status of each verdict that has one. */
+/* A member of each verdict, by its offset: a number, in which 0 stands for NULL. */
 Datum
-pnvs_array_of_http_statuses(const PnvsVerdict *verdicts, int n)
+pnvs_array_of_numbers(const PnvsVerdict *verdicts, int n, size_t offset)
 {
 	Datum	   *values = palloc(n * sizeof(Datum));
 	bool	   *nulls = palloc(n * sizeof(bool));
 
 	for (int i = 0; i < n; i++)
 	{
-		nulls[i] = verdicts[i].http_status == 0;
-		values[i] = Int32GetDatum(verdicts[i].http_status);
+		int			number = *(const int *) ((const char *) &verdicts[i] + offset);
+
+		nulls[i] = number == 0;
+		values[i] = Int32GetDatum(number);
 	}
 	return make_array(values, nulls, n, INT4OID, sizeof(int32), true, TYPALIGN_INT);
 }

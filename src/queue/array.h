@@ -16,6 +16,6 @@ extern Datum pnvs_array_of_places(const PnvsVerdict *verdicts, int n);
 extern Datum pnvs_array_of_texts(const PnvsVerdict *verdicts, int n, size_t offset);
 extern Datum pnvs_array_of_times(const PnvsVerdict *verdicts, int n, size_t offset);
 extern Datum pnvs_array_of_masked(const PnvsVerdict *verdicts, int n);
-extern Datum pnvs_array_of_http_statuses(const PnvsVerdict *verdicts, int n);
+extern Datum pnvs_array_of_numbers(const PnvsVerdict *verdicts, int n, size_t offset);
 
 #endif							/* PNVS_ARRAY_H */

@@ -23,12 +23,19 @@
 /* A row that somebody has locked is tried again after this. */
 #define HELD_RETRY_MS 1000
 
+/* Where one may be tried, another than was refused last. */
+#define LOOKED_AT_FOR_ONE 2
+
+/* Rows that expire in one transaction. */
+#define MAX_EXPIRED 1000
+
 static bool lock_table(PnvsExchange *exchange);
 static void settle(PnvsExchange *exchange);
 static bool is_held(const PnvsFlight *flight);
 static int	write_verdicts(PnvsExchange *exchange, int nwritten);
 static void leave_out_held(PnvsExchange *exchange, int nwritten);
 static void claim_queued(PnvsExchange *exchange);
+static void claim_one(PnvsExchange *exchange, const PnvsClaimLimit *limit);
 static void claim_unknown(PnvsExchange *exchange);
 static void add_claims(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims);
 static void add_lookups(PnvsExchange *exchange, const PnvsClaim *claims, int nclaims);
@@ -51,6 +58,8 @@ pnvs_exchange_work(void *arg)
 		pnvs_table_enter_unattended(&visit);
 		if (exchange->nflights > 0)
 			settle(exchange);
+		/* what has just come back says how much may be claimed */
+		pnvs_outages_note(&exchange->outages, &exchange->verdicts);
 		if (exchange->unknown_first)
 			claim_unknown(exchange);
 		if (exchange->room > 0 && exchange->queued_due)
@@ -177,28 +186,72 @@ static void
 claim_queued(PnvsExchange *exchange)
 {
 	MemoryContext visit = MemoryContextSwitchTo(exchange->scratch);
-	PnvsClaim  *claims = palloc(exchange->room * sizeof(PnvsClaim));
+	PnvsOutage *outage = &exchange->outages.sends;
+	TimestampTz now = GetCurrentTimestamp();
+	PnvsClaimLimit limit = {pnvs_outage_tryable(outage, now), outage->last};
+
+	if (limit.tryable == PNVS_TRY_ALL)
+	{
+		PnvsClaim  *claims = palloc(exchange->room * sizeof(PnvsClaim));
+		int			nclaims;
+		int			nrows = pnvs_ledger_claim(exchange->ledger, exchange->room, &limit,
+											  claims, &nclaims, &exchange->verdicts);
+
+		add_claims(exchange, claims, nclaims);
+		if (nrows < exchange->room)
+			exchange->next_queued = pnvs_ledger_next_queued(exchange->ledger);
+		exchange->room -= nclaims;
+	}
+	else
+		claim_one(exchange, &limit);
+	MemoryContextSwitchTo(visit);
+}
+
+/*
+ * While all are refused: settles what is too late, and claims one at the most.  What
+ * may not be tried yet is due all the same.
+ */
+static void
+claim_one(PnvsExchange *exchange, const PnvsClaimLimit *limit)
+{
+	PnvsOutage *outage = &exchange->outages.sends;
+	PnvsClaim	claims[LOOKED_AT_FOR_ONE];
 	int			nclaims;
-	int			nrows = pnvs_ledger_claim(exchange->ledger, exchange->room, claims, &nclaims,
-										  &exchange->verdicts);
+	int			nlate = pnvs_ledger_expire(exchange->ledger, MAX_EXPIRED, &exchange->verdicts);
+	int			nbefore = exchange->verdicts.n;
+	int			nrows = pnvs_ledger_claim(exchange->ledger, LOOKED_AT_FOR_ONE, limit, claims,
+										  &nclaims, &exchange->verdicts);
+	int			nsettled = exchange->verdicts.n - nbefore;
 
 	add_claims(exchange, claims, nclaims);
-	exchange->next_queued = nrows < exchange->room ?
-		pnvs_ledger_next_queued(exchange->ledger) : DT_NOBEGIN;
 	exchange->room -= nclaims;
-	MemoryContextSwitchTo(visit);
+	if (nrows == 0)
+		exchange->next_queued = pnvs_ledger_next_queued(exchange->ledger);
+	/* else there may be more of the same */
+	if (nlate < MAX_EXPIRED && nsettled < LOOKED_AT_FOR_ONE)
+		pnvs_outage_looked(outage, GetCurrentTimestamp());
+	if (nclaims > 0)
+		pnvs_outage_probe_started(outage, claims[0].id);
 }
 
 /* Rows of unknown fate are not claimed: two that look up the same do no harm. */
 static void
 claim_unknown(PnvsExchange *exchange)
 {
+	PnvsOutage *outage = &exchange->outages.look_ups;
 	int			room = Min(exchange->room, exchange->lookup_room);
 	PnvsClaim  *claims = palloc((room + 1) * sizeof(PnvsClaim));
 	int			nflights = exchange->nclaimed;
-	int			nclaims = room > 0 ?
-	pnvs_lookup_select(claims, room, exchange->looked_up, exchange->nlooked_up) : 0;
+	int			nclaims;
 
+	if (pnvs_outages_next_look_up(&exchange->outages) > GetCurrentTimestamp())
+		return;
+	if (outage->failures > 0)
+		room = Min(room, 1);
+	nclaims = room > 0 ?
+		pnvs_lookup_select(claims, room, exchange->looked_up, exchange->nlooked_up) : 0;
+	if (nclaims > 0)
+		pnvs_outage_probe_started(outage, claims[0].id);
 	add_lookups(exchange, claims, nclaims);
 	exchange->next_unknown = nclaims < room ?
 		pnvs_lookup_next(claims, nclaims, exchange->looked_up, exchange->nlooked_up) :

@@ -10,6 +10,7 @@
 
 #include "queue/flight.h"
 #include "queue/ledger.h"
+#include "queue/outages.h"
 
 typedef struct PnvsExchange
 {
@@ -31,6 +32,9 @@ typedef struct PnvsExchange
 	bool		queued_due;
 	bool		unknown_due;
 	bool		unknown_first;	/* it is their turn */
+
+	/* as they are before, and, once it is committed, after */
+	PnvsOutages outages;
 
 	/* what was done; counts only where the transaction was committed */
 	bool		locked;			/* nothing, somebody has locked the table */

@@ -21,6 +21,7 @@
 #include "remote/credentials.h"
 
 static void note_start_failure(PnvsFlight *flight, MemoryContext caller);
+static void land_not_made(const PnvsFlight *flight, PnvsVerdict *verdict);
 static bool is_to_repeat(PnvsFlight *flight, const PnvsAnswer *answer);
 
 /* A flight of a claimed row, of whose texts it makes copies; not yet started. */
@@ -145,8 +146,7 @@ pnvs_flight_land(PnvsFlight *flight, PnvsVerdicts *verdicts)
 								 "the wait for a synchronous standby was cut short, and nothing was sent");
 			return true;
 		case PNVS_PHASE_NOT_MADE:
-			pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), &flight->claim, flight->start_code,
-								flight->start_message, -1);
+			land_not_made(flight, pnvs_verdicts_add(verdicts));
 			return true;
 		case PNVS_PHASE_NOT_LOOKED_UP:
 			pnvs_lookup_decide(flight, NULL, verdicts);
@@ -187,8 +187,8 @@ pnvs_flight_abandon(PnvsFlight *flight, PnvsVerdicts *verdicts)
 								 "the sender ended before the reply came");
 			break;
 		case PNVS_ABANDONED_UNSENT:
-			pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), &flight->claim, "Local.Interrupted",
-								"the sender ended before the request went out", -1);
+			pnvs_verdict_waits(pnvs_verdicts_add(verdicts), &flight->claim, "Local.Interrupted",
+							   "the sender ended before the request went out");
 			break;
 		case PNVS_ABANDONED_AS_IT_WAS:
 			break;
@@ -215,13 +215,29 @@ note_start_failure(PnvsFlight *flight, MemoryContext caller)
 	message = pstrdup(error->message);
 	pnvs_credentials_hide(message);
 	flight->start_message = message;
-	flight->start_code = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ?
-		"Local.NotConfigured" : "Local.Unsent.Start";
+	flight->start_code = "Local.Unsent.Start";
+	flight->start_cause = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ?
+		PNVS_CAUSE_SETTINGS : PNVS_CAUSE_NONE;
 	FreeErrorData(error);
 	flight->call = NULL;
 	flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_START_FAILED);
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(flight->call_context);
+}
+
+/* Where the settings do not do, no other could be made of them, either. */
+static void
+land_not_made(const PnvsFlight *flight, PnvsVerdict *verdict)
+{
+	if (flight->start_cause == PNVS_CAUSE_NONE)
+		pnvs_verdict_unsent(verdict, &flight->claim, flight->start_code,
+							flight->start_message, -1);
+	else
+	{
+		pnvs_verdict_waits(verdict, &flight->claim, flight->start_code, flight->start_message);
+		pnvs_verdict_blame(verdict, PNVS_FAULT_EVERYBODY, flight->start_cause,
+						   flight->start_message);
+	}
 }
 
 /* The next page of a search, or the same request by the service's clock. */

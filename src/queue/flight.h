@@ -28,6 +28,7 @@ typedef struct PnvsFlight
 	PnvsCall   *call;			/* or NULL: none is under way */
 	const char *start_code;		/* why it could not be started */
 	const char *start_message;
+	PnvsCause	start_cause;
 	bool		clock_corrected;	/* which is done once */
 	TimestampTz settle_after;	/* its row could not be settled; or 0 */
 	int			page;			/* of a search; from 1 */

@@ -39,6 +39,9 @@
 #define HELD_RETRY_MS 1000
 
 static bool read_due(uint64 row, PnvsClaim *claim, PnvsVerdicts *verdicts);
+static int	select_due(const PnvsLedger *ledger, PnvsStatementId statement, int max);
+static int	choose_claim(const PnvsClaimLimit *limit, PnvsClaim *claims, Datum *tids,
+						 int nclaims);
 static TimestampTz next_after(PnvsPosition position);
 static bool is_foreign(uint64 row);
 static int32 oldest_timeline(void);
@@ -93,36 +96,53 @@ pnvs_ledger_rewind(PnvsLedger *ledger, TimestampTz not_before)
 /*
  * Claims up to max rows that are due, in their order, into claims, whose texts
  * are allocated in the current memory context.  What must not be sent (too late,
- * not our own) is settled on the way, which adds its verdicts.  Returns the number
- * of rows looked at: fewer than max means that no more are due.
+ * not our own) is settled on the way, which adds its verdicts.  A limit leaves out all
+ * but one of the others, or all.  Returns the number of rows looked at: fewer than max
+ * means that no more are due.
  */
 int
-pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims, int *nclaims,
-				  PnvsVerdicts *verdicts)
+pnvs_ledger_claim(PnvsLedger *ledger, int max, const PnvsClaimLimit *limit,
+				  PnvsClaim *claims, int *nclaims, PnvsVerdicts *verdicts)
 {
 	Datum	   *tids = palloc(max * sizeof(Datum));
 	int			nbefore = verdicts->n;
-	Datum		values[5];
-	int			nrows;
+	int			nrows = select_due(ledger, PNVS_SELECT_DUE, max);
 
 	*nclaims = 0;
-	values[0] = TimestampTzGetDatum(ledger->seen.not_before);
-	values[1] = Int64GetDatum(ledger->seen.id);
-	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[3] = Int64GetDatum(max);
-	values[4] = Int32GetDatum(oldest_timeline());
-	nrows = (int) pnvs_table_run(PNVS_SELECT_DUE, values, NULL);
 	for (int row = 0; row < nrows; row++)
 	{
 		PnvsClaim  *claim = &claims[*nclaims];
 
 		if (read_due(row, claim, verdicts))
 			tids[(*nclaims)++] = pnvs_table_value(row, 1, NULL);
+		/* one that may be left out is to be seen again */
+		if (limit->tryable != PNVS_TRY_ALL && *nclaims > 0)
+			continue;
 		ledger->seen.not_before = claim->not_before;
 		ledger->seen.id = claim->id;
 	}
+	if (limit->tryable != PNVS_TRY_ALL)
+		*nclaims = choose_claim(limit, claims, tids, *nclaims);
 	if (*nclaims > 0)
 		claim_rows(ledger, tids, claims, nclaims);
+	if (verdicts->n > nbefore)
+		pnvs_ledger_settle(ledger, verdicts->list + nbefore, verdicts->n - nbefore);
+	return nrows;
+}
+
+/*
+ * Settles up to max rows whose time is over, wherever they stand among those that are
+ * due, and adds their verdicts; their number.
+ */
+int
+pnvs_ledger_expire(const PnvsLedger *ledger, int max, PnvsVerdicts *verdicts)
+{
+	int			nbefore = verdicts->n;
+	int			nrows = select_due(ledger, PNVS_SELECT_LATE, max);
+	PnvsClaim	claim;
+
+	for (int row = 0; row < nrows; row++)
+		(void) read_due(row, &claim, verdicts);
 	if (verdicts->n > nbefore)
 		pnvs_ledger_settle(ledger, verdicts->list + nbefore, verdicts->n - nbefore);
 	return nrows;
@@ -134,7 +154,7 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
 {
 	int64	   *ids = palloc(nverdicts * sizeof(int64));
 	bool		in_place = true;
-	Datum		values[15];
+	Datum		values[16];
 
 	for (int i = 0; i < nverdicts; i++)
 	{
@@ -142,6 +162,7 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
 		in_place = in_place && ItemPointerIsValid(&verdicts[i].place);
 	}
 #define TEXTS(member) pnvs_array_of_texts(verdicts, nverdicts, offsetof(PnvsVerdict, member))
+#define NUMBERS(member) pnvs_array_of_numbers(verdicts, nverdicts, offsetof(PnvsVerdict, member))
 #define TIMES(member) pnvs_array_of_times(verdicts, nverdicts, offsetof(PnvsVerdict, member))
 	values[0] = pnvs_array_of_ids(ids, nverdicts);
 	values[1] = TEXTS(was);
@@ -154,10 +175,12 @@ pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts, int nv
 	values[8] = TEXTS(status);
 	values[9] = TEXTS(code);
 	values[10] = TEXTS(message);
-	values[11] = pnvs_array_of_http_statuses(verdicts, nverdicts);
+	values[11] = NUMBERS(http_status);
 	values[12] = TIMES(unknown_since);
-	values[13] = pnvs_array_of_places(verdicts, nverdicts);
-	values[14] = Int64GetDatum(ledger->claimer);
+	values[13] = NUMBERS(uncounted);
+	values[14] = pnvs_array_of_places(verdicts, nverdicts);
+	values[15] = Int64GetDatum(ledger->claimer);
+#undef NUMBERS
 #undef TEXTS
 #undef TIMES
 	if (in_place && (int) pnvs_table_run(PNVS_SETTLE_IN_PLACE, values, NULL) == nverdicts)
@@ -331,6 +354,41 @@ read_due(uint64 row, PnvsClaim *claim, PnvsVerdicts *verdicts)
 	else
 		return true;
 	return false;
+}
+
+/* Selects up to max rows that are due and were not seen, and locks them; their number. */
+static int
+select_due(const PnvsLedger *ledger, PnvsStatementId statement, int max)
+{
+	Datum		values[5];
+
+	values[0] = TimestampTzGetDatum(ledger->seen.not_before);
+	values[1] = Int64GetDatum(ledger->seen.id);
+	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[3] = Int64GetDatum(max);
+	values[4] = Int32GetDatum(oldest_timeline());
+	return (int) pnvs_table_run(statement, values, NULL);
+}
+
+/* Moves the one that the limit lets through to the front; how many that are. */
+static int
+choose_claim(const PnvsClaimLimit *limit, PnvsClaim *claims, Datum *tids, int nclaims)
+{
+	int			chosen = 0;
+
+	if (nclaims == 0 || limit->tryable == PNVS_TRY_NONE)
+		return 0;
+	while (chosen < nclaims && claims[chosen].id == limit->avoid)
+		chosen++;
+	if (chosen == nclaims)
+	{
+		if (limit->tryable == PNVS_TRY_ONE_OTHER)
+			return 0;
+		chosen = 0;
+	}
+	claims[0] = claims[chosen];
+	tids[0] = tids[chosen];
+	return 1;
 }
 
 /* When the first row behind a position is due, or DT_NOEND. */

@@ -13,6 +13,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "core/outage.h"
 #include "queue/verdict.h"
 
 /* Where a row stands in the order in which rows are due. */
@@ -31,11 +32,20 @@ typedef struct PnvsLedger
 	TimestampTz purged_up_to;	/* the next batch begins here */
 } PnvsLedger;
 
+/* How a claim is limited to one row, while all are refused. */
+typedef struct PnvsClaimLimit
+{
+	PnvsTryable tryable;
+	int64		avoid;			/* the row that was refused last, or 0 */
+} PnvsClaimLimit;
+
 extern void pnvs_ledger_open(PnvsLedger *ledger);
 extern void pnvs_ledger_close(PnvsLedger *ledger);
 extern void pnvs_ledger_rewind(PnvsLedger *ledger, TimestampTz not_before);
-extern int	pnvs_ledger_claim(PnvsLedger *ledger, int max, PnvsClaim *claims,
+extern int	pnvs_ledger_claim(PnvsLedger *ledger, int max, const PnvsClaimLimit *limit,
+							  PnvsClaim *claims,
 							  int *nclaims, PnvsVerdicts *verdicts);
+extern int	pnvs_ledger_expire(const PnvsLedger *ledger, int max, PnvsVerdicts *verdicts);
 extern void pnvs_ledger_settle(const PnvsLedger *ledger, const PnvsVerdict *verdicts,
 							   int nverdicts);
 extern TimestampTz pnvs_ledger_next_queued(PnvsLedger *ledger);

@@ -51,6 +51,9 @@
  */
 #define MAX_SIBLINGS 2000
 
+/* The service tells of the last 30 days. */
+#define MAX_OUTAGE_DAYS 30
+
 /* A row is looked for at once, again after this, and then ever more seldom. */
 #define FIRST_WAIT_MS 1000
 #define LONGEST_WAIT_MS 60000
@@ -62,9 +65,17 @@ typedef struct Sibling
 	const PnvsSighting *sighting;
 } Sibling;
 
+/* Why no record can be anybody's yet. */
+typedef struct Obstacle
+{
+	const char *words;			/* or NULL: there is none */
+	bool		of_all;			/* it is everybody's fault */
+} Obstacle;
+
 static bool tells_of(const PnvsFlight *flight, const PnvsClaim *claim, const char *obstacle);
-static void decide(PnvsFlight *flight, const Sibling *sibling, const char *obstacle,
-				   PnvsVerdicts *verdicts);
+static PnvsVerdict *decide(PnvsFlight *flight, const Sibling *sibling,
+						   const Obstacle *obstacle, PnvsVerdicts *verdicts);
+static void blame(const PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdict *verdict);
 static bool has_rival(const PnvsFlight *flight);
 static Sibling *find_siblings(const PnvsFlight *flight, int *nsiblings);
 static bool is_of_claim(const PnvsRecord *record, const PnvsClaim *claim);
@@ -77,7 +88,7 @@ static int	compare_ids(const void *a, const void *b);
 static int	compare_texts(const void *a, const void *b);
 static int	compare_times(const void *a, const void *b);
 static void give_up_or_wait(const PnvsFlight *flight, const PnvsClaim *claim,
-							PnvsVerdict *verdict, const char *obstacle);
+							PnvsVerdict *verdict, const Obstacle *obstacle);
 static int64 epoch_ms(TimestampTz time);
 
 /* The parameters of a search for the flight's number. */
@@ -147,7 +158,7 @@ is_of_claim(const PnvsRecord *record, const PnvsClaim *claim)
 void
 pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdicts *verdicts)
 {
-	const char *obstacle = NULL;
+	Obstacle	obstacle = {NULL, false};
 	Sibling    *siblings;
 	int			nsiblings;
 	LOCKTAG		tag;
@@ -155,12 +166,16 @@ pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdicts *v
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0, 0, PNVS_LOCK_SIGHTINGS);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 	if (answer == NULL || !answer->succeeded)
-		obstacle = "it could not be looked up whether it was sent";
+		obstacle.words = "it could not be looked up whether it was sent";
 	else if (has_rival(flight))
-		obstacle = "another message to the same number is being sent";
+		obstacle.words = "another message to the same number is being sent";
+	if (answer == NULL)
+		obstacle.of_all = flight->start_cause != PNVS_CAUSE_NONE;
+	else
+		obstacle.of_all = pnvs_verdict_fault(answer) == PNVS_FAULT_EVERYBODY;
 
 	siblings = find_siblings(flight, &nsiblings);
-	if (obstacle == NULL && flight->nsightings > 0)
+	if (obstacle.words == NULL && flight->nsightings > 0)
 	{
 		PnvsSighting *sightings = palloc(flight->nsightings * sizeof(PnvsSighting));
 		int			nsightings = find_free(flight, sightings);
@@ -169,8 +184,13 @@ pnvs_lookup_decide(PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdicts *v
 	}
 	for (int i = 0; i < nsiblings; i++)
 	{
-		if (tells_of(flight, &siblings[i].claim, obstacle))
-			decide(flight, &siblings[i], obstacle, verdicts);
+		PnvsVerdict *verdict;
+
+		if (!tells_of(flight, &siblings[i].claim, obstacle.words))
+			continue;
+		verdict = decide(flight, &siblings[i], &obstacle, verdicts);
+		if (i == 0 && verdict != NULL)
+			blame(flight, answer, verdict);
 	}
 }
 
@@ -240,29 +260,46 @@ tells_of(const PnvsFlight *flight, const PnvsClaim *claim, const char *obstacle)
 	return obstacle == NULL && claim->unknown_since < flight->asked_at;
 }
 
-/* obstacle is why no record can be anybody's yet, or NULL. */
-static void
-decide(PnvsFlight *flight, const Sibling *sibling, const char *obstacle,
+/* The verdict, which is added, or NULL: the row is to be sent. */
+static PnvsVerdict *
+decide(PnvsFlight *flight, const Sibling *sibling, const Obstacle *obstacle,
 	   PnvsVerdicts *verdicts)
 {
+	PnvsVerdict *verdict;
 	const PnvsClaim *claim = &sibling->claim;
 	bool		verify = flight->phase == PNVS_PHASE_VERIFYING && claim->id == flight->claim.id;
 
+	if (verify && sibling->sighting == NULL && obstacle->words == NULL)
+	{
+		flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_NOT_SENT_YET);
+		return NULL;
+	}
+	verdict = pnvs_verdicts_add(verdicts);
 	if (sibling->sighting != NULL)
 	{
-		PnvsVerdict *verdict = pnvs_verdicts_add(verdicts);
-
 		pnvs_verdict_settled(verdict, claim, verify ? "sending" : "unknown", "sent", "OK",
 							 "found by a search");
 		verdict->verification_id = sibling->sighting->verification_id;
 		verdict->status = sibling->sighting->status;
 	}
 	else if (!verify)
-		give_up_or_wait(flight, claim, pnvs_verdicts_add(verdicts), obstacle);
-	else if (obstacle != NULL)
-		pnvs_verdict_unsent(pnvs_verdicts_add(verdicts), claim, "Local.Unverified", obstacle, -1);
+		give_up_or_wait(flight, claim, verdict, obstacle);
+	else if (obstacle->of_all)
+		pnvs_verdict_waits(verdict, claim, "Local.Unverified", obstacle->words);
 	else
-		flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_NOT_SENT_YET);
+		pnvs_verdict_unsent(verdict, claim, "Local.Unverified", obstacle->words, -1);
+	return verdict;
+}
+
+/* Notes what the search tells of others, once. */
+static void
+blame(const PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdict *verdict)
+{
+	if (answer != NULL)
+		pnvs_verdict_blame_answer(verdict, answer);
+	else
+		pnvs_verdict_blame(verdict, PNVS_FAULT_UNCLEAR, flight->start_cause,
+						   flight->start_message);
 }
 
 /* Whether another row of this number is being sent right now. */
@@ -429,22 +466,29 @@ compare_times(const void *a, const void *b)
 /*
  * Another look later, or, where it was looked for long enough, none.  A look that
  * was due before that and comes after it, for there was no server, is the first
- * for a while: where it meets an obstacle it is not the last.
+ * for a while: where it meets an obstacle it is not the last.  Nor is one that meets
+ * what is everybody's fault, for as long as the service may know the message: the
+ * sender pauses, so that the row can be due at once, and a look follows that counts.
  */
 static void
 give_up_or_wait(const PnvsFlight *flight, const PnvsClaim *claim, PnvsVerdict *verdict,
-				const char *obstacle)
+				const Obstacle *obstacle)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz end = claim->unknown_since + pnvs_reconcile_for_s * USECS_PER_SEC;
-	bool		over = flight->asked_at >= end || (flight->call == NULL && now >= end);
+	bool		late = flight->asked_at >= end || (flight->call == NULL && now >= end);
+	bool		over = late;
 	TimestampTz next;
 	long		wait_ms;
 
 	pnvs_verdict_settled(verdict, claim, "unknown", "unknown",
-						 obstacle ? "Local.Unreconciled" : "Local.NotFound",
-						 obstacle ? obstacle : "the service knows of no such message");
-	if (over && (obstacle == NULL || claim->not_before >= end))
+						 obstacle->words ? "Local.Unreconciled" : "Local.NotFound",
+						 obstacle->words ? obstacle->words : "the service knows of no such message");
+	if (late && obstacle->of_all)
+		over = now - claim->unknown_since >= MAX_OUTAGE_DAYS * USECS_PER_DAY;
+	else if (late)
+		over = obstacle->words == NULL || claim->not_before >= end;
+	if (over)
 		return;
 	wait_ms = TimestampDifferenceMilliseconds(claim->unknown_since, now) / 2;
 	wait_ms = Min(Max(wait_ms, FIRST_WAIT_MS), LONGEST_WAIT_MS);
@@ -452,7 +496,10 @@ give_up_or_wait(const PnvsFlight *flight, const PnvsClaim *claim, PnvsVerdict *v
 	verdict->settled_at = 0;
 	verdict->masked[0] = '\0';
 	verdict->code = NULL;
-	verdict->not_before = over ? next : Min(next, Max(end, now));
+	if (obstacle->of_all)
+		verdict->not_before = now;
+	else
+		verdict->not_before = late ? next : Min(next, Max(end, now));
 }
 
 static int64

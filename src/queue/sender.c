@@ -26,12 +26,16 @@
 #include "queue/clock.h"
 #include "queue/durability.h"
 #include "queue/exchange.h"
+#include "queue/failure_log.h"
 #include "queue/herald.h"
 #include "queue/roster.h"
 #include "queue/sender.h"
 #include "queue/table.h"
 #include "queue/window.h"
 #include "settings.h"
+
+/* So many probes in a row that fail are enough for who need not stay. */
+#define ENOUGH_FAILURES 3
 
 struct PnvsSender
 {
@@ -45,6 +49,7 @@ struct PnvsSender
 	TimestampTz next_queued;	/* when a row is due, as far as is known */
 	TimestampTz next_unknown;
 	PnvsCaution caution;
+	PnvsOutages outages;
 	int64		clock_ahead_us; /* see clock.c */
 	bool		unknown_first;	/* at the next exchange that could claim both */
 	bool		skip_held;		/* the last exchange has failed, or somebody
@@ -57,6 +62,7 @@ static void begin_anew(PnvsSender *sender);
 static bool needs_exchange(PnvsSender *sender);
 static bool is_work_due(const PnvsSender *sender);
 static bool claims(const PnvsSender *sender);
+static TimestampTz next_claim(const PnvsSender *sender);
 static void exchange_all(PnvsSender *sender, bool abandon);
 static void make_room(PnvsSender *sender, PnvsExchange *exchange);
 static void commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
@@ -108,6 +114,14 @@ pnvs_sender_look(PnvsSender *sender, TimestampTz not_before)
 	sender->next_queued = Min(sender->next_queued, not_before);
 	if (not_before == DT_NOBEGIN)
 		sender->next_unknown = DT_NOBEGIN;
+	pnvs_outage_something_new(&sender->outages.sends);
+}
+
+/* What kept all messages from being sent may be mended: that is tried at once. */
+void
+pnvs_sender_settings_changed(PnvsSender *sender)
+{
+	pnvs_outages_try_again(&sender->outages);
 }
 
 void
@@ -151,7 +165,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 	next = Min(pnvs_window_settle_from(&sender->window, nunder_way, nready),
 			   pnvs_window_next_ready(&sender->window, now));
 	if (claims(sender))
-		next = Min(next, Max(pnvs_sender_next_due(sender),
+		next = Min(next, Max(next_claim(sender),
 							 pnvs_window_room_from(&sender->window, nunder_way, nready)));
 	if (next != DT_NOEND)
 		next = Max(next, sender->caution.paused_until);
@@ -172,11 +186,15 @@ pnvs_sender_is_idle(const PnvsSender *sender)
 	return sender->window.nflights == 0;
 }
 
-/* Whether a reply is waited for, or its time-out. */
+/* Whether a reply is waited for, or its time-out, or that requests are worth while again. */
 bool
 pnvs_sender_is_waiting(const PnvsSender *sender)
 {
-	return pnvs_sender_unsettled(sender) < sender->window.nflights;
+	int			nunsettled = pnvs_sender_unsettled(sender);
+
+	return nunsettled < sender->window.nflights ||
+		(nunsettled == 0 &&
+		 (sender->outages.sends.failures > 0 || sender->outages.look_ups.failures > 0));
 }
 
 /* How many have come back and could not be settled yet. */
@@ -205,6 +223,21 @@ pnvs_sender_next_due(const PnvsSender *sender)
 		Min(sender->next_queued, sender->next_unknown);
 }
 
+/*
+ * Whether nothing is left to do for who does not stay: nothing is due, or what is due
+ * waits for what is everybody's fault, and some messages were tried.
+ */
+bool
+pnvs_sender_is_done(const PnvsSender *sender)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return pnvs_sender_is_idle(sender) &&
+		(pnvs_sender_next_due(sender) > now ||
+		 ((sender->next_queued > now || sender->outages.sends.failures >= ENOUGH_FAILURES) &&
+		  (sender->next_unknown > now || sender->outages.look_ups.failures >= ENOUGH_FAILURES)));
+}
+
 PnvsLedger *
 pnvs_sender_ledger(PnvsSender *sender)
 {
@@ -225,6 +258,7 @@ static void
 begin_anew(PnvsSender *sender)
 {
 	pnvs_caution_end_pause(&sender->caution);
+	pnvs_outages_try_again(&sender->outages);
 	pnvs_window_forget_times(&sender->window);
 	pnvs_sender_look(sender, DT_NOBEGIN);
 	pnvs_roster_ask(PNVS_ERRAND_BEGIN_ANEW);
@@ -252,7 +286,7 @@ needs_exchange(PnvsSender *sender)
 static bool
 is_work_due(const PnvsSender *sender)
 {
-	return claims(sender) && pnvs_sender_next_due(sender) <= GetCurrentTimestamp();
+	return claims(sender) && next_claim(sender) <= GetCurrentTimestamp();
 }
 
 /* Whether it takes what is due.  A setting that is not valid stops it until that is put right. */
@@ -261,6 +295,22 @@ claims(const PnvsSender *sender)
 {
 	return sender->may_claim && sender->has_table && !pnvs_client_needs_rest() &&
 		pnvs_settings_invalid_name() == NULL;
+}
+
+/*
+ * When there is something to claim, as far as is known, or DT_NOEND.  What waits for
+ * what is everybody's fault is due, but not to be claimed yet.
+ */
+static TimestampTz
+next_claim(const PnvsSender *sender)
+{
+	TimestampTz queued = Max(sender->next_queued, pnvs_outage_next_us(&sender->outages.sends));
+	TimestampTz unknown = Max(sender->next_unknown,
+							  pnvs_outages_next_look_up(&sender->outages));
+
+	if (sender->nallowed <= 0)
+		return DT_NOEND;
+	return pnvs_window_lookup_room(&sender->window) <= 0 ? queued : Min(queued, unknown);
 }
 
 /* One exchange for everything that can be settled and claimed. */
@@ -279,6 +329,9 @@ exchange_all(PnvsSender *sender, bool abandon)
 	/* what is to be made again would hardly come back in time */
 	exchange.start_no_more = !sender->may_claim;
 	exchange.skip_held = sender->skip_held;
+	exchange.outages = sender->outages;
+	/* what is not looked for is as due as it was */
+	exchange.next_queued = exchange.next_unknown = DT_NOBEGIN;
 	exchange.nflights = pnvs_window_ready(&sender->window, abandon, exchange.flights);
 	make_room(sender, &exchange);
 	commit_exchange(sender, &exchange);
@@ -300,7 +353,8 @@ make_room(PnvsSender *sender, PnvsExchange *exchange)
 	exchange->places = PNVS_MAX_WINDOW - (sender->window.nflights - exchange->nflights);
 	exchange->room = Min(exchange->room, exchange->places);
 	exchange->room = (int) Min((int64) exchange->room, sender->nallowed);
-	exchange->queued_due = sender->next_queued <= now;
+	exchange->queued_due = Max(sender->next_queued,
+							   pnvs_outage_next_us(&sender->outages.sends)) <= now;
 	exchange->lookup_room = pnvs_window_lookup_room(&sender->window);
 	exchange->unknown_due = exchange->lookup_room > 0 && sender->next_unknown <= now;
 	if (!exchange->unknown_due)
@@ -324,12 +378,17 @@ commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 	if (sender->transact(pnvs_exchange_work, exchange) == PNVS_COMMITTED && !exchange->locked)
 	{
 		pnvs_caution_forget_failures(&sender->caution);
+		/* to find nothing, or only what is to be looked up, always commits */
+		if (exchange->verdicts.n > 0 || exchange->nclaimed > 0)
+			pnvs_failure_log_written();
 		sender->skip_held = exchange->any_held || keeps_held(sender);
 		sender->has_table = exchange->has_table;
 		if (exchange->queued_due)
 			sender->next_queued = exchange->next_queued;
 		if (exchange->unknown_due)
 			sender->next_unknown = exchange->next_unknown;
+		pnvs_outages_log(&sender->outages, &exchange->outages, &exchange->verdicts);
+		sender->outages = exchange->outages;
 		land_flights(sender, exchange);
 		take_off(sender, exchange);
 		pnvs_window_note_exchange(&sender->window);
@@ -413,6 +472,8 @@ take_off(PnvsSender *sender, PnvsExchange *exchange)
 		PnvsFlight *flight = exchange->claimed[i];
 
 		pnvs_window_add(&sender->window, flight);
+		flight->claim.own_refusals = pnvs_outage_own_refusals(&sender->outages.sends,
+															  flight->claim.id);
 		if (!pnvs_phase_is_look_up(flight->phase))
 			sender->nallowed--;
 		if (safe || pnvs_phase_is_look_up(flight->phase))

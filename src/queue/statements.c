@@ -34,6 +34,7 @@
  */
 #define SETTLE(found_by) \
 	"UPDATE ONLY %1$s AS q SET state = u.state, settled_at = u.settled_at," \
+	" attempts = q.attempts - coalesce(u.uncounted, 0)," \
 	" recipient = coalesce(u.recipient, q.recipient)," \
 	" not_before = coalesce(u.not_before, q.not_before)," \
 	" request_id = coalesce(u.request_id, q.request_id)," \
@@ -44,16 +45,27 @@
 	" message = CASE WHEN u.code IS NULL THEN q.message ELSE u.message END," \
 	" unknown_since = coalesce(u.unknown_since, q.unknown_since)," \
 	" retain_from = greatest(q.retain_from, u.settled_at), claimer = NULL" \
-	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)" \
+	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)" \
 	" AS u(id, was, state, settled_at, recipient, not_before, request_id," \
-	" verification_id, status, code, message, http_status, unknown_since, place)" \
+	" verification_id, status, code, message, http_status, unknown_since, uncounted, place)" \
 	" WHERE " found_by " AND q.state = u.was AND coalesce(q.settled_at, 'infinity') = 'infinity'" \
-	" AND (q.claimer IS NULL OR q.claimer = $15)"
+	" AND (q.claimer IS NULL OR q.claimer = $16)"
 
 #define SETTLE_TYPES \
 	{INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, \
 	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
-	 TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, TIDARRAYOID, INT8OID}
+	 TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TIDARRAYOID, INT8OID}
+
+#define SELECT_DUE(condition) \
+	"SELECT ctid::tid, id::bigint, attempts::integer, not_before::timestamptz," \
+	" send_before::timestamptz, created_at::timestamptz, origin_system::bigint," \
+	" origin_database::oid, origin_timeline::integer, channel::text, recipient::text," \
+	" service_sid::text" \
+	" FROM ONLY %1$s WHERE settled_at IS NULL AND state = 'queued' AND origin_timeline >= 0" \
+	" AND (not_before, id) > ($1, $2) AND not_before <= $3" condition \
+	" AND origin_timeline >= $5 ORDER BY not_before, id LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED"
+
+#define SELECT_DUE_TYPES {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID}
 
 typedef struct Statement
 {
@@ -94,16 +106,8 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		{0}
 	},
 	/* Texts last: what stands behind one in a row takes longer to find. */
-	[PNVS_SELECT_DUE] = {
-		"SELECT ctid::tid, id::bigint, attempts::integer, not_before::timestamptz,"
-		" send_before::timestamptz, created_at::timestamptz, origin_system::bigint,"
-		" origin_database::oid, origin_timeline::integer, channel::text, recipient::text,"
-		" service_sid::text"
-		" FROM ONLY %1$s WHERE settled_at IS NULL AND state = 'queued' AND origin_timeline >= 0"
-		" AND (not_before, id) > ($1, $2) AND not_before <= $3"
-		" AND origin_timeline >= $5 ORDER BY not_before, id LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED",
-		{TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID}
-	},
+	[PNVS_SELECT_DUE] = {SELECT_DUE(""), SELECT_DUE_TYPES},
+	[PNVS_SELECT_LATE] = {SELECT_DUE(" AND send_before <= $3"), SELECT_DUE_TYPES},
 	[PNVS_CLAIM] = {
 		"UPDATE ONLY %1$s SET state = 'sending', attempts = attempts + 1, claimer = $2,"
 		" dispatched_at = $3 WHERE ctid = ANY ($1) RETURNING id::bigint, ctid::tid",

@@ -5,8 +5,10 @@
  *
  *	  accepted             sent
  *	  refused              failed
- *	  throttled, unsent    queued again, later; expired where that is too late,
- *	                       failed where it was tried often enough
+ *	  throttled, or a      queued again, later; expired where that is too late,
+ *	  connection was lost  failed where it was tried often enough
+ *	  everybody's fault    queued again, at once, which is no attempt: the sender
+ *	                       pauses (see outages.c)
  *	  ambiguous            unknown, and looked up from then on
  *
  * Texts that the service may have quoted a number in are stored without it: the
@@ -27,6 +29,7 @@
 
 static void take_reply(PnvsVerdict *verdict, const PnvsReply *reply);
 static const char *unsent_code(const PnvsAnswer *answer);
+static PnvsCause cause_of(const PnvsAnswer *answer);
 static char *redacted(const char *text);
 
 /*
@@ -70,13 +73,19 @@ pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
 			pnvs_verdict_settled(verdict, claim, "sending", "sent", code, message);
 			break;
 		case PNVS_REFUSED:
-			pnvs_verdict_settled(verdict, claim, "sending", "failed", code, message);
+			if (pnvs_verdict_fault(answer) == PNVS_FAULT_EVERYBODY)
+				pnvs_verdict_waits(verdict, claim, code, message);
+			else
+				pnvs_verdict_settled(verdict, claim, "sending", "failed", code, message);
 			break;
 		case PNVS_THROTTLED:
 			pnvs_verdict_unsent(verdict, claim, code, message, answer->http.retry_after_ms);
 			break;
 		case PNVS_UNSENT:
-			pnvs_verdict_unsent(verdict, claim, unsent_code(answer), message, -1);
+			if (pnvs_verdict_fault(answer) == PNVS_FAULT_EVERYBODY)
+				pnvs_verdict_waits(verdict, claim, unsent_code(answer), message);
+			else
+				pnvs_verdict_unsent(verdict, claim, unsent_code(answer), message, -1);
 			break;
 		case PNVS_AMBIGUOUS:
 			pnvs_verdict_unknown(verdict, claim,
@@ -86,6 +95,7 @@ pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
 	if (answer->has_reply)
 		take_reply(verdict, &answer->reply);
 	verdict->http_status = answer->http.status;
+	pnvs_verdict_blame_answer(verdict, answer);
 }
 
 /*
@@ -116,6 +126,81 @@ pnvs_verdict_unsent(PnvsVerdict *verdict, const PnvsClaim *claim, const char *co
 		verdict->masked[0] = '\0';
 		verdict->not_before = next;
 	}
+}
+
+/*
+ * The verdict on a row that was not sent through no fault of its own: it waits, behind
+ * all that are due, and that was no attempt.  One that is refused though others are
+ * sent waits ever longer.
+ */
+void
+pnvs_verdict_waits(PnvsVerdict *verdict, const PnvsClaim *claim, const char *code,
+				   const char *message)
+{
+	TimestampTz next = GetCurrentTimestamp();
+	uint32		random;
+
+	if (next >= claim->send_before)
+	{
+		pnvs_verdict_settled(verdict, claim, "sending", "expired", "Local.Expired",
+							 "its time was over before it could be sent");
+		verdict->uncounted = 1;
+		return;
+	}
+	if (claim->own_refusals > 0)
+	{
+		if (!pg_strong_random(&random, sizeof(random)))
+			random = UINT32_MAX;
+		next = TimestampTzPlusMilliseconds(next, pnvs_backoff_ms(claim->own_refusals + 1,
+																 random, -1));
+	}
+	pnvs_verdict_settled(verdict, claim, "sending", "queued", code, message);
+	verdict->settled_at = 0;
+	verdict->masked[0] = '\0';
+	verdict->not_before = Min(next, claim->send_before);
+	verdict->uncounted = 1;
+}
+
+/*
+ * Whose fault it was.  A code counts for as much as the outcome does: an "OK" may be a
+ * refusal.
+ */
+PnvsFault
+pnvs_verdict_fault(const PnvsAnswer *answer)
+{
+	switch (answer->outcome)
+	{
+		case PNVS_ACCEPTED:
+			return PNVS_FAULT_NOBODY;
+		case PNVS_REFUSED:
+			return answer->code_group == PNVS_CODE_OK ? PNVS_FAULT_UNCLEAR :
+				pnvs_fault_of_code(answer->code_group);
+		case PNVS_UNSENT:
+			return cause_of(answer) == PNVS_CAUSE_NONE ? PNVS_FAULT_UNCLEAR :
+				PNVS_FAULT_EVERYBODY;
+		case PNVS_THROTTLED:
+		case PNVS_AMBIGUOUS:
+			break;
+	}
+	return PNVS_FAULT_UNCLEAR;
+}
+
+/* Notes what others have to expect; code goes with a cause. */
+void
+pnvs_verdict_blame(PnvsVerdict *verdict, PnvsFault fault, PnvsCause cause, const char *code)
+{
+	verdict->fault = fault;
+	verdict->cause = cause;
+	verdict->cause_code = cause == PNVS_CAUSE_NONE ? NULL : redacted(code);
+}
+
+/* The same, by the answer to a request. */
+void
+pnvs_verdict_blame_answer(PnvsVerdict *verdict, const PnvsAnswer *answer)
+{
+	pnvs_verdict_blame(verdict, pnvs_verdict_fault(answer), cause_of(answer),
+					   answer->has_reply && answer->reply.code ? answer->reply.code :
+					   unsent_code(answer));
 }
 
 /* A verdict that is final. */
@@ -177,6 +262,24 @@ unsent_code(const PnvsAnswer *answer)
 	};
 
 	return codes[answer->http.stage];
+}
+
+/* What keeps others from being sent, too. */
+static PnvsCause
+cause_of(const PnvsAnswer *answer)
+{
+	switch (answer->outcome)
+	{
+		case PNVS_REFUSED:
+		case PNVS_THROTTLED:
+			return pnvs_cause_of_code(answer->code_group);
+		case PNVS_UNSENT:
+			return pnvs_cause_of_stage(answer->http.stage);
+		case PNVS_ACCEPTED:
+		case PNVS_AMBIGUOUS:
+			break;
+	}
+	return PNVS_CAUSE_NONE;
 }
 
 static char *

@@ -29,6 +29,7 @@ typedef struct PnvsClaim
 	TimestampTz dispatched_at;	/* of an unknown one: when it was claimed */
 	TimestampTz unknown_since;	/* of an unknown one */
 	bool		verify_first;	/* may have been sent before a promotion */
+	int			own_refusals;	/* see outage.h */
 } PnvsClaim;
 
 /* What is to be written into the row; NULL and 0 stand for SQL's NULL. */
@@ -48,6 +49,12 @@ typedef struct PnvsVerdict
 	const char *code;
 	const char *message;
 	int			http_status;
+	int			uncounted;		/* so many attempts were none of the row's */
+
+	/* of the request, not of the row: what others have to expect */
+	PnvsFault	fault;
+	PnvsCause	cause;
+	const char *cause_code;		/* where there is a cause */
 } PnvsVerdict;
 
 /* Verdicts, one after the other. */
@@ -64,6 +71,12 @@ extern void pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
 extern void pnvs_verdict_unsent(PnvsVerdict *verdict, const PnvsClaim *claim,
 								const char *code, const char *message,
 								int64 retry_after_ms);
+extern void pnvs_verdict_waits(PnvsVerdict *verdict, const PnvsClaim *claim,
+							   const char *code, const char *message);
+extern PnvsFault pnvs_verdict_fault(const PnvsAnswer *answer);
+extern void pnvs_verdict_blame(PnvsVerdict *verdict, PnvsFault fault, PnvsCause cause,
+							   const char *code);
+extern void pnvs_verdict_blame_answer(PnvsVerdict *verdict, const PnvsAnswer *answer);
 extern void pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim,
 								 const char *was, const char *state,
 								 const char *code, const char *message);

@@ -141,6 +141,7 @@ serve(Worker *worker)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 			pnvs_worker_make_room_for_connections();
+			pnvs_sender_settings_changed(worker->sender);
 			/* rows that were held back, or kept, may be no longer */
 			worker->next_scan = worker->next_purge = DT_NOBEGIN;
 		}

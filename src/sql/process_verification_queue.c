@@ -177,9 +177,7 @@ send_due(PnvsSender *sender)
 
 		pnvs_sender_turn(sender);
 		now = GetCurrentTimestamp();
-		if (pnvs_sender_is_idle(sender) && pnvs_sender_next_due(sender) > now)
-			return;
-		if (!pnvs_sender_has_table(sender))
+		if (pnvs_sender_is_done(sender) || !pnvs_sender_has_table(sender))
 			return;
 		wait_ms = pnvs_sender_wait_ms(sender);
 		in_vain = !pnvs_sender_is_waiting(sender);

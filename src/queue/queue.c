@@ -49,9 +49,9 @@
 static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id);
 static bool find_row(int64 id, PnvsQueueRow *row);
 static int64 insert_row(const PnvsQueueRequest *request, Oid requester);
-static void fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot * slot);
-static int64 choose_id(ResultRelInfo * result, EState * state, TupleTableSlot * slot);
-static bool is_free(ResultRelInfo * result, EState * state, TupleTableSlot * slot);
+static void fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot *slot);
+static int64 choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
+static bool is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
 static void set_forward(Oid sequence);
 static void lock_key(Oid requester, const char *key);
 static bool may_see(Oid caller, Oid requester);
@@ -205,7 +205,7 @@ insert_row(const PnvsQueueRequest *request, Oid requester)
 
 /* All but the ID. */
 static void
-fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot * slot)
+fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot *slot)
 {
 	Datum	   *values = slot->tts_values;
 
@@ -241,7 +241,7 @@ fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot * slot)
  * a restore of the data alone: then it is set forward.
  */
 static int64
-choose_id(ResultRelInfo * result, EState * state, TupleTableSlot * slot)
+choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
 {
 	Oid			sequence = pnvs_table_sequence();
 	int64		id;
@@ -259,13 +259,13 @@ choose_id(ResultRelInfo * result, EState * state, TupleTableSlot * slot)
 
 /* Whether no row has the slot's ID; waits for one that is being inserted. */
 static bool
-is_free(ResultRelInfo * result, EState * state, TupleTableSlot * slot)
+is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
 {
 	ItemPointerData conflict;
 
 	for (int i = 0; i < result->ri_NumIndices; i++)
 	{
-		const		IndexInfo *index = result->ri_IndexRelationInfo[i];
+		const IndexInfo *index = result->ri_IndexRelationInfo[i];
 
 		if (index->ii_Unique && index->ii_IndexAttrNumbers[0] == PNVS_COLUMN_ID &&
 			!pnvs_check_index_constraints(result, slot, state, &conflict,
@@ -300,7 +300,7 @@ lock_key(Oid requester, const char *key)
 	/* the server's own secret, which its standbys share */
 	if (hmac == NULL ||
 		pg_hmac_init(hmac, (uint8 *) GetMockAuthenticationNonce(), MOCK_AUTH_NONCE_LEN) < 0 ||
-		pg_hmac_update(hmac, (uint8 *) & requester, sizeof(requester)) < 0 ||
+		pg_hmac_update(hmac, (uint8 *) &requester, sizeof(requester)) < 0 ||
 		pg_hmac_update(hmac, (const uint8 *) key, strlen(key)) < 0 ||
 		pg_hmac_final(hmac, hash, sizeof(hash)) < 0)
 		ereport(ERROR,

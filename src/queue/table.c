@@ -58,7 +58,7 @@ typedef struct Column
 	const char *name;
 	Oid			type;
 	bool		not_null;
-}			Column;
+} Column;
 
 static const Column columns[PNVS_COLUMN_COUNT] = {
 	{"id", INT8OID, true},
@@ -407,7 +407,7 @@ find_trigger(Relation table)
 	referenced = false;
 	for (int i = 0; table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
 	{
-		const		Trigger *trigger = &table->trigdesc->triggers[i];
+		const Trigger *trigger = &table->trigdesc->triggers[i];
 
 		if (!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK)
 			return "It has triggers.";

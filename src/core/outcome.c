@@ -205,9 +205,10 @@ pnvs_cause_of_stage(PnvsStage stage)
 
 /*
  * Whose fault a Code of this group is.  Of throttling nobody knows whether it is for
- * the account or for this number: so it counts as an attempt of the message's, and
- * others wait, too.  What no page mentions, and what the service itself does not know,
- * concerns the message alone as far as anybody can tell, but proves nothing.
+ * the account or for this number: so it is an attempt of the message's, with a pause of
+ * its own, and holds up no others, who would wait for one number's sake.  What no page
+ * mentions, and what the service itself does not know, concerns the message alone as
+ * far as anybody can tell, but proves nothing.
  */
 PnvsFault
 pnvs_fault_of_code(PnvsCodeGroup group)

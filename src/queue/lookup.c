@@ -298,8 +298,9 @@ blame(const PnvsFlight *flight, const PnvsAnswer *answer, PnvsVerdict *verdict)
 	if (answer != NULL)
 		pnvs_verdict_blame_answer(verdict, answer);
 	else
-		pnvs_verdict_blame(verdict, PNVS_FAULT_UNCLEAR, flight->start_cause,
-						   flight->start_message);
+		pnvs_verdict_blame(verdict, flight->start_cause == PNVS_CAUSE_NONE ?
+						   PNVS_FAULT_UNCLEAR : PNVS_FAULT_EVERYBODY,
+						   flight->start_cause, flight->start_message);
 }
 
 /* Whether another row of this number is being sent right now. */

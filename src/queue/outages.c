@@ -75,7 +75,7 @@ pnvs_outages_note(PnvsOutages *outages, const PnvsVerdicts *verdicts)
 }
 
 /*
- * Says what has gone wrong for all, once a minute for each cause; and when it is over,
+ * Says what has gone wrong for all, or may have, once a minute for each cause; and when it is over,
  * if it was told of.
  */
 void
@@ -135,7 +135,7 @@ note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 			continue;
 		if (!pg_strong_random(&random, sizeof(random)))
 			random = UINT32_MAX;
-		if (verdict->cause != PNVS_CAUSE_NONE)
+		if (verdict->fault == PNVS_FAULT_EVERYBODY)
 			pnvs_outage_failed(outage, verdict->id, now, random);
 		else if (verdict->fault == PNVS_FAULT_UNCLEAR)
 			pnvs_outage_undecided(outage, verdict->id, now, random);
@@ -144,8 +144,8 @@ note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 	{
 		const PnvsVerdict *verdict = &verdicts->list[i];
 
-		if (strcmp(verdict->was, was) == 0 && verdict->cause == PNVS_CAUSE_NONE &&
-			verdict->fault != PNVS_FAULT_UNCLEAR)
+		if (strcmp(verdict->was, was) == 0 &&
+			(verdict->fault == PNVS_FAULT_NOBODY || verdict->fault == PNVS_FAULT_ROW))
 			(void) pnvs_outage_succeeded(outage, verdict->id);
 	}
 }
@@ -158,11 +158,12 @@ complain(const PnvsVerdict *verdict)
 
 	if (count == 0)
 		return;
-	told = true;
+	if (verdict->fault == PNVS_FAULT_EVERYBODY)
+		told = true;
 	ereport(WARNING,
 			(errmsg("messages wait in the queue of pnvs: %s",
 					text->what ? text->what : verdict->cause_code),
-			 errdetail("Code \"%s\"; requests since the last such line: %lld. They have sent nothing; one message at a time is tried, after pauses that grow.",
+			 errdetail("Code \"%s\"; requests since the last such line: %lld. They have sent nothing.",
 					   text->what ? verdict->cause_code : "Local.Unsent.Start",
 					   (long long) count),
 			 errhint("%s", text->hint),

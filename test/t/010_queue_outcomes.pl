@@ -61,7 +61,10 @@ my @everybodys = (
 		qw(InvalidApi.NotFound InvalidProduct.NotFound InvalidAccessKeyId.NotFound)),
 	map({ [ "sim:code:$_:403", $_, 403 ] }
 		qw(InvalidAccessKeyId.Inactive Forbidden.RAM Forbidden.RiskControl)));
+# Together, for once some are refused the others would be tried one at a time.
+$session->run('BEGIN');
 %id = map { $_->[0] => $queue->enqueue($_->[0]) } @everybodys;
+$session->run('COMMIT');
 
 for my $case (@everybodys)
 {

@@ -101,7 +101,7 @@ is(press(2), $second, 'and so is one after it was sent');
 is($service->count('sent'), 1, 'one message was sent in its place');
 
 $service->mark;
-my $unsent = press(3, 'sim-start:code:InsufficientBalance:200');
+my $unsent = press(3, 'sim-start:code:MOBILE_NUMBER_ILLEGAL:200');
 is(sql("SELECT what_became_of($unsent)"), 'The code could not be sent.', 'the person is told of a failure');
 isnt(press(3), $unsent, 'after a failure another goes out at once');
 settled('the other one is settled');

@@ -61,7 +61,7 @@ sub stay_full
 	my (@line, %told);
 
 	Pnvs::Simulator::wait_until('it was full for a while', sub { time > $until });
-	@line = $server->logged =~ /^(.*pnvs could not write to its queue.*\n.*)$/mg;
+	@line = $server->logged =~ /^(.*pnvs could not write to its queue.*\n.*\n.*)$/mg;
 	$told{$_}++ for map { /\[(\d+)\]/ } @line;
 	cmp_ok(max(0, values %told), '<=', 1, "$what: the log tells of it once at the most, not at every try");
 	diag(sprintf '%s: %d lines in %d s', $what, scalar @line, $FULL_S);

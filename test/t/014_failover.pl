@@ -161,6 +161,7 @@ sub arrived
 	my $caller = $server->connect;
 	my $state = 'FROM pg_stat_activity WHERE pid = ' . $caller->pid;
 	my $cancels = 0;
+	my $last = '-infinity';
 	my ($batch, $started, $took, $result);
 
 	# Cancels what the caller waits for, once for each wait, until it has nothing
@@ -173,9 +174,11 @@ sub arrived
 
 			$cancels += $session->value("SELECT count(pg_cancel_backend(pid)) $state AND wait_event = 'SyncRep'")
 			  if $ended == $cancels;
-			return $session->value("SELECT count(*) $state AND state = 'idle'");
+			# It may not have begun yet.
+			return $session->value("SELECT count(*) $state AND state = 'idle' AND query_start > '$last'");
 		});
 		$result = $caller->result;
+		$last = $session->value("SELECT query_start $state");
 		return $cancels - $before;
 	};
 

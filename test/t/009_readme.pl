@@ -504,7 +504,7 @@ sub check_every_message
 	for my $literals (source() =~ /\b(?:errmsg|misuse|refuse)\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/g)
 	{
 		my $message = join('', $literals =~ /"((?:[^"\\]|\\.)*)"/g) =~ s/\\"/"/gr;
-		my $shown = $message =~ s/%[sdm]/.../gr;
+		my $shown = $message =~ s/%(?:[sdm]|ld)/.../gr;
 
 		push @unexplained, $message
 		  if $message ne '%s' && !$explained{$shown} && !$explained{ $shown =~ s/\d+/.../gr };
@@ -525,7 +525,7 @@ sub check_messages
 		my $pattern = quotemeta $message;
 
 		next if $POSTGRESQL{$message} || $message eq $UNREADABLE;
-		$pattern =~ s/\\\.\\\.\\\./(?:%[sd]|\\\\"%s\\\\"|"%s")/g;
+		$pattern =~ s/\\\.\\\.\\\./(?:%(?:[sd]|ld)|\\\\"%s\\\\"|"%s")/g;
 		$pattern =~ s/\\"/\\\\?"/g;
 		ok($source =~ /"$pattern"/, "there is a message: $message");
 	}

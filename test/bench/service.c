@@ -341,11 +341,13 @@ start_verification(Connection *connection, const char *query, int64_t now)
 	}
 }
 
-/* A number's messages, as many as have room. */
+/* A number's messages, as many as have room; the service is the one that is asked for. */
 static void
 search_verification(Connection *connection, const char *query)
 {
 	const char *to = parameter(query, "To=");
+	const char *service_sid = parameter(query, "ServiceSid=");
+	int			service_sid_len = service_sid ? (int) strcspn(service_sid, "& ") : 0;
 	const Accepted *entry = accepted_last(to ? strtoll(to, NULL, 10) : 0);
 	int64_t		until = now_ns(CLOCK_REALTIME) - (moody ? INDEXED_NS : 0);
 	char		records[1024] = "";
@@ -366,10 +368,10 @@ search_verification(Connection *connection, const char *query)
 			continue;
 		snprintf(records + len, sizeof(records) - len,
 				 "%s{\"sendDate\":%lld,\"updatedDate\":%lld,\"channel\":\"SMS\","
-				 "\"to\":\"%lld\",\"verificationId\":\"V%lld-%lld\",\"status\":\"pending\"}",
+				 "\"to\":\"%lld\",\"serviceSid\":\"%.*s\",\"verificationId\":\"V%lld-%lld\",\"status\":\"pending\"}",
 				 len > 0 ? "," : "", (long long) (entry->at_ns / 1000000),
 				 (long long) (entry->at_ns / 1000000), (long long) entry->number,
-				 (long long) entry->number, (long long) entry->serial);
+				 service_sid_len, service_sid ? service_sid : "", (long long) entry->number, (long long) entry->serial);
 		nrecords++;
 	}
 	snprintf(body, sizeof(body), "{\"RequestId\":\"9D5A1A7E\",\"Message\":\"OK\",\"Model\":{\"records\":[%s],"

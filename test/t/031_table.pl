@@ -79,7 +79,7 @@ my @alteration = (
 	[ 'a channel as a number', "ALTER TABLE $TABLE ALTER channel TYPE bigint USING 1", undef ],
 	[ 'a state as a number', "ALTER TABLE $TABLE ALTER state TYPE bigint USING 1", undef ],
 	[ 'an ID as a text', "ALTER TABLE $TABLE ALTER id TYPE text", undef ],
-	[ 'a claimer as a text', "ALTER TABLE $TABLE ALTER claimer TYPE text", undef ],
+	[ 'a claimer as a decimal', "ALTER TABLE $TABLE ALTER claimer TYPE numeric", undef ],
 	[ 'an origin as a text', "ALTER TABLE $TABLE ALTER origin_system TYPE text", undef ],
 	[ 'another order of texts', qq{ALTER TABLE $TABLE ALTER channel TYPE text COLLATE "C"}, undef ],
 	[ 'a table that a crash empties', "ALTER TABLE $TABLE SET UNLOGGED", "ALTER TABLE $TABLE SET LOGGED" ]);
@@ -264,13 +264,14 @@ $session->run('ROLLBACK');
 
 $session->run('ALTER DATABASE postgres SET random_page_cost = 1e300; ALTER DATABASE postgres SET cpu_index_tuple_cost = 1e300');
 $queue->configure;
-my $scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = '" . ($TABLE =~ /(\w+)\z/)[0] . "'";
-my $reader = $queue->connect;
+$session->run('SELECT pg_stat_reset()');
+$service->mark;
 $session->run("SELECT enqueue_verification('SMS', (6281600000000 + n)::text, 'FA1') FROM generate_series(1, 50) AS n");
-wait_until('they are sent', sub { $session->value('SELECT count(*) FROM verification_queue WHERE settled_at IS NULL AND not_before < now()') == 0 });
+wait_until('they are sent', sub { $service->count('sent') == 50 });
+# who ends has told what it has read
 $queue->configure('pnvs.worker' => 'off');
-my $plans = $reader->value('SELECT coalesce(sum(idx_scan), 0) FROM pg_stat_user_indexes WHERE relname = ' . "'" . ($TABLE =~ /(\w+)\z/)[0] . "'");
-cmp_ok($plans, '>', 0, 'the worker finds its rows by indexes all the same');
+my $reader = $queue->connect;
+is($reader->value("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = '$TABLE'::regclass"), 0, 'the worker finds its rows by indexes all the same');
 $session->run('ALTER DATABASE postgres RESET ALL');
 $queue->configure('pnvs.worker' => undef);
 

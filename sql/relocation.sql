@@ -98,6 +98,7 @@ CREATE SCHEMA regress_pnvs_there;
 CREATE EXTENSION pnvs SCHEMA regress_pnvs_there;
 DROP SCHEMA pnvs_internal CASCADE;
 DROP EXTENSION pnvs;
+\set SHOW_CONTEXT never
 CREATE SCHEMA pnvs_internal;
 CREATE EXTENSION pnvs SCHEMA pnvs_internal;
 CREATE EXTENSION pnvs SCHEMA regress_pnvs_there;

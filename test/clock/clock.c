@@ -6,8 +6,9 @@
  *	  environment's PNVS_CLOCK_FILE names, as soon as that is there; they may be
  *	  negative.
  *
- * The monotonic clock goes on, and is ahead by the seconds that stand in the file
- * that PNVS_CLOCK_MONOTONIC names: as if the machine had been suspended.
+ * The monotonic clock, also the raw one that newer versions of libcurl go by, goes on,
+ * and is ahead by the seconds that stand in the file that PNVS_CLOCK_MONOTONIC names:
+ * as if the machine had been suspended.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,7 +61,7 @@ clock_gettime(clockid_t clock, struct timespec *now)
 
 	if (clock == CLOCK_REALTIME)
 		now->tv_sec += ahead_s("PNVS_CLOCK_FILE");
-	else if (clock == CLOCK_MONOTONIC)
+	else if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW)
 		now->tv_sec += ahead_s("PNVS_CLOCK_MONOTONIC");
 	return result;
 }

@@ -267,7 +267,9 @@ is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
 	{
 		const IndexInfo *index = result->ri_IndexRelationInfo[i];
 
-		if (index->ii_Unique && index->ii_IndexAttrNumbers[0] == PNVS_COLUMN_ID &&
+		/* REINDEX CONCURRENTLY has a second one, which is not in use at first */
+		if (index->ii_Unique && index->ii_ReadyForInserts &&
+			index->ii_IndexAttrNumbers[0] == PNVS_COLUMN_ID &&
 			!pnvs_check_index_constraints(result, slot, state, &conflict,
 										  list_make1_oid(RelationGetRelid(result->ri_IndexRelationDescs[i]))))
 			return false;

@@ -130,6 +130,18 @@ is($queue->logged(qr/terminated by signal/), 0, 'nor a backend');
 my $id = $queue->enqueue('FA1');
 is($queue->soon_settled([$id]), 'sent', 'once all is undone messages go out again');
 
+# --- an index that is being made anew
+
+my $writer = $queue->connect;
+my $indexer = $queue->connect;
+$writer->run("BEGIN; LOCK TABLE $TABLE IN ROW EXCLUSIVE MODE");
+$indexer->send("REINDEX INDEX CONCURRENTLY $SCHEMA.queue_id_idx");
+wait_until('there are two indexes of IDs',
+	sub { $session->value("SELECT count(*) FROM pg_index WHERE indrelid = '$TABLE'::regclass AND NOT indisready") > 0 });
+is($session->query("SELECT enqueue_verification('SMS', '6281234567890', 'FA1')")->sqlstate, '', 'messages are queued meanwhile');
+$writer->run('ROLLBACK');
+is($indexer->result->sqlstate, '', 'and then it is done');
+
 # --- a table of that name that is not ours
 
 $session->run('CREATE DATABASE strange');

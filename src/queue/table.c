@@ -139,6 +139,7 @@ static const Pin unattended[] = {
 
 /* The table that was found to be as it was made, until it changes. */
 static Oid	checked = InvalidOid;
+static Oid	looked_at = InvalidOid; /* since its last change; perhaps halfway */
 static bool referenced = false; /* by a foreign key */
 
 static void enter(PnvsTableVisit *visit);
@@ -228,14 +229,15 @@ pnvs_table_check(Oid table)
 		CacheRegisterRelcacheCallback(on_change, (Datum) 0);
 	registered = true;
 	relation = table_open(table, NoLock);
-
-	/* before it is looked at, which may let us know of another change */
-	checked = table;
+	looked_at = table;
 	alteration = find_alteration(relation);
 	table_close(relation, NoLock);
 	if (alteration == NULL)
+	{
+		/* none, if the look has let us know of another change */
+		checked = looked_at;
 		return;
-	checked = InvalidOid;
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("the table \"pnvs_internal.queue\" is not as pnvs made it"),
@@ -342,8 +344,8 @@ find_member(const char *name)
 static void
 on_change(Datum arg, Oid relation)
 {
-	if (relation == checked || !OidIsValid(relation))
-		checked = InvalidOid;
+	if (relation == looked_at || !OidIsValid(relation))
+		looked_at = checked = InvalidOid;
 }
 
 /* What is not as it was made, as a sentence, or NULL. */
@@ -430,7 +432,7 @@ find_foreign_index(Relation table)
 
 		if (!heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
 			has_foreign_function(predicate_of(index), NULL))
-			found = "It has an index on an expression or with a function.";
+			found = "It has an index on an expression, or with a function or a domain.";
 		for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
 		{
 			if (is_foreign_function(index->rd_opfamily[i], NULL))
@@ -465,7 +467,8 @@ has_foreign_function(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
-	if (check_functions_in_node(node, is_foreign_function, context))
+	/* the checks of a domain are no functions of the node's */
+	if (IsA(node, CoerceToDomain) || check_functions_in_node(node, is_foreign_function, context))
 		return true;
 	return expression_tree_walker(node, has_foreign_function, context);
 }

@@ -53,6 +53,7 @@ BEGIN
 END $$;
 CREATE FUNCTION keeper.pure(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
 	$$ BEGIN PERFORM keeper.note(); RETURN $1; END $$;
+CREATE DOMAIN keeper.pure_text AS text CHECK (keeper.pure(VALUE) IS NOT NULL);
 CREATE FUNCTION keeper.note_row() RETURNS trigger LANGUAGE plpgsql AS
 	$$ BEGIN PERFORM keeper.note(); RETURN NEW; END $$;
 SQL
@@ -73,6 +74,7 @@ my @alteration = (
 	[ 'a generated column', "ALTER TABLE $TABLE ADD look text GENERATED ALWAYS AS (keeper.pure(state)) STORED", undef ],
 	[ 'an index on an expression', "CREATE INDEX look ON $TABLE (keeper.pure(channel))", "DROP INDEX $SCHEMA.look" ],
 	[ 'an index with a condition', "CREATE INDEX look ON $TABLE (id) WHERE keeper.pure(channel) = 'SMS'", "DROP INDEX $SCHEMA.look" ],
+	[ 'an index with a domain', "CREATE INDEX look ON $TABLE (id) WHERE channel::keeper.pure_text IS NOT NULL", "DROP INDEX $SCHEMA.look" ],
 	[ 'a child', "CREATE TABLE keeper.child () INHERITS ($TABLE)", 'DROP TABLE keeper.child' ],
 	[ 'a column without NOT NULL', "ALTER TABLE $TABLE ALTER service_sid DROP NOT NULL", "ALTER TABLE $TABLE ALTER service_sid SET NOT NULL" ],
 	[ 'a number as a number', "ALTER TABLE $TABLE ALTER recipient TYPE bigint USING 1", undef ],
@@ -125,6 +127,21 @@ for my $alteration (@alteration)
 		$session->run('GRANT EXECUTE ON FUNCTION enqueue_verification, cancel_verification, await_verification TO keeper, one, two');
 	}
 }
+
+# A look at the table that did not come to its end does not count.
+$keeper->run("CREATE INDEX look ON $TABLE (id) WHERE keeper.pure(channel) = 'SMS'");
+$keeper->run('TRUNCATE keeper.seen');
+$keeper->run("BEGIN; ALTER INDEX $SCHEMA.queue_id_idx SET TABLESPACE pg_default");
+$session->run("SET lock_timeout = '10 ms'");
+is($session->query("SELECT enqueue_verification('SMS', '6281234567890', 'FA1')")->sqlstate, '55P03',
+	'a look at the table can meet a lock');
+$session->run('RESET lock_timeout');
+$keeper->run('ROLLBACK');
+is($session->query("SELECT enqueue_verification('SMS', '6281234567890', 'FA1')")->sqlstate, '42804',
+	'and the next one finds what the owner has added');
+is($session->value('SELECT count(*) FROM keeper.seen'), 0, 'before it has run');
+$keeper->run("DROP INDEX $SCHEMA.look");
+
 is($session->value('SELECT pg_postmaster_start_time()::text'), $started, 'no server process has crashed');
 is($queue->logged(qr/terminated by signal/), 0, 'nor a backend');
 my $id = $queue->enqueue('FA1');

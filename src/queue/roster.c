@@ -183,11 +183,11 @@ lower(pg_atomic_uint64 *rung, TimestampTz not_before)
 }
 
 /*
- * Sends the worker of a database away, and keeps others out until let in, or until
- * the end of the transaction.
+ * Sends the worker of a database away, and keeps others out: until let in, or with
+ * in_transaction until the end of the transaction.
  */
 void
-pnvs_roster_keep_out(Oid database)
+pnvs_roster_keep_out(Oid database, bool in_transaction)
 {
 	LOCKTAG		tag;
 	PnvsRosterSlot *slot;
@@ -197,7 +197,7 @@ pnvs_roster_keep_out(Oid database)
 	 * come
 	 */
 	set_door_tag(&tag, database);
-	(void) LockAcquire(&tag, ShareLock, false, false);
+	(void) LockAcquire(&tag, ShareLock, !in_transaction, false);
 	LWLockAcquire(pnvs_roster_lock, LW_EXCLUSIVE);
 	slot = pnvs_roster_find_slot(database, false);
 	if (slot != NULL && slot->state != PNVS_ROSTER_ABSENT)
@@ -215,7 +215,7 @@ pnvs_roster_let_in(Oid database)
 	LOCKTAG		tag;
 
 	set_door_tag(&tag, database);
-	(void) LockRelease(&tag, ShareLock, false);
+	(void) LockRelease(&tag, ShareLock, true);
 	LWLockAcquire(pnvs_roster_lock, LW_SHARED);
 	wake(pnvs_roster->launcher_latch);
 	LWLockRelease(pnvs_roster_lock);

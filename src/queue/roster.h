@@ -75,7 +75,7 @@ extern bool pnvs_roster_is_shared(void);
 extern void pnvs_roster_ring_at_end(TimestampTz not_before, bool also_on_abort);
 extern void pnvs_roster_ring(TimestampTz not_before);
 extern void pnvs_roster_ask(PnvsErrand errand);
-extern void pnvs_roster_keep_out(Oid database);
+extern void pnvs_roster_keep_out(Oid database, bool in_transaction);
 extern void pnvs_roster_let_in(Oid database);
 extern bool pnvs_roster_is_kept_out(Oid database);
 extern void pnvs_roster_drop(Oid database);

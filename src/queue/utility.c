@@ -71,10 +71,16 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 {
 	Node	   *node = statement->utilityStmt;
 	bool		frees_rows = pnvs_roster_is_shared() && ends_prepared(node);
-	volatile Oid wanted = pnvs_roster_is_shared() ? wanted_database(node) : InvalidOid;
+	const Oid	wanted = pnvs_roster_is_shared() ? wanted_database(node) : InvalidOid;
+
+	/*
+	 * there PostgreSQL keeps the database locked until the end; elsewhere SET
+	 * TABLESPACE commits halfway
+	 */
+	const bool	in_block = IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL);
 
 	if (OidIsValid(wanted))
-		pnvs_roster_keep_out(wanted);
+		pnvs_roster_keep_out(wanted, in_block);
 	PG_TRY();
 	{
 		if (OidIsValid(wanted))
@@ -92,8 +98,7 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 	}
 	PG_FINALLY();
 	{
-		/* else PostgreSQL keeps the database locked, and a worker would wait */
-		if (OidIsValid(wanted) && !IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL))
+		if (OidIsValid(wanted) && !in_block)
 			pnvs_roster_let_in(wanted);
 	}
 	PG_END_TRY();

@@ -155,6 +155,10 @@ sub names_locked { return $session->value("SELECT count(*) FROM pg_locks WHERE l
 
 	# Every place in shared memory is taken by now.
 	$session->run('CREATE DATABASE without_queue');
+	$session->run('SET allow_in_place_tablespaces = on');
+	$session->run("CREATE TABLESPACE elsewhere LOCATION ''");
+	is(join(' ', map { $_->{M} } $session->query('ALTER DATABASE without_queue SET TABLESPACE elsewhere')->notices), '',
+		'a database that is moved, by two transactions, is kept for that until the end');
 	$before = starts('app');
 	$session->run('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = \'app\' AND backend_type = \'pnvs worker\'');
 	$queue->settled($queue->enqueue('FA1', undef, session => $there), $there);

@@ -143,7 +143,6 @@ static bool
 is_of_claim(const PnvsRecord *record, const PnvsClaim *claim)
 {
 	return record->verification_id != NULL && record->send_date_ms >= 0 &&
-		strlen(record->verification_id) <= PNVS_MAX_VERIFICATION_ID_LEN &&
 		pnvs_matching_fits_number(record->recipient, claim->recipient) &&
 		record->service_sid != NULL && strcmp(record->service_sid, claim->service_sid) == 0 &&
 		record->channel != NULL && pg_strcasecmp(record->channel, claim->channel) == 0;

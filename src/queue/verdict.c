@@ -231,20 +231,16 @@ pnvs_verdict_unknown(PnvsVerdict *verdict, const PnvsClaim *claim, const char *c
 	verdict->masked[0] = '\0';
 }
 
-/* A verification ID that no check would take is none, and would not fit its index. */
 static void
 take_reply(PnvsVerdict *verdict, const PnvsReply *reply)
 {
-	bool		fits = reply->verification_id != NULL &&
-	strlen(reply->verification_id) <= PNVS_MAX_VERIFICATION_ID_LEN;
-
 	verdict->request_id = reply->request_id;
 
 	/*
 	 * an ID that only may be its own would make a look-up take it for another
 	 * row's
 	 */
-	verdict->verification_id = fits && strcmp(verdict->state, "sent") == 0 ?
+	verdict->verification_id = strcmp(verdict->state, "sent") == 0 ?
 		reply->verification_id : NULL;
 	verdict->status = reply->status;
 }

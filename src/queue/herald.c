@@ -65,7 +65,8 @@ tell(PnvsTransact transact, News *news)
 	static TimestampTz failed_at = 0;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (!TimestampDifferenceExceeds(failed_at, now, SILENCE_MS))
+	/* nor for longer where the clock was set back */
+	if (failed_at <= now && !TimestampDifferenceExceeds(failed_at, now, SILENCE_MS))
 		return;
 	pnvs_failure_log_telling(true);
 	PG_TRY();

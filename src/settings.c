@@ -238,10 +238,7 @@ static PnvsSetting settings[NSETTINGS] =
 		.min = 1,.max = 24 * 60 * 60,.number = &pnvs_scan_interval_s, OWN(SCAN_INTERVAL)
 	},
 
-	/*
-	 * A slot takes 100 bytes, and a commit that has queued something walks
-	 * over them.
-	 */
+	/* A slot takes 100 bytes, and the launcher walks over them. */
 	[MAX_DATABASES] =
 	{
 		"pnvs.max_databases", PNVS_SETTING_NUMBER, "512", PGC_POSTMASTER,

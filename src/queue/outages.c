@@ -127,14 +127,15 @@ note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 	TimestampTz now = GetCurrentTimestamp();
 	uint32		random;
 
+	/* any number is as good for all of them: one pause is made of it */
+	if (!pg_strong_random(&random, sizeof(random)))
+		random = UINT32_MAX;
 	for (int i = 0; i < verdicts->n; i++)
 	{
 		const PnvsVerdict *verdict = &verdicts->list[i];
 
 		if (strcmp(verdict->was, was) != 0)
 			continue;
-		if (!pg_strong_random(&random, sizeof(random)))
-			random = UINT32_MAX;
 		if (verdict->fault == PNVS_FAULT_EVERYBODY)
 			pnvs_outage_failed(outage, verdict->id, now, random);
 		else if (verdict->fault == PNVS_FAULT_UNCLEAR)

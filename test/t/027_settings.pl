@@ -54,7 +54,8 @@ sub restart_with
 
 	write_conf(@line);
 	$session->close;
-	$node->restart;
+	$node->stop;
+	$node->start;
 	$session = $queue->{session} = Pnvs::Session->new($node);
 	return;
 }

@@ -111,7 +111,8 @@ sub names_locked { return $session->value("SELECT count(*) FROM pg_locks WHERE l
 
 	$session->close;
 	$other->close;
-	$node->restart;
+	$node->stop;
+	$node->start;
 	$session = $queue->{session} = $queue->connect;
 	$queue->settled($queue->enqueue('FA1'));
 	wait_until_quiet();

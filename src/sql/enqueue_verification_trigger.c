@@ -26,6 +26,9 @@
 #include "settings.h"
 #include "sql/arguments.h"
 
+/* Longer ones do not fit into the index of references; keys of rows do. */
+#define MAX_REFERENCE_LEN 1024
+
 /* As the default of enqueue_verification(). */
 #define SEND_WITHIN_US (5 * 60 * USECS_PER_SEC)
 
@@ -35,6 +38,7 @@ static void check_trigger(const TriggerData *trigger);
 static int	column_named(const TriggerData *trigger, const char *name);
 static const char *service_of(const TriggerData *trigger);
 static const char *new_number(const TriggerData *trigger);
+static const char *reference_of(const TriggerData *trigger);
 static HeapTuple new_row(const TriggerData *trigger);
 pg_noreturn static void misuse(const char *message, const char *hint);
 
@@ -58,10 +62,7 @@ pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
 	request.service_sid = service_of(trigger);
 	request.now = request.not_before = GetCurrentTimestamp();
 	request.send_before = request.now + SEND_WITHIN_US;
-	if (trigger->tg_trigger->tgnargs > 3)
-		request.reference = SPI_getvalue(new_row(trigger), trigger->tg_relation->rd_att,
-										 column_named(trigger,
-													  trigger->tg_trigger->tgargs[3]));
+	request.reference = reference_of(trigger);
 	(void) pnvs_queue_enqueue(&request);
 	return PointerGetDatum(NULL);
 }
@@ -150,6 +151,22 @@ new_number(const TriggerData *trigger)
 	if (number == NULL)
 		misuse("invalid phone number", "The column's value cannot be turned into UTF-8.");
 	return number;
+}
+
+/* What is kept as the message's reference, or NULL. */
+static const char *
+reference_of(const TriggerData *trigger)
+{
+	const char *reference;
+
+	if (trigger->tg_trigger->tgnargs <= 3)
+		return NULL;
+	reference = SPI_getvalue(new_row(trigger), trigger->tg_relation->rd_att,
+							 column_named(trigger, trigger->tg_trigger->tgargs[3]));
+	if (reference != NULL && strlen(reference) > MAX_REFERENCE_LEN)
+		misuse("the value to keep as reference is too long",
+			   "It can have 1024 bytes. Name a column that is a key of the row.");
+	return reference;
 }
 
 static HeapTuple

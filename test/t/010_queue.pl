@@ -141,6 +141,14 @@ wait_until('the trigger\'s messages are settled',
 is_deeply([ map { $service->count('sent', to => $_) } @phone ],
 	[ 1, 1, 0 ], 'a trigger sends for each row that came in, and for no other');
 
+# Words that no compression makes fit.
+$session->run('CREATE TABLE note (words text, phone text)');
+$session->run(q{CREATE TRIGGER verify AFTER INSERT ON note FOR EACH ROW
+	EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', 'FA1', 'words')});
+is($session->query("INSERT INTO note SELECT string_agg(md5(n::text), ''), '@{[$queue->new_number]}' FROM generate_series(1, $_->[0]) n")->sqlstate,
+	$_->[1], "a reference of $_->[0] times 32 characters is " . ($_->[1] ? 'refused, by an error that says why' : 'kept'))
+  for [ 32, '' ], [ 33, '22023' ], [ 1000, '22023' ];
+
 # --- later, and in order
 
 $id = $queue->enqueue('FA1', "clock_timestamp() + '700 ms'");

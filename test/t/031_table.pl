@@ -158,6 +158,8 @@ wait_until('there are two indexes of IDs',
 is($session->query("SELECT enqueue_verification('SMS', '6281234567890', 'FA1')")->sqlstate, '', 'messages are queued meanwhile');
 $writer->run('ROLLBACK');
 is($indexer->result->sqlstate, '', 'and then it is done');
+# who stays would tell later what it has read
+$_->close for $writer, $indexer;
 
 # --- a table of that name that is not ours
 

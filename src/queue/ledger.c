@@ -44,6 +44,7 @@ static int	choose_claim(const PnvsClaimLimit *limit, PnvsClaim *claims, Datum *t
 						 int nclaims);
 static TimestampTz next_after(PnvsPosition position);
 static bool is_foreign(uint64 row);
+static bool is_sendable(const PnvsClaim *claim);
 static int32 oldest_timeline(void);
 static void claim_rows(const PnvsLedger *ledger, Datum *tids, PnvsClaim *claims,
 					   int *nclaims);
@@ -351,6 +352,9 @@ read_due(uint64 row, PnvsClaim *claim, PnvsVerdicts *verdicts)
 		pnvs_verdict_settled(pnvs_verdicts_add(verdicts), claim, "queued", "expired",
 							 claim->attempts == 1 ? "Local.Expired" : NULL,
 							 "its time was over before it could be sent");
+	else if (!is_sendable(claim))
+		pnvs_verdict_settled(pnvs_verdicts_add(verdicts), claim, "queued", "failed", "Local.Unsent.Start",
+							 "the row was not queued by pnvs, or was changed by hand");
 	else
 		return true;
 	return false;
@@ -410,6 +414,18 @@ is_foreign(uint64 row)
 {
 	return DatumGetInt64(pnvs_table_value(row, 7, NULL)) != (int64) GetSystemIdentifier() ||
 		DatumGetObjectId(pnvs_table_value(row, 8, NULL)) != MyDatabaseId;
+}
+
+/*
+ * Whether a row can be claimed.  One that was written by hand could have more than the
+ * claim's statement, or an index, takes, and would hold up all that are claimed with it.
+ */
+static bool
+is_sendable(const PnvsClaim *claim)
+{
+	return claim->attempts > 0 && claim->attempts < PG_INT32_MAX &&
+		strlen(claim->recipient) < PNVS_PHONE_NUMBER_SIZE &&
+		strlen(claim->service_sid) <= PNVS_MAX_SERVICE_SID_LEN;
 }
 
 /* Rows of older timelines are held back where that is set. */

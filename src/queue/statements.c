@@ -174,7 +174,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 	[PNVS_SELECT_UNKNOWN] = {
 		"SELECT id::bigint, channel::text, recipient::text, service_sid::text,"
 		" coalesce(dispatched_at, created_at)::timestamptz,"
-		" coalesce(unknown_since, not_before)::timestamptz, not_before::timestamptz"
+		" coalesce(unknown_since, dispatched_at, created_at)::timestamptz, not_before::timestamptz"
 		" FROM ONLY %1$s WHERE settled_at IS NULL AND state = 'unknown' AND origin_timeline >= 0"
 		" AND not_before <= $1"
 		" AND id <> ALL ($3) ORDER BY not_before, id LIMIT $2",

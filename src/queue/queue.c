@@ -19,10 +19,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_control.h"
+#include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
 #include "common/cryptohash.h"
 #include "common/hmac.h"
@@ -36,6 +38,7 @@
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -52,6 +55,7 @@ static int64 insert_row(const PnvsQueueRequest *request, Oid requester);
 static void fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot *slot);
 static int64 choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
 static bool is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
+static void require_ascending(Oid sequence);
 static void set_forward(Oid sequence);
 static void lock_key(Oid requester, const char *key);
 static bool may_see(Oid caller, Oid requester);
@@ -277,6 +281,27 @@ is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
 	return true;
 }
 
+/* Behind the highest ID there are free ones, but the table's owner can alter the way. */
+static void
+require_ascending(Oid sequence)
+{
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
+	bool		ascends;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for sequence %u", sequence);
+	ascends = ((Form_pg_sequence) GETSTRUCT(tuple))->seqincrement > 0 &&
+		!((Form_pg_sequence) GETSTRUCT(tuple))->seqcycle;
+	ReleaseSysCache(tuple);
+	if (!ascends)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("the sequence \"pnvs_internal.queue_id_seq\" is not as pnvs made it"),
+				 errdetail("It does not ascend, or begins again."),
+				 errhint("Undo the change: ALTER SEQUENCE pnvs_internal.queue_id_seq INCREMENT BY 1 NO CYCLE."),
+				 pnvs_errhide()));
+}
+
 /* The sequence goes on behind the highest ID. */
 static void
 set_forward(Oid sequence)
@@ -284,6 +309,7 @@ set_forward(Oid sequence)
 	PnvsTableVisit visit;
 
 	pnvs_table_enter(&visit, RowExclusiveLock);
+	require_ascending(sequence);
 	if (pnvs_table_read(PNVS_HIGHEST_ID, NULL, NULL) == 1)
 		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
 								   pnvs_table_value(0, 1, NULL));

@@ -144,12 +144,13 @@ static bool referenced = false; /* by a foreign key */
 
 static void enter(PnvsTableVisit *visit);
 static void pin(const Pin *pin, int action);
-static Oid	find_member(const char *name);
+static Oid	find_member(const char *name, Oid *known);
 static void on_change(Datum arg, Oid relation);
 static const char *find_alteration(Relation table);
 static const char *find_column_alteration(Relation table);
 static const char *find_trigger(Relation table);
 static const char *find_foreign_index(Relation table);
+static bool is_foreign_constraint(Relation index);
 static Node *predicate_of(Relation index);
 static bool is_foreign_function(Oid function, void *context);
 static bool has_foreign_function(Node *node, void *context);
@@ -163,9 +164,7 @@ pnvs_table_oid(void)
 {
 	static Oid	known = InvalidOid;
 
-	if (!OidIsValid(known) || !OidIsValid(get_rel_namespace(known)))
-		known = find_member(TABLE_NAME);
-	return known;
+	return find_member(TABLE_NAME, &known);
 }
 
 /* The sequence that gives the table's IDs; the table is there. */
@@ -173,16 +172,15 @@ Oid
 pnvs_table_sequence(void)
 {
 	static Oid	known = InvalidOid;
+	Oid			sequence = find_member(SEQUENCE_NAME, &known);
 
-	if (!OidIsValid(known) || !OidIsValid(get_rel_namespace(known)))
-		known = find_member(SEQUENCE_NAME);
-	if (!OidIsValid(known))
+	if (!OidIsValid(sequence))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the sequence of \"verification_queue\" is missing"),
 				 errhint("Drop the extension pnvs and create it again."),
 				 pnvs_errhide()));
-	return known;
+	return sequence;
 }
 
 /* The role that the table belongs to. */
@@ -327,17 +325,24 @@ pin(const Pin *pin, int action)
 							 (GucAction) action, true, 0, false);
 }
 
-/* A relation of our schema that is a member of the extension, or 0. */
+/*
+ * A relation of our schema that is a member of the extension, or 0.  Statements name it,
+ * so it is looked up each time: renamed, it leaves its name to another one.
+ */
 static Oid
-find_member(const char *name)
+find_member(const char *name, Oid *known)
 {
 	Oid			schema = get_namespace_oid(SCHEMA_NAME, true);
 	Oid			relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
-	Oid			extension = OidIsValid(relation) ? get_extension_oid("pnvs", true) : InvalidOid;
+	Oid			extension;
 
+	if (!OidIsValid(relation) || relation == *known)
+		return relation;
+	extension = get_extension_oid("pnvs", true);
 	if (!OidIsValid(extension) ||
 		getExtensionOfObject(RelationRelationId, relation) != extension)
 		return InvalidOid;
+	*known = relation;
 	return relation;
 }
 
@@ -361,6 +366,11 @@ find_alteration(Relation table)
 		(table->rd_rel->relhassubclass &&
 		 find_inheritance_children(RelationGetRelid(table), NoLock) != NIL))
 		return "It has a parent, children or partitions.";
+	if (pnvs_table_oid() != RelationGetRelid(table))
+		return "It has another name.";
+	/* the planner would evaluate their expressions */
+	if (RelationGetStatExtList(table) != NIL)
+		return "It has extended statistics.";
 	/* relhasrules stays true for a while after the last has gone */
 	if (table->rd_rules != NULL && table->rd_rules->numLocks > 0)
 		return "It has rules.";
@@ -418,7 +428,7 @@ find_trigger(Relation table)
 	return NULL;
 }
 
-/* An index that would run somebody's function for each row. */
+/* An index that would run somebody's function for each row, or refuse some. */
 static const char *
 find_foreign_index(Relation table)
 {
@@ -438,10 +448,24 @@ find_foreign_index(Relation table)
 			if (is_foreign_function(index->rd_opfamily[i], NULL))
 				found = "It has an index with operators that are not PostgreSQL's own.";
 		}
+		if (is_foreign_constraint(index))
+			found = "It has a unique index or an exclusion constraint that is not pnvs's.";
 		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
 	return found;
+}
+
+/* Whether an index refuses rows of different IDs: its error would show their numbers. */
+static bool
+is_foreign_constraint(Relation index)
+{
+	const Form_pg_index form = index->rd_index;
+	bool		has_id = false;
+
+	for (int i = 0; i < form->indnkeyatts; i++)
+		has_id = has_id || form->indkey.values[i] == PNVS_COLUMN_ID;
+	return form->indisexclusion || (form->indisunique && !has_id);
 }
 
 /* As it is stored: PostgreSQL's own reader would evaluate what is constant in it. */

@@ -71,7 +71,7 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 {
 	Node	   *node = statement->utilityStmt;
 	bool		frees_rows = pnvs_roster_is_shared() && ends_prepared(node);
-	const Oid	wanted = pnvs_roster_is_shared() ? wanted_database(node) : InvalidOid;
+	volatile Oid wanted = pnvs_roster_is_shared() ? wanted_database(node) : InvalidOid;
 
 	/*
 	 * there PostgreSQL keeps the database locked until the end; elsewhere SET

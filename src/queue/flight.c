@@ -19,6 +19,7 @@
 #include "queue/flight.h"
 #include "queue/lookup.h"
 #include "remote/credentials.h"
+#include "settings.h"
 
 static void note_start_failure(PnvsFlight *flight, MemoryContext caller);
 static void land_not_made(const PnvsFlight *flight, PnvsVerdict *verdict);
@@ -216,8 +217,9 @@ note_start_failure(PnvsFlight *flight, MemoryContext caller)
 	pnvs_credentials_hide(message);
 	flight->start_message = message;
 	flight->start_code = "Local.Unsent.Start";
-	flight->start_cause = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ?
-		PNVS_CAUSE_SETTINGS : PNVS_CAUSE_NONE;
+	/* one may have become invalid since the claim */
+	flight->start_cause = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ||
+		pnvs_settings_invalid_name() != NULL ? PNVS_CAUSE_SETTINGS : PNVS_CAUSE_NONE;
 	FreeErrorData(error);
 	flight->call = NULL;
 	flight->phase = pnvs_phase_next(flight->phase, PNVS_PHASE_START_FAILED);

@@ -456,16 +456,26 @@ find_foreign_index(Relation table)
 	return found;
 }
 
-/* Whether an index refuses rows of different IDs: its error would show their numbers. */
+/*
+ * Whether an index refuses rows by what somebody has written in them: its error would
+ * show that, a number say, in the log.
+ */
 static bool
 is_foreign_constraint(Relation index)
 {
 	const Form_pg_index form = index->rd_index;
-	bool		has_id = false;
+	bool		shows_text = false;
 
 	for (int i = 0; i < form->indnkeyatts; i++)
-		has_id = has_id || form->indkey.values[i] == PNVS_COLUMN_ID;
-	return form->indisexclusion || (form->indisunique && !has_id);
+	{
+		int			column = form->indkey.values[i];
+
+		if (column == PNVS_COLUMN_ID)
+			return form->indisexclusion;
+		shows_text = shows_text || (column > 0 && columns[column - 1].type == TEXTOID &&
+									column != PNVS_COLUMN_STATE);
+	}
+	return form->indisexclusion || (form->indisunique && shows_text);
 }
 
 /* As it is stored: PostgreSQL's own reader would evaluate what is constant in it. */

@@ -334,7 +334,8 @@ read_due(uint64 row, PnvsClaim *claim, PnvsVerdicts *verdicts)
 
 	memset(claim, 0, sizeof(*claim));
 	claim->id = DatumGetInt64(pnvs_table_value(row, 2, NULL));
-	claim->attempts = DatumGetInt32(pnvs_table_value(row, 3, NULL)) + 1;
+	/* a row that was written by hand can have the largest number */
+	claim->attempts = Min(DatumGetInt32(pnvs_table_value(row, 3, NULL)), PG_INT32_MAX - 1) + 1;
 	claim->not_before = DatumGetTimestampTz(pnvs_table_value(row, 4, NULL));
 	claim->send_before = DatumGetTimestampTz(pnvs_table_value(row, 5, NULL));
 	claim->created_at = DatumGetTimestampTz(pnvs_table_value(row, 6, NULL));

@@ -83,6 +83,13 @@ pnvs_http_route_has_proxy(const PnvsHttpRoute *route)
 	return route->proxy != NULL && route->proxy[0] != '\0';
 }
 
+/* Whether they go through one that is spoken to by TLS. */
+bool
+pnvs_http_route_has_tls_proxy(const PnvsHttpRoute *route)
+{
+	return route->proxy != NULL && pg_strncasecmp(route->proxy, "https://", 8) == 0;
+}
+
 /* Frees what belongs to a route, which then is none. */
 void
 pnvs_http_route_forget(PnvsHttpRoute *route)

@@ -41,6 +41,7 @@ extern void pnvs_http_route_set(PnvsHttpRoute *route, CURL *easy,
 								const PnvsHttpRequest *request,
 								PnvsHttpObstacle *obstacle);
 extern bool pnvs_http_route_has_proxy(const PnvsHttpRoute *route);
+extern bool pnvs_http_route_has_tls_proxy(const PnvsHttpRoute *route);
 extern void pnvs_http_route_forget(PnvsHttpRoute *route);
 
 #endif							/* PNVS_HTTP_ROUTE_H */

@@ -367,9 +367,17 @@ static CURLcode
 on_tls(CURL *easy, void *ssl_ctx, void *userdata)
 {
 	PnvsHttpSlot *slot = userdata;
+	long		proxy_status = 0;
 
 	slot->tls_begun = true;
-	pnvs_http_turn_watch(ssl_ctx);
+
+	/*
+	 * TLS within that of a proxy reads what the outer one has read already,
+	 * for which the socket would not become readable again
+	 */
+	curl_easy_getinfo(slot->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+	if (!pnvs_http_route_has_tls_proxy(&slot->route) || proxy_status / 100 != 2)
+		pnvs_http_turn_watch(ssl_ctx);
 	/* libcurl has the environment's where another extension used it before us */
 	SSL_CTX_set_keylog_callback(ssl_ctx, NULL);
 	return CURLE_OK;

@@ -317,7 +317,7 @@ sub check_sign_up_doubts
 	my $start = sub {
 		my ($service_sid, $phone) = @_;
 
-		return psql("\\pset null none\nSET pnvs.service_sid = '$service_sid'; SET pnvs.request_timeout = '200ms';"
+		return psql("\\pset null none\nSET pnvs.service_sid = '$service_sid'; SET pnvs.request_timeout = '500ms';"
 			  . "SELECT signup.start('$phone')", 'web');
 	};
 	my %phone = ('sim-start:slow:1000' => '62812000002', 'sim-start:close' => '62812000003', 'sim-start:nomodel' => '62812000004');

@@ -21,6 +21,7 @@ static bool is_telling = false;
 /* The log has it that nothing can be written, and not yet that it can again. */
 static bool told = false;
 
+static const char *alteration(const ErrorData *error);
 static void log_telling(const ErrorData *error);
 
 /*
@@ -41,13 +42,21 @@ pnvs_failure_log(ErrorData *error)
 		ereport(WARNING,
 				(errcode(error->sqlerrcode),
 				 errmsg("pnvs could not write to its queue: %s", error->message),
-				 errdetail("Failures since the last such line: %lld.",
-						   (long long) count),
+				 errdetail("%sFailures since the last such line: %lld.",
+						   alteration(error), (long long) count),
 				 errhint("Nothing is lost meanwhile, and it is tried again until it succeeds."),
 				 pnvs_errhide()));
 	}
 	FreeErrorData(error);
 	return PNVS_NOT_COMMITTED;
+}
+
+/* What is not as pnvs made it, a sentence of its own and a space, or nothing. */
+static const char *
+alteration(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_DATATYPE_MISMATCH && error->detail != NULL ?
+		psprintf("%s ", error->detail) : "";
 }
 
 /* Rows were written: if the log has it that none can be, that is over. */

@@ -213,7 +213,7 @@ fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot *slot)
 {
 	Datum	   *values = slot->tts_values;
 
-	memset(slot->tts_isnull, true, PNVS_COLUMN_COUNT * sizeof(bool));
+	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
 #define PUT(column, value) \
 	(values[(column) - 1] = (value), slot->tts_isnull[(column) - 1] = false)
 	PUT(PNVS_COLUMN_CHANNEL, CStringGetTextDatum(request->channel));

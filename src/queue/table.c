@@ -177,7 +177,7 @@ pnvs_table_sequence(void)
 	if (!OidIsValid(sequence))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the sequence of \"verification_queue\" is missing"),
+				 errmsg("the sequence \"pnvs_internal.queue_id_seq\" is missing"),
 				 errhint("Drop the extension pnvs and create it again."),
 				 pnvs_errhide()));
 	return sequence;
@@ -387,8 +387,14 @@ find_column_alteration(Relation table)
 {
 	TupleDesc	descriptor = RelationGetDescr(table);
 
-	if (descriptor->natts != PNVS_COLUMN_COUNT)
+	if (descriptor->natts < PNVS_COLUMN_COUNT)
 		return "It has another number of columns.";
+	/* a column that somebody has added and dropped again keeps its place */
+	for (int i = PNVS_COLUMN_COUNT; i < descriptor->natts; i++)
+	{
+		if (!TupleDescAttr(descriptor, i)->attisdropped)
+			return "It has another number of columns.";
+	}
 	if (descriptor->constr != NULL &&
 		(descriptor->constr->num_check > 0 || descriptor->constr->num_defval > 0))
 		return "It has a check, a default or a generated column.";

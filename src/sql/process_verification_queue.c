@@ -25,6 +25,7 @@
 #include "nodes/parsenodes.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -36,6 +37,7 @@
 #include "queue/failure_log.h"
 #include "queue/roster.h"
 #include "queue/sender.h"
+#include "queue/table.h"
 #include "queue/upkeep.h"
 #include "settings.h"
 #include "sql/arguments.h"
@@ -54,6 +56,7 @@ PG_FUNCTION_INFO_V1(pnvs_process_verification_queue);
 /* A CALL of this session has rows under way. */
 static bool sending = false;
 
+static void require_table(void);
 static void process(int64 max_requests);
 static void watch_over_end(void);
 static void leave_nothing(int code, Datum arg);
@@ -73,6 +76,7 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		pnvs_settings_refuse_if_invalid();
+		require_table();
 		process(max_requests);
 	}
 	PG_FINALLY();
@@ -81,6 +85,16 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	PG_RETURN_VOID();
+}
+
+/* Says at once that the table is not as it was made; one that is locked is looked at later. */
+static void
+require_table(void)
+{
+	Oid			table = pnvs_table_oid();
+
+	if (OidIsValid(table) && ConditionalLockRelationOid(table, AccessShareLock))
+		pnvs_table_check(table);
 }
 
 static void

@@ -433,6 +433,7 @@ SQL
 
 # PostgreSQL's own messages that the README explains, and what brings them about.
 my %POSTGRESQL = (
+	'schema "pnvs_internal" already exists' => 'CREATE SCHEMA pnvs_internal',
 	'extension "pnvs" is not available' => 'CREATE EXTENSION nopnvs',
 	'could not access file "pnvs"' => "LOAD 'nopnvs'",
 	'function start_verification(unknown, bigint) does not exist' =>

@@ -70,6 +70,7 @@ my @alteration = (
 		"DROP TRIGGER look ON $TABLE" ],
 	[ 'a rule', "CREATE RULE look AS ON UPDATE TO $TABLE DO ALSO SELECT keeper.note()", "DROP RULE look ON $TABLE" ],
 	[ 'a check', "ALTER TABLE $TABLE ADD CONSTRAINT look CHECK (keeper.note())", "ALTER TABLE $TABLE DROP CONSTRAINT look" ],
+	[ 'one column more', "ALTER TABLE $TABLE ADD look text", "ALTER TABLE $TABLE DROP look" ],
 	[ 'a default', "ALTER TABLE $TABLE ALTER reference SET DEFAULT keeper.pure('x')", "ALTER TABLE $TABLE ALTER reference DROP DEFAULT" ],
 	[ 'a generated column', "ALTER TABLE $TABLE ADD look text GENERATED ALWAYS AS (keeper.pure(state)) STORED", undef ],
 	[ 'an index on an expression', "CREATE INDEX look ON $TABLE (keeper.pure(channel))", "DROP INDEX $SCHEMA.look" ],
@@ -107,6 +108,7 @@ for my $alteration (@alteration)
 		$result = $session->query("SELECT $call");
 		is($result->sqlstate, '42804', "$what: " . ($call =~ /(\w+)/)[0] . ' says that the table is another');
 	}
+	is($session->query('CALL process_verification_queue()')->sqlstate, '42804', "$what: so does process_verification_queue");
 	is($session->value('SHOW search_path'), '"$user", public', "$what: nothing of it stays in the session");
 	$_->run('RESET search_path') for $session, $keeper;
 
@@ -114,6 +116,9 @@ for my $alteration (@alteration)
 	$session->run('SELECT pg_reload_conf()');
 	ok($queue->soon(sub { $queue->logged(qr/is not as pnvs made it/, $since) }), "$what: the worker's log says so");
 	is($session->value('SELECT count(*) FROM keeper.seen'), 0, "$what: nothing of it has run");
+	# later ones come within a minute of that line
+	ok($queue->soon(sub { $queue->logged(qr/WARNING: +pnvs could not write to its queue: the table.*\n.*DETAIL: +It has triggers\. Failures/) }),
+		"$what: and what is another") if $what eq 'a trigger';
 
 	if (defined $undo)
 	{

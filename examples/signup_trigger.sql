@@ -2,7 +2,7 @@
 --
 -- The extension is in a schema "pnvs", on which nobody but its owner has CREATE, and
 -- pnvs.service_sid is set.  The role that may INSERT into "member" can spend money,
--- though it may call no function of pnvs.  It is also the one that has queued the
+-- though to INSERT it needs no privilege of pnvs.  It is also the one that has queued the
 -- message: let the same role confirm.
 
 CREATE TABLE member (
@@ -40,3 +40,8 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION confirm_member FROM PUBLIC;
+
+-- Who confirms needs, beside his rights on "member":
+-- GRANT USAGE ON SCHEMA pnvs TO ...;
+-- GRANT SELECT ON pnvs.verification_queue TO ...;
+-- GRANT EXECUTE ON FUNCTION confirm_member, pnvs.check_queued_verification TO ...;

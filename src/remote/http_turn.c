@@ -62,8 +62,11 @@ pnvs_http_turn_watch(SSL_CTX *context)
 static void
 on_handshake(const SSL *ssl, int where, int ret)
 {
-	if (where == SSL_CB_HANDSHAKE_START)
-		BIO_set_callback_ex(SSL_get_rbio(ssl), on_bio);
+	BIO		   *bio = SSL_get_rbio(ssl);
+
+	/* without memory for one libcurl goes on all the same, and fails then */
+	if (where == SSL_CB_HANDSHAKE_START && bio != NULL)
+		BIO_set_callback_ex(bio, on_bio);
 }
 
 static long

@@ -195,8 +195,11 @@ $queue->configure('pnvs.worker' => 'off');
 		wait_until('its claim waits, or is sent', sub { waits($caller, 'SyncRep') || $queue->requests($id) });
 		last if waits($caller, 'SyncRep');
 
-		# It is another process that makes commits wait, when it has read the setting.
+		# It is another process that makes commits wait, when it has read the setting:
+		# the next one of this CALL may wait, and nobody would end that.
+		$queue->reload(synchronous_standby_names => undef);
 		$caller->result;
+		$queue->reload(synchronous_standby_names => 'absent');
 	}
 	$dropper->send('DROP DATABASE without_queue');
 	wait_until('a database is being dropped', sub { waits($dropper, 'ProcSignalBarrier') });

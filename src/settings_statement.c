@@ -46,9 +46,9 @@ static bool is_set(const char *name);
 void
 pnvs_settings_statement_init(void)
 {
-	next_utility = ProcessUtility_hook;
+	next_utility = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
 	ProcessUtility_hook = on_utility;
-	next_run = ExecutorRun_hook;
+	next_run = ExecutorRun_hook ? ExecutorRun_hook : standard_ExecutorRun;
 	ExecutorRun_hook = on_run;
 }
 
@@ -67,12 +67,8 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 		pnvs_settings_in_alter_system = true;
 	PG_TRY();
 	{
-		if (next_utility)
-			next_utility(statement, text, read_only_tree, context, parameters, environment,
-						 receiver, completion);
-		else
-			standard_ProcessUtility(statement, text, read_only_tree, context, parameters,
-									environment, receiver, completion);
+		next_utility(statement, text, read_only_tree, context, parameters, environment,
+					 receiver, completion);
 	}
 	PG_FINALLY();
 	{
@@ -90,10 +86,7 @@ on_run(PNVS_EXECUTOR_RUN_ARGS)
 	ErrorContextCallback callback = {error_context_stack, hide_if_setting, NULL};
 
 	error_context_stack = &callback;
-	if (next_run)
-		next_run(PNVS_EXECUTOR_RUN_PASS);
-	else
-		standard_ExecutorRun(PNVS_EXECUTOR_RUN_PASS);
+	next_run(PNVS_EXECUTOR_RUN_PASS);
 	error_context_stack = callback.previous;
 }
 

@@ -59,7 +59,7 @@ static void wait_for_leave(Oid database);
 void
 pnvs_utility_init(void)
 {
-	next_utility = ProcessUtility_hook;
+	next_utility = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
 	ProcessUtility_hook = on_utility;
 }
 
@@ -85,12 +85,8 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 	{
 		if (OidIsValid(wanted))
 			wait_for_leave(wanted);
-		if (next_utility)
-			next_utility(statement, text, read_only_tree, context, parameters, environment,
-						 receiver, completion);
-		else
-			standard_ProcessUtility(statement, text, read_only_tree, context, parameters,
-									environment, receiver, completion);
+		next_utility(statement, text, read_only_tree, context, parameters, environment,
+					 receiver, completion);
 
 		/* before anybody is let in: no worker could be there any longer */
 		if (OidIsValid(wanted) && IsA(node, DropdbStmt))

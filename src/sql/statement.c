@@ -78,11 +78,11 @@ void
 pnvs_statement_init(void)
 {
 	loaded_by = GetCurrentStatementStartTimestamp();
-	next_run = ExecutorRun_hook;
+	next_run = ExecutorRun_hook ? ExecutorRun_hook : standard_ExecutorRun;
 	ExecutorRun_hook = follow_run;
-	next_finish = ExecutorFinish_hook;
+	next_finish = ExecutorFinish_hook ? ExecutorFinish_hook : standard_ExecutorFinish;
 	ExecutorFinish_hook = follow_finish;
-	next_utility = ProcessUtility_hook;
+	next_utility = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
 	ProcessUtility_hook = follow_utility;
 }
 
@@ -136,10 +136,7 @@ follow_run(PNVS_EXECUTOR_RUN_ARGS)
 	running = &execution;
 	PG_TRY();
 	{
-		if (next_run)
-			next_run(PNVS_EXECUTOR_RUN_PASS);
-		else
-			standard_ExecutorRun(PNVS_EXECUTOR_RUN_PASS);
+		next_run(PNVS_EXECUTOR_RUN_PASS);
 	}
 	PG_FINALLY();
 	{
@@ -159,10 +156,7 @@ follow_finish(QueryDesc *query)
 	running = &execution;
 	PG_TRY();
 	{
-		if (next_finish)
-			next_finish(query);
-		else
-			standard_ExecutorFinish(query);
+		next_finish(query);
 	}
 	PG_FINALLY();
 	{
@@ -193,12 +187,8 @@ follow_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 	}
 	PG_TRY();
 	{
-		if (next_utility)
-			next_utility(statement, text, read_only_tree, context, parameters, environment,
-						 receiver, completion);
-		else
-			standard_ProcessUtility(statement, text, read_only_tree, context, parameters,
-									environment, receiver, completion);
+		next_utility(statement, text, read_only_tree, context, parameters, environment,
+					 receiver, completion);
 	}
 	PG_FINALLY();
 	{

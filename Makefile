@@ -22,7 +22,7 @@ EXTENSION = pnvs
 MODULE_big = pnvs
 PGFILEDESC = "pnvs - verify phone numbers from SQL"
 DATA = $(sort $(wildcard pnvs--*.sql))
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
 REGRESS_OPTS = --encoding=UTF8 --no-locale
@@ -74,7 +74,7 @@ else
 include $(PGXS)
 
 # Every object depends on every header: simple, and never stale.
-$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h)
+$(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h src/*/*/*.h)
 
 endif
 

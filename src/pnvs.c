@@ -10,9 +10,10 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "queue/launcher.h"
-#include "queue/roster.h"
-#include "queue/utility.h"
+#include "queue/process/launcher.h"
+#include "queue/registry/registry.h"
+#include "queue/registry/waiters.h"
+#include "queue/process/utility.h"
 #include "settings.h"
 #include "sql/statement.h"
 
@@ -30,7 +31,8 @@ _PG_init(void)
 	pnvs_utility_init();
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
 	{
-		pnvs_roster_init();
+		pnvs_registry_init();
+		pnvs_waiters_init();
 		pnvs_launcher_register();
 	}
 }

@@ -44,10 +44,11 @@
 #include "compat.h"
 #include "core/phone_number.h"
 #include "errcodes.h"
-#include "queue/lock_class.h"
+#include "queue/rows/lock_class.h"
 #include "queue/queue.h"
-#include "queue/roster.h"
-#include "queue/table.h"
+#include "queue/registry/registry.h"
+#include "queue/registry/waiters.h"
+#include "queue/rows/table.h"
 
 static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id);
 static bool find_row(int64 id, PnvsQueueRow *row);
@@ -78,7 +79,7 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request)
 			return id;
 	}
 	id = insert_row(request, requester);
-	pnvs_roster_ring_at_end(request->not_before, false);
+	pnvs_registry_wake_at_end(request->not_before, false);
 	return id;
 }
 
@@ -102,7 +103,7 @@ pnvs_queue_cancel(int64 id)
 	if (find_row(id, &row) && may_see(caller, row.requester) && strcmp(row.state, "queued") == 0)
 	{
 		/* a worker skips a locked row, and has to be told if it comes free */
-		pnvs_roster_ring_at_end(DatumGetTimestampTz(row.values[PNVS_COLUMN_NOT_BEFORE - 1]), true);
+		pnvs_registry_wake_at_end(DatumGetTimestampTz(row.values[PNVS_COLUMN_NOT_BEFORE - 1]), true);
 		pnvs_phone_number_mask(TextDatumGetCString(row.values[PNVS_COLUMN_RECIPIENT - 1]), masked);
 		values[0] = Int64GetDatum(id);
 		values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -110,7 +111,7 @@ pnvs_queue_cancel(int64 id)
 		values[3] = ObjectIdGetDatum(row.requester);
 		canceled = pnvs_table_run(PNVS_CANCEL, values, NULL) == 1;
 		if (canceled)
-			pnvs_roster_announce_at_commit(id);
+			pnvs_waiters_wake_at_commit(id);
 	}
 	pnvs_table_leave(&visit);
 	return canceled;

@@ -10,7 +10,7 @@
 
 #include "datatype/timestamp.h"
 
-#include "queue/statements.h"
+#include "queue/rows/statements.h"
 
 /* A message to be queued.  Texts are in the database's encoding. */
 typedef struct PnvsQueueRequest

@@ -17,7 +17,8 @@
 #include "compat.h"
 #include "errcodes.h"
 #include "queue/queue.h"
-#include "queue/roster.h"
+#include "queue/registry/registry.h"
+#include "queue/registry/waiters.h"
 #include "sql/arguments.h"
 #include "sql/row.h"
 
@@ -41,7 +42,7 @@ pnvs_await_verification(PG_FUNCTION_ARGS)
 	static uint32 wait_event = 0;
 	int64		id = pnvs_argument_queue_id(fcinfo, 0);
 	TimestampTz end = pnvs_argument_end(fcinfo, 1, "timeout", GetCurrentTimestamp());
-	long		look_ms = pnvs_roster_is_shared() ? LOOK_MS : LOOK_UNSHARED_MS;
+	long		look_ms = pnvs_registry_is_shared() ? LOOK_MS : LOOK_UNSHARED_MS;
 	PnvsQueueRow row;
 	bool		settled = false;
 
@@ -51,14 +52,14 @@ pnvs_await_verification(PG_FUNCTION_ARGS)
 	{
 		long		left_ms;
 
-		pnvs_roster_await_begin(id);
+		pnvs_waiters_begin(id);
 		settled = look(id, &row);
 		left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
 		if (settled || left_ms <= 0)
 			break;
-		pnvs_roster_await(id, Min(left_ms, look_ms), wait_event);
+		pnvs_waiters_wait(id, Min(left_ms, look_ms), wait_event);
 	}
-	pnvs_roster_await_end();
+	pnvs_waiters_end();
 	if (!settled)
 		PG_RETURN_NULL();
 	return make_row(fcinfo, &row);

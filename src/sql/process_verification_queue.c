@@ -1,70 +1,30 @@
 /*-------------------------------------------------------------------------
  *
  * process_verification_queue.c
- *	  process_verification_queue(): sends what is due from this session.
- *
- * A procedure that ends its transaction again and again: each exchange with the
- * queue is one.  While requests are under way one is open, for PostgreSQL lets no
- * procedure be without, but it has no snapshot, no lock and no transaction ID, and
- * transaction_timeout does not end it.  The procedure pins settings and becomes the
- * queue's owner for each visit of the table by itself, for PostgreSQL lets no
- * procedure commit that does so by SET or SECURITY DEFINER.
- *
- * Where it ends early, by a cancel say, what was under way stays claimed by
- * nobody; the next sender makes it unknown.  So it does where a row cannot be written
- * for long: a job that never ends keeps the next one from being started.
+ *	  process_verification_queue(): sends the messages that are due from this session.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/lmgr.h"
-#include "utils/guc.h"
-#include "utils/memutils.h"
-#include "utils/portal.h"
-#include "utils/resowner.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "errcodes.h"
-#include "queue/failure_log.h"
-#include "queue/roster.h"
-#include "queue/sender.h"
-#include "queue/table.h"
-#include "queue/upkeep.h"
+#include "queue/process/call.h"
+#include "queue/rows/table.h"
 #include "settings.h"
 #include "sql/arguments.h"
 
 /* More than that in one call is a worker's business. */
 #define MAX_REQUESTS 1000000
 
-/*
- * Where nothing is under way and nothing can be written, it ends after so many times
- * pnvs.request_timeout: others who write to the queue are done by then, or do not end.
- */
-#define PATIENCE_FACTOR 3
-
 PG_FUNCTION_INFO_V1(pnvs_process_verification_queue);
 
-/* A CALL of this session has rows under way. */
-static bool sending = false;
-
 static void require_table(void);
-static void process(int64 max_requests);
-static void watch_over_end(void);
-static void leave_nothing(int code, Datum arg);
 static void require_nonatomic(FunctionCallInfo fcinfo);
-static void send_due(PnvsSender *sender);
-pg_noreturn static void give_up(PnvsSender *sender);
-static void begin(void);
-static PnvsCommit transact(void (*work) (void *arg), void *arg);
 
 Datum
 pnvs_process_verification_queue(PG_FUNCTION_ARGS)
@@ -77,7 +37,7 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	{
 		pnvs_settings_refuse_if_invalid();
 		require_table();
-		process(max_requests);
+		pnvs_call_process(max_requests);
 	}
 	PG_FINALLY();
 	{
@@ -97,69 +57,6 @@ require_table(void)
 		pnvs_table_check(table);
 }
 
-static void
-process(int64 max_requests)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context;
-	PnvsSender *sender;
-
-	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-
-	/*
-	 * The transaction under way has a snapshot, and so its isolation is
-	 * settled.
-	 */
-	SPI_commit();
-	begin();
-
-	/* It outlives the transactions, and goes with the CALL. */
-	context = AllocSetContextCreate(PortalContext, "pnvs procedure", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(context);
-	sender = pnvs_sender_create(transact, max_requests);
-	watch_over_end();
-	sending = true;
-	PG_TRY();
-	{
-		(void) pnvs_upkeep_recover(transact, pnvs_sender_ledger(sender));
-		send_due(sender);
-		(void) pnvs_upkeep_purge(transact, pnvs_sender_ledger(sender));
-	}
-	PG_CATCH();
-	{
-		sending = false;
-		pnvs_sender_destroy(sender);
-		pnvs_roster_ask(PNVS_ERRAND_RECOVER);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	sending = false;
-	pnvs_sender_destroy(sender);
-	MemoryContextSwitchTo(caller);
-	MemoryContextDelete(context);
-	SPI_finish();
-}
-
-/* Where the session is ended from outside, nothing is caught. */
-static void
-watch_over_end(void)
-{
-	static bool watched = false;
-
-	if (!watched)
-		on_shmem_exit(leave_nothing, (Datum) 0);
-	watched = true;
-}
-
-/* Its locks are free by now: a worker finds that what it has claimed is a dead one's. */
-static void
-leave_nothing(int code, Datum arg)
-{
-	if (sending)
-		pnvs_roster_ask(PNVS_ERRAND_RECOVER);
-}
-
 /* A transaction that somebody else has begun must not be committed here. */
 static void
 require_nonatomic(FunctionCallInfo fcinfo)
@@ -172,137 +69,4 @@ require_nonatomic(FunctionCallInfo fcinfo)
 			 errmsg("process_verification_queue() cannot run inside a transaction block or a function"),
 			 errhint("Make CALL process_verification_queue() the only statement."),
 			 pnvs_errhide()));
-}
-
-/* Until nothing is due, or as much as allowed has been sent. */
-static void
-send_due(PnvsSender *sender)
-{
-	static uint32 wait_event = 0;
-	int64		patience_ms = PATIENCE_FACTOR * (int64) pnvs_settings_request_timeout_ms();
-
-	if (wait_event == 0)
-		wait_event = pnvs_new_wait_event("PnvsProcess");
-	for (;;)
-	{
-		TimestampTz now;
-		long		wait_ms;
-		bool		in_vain;
-
-		pnvs_sender_turn(sender);
-		now = GetCurrentTimestamp();
-		if (pnvs_sender_is_done(sender) || !pnvs_sender_has_table(sender))
-			return;
-		wait_ms = pnvs_sender_wait_ms(sender);
-		in_vain = !pnvs_sender_is_waiting(sender);
-		if (in_vain && (wait_ms < 0 || wait_ms > patience_ms))
-			wait_ms = patience_ms;
-		if (pnvs_client_wait(wait_ms, wait_event))
-			CHECK_FOR_INTERRUPTS();
-		if (in_vain)
-			patience_ms -= TimestampDifferenceMilliseconds(now, GetCurrentTimestamp());
-		if (patience_ms <= 0)
-			give_up(sender);
-	}
-}
-
-/* Others can make the rest unknown then, and look it up. */
-static void
-give_up(PnvsSender *sender)
-{
-	int			nunsettled = pnvs_sender_unsettled(sender);
-
-	if (nunsettled > 0)
-		ereport(ERROR,
-				(errcode(PNVS_ERRCODE_MAYBE_SENT),
-				 errmsg("could not write what became of queued messages"),
-				 errdetail("sent=maybe stage=reply: Messages: %d.", nunsettled),
-				 errhint("Somebody keeps them locked, or the server's log says why. The next sender looks them up."),
-				 pnvs_errhide()));
-	ereport(ERROR,
-			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-			 errmsg("could not claim queued messages that are due"),
-			 errhint("Somebody keeps them locked, or the server's log says why. They stay queued."),
-			 pnvs_errhide()));
-}
-
-/*
- * The transaction under way, which has done nothing yet, is one to write in, and to
- * wait in.
- */
-static void
-begin(void)
-{
-	static const char *const settings[][2] = {
-		{"transaction_isolation", "read committed"},
-		{"transaction_read_only", "off"},
-		{"transaction_timeout", "0"},	/* since 17 */
-	};
-
-	/* as the session itself, or what it has set before would count for more */
-	for (size_t i = 0; i < lengthof(settings); i++)
-	{
-		if (GetConfigOption(settings[i][0], true, false) != NULL)
-			(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET,
-									 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	}
-}
-
-/* A PnvsTransact.  What fails is rolled back to a savepoint. */
-static PnvsCommit
-transact(void (*work) (void *arg), void *arg)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile PnvsCommit result = PNVS_NOT_COMMITTED;
-
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		work(arg);
-		ReleaseCurrentSubTransaction();
-		result = PNVS_COMMITTED;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-
-		/* before anything else: else the session would be left within it */
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
-		result = pnvs_failure_log(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	PG_TRY();
-	{
-		SPI_commit();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		/* SPI has begun another transaction */
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			ReThrowError(error);
-		result = pnvs_failure_log(error);
-	}
-	PG_END_TRY();
-	begin();
-	MemoryContextSwitchTo(context);
-
-	/* waits for locks and standbys have reset it, whatever it was set for */
-	SetLatch(MyLatch);
-	return result;
 }

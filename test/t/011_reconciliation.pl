@@ -141,9 +141,9 @@ is_deeply([ sort map { $_->{verification_id} } @row ],
 my $rival = $queue->enqueue('sim-start:slow:600');
 Pnvs::Simulator::wait_until('it is under way', sub { $queue->requests($rival) });
 my $patient = unknown('sim-start:slow:600', $queue->number($rival), ago => $RECONCILE_FOR_S - 1);
-my $rival_row = $queue->settled($rival);
-is($rival_row->{state}, 'sent', 'a message that is under way beside an unknown one is sent');
-is($rival_row->{verification_id}, message($rival)->{verification_id}, 'and has its own record');
+my $busy_row = $queue->settled($rival);
+is($busy_row->{state}, 'sent', 'a message that is under way beside an unknown one is sent');
+is($busy_row->{verification_id}, message($rival)->{verification_id}, 'and has its own record');
 my $patient_row = $queue->settled($patient);
 is($patient_row->{state}, 'unknown', 'the unknown one stays unknown');
 is($patient_row->{verification_id}, undef, 'and does not take that record');

@@ -318,7 +318,7 @@ CONF
 # A minor release changed one; with a pnvs that was built before, no message was sent.
 {
 	my @private = grep { PostgreSQL::Test::Utils::slurp_file($_) =~ /#include "(?!core|queue|remote|sql)\S*_(?:private|internals?)\.h"/ }
-	  glob "$FindBin::RealBin/../../src/*.[ch] $FindBin::RealBin/../../src/*/*.[ch]";
+	  glob "$FindBin::RealBin/../../src/*.[ch] $FindBin::RealBin/../../src/*/*.[ch] $FindBin::RealBin/../../src/*/*/*.[ch]";
 
 	is(join(' ', @private), '', 'no source includes a private header of the server');
 }

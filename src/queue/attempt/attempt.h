@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * attempt.h
+ *	  A claimed row on its way: its request, and what comes of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_ATTEMPT_H
+#define PNVS_ATTEMPT_H
+
+#include "core/phase.h"
+#include "queue/rows/verdict.h"
+
+/* What a look-up has found; texts are the attempt's. */
+typedef struct PnvsFoundRecord
+{
+	const char *verification_id;
+	const char *status;
+	int64		send_date_ms;	/* since the epoch */
+} PnvsFoundRecord;
+
+typedef struct PnvsAttempt
+{
+	MemoryContext context;		/* of all that follows, and of the request */
+	MemoryContext call_context; /* of the call under way */
+	PnvsClaim	claim;
+	PnvsPhase	phase;
+	PnvsCall   *call;			/* or NULL: none is under way */
+	const char *start_code;		/* why it could not be started */
+	const char *start_message;
+	PnvsCause	start_cause;
+	bool		clock_corrected;	/* which is done once */
+	TimestampTz settle_after;	/* its row could not be settled; or 0 */
+	int			page;			/* of a search; from 1 */
+	int			collected;		/* the last page whose records were taken */
+	TimestampTz asked_at;		/* when the search began */
+	PnvsFoundRecord *found_records;
+	int			nfound;
+	int64	   *joined_ids;		/* rows that the same search is for */
+	int			njoined;
+} PnvsAttempt;
+
+extern PnvsAttempt *pnvs_attempt_create(MemoryContext parent, const PnvsClaim *claim,
+										PnvsPhase phase);
+extern void pnvs_attempt_start(PnvsAttempt *attempt);
+extern void pnvs_attempt_withhold(PnvsAttempt *attempt);
+extern bool pnvs_attempt_is_done(const PnvsAttempt *attempt);
+extern bool pnvs_attempt_join(PnvsAttempt *attempt, const PnvsClaim *claim);
+extern bool pnvs_attempt_finish(PnvsAttempt *attempt, PnvsVerdicts *verdicts);
+extern void pnvs_attempt_abandon(PnvsAttempt *attempt, PnvsVerdicts *verdicts);
+extern void pnvs_attempt_destroy(PnvsAttempt *attempt);
+
+#endif							/* PNVS_ATTEMPT_H */

@@ -1,0 +1,386 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *	  The background worker that sends what is queued in one database.
+ *
+ * The launcher starts it where there is, or may be, something to do.  Where there
+ * is no queue, or nothing due, it notes that in the registry and ends: so it is the
+ * launcher's probe, too.  With something to do it stays for as long as there is,
+ * and for a while after, so that the next message goes out at once.
+ *
+ * It ends early when somebody drops, renames or copies its database, when it is
+ * told to by SIGTERM, and when its place is needed elsewhere.  Then it claims no
+ * more, gives what is under way a moment to come back, and settles the rest as
+ * what is known of it.  Where it is for its place it goes on for a while first, and
+ * waits for what is under way.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "queue/registry/registry.h"
+#include "queue/sender/sender.h"
+#include "queue/sender/upkeep.h"
+#include "queue/process/worker.h"
+#include "queue/process/worker_process.h"
+#include "settings.h"
+
+/* What is under way may come back within this; DROP DATABASE waits 5 s in all. */
+#define LEAVE_GRACE_MS 2000
+
+/* When the next worker may come where this one cannot say that nothing is wrong. */
+#define SOON_MS 1000
+
+/*
+ * What dead senders have left is looked for at the start and when somebody says that
+ * there may be some; beside that at this multiple of pnvs.scan_interval, for it
+ * costs a walk over all that is, and lately was, under way.
+ */
+#define RECOVERY_FACTOR 10
+
+/* Who could not make a dead sender's rows unknown tries again after this. */
+#define RECOVER_AGAIN_MS 10000
+
+/* Whose place is needed elsewhere sends for so long yet, however much there is. */
+#define YIELD_AFTER_MS 3000
+
+typedef struct Worker
+{
+	PnvsSender *sender;
+	TimestampTz next_scan;
+	TimestampTz next_recovery;
+	TimestampTz purged_at;
+	TimestampTz next_purge;		/* of what was settled by then */
+	TimestampTz busy;			/* when there was last something to do */
+	TimestampTz asked;			/* since when its place is needed, or DT_NOEND */
+	bool		recovered;		/* what dead senders have left */
+	bool		stays;			/* the launcher knows that there was */
+	bool		yields;			/* claims no more: the place is another's turn */
+} Worker;
+
+static void serve(Worker *worker);
+static void take_wake_up(Worker *worker);
+static void scan(Worker *worker);
+static void recover(Worker *worker);
+static TimestampTz purge_due(const Worker *worker);
+static bool is_sent_away(bool *when_idle);
+static bool wants_to_leave(Worker *worker, bool when_idle, bool *forced);
+static bool yields(Worker *worker, bool asked, TimestampTz now);
+static void wait_for_something(const Worker *worker);
+static bool leave(Worker *worker, bool forced);
+static void finish(Worker *worker);
+static TimestampTz next_needed(const Worker *worker);
+static TimestampTz soon(void);
+static void leave_registry(int code, Datum arg);
+
+/* Asks for a worker of a database; false where there is no place for one. */
+bool
+pnvs_worker_start(Oid database, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker = {0};
+
+	snprintf(worker.bgw_name, BGW_MAXLEN, "pnvs worker for database %u", database);
+	snprintf(worker.bgw_type, BGW_MAXLEN, "pnvs worker");
+	snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), "pnvs");
+	snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), "pnvs_worker_main");
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION |
+		PNVS_BGWORKER_INTERRUPTIBLE;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(database);
+	worker.bgw_notify_pid = MyProcPid;
+	return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+void
+pnvs_worker_main(Datum arg)
+{
+	Worker		worker = {0};
+	MemoryContext context;
+
+	pnvs_worker_handle_signals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	if (!pnvs_registry_enter())
+		proc_exit(0);
+	before_shmem_exit(leave_registry, (Datum) 0);
+	pnvs_worker_prepare();
+	pnvs_settings_use_server_values(true);
+
+	context = AllocSetContextCreate(TopMemoryContext, "pnvs worker", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	worker.sender = pnvs_sender_create(pnvs_worker_transact, PG_INT64_MAX);
+	worker.next_scan = worker.next_recovery = DT_NOBEGIN;
+	worker.next_purge = worker.purged_at = DT_NOBEGIN;
+	worker.busy = DT_NOBEGIN;
+	worker.asked = DT_NOEND;
+	serve(&worker);
+	proc_exit(0);
+}
+
+/* Until there is a reason to leave, which is told to the registry. */
+static void
+serve(Worker *worker)
+{
+	for (;;)
+	{
+		bool		when_idle;
+		bool		forced;
+
+		take_wake_up(worker);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			pnvs_worker_make_room_for_connections();
+			pnvs_sender_settings_changed(worker->sender);
+			/* rows that were held back, or kept, may be no longer */
+			worker->next_scan = worker->next_purge = DT_NOBEGIN;
+		}
+		/* before anything more is claimed, which might not come back in time */
+		if (is_sent_away(&when_idle) && leave(worker, true))
+			return;
+		scan(worker);
+		pnvs_sender_turn(worker->sender);
+		if (!pnvs_sender_is_idle(worker->sender))
+			worker->busy = GetCurrentTimestamp();
+		if (wants_to_leave(worker, when_idle, &forced))
+		{
+			if (leave(worker, forced))
+				return;
+		}
+		else if (!worker->stays)
+		{
+			pnvs_registry_stay();
+			worker->stays = true;
+		}
+		wait_for_something(worker);
+	}
+}
+
+/* What others have announced since the last turn. */
+static void
+take_wake_up(Worker *worker)
+{
+	PnvsWakeUp	ring = pnvs_registry_take_wake_up();
+
+	if (ring.due != DT_NOEND)
+		pnvs_sender_look(worker->sender, ring.due);
+	if (ring.tasks & PNVS_TASK_RECOVER)
+		worker->next_recovery = DT_NOBEGIN;
+	if (ring.tasks & PNVS_TASK_BEGIN_ANEW)
+		worker->next_scan = worker->next_recovery = worker->next_purge = DT_NOBEGIN;
+	if (ring.due != DT_NOEND || ring.tasks != 0)
+		worker->busy = GetCurrentTimestamp();
+}
+
+/* At intervals: what nobody has announced, and what is old. */
+static void
+scan(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	PnvsClaimer *claimer = pnvs_sender_claimer(worker->sender);
+
+	if (now >= worker->next_recovery)
+		recover(worker);
+	if (now >= worker->next_scan)
+	{
+		pnvs_sender_look(worker->sender, DT_NOBEGIN);
+		worker->next_scan = now + pnvs_scan_interval_s * USECS_PER_SEC;
+	}
+	if (now >= pnvs_worker_stats_due())
+		pnvs_worker_report_stats(true);
+	if (now >= purge_due(worker))
+	{
+		worker->next_purge = pnvs_upkeep_purge(pnvs_worker_transact, claimer);
+		worker->purged_at = now;
+	}
+}
+
+/* Makes unknown what dead senders have left, which then is looked up. */
+static void
+recover(Worker *worker)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	const int64 interval_us = pnvs_scan_interval_s * USECS_PER_SEC;
+
+	worker->recovered = pnvs_upkeep_recover(pnvs_worker_transact,
+											pnvs_sender_claimer(worker->sender));
+	worker->next_scan = DT_NOBEGIN;
+	worker->next_recovery = now + RECOVERY_FACTOR * interval_us;
+	if (worker->recovered)
+		return;
+	worker->next_recovery = now + Min(interval_us, RECOVER_AGAIN_MS * INT64CONST(1000));
+	worker->busy = now;
+}
+
+/* When there may be something to delete, also of what was settled since. */
+static TimestampTz
+purge_due(const Worker *worker)
+{
+	return worker->busy == DT_NOBEGIN ? worker->next_purge :
+		Min(worker->next_purge, pnvs_upkeep_next_purge(worker->purged_at));
+}
+
+/* Whether it has to leave at once; when_idle: as soon as nothing is to be done. */
+static bool
+is_sent_away(bool *when_idle)
+{
+	return pnvs_registry_must_leave(when_idle) || ShutdownRequestPending || !pnvs_worker;
+}
+
+/* Whether there is a reason to leave now; forced: whatever there is to do. */
+static bool
+wants_to_leave(Worker *worker, bool when_idle, bool *forced)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	*forced = !pnvs_sender_has_table(worker->sender) || yields(worker, when_idle, now);
+	if (*forced)
+		return true;
+	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now)
+		return false;
+
+	if (!when_idle && purge_due(worker) <= now)
+		return false;
+	return when_idle || worker->busy == DT_NOBEGIN ||
+		now - worker->busy >= pnvs_worker_idle_timeout_s * USECS_PER_SEC;
+}
+
+/*
+ * Whether to leave though there is more to do, for others wait for a place: what is
+ * under way has come back then, or would have.
+ */
+static bool
+yields(Worker *worker, bool asked, TimestampTz now)
+{
+	TimestampTz end;
+
+	if (!asked && !worker->yields)
+		worker->asked = DT_NOEND;
+	else if (worker->asked == DT_NOEND || worker->asked > now)
+		worker->asked = now;
+	if (worker->asked == DT_NOEND ||
+		!TimestampDifferenceExceeds(worker->asked, now, YIELD_AFTER_MS))
+		return false;
+	pnvs_sender_stop_claiming(worker->sender);
+	worker->yields = true;
+	end = TimestampTzPlusMilliseconds(worker->asked, YIELD_AFTER_MS + pnvs_settings_request_timeout_ms());
+	return pnvs_sender_is_idle(worker->sender) || now >= end;
+}
+
+static void
+wait_for_something(const Worker *worker)
+{
+	static uint32 wait_event = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = Min(Min(worker->next_scan, worker->next_recovery),
+						   Min(purge_due(worker), pnvs_worker_stats_due()));
+	long		wait_ms = pnvs_sender_wait_ms(worker->sender);
+
+	if (wait_event == 0)
+		wait_event = pnvs_new_wait_event("PnvsWorker");
+
+	/*
+	 * it does not leave while something is due, for which it may have to
+	 * pause
+	 */
+	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender) &&
+		pnvs_sender_next_due(worker->sender) > now)
+		next = Min(next, worker->busy + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
+	next = Min(next, pnvs_settings_complain(false));
+	if (next <= now)
+		next = now;
+	if (wait_ms < 0 || wait_ms > (next - now) / 1000)
+		wait_ms = (long) ((next - now + 999) / 1000);
+	(void) pnvs_client_wait(wait_ms, wait_event);
+}
+
+/*
+ * Settles what is under way, and leaves unless something has become due.  Who
+ * comes next must find the claims of nobody who lives.
+ */
+static bool
+leave(Worker *worker, bool forced)
+{
+	bool		has_table;
+	TimestampTz needed;
+
+	finish(worker);
+	has_table = pnvs_sender_has_table(worker->sender);
+	needed = next_needed(worker);
+	if (forced)
+		pnvs_sender_destroy(worker->sender);
+	return pnvs_registry_leave(has_table, needed, forced);
+}
+
+/* Lets what is under way come back, for a moment, and settles the rest. */
+static void
+finish(Worker *worker)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEAVE_GRACE_MS);
+	static uint32 wait_event = 0;
+
+	if (pnvs_sender_is_idle(worker->sender))
+		return;
+	if (wait_event == 0)
+		wait_event = pnvs_new_wait_event("PnvsWorkerLeave");
+	pnvs_sender_stop_claiming(worker->sender);
+	while (!pnvs_sender_is_idle(worker->sender))
+	{
+		long		left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		long		wait_ms = pnvs_sender_wait_ms(worker->sender);
+
+		if (left_ms <= 0 || left_ms > LEAVE_GRACE_MS)
+			break;
+		(void) pnvs_client_wait(wait_ms < 0 ? left_ms : Min(wait_ms, left_ms), wait_event);
+		CHECK_FOR_INTERRUPTS();
+		pnvs_sender_turn(worker->sender);
+	}
+	if (pnvs_sender_is_idle(worker->sender))
+		return;
+	pnvs_sender_abandon(worker->sender);
+
+	/*
+	 * what was being looked up, or could not be settled, is to be found by
+	 * the next one
+	 */
+	pnvs_sender_look(worker->sender, DT_NOBEGIN);
+}
+
+/* When this database needs a worker again, as far as is known. */
+static TimestampTz
+next_needed(const Worker *worker)
+{
+	TimestampTz next = Min(pnvs_sender_next_due(worker->sender), purge_due(worker));
+
+	if (!worker->recovered)
+		next = Min(next, worker->next_recovery);
+
+	/*
+	 * a launcher that has yet to learn that there is to be none would start
+	 * one after the other
+	 */
+	return pnvs_worker ? next : Max(next, soon());
+}
+
+static TimestampTz
+soon(void)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SOON_MS);
+}
+
+/* Before the process ends, however it ends. */
+static void
+leave_registry(int code, Datum arg)
+{
+	(void) pnvs_registry_leave(true, soon(), true);
+}

@@ -1,0 +1,215 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_process.c
+ *	  What a worker's process sets up for itself, and how it runs a transaction.
+ *
+ * Signals.  SIGINT, by which pg_cancel_backend() cancels a query, cancels none
+ * here: a wait for a synchronous standby would end early.  It still serves
+ * lock_timeout.  SIGTERM is a request at first; a transaction that does not end
+ * (a standby does not answer) is left the hard way after a while.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "queue/sender/failure_log.h"
+#include "queue/rows/table.h"
+#include "queue/process/worker_process.h"
+#include "remote/client.h"
+#include "settings.h"
+
+/* How often a transaction that takes long looks for SIGTERM. */
+#define TERMINATION_CHECK_MS 1000
+
+/* What a busy exchange of a wide window takes for a moment, and more. */
+#define KEPT_MEMORY (8 * 1024 * 1024)
+
+/* PostgreSQL's own files and some of ours, beside one for each connection. */
+#define SPARE_DESCRIPTORS 256
+
+static TimeoutId termination_check;
+static TimestampTz stats_due = DT_NOEND;
+
+static void on_interrupt(SIGNAL_ARGS);
+static void pin_session(void);
+static void keep_memory(void);
+static void check_termination(void);
+
+/* SIGTERM asks the worker to leave; SIGINT is no cancel. */
+void
+pnvs_worker_handle_signals(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	pqsignal(SIGINT, on_interrupt);
+	BackgroundWorkerUnblockSignals();
+
+	/*
+	 * PostgreSQL has thrown away a SIGHUP that came right after the fork, and
+	 * with it what the settings are now
+	 */
+	ConfigReloadPending = true;
+}
+
+/* PostgreSQL's timer for lock_timeout sends SIGINT, too. */
+static void
+on_interrupt(SIGNAL_ARGS)
+{
+	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(PNVS_SIGNAL_PASS);
+}
+
+/* Once the process is connected to its database. */
+void
+pnvs_worker_prepare(void)
+{
+	pin_session();
+	keep_memory();
+	termination_check = RegisterTimeout(USER_TIMEOUT, check_termination);
+}
+
+/* What ALTER DATABASE or a configuration file may have set does not reach us. */
+static void
+pin_session(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"transaction_timeout", "0"},
+		/* it would show the same few statements for ever */
+		{"pg_stat_statements.track", "none"},
+		/* it would log them with the numbers */
+		{"auto_explain.log_min_duration", "-1"},
+	};
+
+	pnvs_table_pin_settings();
+	for (size_t i = 0; i < lengthof(settings); i++)
+	{
+		if (GetConfigOption(settings[i][0], true, false) != NULL)
+			SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_SESSION);
+	}
+}
+
+/*
+ * The GNU library would give the memory of each statement back to the kernel, to
+ * ask for it again at the next one.
+ */
+static void
+keep_memory(void)
+{
+#ifdef M_TRIM_THRESHOLD
+	(void) mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+	(void) mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY);
+#endif
+}
+
+/* The usual limit of 1,024 files is below what a wide window needs. */
+void
+pnvs_worker_make_room_for_connections(void)
+{
+	struct rlimit limit;
+	rlim_t		needed = pnvs_max_in_flight + SPARE_DESCRIPTORS;
+
+	pnvs_client_expect_calls(pnvs_max_in_flight);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
+		return;
+	limit.rlim_cur = Min(needed, limit.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < needed)
+		ereport(LOG,
+				(errmsg("pnvs has fewer file descriptors than \"pnvs.max_in_flight\" may need"),
+				 errhint("Raise the limit of open files of the server, or lower the setting.")));
+}
+
+/* A PnvsTransact: runs work in a transaction, and logs what it failed for. */
+PnvsCommit
+pnvs_worker_transact(void (*work) (void *arg), void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile PnvsCommit result = PNVS_NOT_COMMITTED;
+
+	pgstat_report_activity(STATE_RUNNING, "exchanging rows with the queue");
+	enable_timeout_every(termination_check,
+						 TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													 TERMINATION_CHECK_MS),
+						 TERMINATION_CHECK_MS);
+	PG_TRY();
+	{
+		SetCurrentStatementStartTimestamp();
+		StartTransactionCommand();
+		work(arg);
+		CommitTransactionCommand();
+		result = PNVS_COMMITTED;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		result = pnvs_failure_log(error);
+		AbortCurrentTransaction();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	disable_timeout(termination_check, false);
+	MemoryContextSwitchTo(context);
+	pnvs_worker_report_stats(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+
+	/* waits for locks and standbys have reset it, whatever it was set for */
+	SetLatch(MyLatch);
+	return result;
+}
+
+/* A timer's handler, while a transaction runs. */
+static void
+check_termination(void)
+{
+	if (ShutdownRequestPending)
+	{
+		InterruptPending = true;
+		ProcDiePending = true;
+		SetLatch(MyLatch);
+	}
+}
+
+/*
+ * PostgreSQL puts reports off that come too often, and it is for an idle process
+ * to make up for the last: autovacuum goes by them.
+ */
+void
+pnvs_worker_report_stats(bool force)
+{
+	long		wait_ms = pgstat_report_stat(force);
+
+	stats_due = wait_ms > 0 ?
+		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms) : DT_NOEND;
+}
+
+/* When statistics that were not reported yet are to be, or DT_NOEND. */
+TimestampTz
+pnvs_worker_stats_due(void)
+{
+	return stats_due;
+}

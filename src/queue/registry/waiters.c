@@ -1,0 +1,156 @@
+/*-------------------------------------------------------------------------
+ *
+ * waiters.c
+ *	  Sessions that wait until a message is settled, and how they are woken.
+ *
+ * Each wait list is a condition variable in shared memory, with a lock of its own.
+ * If the library is not preloaded, nobody is woken, and waiting sessions look at
+ * their row at intervals.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+
+#include "queue/registry/waiters.h"
+#include "shared/memory.h"
+
+static ConditionVariable *lists = NULL; /* PNVS_WAIT_LISTS */
+
+/* The messages that this transaction has settled. */
+static PnvsSettledSet settled_on_commit;
+static bool has_settled = false;
+
+static Size lists_size(void);
+static void init_lists(void);
+static int	list_of(int64 id);
+static void on_transaction_end(XactEvent event, void *arg);
+
+/* To be called while shared_preload_libraries are loaded. */
+void
+pnvs_waiters_init(void)
+{
+	static const PnvsSharedPart part = {
+		.name = "pnvs wait lists",
+		.size = lists_size,
+		.init = init_lists,
+		.memory = (void **) &lists
+	};
+
+	pnvs_shared_memory_add(&part);
+}
+
+static Size
+lists_size(void)
+{
+	return PNVS_WAIT_LISTS * sizeof(ConditionVariable);
+}
+
+static void
+init_lists(void)
+{
+	for (int i = 0; i < PNVS_WAIT_LISTS; i++)
+		ConditionVariableInit(&lists[i]);
+}
+
+/* Adds a message of this database to those that are announced together. */
+void
+pnvs_waiters_add(PnvsSettledSet *settled, int64 id)
+{
+	settled->lists[list_of(id)] = true;
+}
+
+/*
+ * Wakes the sessions that wait for one of the messages, and those that share a list
+ * with them.  Each that is woken looks its row up, so waking all of hundreds for each
+ * of many messages a second would leave time for nothing else.  Never throws.
+ */
+void
+pnvs_waiters_wake(const PnvsSettledSet *settled)
+{
+	if (lists == NULL)
+		return;
+	for (int i = 0; i < PNVS_WAIT_LISTS; i++)
+	{
+		if (settled->lists[i])
+			ConditionVariableBroadcast(&lists[i]);
+	}
+}
+
+/* Wakes the sessions that wait for a message when this transaction is committed. */
+void
+pnvs_waiters_wake_at_commit(int64 id)
+{
+	static bool registered = false;
+
+	if (lists == NULL)
+		return;
+	if (!registered)
+		RegisterXactCallback(on_transaction_end, NULL);
+	registered = true;
+	pnvs_waiters_add(&settled_on_commit, id);
+	has_settled = true;
+}
+
+/* Between begin and end no announcement of this message is missed. */
+void
+pnvs_waiters_begin(int64 id)
+{
+	if (lists != NULL)
+		ConditionVariablePrepareToSleep(&lists[list_of(id)]);
+}
+
+/*
+ * Waits until the message, or another of its list, is announced, or for wait_ms
+ * milliseconds.  Serves interrupts.
+ */
+void
+pnvs_waiters_wait(int64 id, long wait_ms, uint32 wait_event)
+{
+	if (lists != NULL)
+	{
+		/*
+		 * a look at the row may have waited for something else, which resets
+		 * the latch that an announcement has set
+		 */
+		SetLatch(MyLatch);
+		(void) ConditionVariableTimedSleep(&lists[list_of(id)], wait_ms, wait_event);
+		return;
+	}
+	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
+				  wait_event) & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+pnvs_waiters_end(void)
+{
+	if (lists != NULL)
+		ConditionVariableCancelSleep();
+}
+
+/* The list of a message of this database; each database counts its IDs from 1. */
+static int
+list_of(int64 id)
+{
+	return hash_bytes_extended((const unsigned char *) &id, sizeof(id), MyDatabaseId) %
+		PNVS_WAIT_LISTS;
+}
+
+static void
+on_transaction_end(XactEvent event, void *arg)
+{
+	if (!has_settled ||
+		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
+		return;
+	if (event == XACT_EVENT_COMMIT)
+		pnvs_waiters_wake(&settled_on_commit);
+	memset(&settled_on_commit, 0, sizeof(settled_on_commit));
+	has_settled = false;
+}

@@ -1,0 +1,17 @@
+/*-------------------------------------------------------------------------
+ *
+ * notify.h
+ *	  Telling others that rows were settled.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_NOTIFY_H
+#define PNVS_NOTIFY_H
+
+#include "queue/sender/transaction.h"
+#include "queue/rows/verdict.h"
+
+extern void pnvs_notify_announce(PnvsTransact transact, const PnvsVerdict *verdicts,
+								 int nverdicts);
+
+#endif							/* PNVS_NOTIFY_H */

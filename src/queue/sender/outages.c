@@ -1,0 +1,178 @@
+/*-------------------------------------------------------------------------
+ *
+ * outages.c
+ *	  What a sender waits for because of what is everybody's fault.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "errcodes.h"
+#include "queue/sender/log_throttle.h"
+#include "queue/sender/outages.h"
+
+typedef struct CauseText
+{
+	const char *what;
+	const char *hint;
+} CauseText;
+
+static const CauseText texts[PNVS_CAUSE_COUNT] = {
+	[PNVS_CAUSE_SETTINGS] = {
+		NULL,					/* the error in making a request stands for
+								 * code and cause */
+		"Correct the settings of pnvs in the server's configuration and reload."
+	},
+	[PNVS_CAUSE_CREDENTIALS] = {
+		"the service refuses the credentials",
+		"Check \"pnvs.access_key_id\", \"pnvs.access_key_secret\", \"pnvs.security_token\" and the RAM policy of the key, and reload."
+	},
+	[PNVS_CAUSE_ACCOUNT] = {
+		"the service refuses the account",
+		"Activate the service for the account, or see to its balance."
+	},
+	[PNVS_CAUSE_ENDPOINT] = {
+		"the endpoint does not have this operation",
+		"Check \"pnvs.endpoint\" and reload."
+	},
+	[PNVS_CAUSE_CLOCK] = {
+		"the service refuses the time stamp",
+		"Set the clock of this server."
+	},
+	[PNVS_CAUSE_RESOLVE] = {
+		"the name of the endpoint could not be resolved",
+		"Check \"pnvs.endpoint\", \"pnvs.proxy\" and this server's name resolution."
+	},
+	[PNVS_CAUSE_CONNECT] = {
+		"the endpoint could not be reached",
+		"Check \"pnvs.endpoint\", \"pnvs.proxy\" and the network."
+	},
+	[PNVS_CAUSE_TLS] = {
+		"no trusted connection to the endpoint could be made",
+		"Check \"pnvs.ca_file\", \"pnvs.endpoint\" and what stands between this server and the service."
+	},
+	[PNVS_CAUSE_THROTTLED] = {
+		"the service takes no more requests at the moment",
+		"Lower \"pnvs.max_in_flight\", or have the limits of the account raised."
+	},
+};
+
+/* A line tells of an outage that has not been said to be over. */
+static bool told = false;
+
+static void note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was);
+static void complain(const PnvsVerdict *verdict);
+static bool has_ended(const PnvsOutage *before, const PnvsOutage *after);
+
+/* Draws the conclusions from what became of rows. */
+void
+pnvs_outages_note(PnvsOutages *outages, const PnvsVerdicts *verdicts)
+{
+	note(&outages->sends, verdicts, "sending");
+	note(&outages->look_ups, verdicts, "unknown");
+}
+
+/*
+ * Says what has gone wrong for all, or may have, once a minute for each cause; and when it is over,
+ * if it was told of.
+ */
+void
+pnvs_outages_log(const PnvsOutages *before, const PnvsOutages *after,
+				 const PnvsVerdicts *verdicts)
+{
+	const PnvsOutage *ended = NULL;
+
+	for (int i = 0; i < verdicts->n; i++)
+	{
+		if (verdicts->list[i].cause != PNVS_CAUSE_NONE)
+			complain(&verdicts->list[i]);
+	}
+	if (has_ended(&before->sends, &after->sends))
+		ended = &before->sends;
+	else if (has_ended(&before->look_ups, &after->look_ups))
+		ended = &before->look_ups;
+	if (!told || ended == NULL)
+		return;
+	told = false;
+	ereport(LOG,
+			(errmsg("the service takes requests of pnvs again, after %ld s",
+					TimestampDifferenceMilliseconds(ended->begun_us, GetCurrentTimestamp()) / 1000),
+			 pnvs_errhide()));
+}
+
+/* Somebody may have mended what it was, or the clock has been set. */
+void
+pnvs_outages_try_again(PnvsOutages *outages)
+{
+	pnvs_outage_try_again(&outages->sends, GetCurrentTimestamp());
+	pnvs_outage_try_again(&outages->look_ups, GetCurrentTimestamp());
+}
+
+/* From when on a row of unknown fate may be looked up, or DT_NOEND. */
+TimestampTz
+pnvs_outages_next_look_up(const PnvsOutages *outages)
+{
+	if (outages->look_ups.failures == 0)
+		return DT_NOBEGIN;
+	/* one is being looked up: what comes of it decides */
+	return outages->look_ups.probe != 0 ? DT_NOEND : outages->look_ups.next_probe_us;
+}
+
+/* Failures first: what was taken at the same time ends the outage. */
+static void
+note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	uint32		random;
+
+	/* any number is as good for all of them: one pause is made of it */
+	if (!pg_strong_random(&random, sizeof(random)))
+		random = UINT32_MAX;
+	for (int i = 0; i < verdicts->n; i++)
+	{
+		const PnvsVerdict *verdict = &verdicts->list[i];
+
+		if (strcmp(verdict->was, was) != 0)
+			continue;
+		if (verdict->fault == PNVS_FAULT_EVERYBODY)
+			pnvs_outage_failed(outage, verdict->id, now, random);
+		else if (verdict->fault == PNVS_FAULT_UNCLEAR)
+			pnvs_outage_undecided(outage, verdict->id, now, random);
+	}
+	for (int i = 0; i < verdicts->n; i++)
+	{
+		const PnvsVerdict *verdict = &verdicts->list[i];
+
+		if (strcmp(verdict->was, was) == 0 &&
+			(verdict->fault == PNVS_FAULT_NOBODY || verdict->fault == PNVS_FAULT_ROW))
+			(void) pnvs_outage_succeeded(outage, verdict->id);
+	}
+}
+
+static void
+complain(const PnvsVerdict *verdict)
+{
+	const CauseText *text = &texts[verdict->cause];
+	int64		count = pnvs_log_throttle_count(text->what ? text->what : verdict->cause_code);
+
+	if (count == 0)
+		return;
+	if (verdict->fault == PNVS_FAULT_EVERYBODY)
+		told = true;
+	ereport(WARNING,
+			(errmsg("messages wait in the queue of pnvs: %s",
+					text->what ? text->what : verdict->cause_code),
+			 errdetail("Code \"%s\"; requests since the last such line: %lld. They have sent nothing.",
+					   text->what ? verdict->cause_code : "Local.Unsent.Start",
+					   (long long) count),
+			 errhint("%s", text->hint),
+			 pnvs_errhide()));
+}
+
+static bool
+has_ended(const PnvsOutage *before, const PnvsOutage *after)
+{
+	return before->failures > 0 && after->failures == 0;
+}

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * outages.h
+ *	  What a sender waits for because of what is everybody's fault.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_OUTAGES_H
+#define PNVS_OUTAGES_H
+
+#include "core/outage.h"
+#include "queue/rows/verdict.h"
+
+/* A key may look messages up and not send them, so that each has its own. */
+typedef struct PnvsOutages
+{
+	PnvsOutage	sends;
+	PnvsOutage	look_ups;
+} PnvsOutages;
+
+extern void pnvs_outages_note(PnvsOutages *outages, const PnvsVerdicts *verdicts);
+extern void pnvs_outages_log(const PnvsOutages *before, const PnvsOutages *after,
+							 const PnvsVerdicts *verdicts);
+extern void pnvs_outages_try_again(PnvsOutages *outages);
+extern TimestampTz pnvs_outages_next_look_up(const PnvsOutages *outages);
+
+#endif							/* PNVS_OUTAGES_H */

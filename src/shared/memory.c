@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ *
+ * memory.c
+ *	  Shared memory: each module describes its piece, and gets it at server start.
+ *
+ * PostgreSQL gives shared memory only to libraries in shared_preload_libraries, and
+ * asks for its size and for its contents by two hooks.  These are set here, once for
+ * all modules.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+
+#include "shared/memory.h"
+
+/* More than there are modules. */
+#define MAX_PARTS 8
+
+static const PnvsSharedPart *parts[MAX_PARTS];
+static int	nparts = 0;
+
+static shmem_request_hook_type next_request = NULL;
+static shmem_startup_hook_type next_startup = NULL;
+
+static void request(void);
+static void startup(void);
+
+/* Adds a module's piece; to be called while shared_preload_libraries are loaded. */
+void
+pnvs_shared_memory_add(const PnvsSharedPart *part)
+{
+	if (nparts == 0)
+	{
+		next_request = shmem_request_hook;
+		shmem_request_hook = request;
+		next_startup = shmem_startup_hook;
+		shmem_startup_hook = startup;
+	}
+	Assert(nparts < MAX_PARTS);
+	parts[nparts++] = part;
+}
+
+/* A shmem_request_hook. */
+static void
+request(void)
+{
+	if (next_request)
+		next_request();
+	for (int i = 0; i < nparts; i++)
+	{
+		RequestAddinShmemSpace(MAXALIGN(parts[i]->size()));
+		if (parts[i]->lock != NULL)
+			RequestNamedLWLockTranche(parts[i]->name, 1);
+	}
+}
+
+/* A shmem_startup_hook. */
+static void
+startup(void)
+{
+	if (next_startup)
+		next_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	for (int i = 0; i < nparts; i++)
+	{
+		bool		found;
+
+		*parts[i]->memory = ShmemInitStruct(parts[i]->name, parts[i]->size(), &found);
+		if (!found)
+		{
+			memset(*parts[i]->memory, 0, parts[i]->size());
+			if (parts[i]->init != NULL)
+				parts[i]->init();
+		}
+		if (parts[i]->lock != NULL)
+			*parts[i]->lock = &GetNamedLWLockTranche(parts[i]->name)->lock;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}

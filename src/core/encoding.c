@@ -5,6 +5,7 @@
  *
  *-------------------------------------------------------------------------
  */
+#include "core/ascii.h"
 #include "core/encoding.h"
 
 #define DAY 86400
@@ -13,7 +14,7 @@
 static const char upper_hex[] = "0123456789ABCDEF";
 static const char lower_hex[] = "0123456789abcdef";
 
-static bool is_unreserved(unsigned char c);
+static bool is_unreserved(char c);
 static void put_decimal(char *out, int value, int digits);
 
 /*
@@ -28,7 +29,7 @@ pnvs_encoding_append_percent(PnvsTextBuffer *buffer, const char *text)
 	{
 		size_t		plain = 0;
 
-		while (is_unreserved((unsigned char) text[plain]))
+		while (is_unreserved(text[plain]))
 			plain++;
 		pnvs_text_buffer_append_len(buffer, text, plain);
 		text += plain;
@@ -110,12 +111,10 @@ pnvs_encoding_utc_timestamp(int64_t epoch_s, char out[PNVS_UTC_TIMESTAMP_SIZE])
 	return true;
 }
 
-/* Not isalnum(), whose answer depends on the locale. */
 static bool
-is_unreserved(unsigned char c)
+is_unreserved(char c)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-		(c >= '0' && c <= '9') ||
+	return pnvs_ascii_is_letter_or_digit(c) ||
 		c == '-' || c == '_' || c == '.' || c == '~';
 }
 

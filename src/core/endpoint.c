@@ -14,16 +14,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/ascii.h"
 #include "core/endpoint.h"
 
 #define MAX_HOST_LEN 253
 #define MAX_LABEL_LEN 63
 
 static bool skip_prefix(const char **text, const char *prefix);
-static char to_lower(char c);
-static bool is_digit(char c);
-static bool is_hex_digit(char c);
-static bool is_letter_or_digit(char c);
 static size_t name_len(const char *text);
 static size_t ipv6_len(const char *text);
 static bool parse_port(const char *text, uint32_t *port);
@@ -67,7 +64,7 @@ pnvs_endpoint_parse(const char *text, PnvsEndpoint *endpoint)
 		return PNVS_ENDPOINT_BAD_HOST;
 
 	for (size_t i = 0; i < host_len; i++)
-		endpoint->host_header[i] = to_lower(host[i]);
+		endpoint->host_header[i] = pnvs_ascii_lower(host[i]);
 	port_len = port == default_port ? 0 : strlen(text);
 	memcpy(endpoint->host_header + host_len, text, port_len);
 	endpoint->host_header[host_len + port_len] = '\0';
@@ -86,37 +83,11 @@ skip_prefix(const char **text, const char *prefix)
 
 	for (; *prefix; prefix++, rest++)
 	{
-		if (to_lower(*rest) != *prefix)
+		if (pnvs_ascii_lower(*rest) != *prefix)
 			return false;
 	}
 	*text = rest;
 	return true;
-}
-
-static char
-to_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
-}
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
-is_hex_digit(char c)
-{
-	c = to_lower(c);
-	return is_digit(c) || (c >= 'a' && c <= 'f');
-}
-
-static bool
-is_letter_or_digit(char c)
-{
-	c = to_lower(c);
-	return is_digit(c) || (c >= 'a' && c <= 'z');
 }
 
 /*
@@ -129,7 +100,7 @@ name_len(const char *text)
 	size_t		len = 0;
 	size_t		label_len = 0;
 
-	for (; is_letter_or_digit(text[len]) || text[len] == '-' || text[len] == '.'; len++)
+	for (; pnvs_ascii_is_letter_or_digit(text[len]) || text[len] == '-' || text[len] == '.'; len++)
 	{
 		bool		ends_label = text[len] == '.';
 
@@ -158,7 +129,7 @@ ipv6_len(const char *text)
 	bool		has_colon = false;
 
 	/* 45 is the longest form, with an IPv4 tail. */
-	for (; is_hex_digit(text[len]) || text[len] == ':' || text[len] == '.'; len++)
+	for (; pnvs_ascii_is_hex_digit(text[len]) || text[len] == ':' || text[len] == '.'; len++)
 	{
 		if (text[len] == ':')
 			has_colon = true;
@@ -176,7 +147,7 @@ parse_port(const char *text, uint32_t *port)
 
 	if (*text < '1' || *text > '9')
 		return false;
-	for (; is_digit(*text); text++)
+	for (; pnvs_ascii_is_digit(*text); text++)
 	{
 		value = value * 10 + (uint32_t) (*text - '0');
 		if (value > 65535)
@@ -199,13 +170,13 @@ ends_in_number(const char *host, size_t len)
 
 	while (start > 0 && host[start - 1] != '.')
 		start--;
-	if (len - start >= 2 && host[start] == '0' && to_lower(host[start + 1]) == 'x')
+	if (len - start >= 2 && host[start] == '0' && pnvs_ascii_lower(host[start + 1]) == 'x')
 	{
-		for (i = start + 2; i < len && is_hex_digit(host[i]);)
+		for (i = start + 2; i < len && pnvs_ascii_is_hex_digit(host[i]);)
 			i++;
 		return i == len;
 	}
-	for (i = start; i < len && is_digit(host[i]);)
+	for (i = start; i < len && pnvs_ascii_is_digit(host[i]);)
 		i++;
 	return i == len;
 }
@@ -226,7 +197,7 @@ is_ipv4(const char *host, size_t len)
 			parts++;
 			value = -1;
 		}
-		else if (is_digit(host[i]) && value != 0)
+		else if (pnvs_ascii_is_digit(host[i]) && value != 0)
 		{
 			value = (value < 0 ? 0 : value * 10) + (host[i] - '0');
 			if (value > 255)

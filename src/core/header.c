@@ -7,13 +7,11 @@
  */
 #include <string.h>
 
+#include "core/ascii.h"
 #include "core/header.h"
 
 /* No service means more than a day. */
 #define MAX_MILLISECONDS (24 * 60 * 60 * 1000)
-
-static bool is_space(char c);
-static char to_lower(char c);
 
 /*
  * Whether a header line, its line break included and not NUL-terminated, is the
@@ -32,14 +30,14 @@ pnvs_header_value(const char *line, size_t line_len, const char *name,
 		return false;
 	for (size_t i = 0; i < name_len; i++)
 	{
-		if (to_lower(line[i]) != name[i])
+		if (pnvs_ascii_lower(line[i]) != name[i])
 			return false;
 	}
 
 	line += name_len + 1;
-	while (line < end && is_space(*line))
+	while (line < end && pnvs_ascii_is_space(*line))
 		line++;
-	while (end > line && is_space(end[-1]))
+	while (end > line && pnvs_ascii_is_space(end[-1]))
 		end--;
 	if ((size_t) (end - line) >= value_size ||
 		memchr(line, '\0', (size_t) (end - line)) != NULL)
@@ -59,23 +57,11 @@ pnvs_header_milliseconds(const char *value)
 		return -1;
 	for (; *value; value++)
 	{
-		if (*value < '0' || *value > '9')
+		if (!pnvs_ascii_is_digit(*value))
 			return -1;
 		result = result * 10 + (*value - '0');
 		if (result > MAX_MILLISECONDS)
 			return -1;
 	}
 	return result;
-}
-
-static bool
-is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static char
-to_lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
 }

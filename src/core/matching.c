@@ -14,9 +14,9 @@
  */
 #include <stddef.h>
 
+#include "core/ascii.h"
 #include "core/matching.h"
 
-static bool is_digit(char c);
 static bool is_separator(char c);
 static int	closest_record(const PnvsCandidate *candidate, const int64_t *sent_ms,
 						   int nrecords, PnvsMatchingSlot *slots);
@@ -41,7 +41,7 @@ pnvs_matching_fits_number(const char *shown, const char *number)
 	if (shown == NULL)
 		return false;
 	for (const char *c = shown; *c; c++)
-		nvisible += is_digit(*c);
+		nvisible += pnvs_ascii_is_digit(*c);
 	if (nvisible < PNVS_MIN_VISIBLE_DIGITS)
 		return false;
 	while (*text || *number)
@@ -122,12 +122,6 @@ pnvs_matching_assign(PnvsCandidate *candidates, int ncandidates, const int64_t *
 	}
 	for (int i = 0; i < ncandidates; i++)
 		candidates[i].record = candidates[i].record <= -2 ? -2 - candidates[i].record : -1;
-}
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
 }
 
 static bool

@@ -7,6 +7,7 @@
  */
 #include <stddef.h>
 
+#include "core/ascii.h"
 #include "core/operation.h"
 
 static const PnvsOperation operations[PNVS_OPERATION_COUNT] = {
@@ -50,7 +51,7 @@ static const PnvsOperation operations[PNVS_OPERATION_COUNT] = {
 /* The channels of StartVerification. */
 static const char *const channels[] = {"SMS", "VOICE", "WHATSAPP"};
 
-static bool equals_ignoring_case(const char *text, const char *upper);
+static bool equals_ignoring_case(const char *text, const char *other);
 
 /* The table's entry of an operation; constant, never NULL. */
 const PnvsOperation *
@@ -76,16 +77,12 @@ pnvs_operation_channel(const char *text)
 
 /* Not strcasecmp(), whose answer depends on the locale (Turkish i). */
 static bool
-equals_ignoring_case(const char *text, const char *upper)
+equals_ignoring_case(const char *text, const char *other)
 {
-	for (; *text && *upper; text++, upper++)
+	for (; *text && *other; text++, other++)
 	{
-		char		c = *text;
-
-		if (c >= 'a' && c <= 'z')
-			c = (char) (c - 'a' + 'A');
-		if (c != *upper)
+		if (pnvs_ascii_lower(*text) != pnvs_ascii_lower(*other))
 			return false;
 	}
-	return *text == *upper;
+	return *text == *other;
 }

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "core/ascii.h"
 #include "core/redaction.h"
 
 /* The shortest one-time codes have four digits. */
@@ -83,7 +84,7 @@ count_digits(const char *text)
 {
 	const char *end = text;
 
-	while (*end >= '0' && *end <= '9')
+	while (pnvs_ascii_is_digit(*end))
 		end++;
 	return (size_t) (end - text);
 }

@@ -1,0 +1,46 @@
+/*-------------------------------------------------------------------------
+ *
+ * ascii.h
+ *	  Classes of ASCII characters.  Unlike those of <ctype.h> they do not
+ *	  depend on the locale.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_ASCII_H
+#define PNVS_ASCII_H
+
+#include <stdbool.h>
+
+static inline char
+pnvs_ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
+}
+
+static inline bool
+pnvs_ascii_is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool
+pnvs_ascii_is_hex_digit(char c)
+{
+	c = pnvs_ascii_lower(c);
+	return pnvs_ascii_is_digit(c) || (c >= 'a' && c <= 'f');
+}
+
+static inline bool
+pnvs_ascii_is_letter_or_digit(char c)
+{
+	c = pnvs_ascii_lower(c);
+	return pnvs_ascii_is_digit(c) || (c >= 'a' && c <= 'z');
+}
+
+static inline bool
+pnvs_ascii_is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+#endif							/* PNVS_ASCII_H */

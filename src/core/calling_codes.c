@@ -9,6 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
+#include <stdlib.h>
+
 #include "core/calling_codes.h"
 #include "core/calling_codes_table.h"
 
@@ -19,6 +21,7 @@
 
 static const PnvsRegionPrefix *find_region(uint32_t prefix);
 static bool has_premium(uint32_t prefix);
+static int	compare_prefixes(const void *key, const void *row);
 static uint32_t leading_digits(const char *digits, size_t len);
 
 /*
@@ -84,32 +87,25 @@ pnvs_calling_code_is_premium(const char *digits)
 static const PnvsRegionPrefix *
 find_region(uint32_t prefix)
 {
-	size_t		low = 0;
-	size_t		high = LENGTH(region_prefixes);
-
-	while (low < high)
-	{
-		size_t		middle = (low + high) / 2;
-
-		if (region_prefixes[middle].prefix == prefix)
-			return &region_prefixes[middle];
-		if (region_prefixes[middle].prefix < prefix)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
+	return bsearch(&prefix, region_prefixes, LENGTH(region_prefixes),
+				   sizeof(region_prefixes[0]), compare_prefixes);
 }
 
 static bool
 has_premium(uint32_t prefix)
 {
-	for (size_t i = 0; i < LENGTH(premium_prefixes) && premium_prefixes[i] <= prefix; i++)
-	{
-		if (premium_prefixes[i] == prefix)
-			return true;
-	}
-	return false;
+	return bsearch(&prefix, premium_prefixes, LENGTH(premium_prefixes),
+				   sizeof(premium_prefixes[0]), compare_prefixes) != NULL;
+}
+
+/* For bsearch(): rows of both tables begin with their prefix. */
+static int
+compare_prefixes(const void *key, const void *row)
+{
+	uint32_t	wanted = *(const uint32_t *) key;
+	uint32_t	prefix = *(const uint32_t *) row;
+
+	return (wanted > prefix) - (wanted < prefix);
 }
 
 /* The first digits of a number; 0, which no number begins with, if it has fewer. */

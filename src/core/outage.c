@@ -116,14 +116,12 @@ pnvs_outage_undecided(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t r
 }
 
 /*
- * The service took a message, or judged it; whether that ends an outage.  What was
- * refused before, and is refused again, is so for its own sake.
+ * The service took a message, or judged it, which ends an outage.  A message that was
+ * refused before, and is refused again, is refused for its own sake.
  */
-bool
+void
 pnvs_outage_succeeded(PnvsOutage *outage, int64_t id)
 {
-	bool		ends = outage->failures > 0;
-
 	for (int i = 0; i < PNVS_OUTAGE_SUSPECTS; i++)
 	{
 		PnvsSuspect *suspect = &outage->suspects[i];
@@ -134,7 +132,6 @@ pnvs_outage_succeeded(PnvsOutage *outage, int64_t id)
 	}
 	outage->failures = 0;
 	outage->probe = outage->only = outage->last = 0;
-	return ends;
 }
 
 /* Somebody may have mended it: one is tried at once, and pauses are short again. */

@@ -59,7 +59,7 @@ extern void pnvs_outage_probe_started(PnvsOutage *outage, int64_t id);
 extern void pnvs_outage_failed(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t random);
 extern void pnvs_outage_undecided(PnvsOutage *outage, int64_t id, int64_t now_us,
 								  uint32_t random);
-extern bool pnvs_outage_succeeded(PnvsOutage *outage, int64_t id);
+extern void pnvs_outage_succeeded(PnvsOutage *outage, int64_t id);
 extern void pnvs_outage_try_again(PnvsOutage *outage, int64_t now_us);
 extern int	pnvs_outage_own_refusals(const PnvsOutage *outage, int64_t id);
 

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * outcome.c
- *	  What became of a request.
+ *	  Decides what became of a request from the HTTP status and the service's
+ *	  error code.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,15 +13,13 @@
 
 typedef struct CodeRow
 {
-	const char *code;			/* one that begins or ends with '*' names a
-								 * whole family */
+	const char *code;			/* '*' at an end stands for any characters */
 	PnvsCodeGroup group;
 } CodeRow;
 
 /*
  * The service's error codes, from its help pages and those of Alibaba Cloud's
- * gateway.  The first row that fits counts, so families stand behind their
- * exceptions.
+ * gateway.  The first row that fits counts, so exceptions stand before families.
  */
 static const CodeRow code_rows[] = {
 	{"OK", PNVS_CODE_OK},
@@ -75,6 +74,32 @@ static const CodeRow code_rows[] = {
 	{"isp.VERIFY_SCHEME_NOT_EXIST", PNVS_CODE_REFUSED},
 };
 
+/*
+ * What a group of codes means for the message and for the others.
+ *
+ * Throttling may be for the account or for this number, and nobody knows which: it
+ * counts as an attempt of this message, which then pauses by itself, and does not
+ * hold up the others.  An unknown code, and one by which the service does not know
+ * itself, concerns this message alone as far as anybody can tell, but proves nothing.
+ */
+static const struct
+{
+	PnvsOutcome outcome;		/* of OK and UNKNOWN the HTTP status decides */
+	PnvsCause	cause;
+	PnvsFault	fault;
+}			groups[] = {
+	[PNVS_CODE_OK] = {PNVS_AMBIGUOUS, PNVS_CAUSE_NONE, PNVS_FAULT_NOBODY},
+	[PNVS_CODE_REFUSED] = {PNVS_REFUSED, PNVS_CAUSE_NONE, PNVS_FAULT_ROW},
+	[PNVS_CODE_CREDENTIALS] = {PNVS_REFUSED, PNVS_CAUSE_CREDENTIALS, PNVS_FAULT_EVERYBODY},
+	[PNVS_CODE_ACCOUNT] = {PNVS_REFUSED, PNVS_CAUSE_ACCOUNT, PNVS_FAULT_EVERYBODY},
+	[PNVS_CODE_ENDPOINT] = {PNVS_REFUSED, PNVS_CAUSE_ENDPOINT, PNVS_FAULT_EVERYBODY},
+	[PNVS_CODE_CLOCK] = {PNVS_REFUSED, PNVS_CAUSE_CLOCK, PNVS_FAULT_EVERYBODY},
+	[PNVS_CODE_TIME_STAMP] = {PNVS_REFUSED, PNVS_CAUSE_CLOCK, PNVS_FAULT_EVERYBODY},
+	[PNVS_CODE_THROTTLED] = {PNVS_THROTTLED, PNVS_CAUSE_THROTTLED, PNVS_FAULT_UNCLEAR},
+	[PNVS_CODE_AMBIGUOUS] = {PNVS_AMBIGUOUS, PNVS_CAUSE_NONE, PNVS_FAULT_UNCLEAR},
+	[PNVS_CODE_UNKNOWN] = {PNVS_AMBIGUOUS, PNVS_CAUSE_NONE, PNVS_FAULT_UNCLEAR},
+};
+
 static bool code_fits(const char *code, const char *pattern);
 
 /* The stage's name as it stands in DETAIL; constant. */
@@ -100,10 +125,7 @@ pnvs_code_group(const char *code)
 	return PNVS_CODE_UNKNOWN;
 }
 
-/*
- * The outcome of a request without a readable reply, of which some may have
- * reached the service, or none.
- */
+/* The outcome of a request without a readable reply. */
 PnvsOutcome
 pnvs_outcome_of_failure(bool maybe_sent)
 {
@@ -111,13 +133,12 @@ pnvs_outcome_of_failure(bool maybe_sent)
 }
 
 /*
- * The outcome of a request that the service answered: HTTP status, Code (or
- * NULL), and its word on success.
+ * The outcome of a request that the service answered with an HTTP status, a Code (or
+ * NULL) and, if it said so, Success.
  *
- * Status, Code and Success must agree on a success, and one of the last two must
- * say so.  If they contradict each other nobody knows.  An unknown code is the
- * service's "no", but with a 5xx status the service does not know itself how far
- * it got.
+ * Code or Success must report a success, and neither they nor the status may
+ * contradict it; if they do, the outcome is ambiguous.  An unknown code is a
+ * refusal, unless the status is 5xx: then the service does not know how far it got.
  */
 PnvsOutcome
 pnvs_outcome_of_reply(int http_status, const char *code, PnvsTruth success)
@@ -129,108 +150,42 @@ pnvs_outcome_of_reply(int http_status, const char *code, PnvsTruth success)
 	if (says_yes)
 		return http_status / 100 == 2 && (code == NULL || group == PNVS_CODE_OK) ?
 			PNVS_ACCEPTED : PNVS_AMBIGUOUS;
-	switch (group)
-	{
-		case PNVS_CODE_REFUSED:
-		case PNVS_CODE_CREDENTIALS:
-		case PNVS_CODE_ACCOUNT:
-		case PNVS_CODE_ENDPOINT:
-		case PNVS_CODE_CLOCK:
-		case PNVS_CODE_TIME_STAMP:
-			return PNVS_REFUSED;
-		case PNVS_CODE_THROTTLED:
-			return PNVS_THROTTLED;
-		case PNVS_CODE_AMBIGUOUS:
-			return PNVS_AMBIGUOUS;
-		case PNVS_CODE_OK:
-		case PNVS_CODE_UNKNOWN:
-			break;
-	}
+	if (group != PNVS_CODE_OK && group != PNVS_CODE_UNKNOWN)
+		return groups[group].outcome;
 	return http_status >= 500 ? PNVS_AMBIGUOUS : PNVS_REFUSED;
 }
 
-/* What keeps all messages from being sent, if that is what a Code of this group says. */
+/* The reason that stops every message, if a Code of this group names one. */
 PnvsCause
 pnvs_cause_of_code(PnvsCodeGroup group)
 {
-	switch (group)
-	{
-			/* the key, or what it may do */
-		case PNVS_CODE_CREDENTIALS:
-			return PNVS_CAUSE_CREDENTIALS;
-			/* the account may not send at all, whatever the number */
-		case PNVS_CODE_ACCOUNT:
-			return PNVS_CAUSE_ACCOUNT;
-			/* refused before anybody has looked at the message */
-		case PNVS_CODE_ENDPOINT:
-			return PNVS_CAUSE_ENDPOINT;
-			/* all requests are stamped by the same clock */
-		case PNVS_CODE_CLOCK:
-		case PNVS_CODE_TIME_STAMP:
-			return PNVS_CAUSE_CLOCK;
-			/* by their names the account's or the operation's limit */
-		case PNVS_CODE_THROTTLED:
-			return PNVS_CAUSE_THROTTLED;
-		case PNVS_CODE_OK:
-		case PNVS_CODE_REFUSED:
-		case PNVS_CODE_AMBIGUOUS:
-		case PNVS_CODE_UNKNOWN:
-			break;
-	}
-	return PNVS_CAUSE_NONE;
+	return groups[group].cause;
 }
 
 /*
- * The same of a request that did not get through, by the stage that it ended at.  A
- * connection is refused, or its handshake fails, before it is any message's.  One
- * that was there and got lost is the bad luck of a single message.
+ * The reason that stops every message, if a request that ended at this stage shows
+ * one.  A connection that is refused, or whose handshake fails, fails for every
+ * message; one that is lost after that concerns a single message.
  */
 PnvsCause
 pnvs_cause_of_stage(PnvsStage stage)
 {
-	switch (stage)
-	{
-		case PNVS_STAGE_RESOLVE:
-			return PNVS_CAUSE_RESOLVE;
-		case PNVS_STAGE_CONNECT:
-			return PNVS_CAUSE_CONNECT;
-		case PNVS_STAGE_TLS:
-			return PNVS_CAUSE_TLS;
-		case PNVS_STAGE_REQUEST:
-		case PNVS_STAGE_REPLY:
-			break;
-	}
-	return PNVS_CAUSE_NONE;
+	static const PnvsCause causes[] = {
+		[PNVS_STAGE_RESOLVE] = PNVS_CAUSE_RESOLVE,
+		[PNVS_STAGE_CONNECT] = PNVS_CAUSE_CONNECT,
+		[PNVS_STAGE_TLS] = PNVS_CAUSE_TLS,
+		[PNVS_STAGE_REQUEST] = PNVS_CAUSE_NONE,
+		[PNVS_STAGE_REPLY] = PNVS_CAUSE_NONE,
+	};
+
+	return causes[stage];
 }
 
-/*
- * Whose fault a Code of this group is.  Of throttling nobody knows whether it is for
- * the account or for this number: so it is an attempt of the message's, with a pause of
- * its own, and holds up no others, who would wait for one number's sake.  What no page
- * mentions, and what the service itself does not know, concerns the message alone as
- * far as anybody can tell, but proves nothing.
- */
+/* Who has to act so that a message refused with a Code of this group can be sent. */
 PnvsFault
 pnvs_fault_of_code(PnvsCodeGroup group)
 {
-	switch (group)
-	{
-		case PNVS_CODE_OK:
-			return PNVS_FAULT_NOBODY;
-		case PNVS_CODE_REFUSED:
-			return PNVS_FAULT_ROW;
-		case PNVS_CODE_CREDENTIALS:
-		case PNVS_CODE_ACCOUNT:
-		case PNVS_CODE_ENDPOINT:
-		case PNVS_CODE_CLOCK:
-		case PNVS_CODE_TIME_STAMP:
-			return PNVS_FAULT_EVERYBODY;
-		case PNVS_CODE_THROTTLED:
-		case PNVS_CODE_AMBIGUOUS:
-		case PNVS_CODE_UNKNOWN:
-			break;
-	}
-	return PNVS_FAULT_UNCLEAR;
+	return groups[group].fault;
 }
 
 static bool

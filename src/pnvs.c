@@ -26,7 +26,6 @@ void
 _PG_init(void)
 {
 	pnvs_settings_init();
-	pnvs_settings_statement_init();
 	pnvs_statement_init();
 	pnvs_utility_init();
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)

@@ -1,31 +1,29 @@
 /*-------------------------------------------------------------------------
  *
  * settings.c
- *	  Every setting of pnvs, and what it is.
+ *	  Declares every setting of pnvs, checks its values and hands them out.
  *
- * Fails closed.  PostgreSQL replaces a value of the configuration that is not valid
- * by the default, with a warning: that would be the real service, no proxy, the
- * worker on.  So a check hook takes such a value and marks it, and nothing is sent
- * for as long as a marked one is in force, see settings_invalid.c.  What somebody
- * sets in a session that has the library is refused at once.
+ * Invalid values.  PostgreSQL replaces an invalid value of a configuration file by the
+ * default, with a warning: pnvs would then use the real service, no proxy, a running
+ * worker.  So a check hook accepts such a value and marks it as invalid, and nothing
+ * is sent while a marked value is in force, see settings_invalid.c.  An invalid value
+ * that a session sets itself is refused at once.
  *
- * Secrets.  The value that PostgreSQL keeps of a secret setting is always
- * "********", whether or not it is set, so that there is nothing else to show, and a
- * reload that changes a secret finds the value unchanged and logs nothing.  A hook
- * shows "(none)" instead where it is empty.  The secret itself travels beside the
- * value, as what GUC calls its extra.
+ * Secrets.  The text that PostgreSQL keeps for a secret is always "********", set or
+ * not.  So PostgreSQL has nothing else to show, and a reload that changes a secret
+ * finds the text unchanged and logs nothing.  A show hook says "(none)" if the secret
+ * is empty.  The secret itself is stored beside the text, in what GUC calls the extra.
  *
- * That protects a secret from the moment at which the library is loaded.
- * Before, PostgreSQL knows the setting as a placeholder, shows it to every role
- * and logs its changes.  So a secret in a configuration file needs the library
- * in shared_preload_libraries.  session_preload_libraries does not reach the
- * postmaster, which logs, nor replication connections, which can SHOW; without
- * either, a warning says so when the library is loaded.
+ * This protects a secret only once the library is loaded.  Before that, PostgreSQL
+ * treats the setting as a placeholder: it shows the value to every role and logs its
+ * changes.  A secret in a configuration file therefore needs the library in
+ * shared_preload_libraries.  session_preload_libraries is not enough, for it loads the
+ * library neither in the postmaster, which logs, nor in replication connections, which
+ * can SHOW.  pnvs_settings_init() warns if a session loads the library too late.
  *
- * Whose values.  What a queued message is sent with is the server's: the
- * configuration files' or the command line's.  A sender serves every role, so what
- * its session, its database or its role has set of what anybody may set does not
- * count there, see pnvs_settings_use_server_values().
+ * Senders.  A process that sends queued messages serves every role.  It uses the values
+ * of the configuration files and of the command line, and ignores those of its
+ * session, database or role, see pnvs_settings_use_server_values().
  *
  *-------------------------------------------------------------------------
  */
@@ -40,7 +38,6 @@
 #include "compat.h"
 #include "errcodes.h"
 #include "settings.h"
-#include "settings_name.h"
 #include "settings_value.h"
 
 char	   *pnvs_ca_file;
@@ -75,7 +72,6 @@ typedef enum SettingId
 	NSETTINGS
 } SettingId;
 
-/* Filled in below. */
 static PnvsSetting settings[NSETTINGS];
 
 static bool check(const PnvsSetting *setting, char **text, void **extra, GucSource source);
@@ -100,10 +96,19 @@ static void hide_statement(void *arg);
 
 EACH_SETTING(HOOKS)
 
-#define OWN(id) .check = check_##id, .assign = assign_##id, .show = show_##id
-#define SECRET PNVS_SETTING_SECRET, "", PGC_SUSET, \
-	.more = "It is never shown.", \
-	.rule = "It is too long, or has a character other than visible ASCII."
+#define SETTING(id, name_, kind_, boot_, context_, ...) \
+	[id] = {.name = name_, .kind = PNVS_SETTING_##kind_, .boot = boot_, .context = context_, \
+		.check = check_##id, .assign = assign_##id, .show = show_##id, __VA_ARGS__}
+
+#define SECRET_SETTING(id, name_, ...) \
+	SETTING(id, name_, SECRET, "", PGC_SUSET, .more = "It is never shown.", \
+		.rule = "It is too long, or has a character other than visible ASCII.", __VA_ARGS__)
+
+#define SWITCH_SETTING(id, name_, boot_, context_, ...) \
+	SETTING(id, name_, SWITCH, boot_, context_, .rule = "It must be \"on\" or \"off\".", __VA_ARGS__)
+
+#define TIME_S_SETTING(id, name_, boot_, context_, ...) \
+	SETTING(id, name_, NUMBER, boot_, context_, .flags = GUC_UNIT_S, __VA_ARGS__)
 
 static const struct config_enum_entry on_failure_options[] = {
 	{"row", PNVS_ON_FAILURE_ROW, false},
@@ -118,188 +123,116 @@ static const struct config_enum_entry after_promotion_options[] = {
 	{NULL, 0, false}
 };
 
-/* A rule of numbers has the bounds in the README's words; a test compares them. */
+/* The rule of a number states its bounds as the documents do; a test compares them. */
 static PnvsSetting settings[NSETTINGS] =
 {
-	[ACCESS_KEY_ID] =
-	{
-		"pnvs.access_key_id", SECRET,
-		.what = "ID of the access key that requests are signed with.",
-		.max = PNVS_MAX_ACCESS_KEY_ID_LEN, OWN(ACCESS_KEY_ID)
-	},
-	[ACCESS_KEY_SECRET] =
-	{
-		"pnvs.access_key_secret", SECRET,
-		.what = "Secret of the access key that requests are signed with.",
-		.max = PNVS_MAX_ACCESS_KEY_SECRET_LEN, OWN(ACCESS_KEY_SECRET)
-	},
-	[SECURITY_TOKEN] =
-	{
-		"pnvs.security_token", SECRET,
-		.what = "Security token that belongs to a temporary access key.",
-		.max = PNVS_MAX_SECURITY_TOKEN_LEN, OWN(SECURITY_TOKEN)
-	},
-	[ENDPOINT] =
-	{
-		"pnvs.endpoint", PNVS_SETTING_ENDPOINT,
-		"https://dypnsapi-intl.ap-southeast-1.aliyuncs.com", PGC_SUSET,
-		.what = "Address of the verification service.",
-		.more = "Scheme, host and optional port.",
-		OWN(ENDPOINT)
-	},
-	[CA_FILE] =
-	{
-		"pnvs.ca_file", PNVS_SETTING_FILE, "", PGC_SUSET,
-		.what = "File of the certificate authorities that are trusted.",
-		.more = "Empty means those of the system.",
-		.rule = "It must be an absolute path, or empty.",
-		.text = &pnvs_ca_file, OWN(CA_FILE)
-	},
-	[PROXY] =
-	{
-		"pnvs.proxy", PNVS_SETTING_PROXY, "", PGC_SUSET,
-		.what = "Address of an HTTP proxy.",
-		.more = "Empty means none; the proxies of the environment are ignored.",
-		.rule = "It must be \"http://\" or \"https://\", a host and an optional port.",
-		.text = &pnvs_proxy, OWN(PROXY)
-	},
+	SECRET_SETTING(ACCESS_KEY_ID, "pnvs.access_key_id",
+				   .what = "ID of the access key that requests are signed with.",
+				   .max = PNVS_MAX_ACCESS_KEY_ID_LEN),
+	SECRET_SETTING(ACCESS_KEY_SECRET, "pnvs.access_key_secret",
+				   .what = "Secret of the access key that requests are signed with.",
+				   .max = PNVS_MAX_ACCESS_KEY_SECRET_LEN),
+	SECRET_SETTING(SECURITY_TOKEN, "pnvs.security_token",
+				   .what = "Security token that belongs to a temporary access key.",
+				   .max = PNVS_MAX_SECURITY_TOKEN_LEN),
+	SETTING(ENDPOINT, "pnvs.endpoint", ENDPOINT, "https://dypnsapi-intl.ap-southeast-1.aliyuncs.com", PGC_SUSET,
+			.what = "Address of the verification service.",
+			.more = "Scheme, host and optional port."),
+	SETTING(CA_FILE, "pnvs.ca_file", FILE, "", PGC_SUSET,
+			.what = "File of the certificate authorities that are trusted.",
+			.more = "Empty means those of the system.",
+			.rule = "It must be an absolute path, or empty.",
+			.text = &pnvs_ca_file),
+	SETTING(PROXY, "pnvs.proxy", PROXY, "", PGC_SUSET,
+			.what = "Address of an HTTP proxy.",
+			.more = "Empty means none; the proxies of the environment are ignored.",
+			.rule = "It must be \"http://\" or \"https://\", a host and an optional port.",
+			.text = &pnvs_proxy),
 
 	/*
 	 * A time-out below 10 ms cannot be met by any network; above 10 minutes
 	 * it no longer protects a session.
 	 */
-	[CONNECT_TIMEOUT] =
-	{
-		"pnvs.connect_timeout", PNVS_SETTING_NUMBER, "3s", PGC_USERSET, GUC_UNIT_MS,
-		.what = "Time for name look-up, connection and TLS handshake.",
-		.rule = "It must be a time from 10 ms to 10 min.",
-		.min = 10,.max = 10 * 60 * 1000, OWN(CONNECT_TIMEOUT)
-	},
-	[REQUEST_TIMEOUT] =
-	{
-		"pnvs.request_timeout", PNVS_SETTING_NUMBER, "10s", PGC_USERSET, GUC_UNIT_MS,
-		.what = "Time for a whole request, from its start to the end of the reply.",
-		.rule = "It must be a time from 10 ms to 10 min.",
-		.min = 10,.max = 10 * 60 * 1000, OWN(REQUEST_TIMEOUT)
-	},
-	[SERVICE_SID] =
-	{
-		"pnvs.service_sid", PNVS_SETTING_WORD, "", PGC_USERSET,
-		.what = "Service that is used where a call names none.",
-		.rule = "It must be made of visible ASCII characters, without spaces, 128 of them at the most.",
-		.max = PNVS_MAX_SERVICE_SID_LEN, OWN(SERVICE_SID)
-	},
-	[ON_FAILURE] =
-	{
-		"pnvs.on_failure", PNVS_SETTING_CHOICE, "row", PGC_USERSET,
-		.what = "What a call makes of the service's refusal.",
-		.more = "\"row\" returns it, \"error\" raises it.",
-		.rule = "It must be \"row\" or \"error\".",
-		.options = on_failure_options,.number = &pnvs_on_failure, OWN(ON_FAILURE)
-	},
-	[EXPOSE_VERIFY_CODE] =
-	{
-		"pnvs.expose_verify_code", PNVS_SETTING_SWITCH, "off", PGC_SUSET,
-		.what = "Hands out the one-time code where the service returns it.",
-		.more = "Whoever may send can then pass every check.",
-		.rule = "It must be \"on\" or \"off\".",
-		.is_on = &pnvs_expose_verify_code, OWN(EXPOSE_VERIFY_CODE)
-	},
-	[WORKER] =
-	{
-		"pnvs.worker", PNVS_SETTING_SWITCH, "on", PGC_SIGHUP,
-		.what = "Sends what is queued from background workers.",
-		.more = "They need the library in shared_preload_libraries.",
-		.rule = "It must be \"on\" or \"off\".",
-		.is_on = &pnvs_worker, OWN(WORKER)
-	},
-	/* Zero: it leaves as soon as nothing is due. */
-	[WORKER_IDLE_TIMEOUT] =
-	{
-		"pnvs.worker_idle_timeout", PNVS_SETTING_NUMBER, "5min", PGC_SIGHUP, GUC_UNIT_S,
-		.what = "Time that a worker with nothing to do stays in its database.",
-		.rule = "It must be a time from 0 to 1 day.",
-		.max = 24 * 60 * 60,.number = &pnvs_worker_idle_timeout_s, OWN(WORKER_IDLE_TIMEOUT)
-	},
+	SETTING(CONNECT_TIMEOUT, "pnvs.connect_timeout", NUMBER, "3s", PGC_USERSET,.flags = GUC_UNIT_MS,
+			.what = "Time for name look-up, connection and TLS handshake.",
+			.rule = "It must be a time from 10 ms to 10 min.",
+			.min = 10,.max = 10 * 60 * 1000),
+	SETTING(REQUEST_TIMEOUT, "pnvs.request_timeout", NUMBER, "10s", PGC_USERSET,.flags = GUC_UNIT_MS,
+			.what = "Time for a whole request, from its start to the end of the reply.",
+			.rule = "It must be a time from 10 ms to 10 min.",
+			.min = 10,.max = 10 * 60 * 1000),
+	SETTING(SERVICE_SID, "pnvs.service_sid", WORD, "", PGC_USERSET,
+			.what = "Service that is used where a call names none.",
+			.rule = "It must be made of visible ASCII characters, without spaces, 128 of them at the most.",
+			.max = PNVS_MAX_SERVICE_SID_LEN),
+	SETTING(ON_FAILURE, "pnvs.on_failure", CHOICE, "row", PGC_USERSET,
+			.what = "What a call makes of the service's refusal.",
+			.more = "\"row\" returns it, \"error\" raises it.",
+			.rule = "It must be \"row\" or \"error\".",
+			.options = on_failure_options,.number = &pnvs_on_failure),
+	SWITCH_SETTING(EXPOSE_VERIFY_CODE, "pnvs.expose_verify_code", "off", PGC_SUSET,
+				   .what = "Hands out the one-time code where the service returns it.",
+				   .more = "Whoever may send can then pass every check.",
+				   .is_on = &pnvs_expose_verify_code),
+	SWITCH_SETTING(WORKER, "pnvs.worker", "on", PGC_SIGHUP,
+				   .what = "Sends what is queued from background workers.",
+				   .more = "They need the library in shared_preload_libraries.",
+				   .is_on = &pnvs_worker),
+	/* With 0 it exits as soon as nothing is due. */
+	TIME_S_SETTING(WORKER_IDLE_TIMEOUT, "pnvs.worker_idle_timeout", "5min", PGC_SIGHUP,
+				   .what = "Time that a worker with nothing to do stays in its database.",
+				   .rule = "It must be a time from 0 to 1 day.",
+				   .max = 24 * 60 * 60,.number = &pnvs_worker_idle_timeout_s),
 	/* A connection takes about 80 kB and one file descriptor. */
-	[MAX_IN_FLIGHT] =
-	{
-		"pnvs.max_in_flight", PNVS_SETTING_NUMBER, "50", PGC_SIGHUP,
-		.what = "Requests that a worker has under way at once.",
-		.rule = "It must be a number from 1 to 1000.",
-		.min = 1,.max = 1000,.number = &pnvs_max_in_flight, OWN(MAX_IN_FLIGHT)
-	},
-	[SCAN_INTERVAL] =
-	{
-		"pnvs.scan_interval", PNVS_SETTING_NUMBER, "1min", PGC_SIGHUP, GUC_UNIT_S,
-		.what = "Time between two looks for what no session has announced.",
-		.more = "Rows of prepared transactions, direct inserts, and those of a session that died.",
-		.rule = "It must be a time from 1 s to 1 day.",
-		.min = 1,.max = 24 * 60 * 60,.number = &pnvs_scan_interval_s, OWN(SCAN_INTERVAL)
-	},
+	SETTING(MAX_IN_FLIGHT, "pnvs.max_in_flight", NUMBER, "50", PGC_SIGHUP,
+			.what = "Requests that a worker has under way at once.",
+			.rule = "It must be a number from 1 to 1000.",
+			.min = 1,.max = 1000,.number = &pnvs_max_in_flight),
+	TIME_S_SETTING(SCAN_INTERVAL, "pnvs.scan_interval", "1min", PGC_SIGHUP,
+				   .what = "Time between two looks for what no session has announced.",
+				   .more = "Rows of prepared transactions, direct inserts, and those of a session that died.",
+				   .rule = "It must be a time from 1 s to 1 day.",
+				   .min = 1,.max = 24 * 60 * 60,.number = &pnvs_scan_interval_s),
 
-	/* A slot takes 100 bytes, and the launcher walks over them. */
-	[MAX_DATABASES] =
-	{
-		"pnvs.max_databases", PNVS_SETTING_NUMBER, "512", PGC_POSTMASTER,
-		.what = "Databases of the server that can have a worker.",
-		.rule = "It must be a number from 1 to 10000.",
-		.min = 1,.max = 10000,.number = &pnvs_max_databases, OWN(MAX_DATABASES)
-	},
-	[NOTIFY] =
-	{
-		"pnvs.notify", PNVS_SETTING_SWITCH, "on", PGC_SIGHUP,
-		.what = "Sends a NOTIFY for each message that is settled.",
-		.rule = "It must be \"on\" or \"off\".",
-		.is_on = &pnvs_notify, OWN(NOTIFY)
-	},
-	[MAX_ATTEMPTS] =
-	{
-		"pnvs.max_attempts", PNVS_SETTING_NUMBER, "10", PGC_SIGHUP,
-		.what = "Attempts to send a message that provably was not sent.",
-		.rule = "It must be a number from 1 to 1000.",
-		.min = 1,.max = 1000,.number = &pnvs_max_attempts, OWN(MAX_ATTEMPTS)
-	},
-	[RETENTION] =
-	{
-		"pnvs.retention", PNVS_SETTING_NUMBER, "30d", PGC_SIGHUP, GUC_UNIT_S,
-		.what = "Time after which settled rows of the queue are deleted.",
-		.rule = "It must be a time from 1 s to 68 years.",
-		.min = 1,.max = INT_MAX,.number = &pnvs_retention_s, OWN(RETENTION)
-	},
-	[RECONCILE_FOR] =
-	{
-		"pnvs.reconcile_for", PNVS_SETTING_NUMBER, "10min", PGC_SIGHUP, GUC_UNIT_S,
-		.what = "Time for which a message of unknown fate is looked for.",
-		.rule = "It must be a time from 0 to 1 day.",
-		.max = 24 * 60 * 60,.number = &pnvs_reconcile_for_s, OWN(RECONCILE_FOR)
-	},
-	[AFTER_PROMOTION] =
-	{
-		"pnvs.after_promotion", PNVS_SETTING_CHOICE, "verify", PGC_SIGHUP,
-		.what = "What becomes of messages that were queued before a standby was promoted.",
-		.more = "\"verify\" looks each up before it is sent.",
-		.rule = "It must be \"verify\", \"send\" or \"hold\".",
-		.options = after_promotion_options,.number = &pnvs_after_promotion,
-		OWN(AFTER_PROMOTION)
-	}
+	/* Each takes 100 bytes of shared memory, and the launcher scans them. */
+	SETTING(MAX_DATABASES, "pnvs.max_databases", NUMBER, "512", PGC_POSTMASTER,
+			.what = "Databases of the server that can have a worker.",
+			.rule = "It must be a number from 1 to 10000.",
+			.min = 1,.max = 10000,.number = &pnvs_max_databases),
+	SWITCH_SETTING(NOTIFY, "pnvs.notify", "on", PGC_SIGHUP,
+				   .what = "Sends a NOTIFY for each message that is settled.",
+				   .is_on = &pnvs_notify),
+	SETTING(MAX_ATTEMPTS, "pnvs.max_attempts", NUMBER, "10", PGC_SIGHUP,
+			.what = "Attempts to send a message that provably was not sent.",
+			.rule = "It must be a number from 1 to 1000.",
+			.min = 1,.max = 1000,.number = &pnvs_max_attempts),
+	TIME_S_SETTING(RETENTION, "pnvs.retention", "30d", PGC_SIGHUP,
+				   .what = "Time after which settled rows of the queue are deleted.",
+				   .rule = "It must be a time from 1 s to 68 years.",
+				   .min = 1,.max = INT_MAX,.number = &pnvs_retention_s),
+	TIME_S_SETTING(RECONCILE_FOR, "pnvs.reconcile_for", "10min", PGC_SIGHUP,
+				   .what = "Time for which a message of unknown fate is looked for.",
+				   .rule = "It must be a time from 0 to 1 day.",
+				   .max = 24 * 60 * 60,.number = &pnvs_reconcile_for_s),
+	SETTING(AFTER_PROMOTION, "pnvs.after_promotion", CHOICE, "verify", PGC_SIGHUP,
+			.what = "What becomes of messages that were queued before a standby was promoted.",
+			.more = "\"verify\" looks each up before it is sent.",
+			.rule = "It must be \"verify\", \"send\" or \"hold\".",
+			.options = after_promotion_options,.number = &pnvs_after_promotion),
 };
 
-/*
- * Whether the library is being loaded, whether that is by a running session, not
- * at the start of one, and whether a secret of a configuration file was a
- * placeholder until then.
- */
-static bool loading = false;
-static bool loading_in_session = false;
-static bool secret_was_readable = false;
+static bool loading = false;	/* the library */
+static bool loading_in_session = false; /* after the start of a session */
+static bool secret_was_readable = false;	/* in a file, before the library
+											 * was loaded */
 
+/* This process uses the server's values alone. */
 static bool servers_alone = false;
 
 /*
- * Declares the settings.  Called once, when the library is loaded; values that
- * were set before are judged here.  What is logged meanwhile, by PostgreSQL too,
- * keeps the statement that has loaded the library out of the log.
+ * Declares the settings, and so checks the values that were set before.  Called once,
+ * when the library is loaded.  A message that this causes, even PostgreSQL's own, does
+ * not log the statement that loaded the library.
  */
 void
 pnvs_settings_init(void)
@@ -324,10 +257,7 @@ pnvs_settings_init(void)
 	error_context_stack = context.previous;
 }
 
-/*
- * The parsed pnvs.endpoint; never NULL, and empty where it is not valid.  Valid
- * until the setting changes.
- */
+/* The parsed pnvs.endpoint; empty if it is invalid.  Valid until the setting changes. */
 const PnvsEndpoint *
 pnvs_settings_endpoint(void)
 {
@@ -338,8 +268,8 @@ pnvs_settings_endpoint(void)
 }
 
 /*
- * The credentials as set, or an empty text; never NULL.  Valid until the
- * setting changes: no code may keep them over a point where that can happen.
+ * The credentials, or an empty text.  Valid until the setting changes: no caller may keep
+ * them past a point at which that can happen.
  */
 const char *
 pnvs_settings_access_key_id(void)
@@ -359,7 +289,7 @@ pnvs_settings_security_token(void)
 	return value_of(SECURITY_TOKEN)->data;
 }
 
-/* The service, or an empty text; throws where it is not valid. */
+/* The service's ID, or an empty text; throws if it is invalid. */
 const char *
 pnvs_settings_service_sid(void)
 {
@@ -383,10 +313,10 @@ pnvs_settings_request_timeout_ms(void)
 }
 
 /*
- * Whether this process sends what others have queued: what anybody may set counts
- * as the server has it then, whatever session, database or role say.  Where the
- * library was loaded after one of those had set it, nobody knows the server's, and
- * it is the default.
+ * Whether this process sends what others have queued.  If so, a setting that every role
+ * may set has the server's value here, whatever the session, the database or the role
+ * has set.  If one of those was set before the library was loaded, the server's value is
+ * not known, and the default is used.
  */
 void
 pnvs_settings_use_server_values(bool use)
@@ -400,10 +330,10 @@ define(PnvsSetting *setting)
 	int			flags = GUC_NOT_IN_SAMPLE;
 	GucContext	context = setting->context;
 
-	/* a secret in postgresql.auto.conf was in a statement */
+	/* a secret in postgresql.auto.conf came from a statement */
 	if (setting->kind == PNVS_SETTING_SECRET)
 		flags |= GUC_DISALLOW_IN_AUTO_FILE;
-	/* nobody could set it where the library is loaded by a session */
+	/* nobody could set it if a session loads the library */
 	if (context == PGC_POSTMASTER && !process_shared_preload_libraries_in_progress)
 		context = PGC_SIGHUP;
 	DefineCustomStringVariable(setting->name, setting->what,
@@ -413,7 +343,7 @@ define(PnvsSetting *setting)
 							   setting->check, setting->assign, setting->show);
 }
 
-/* Judges a value.  Where somebody waits for the answer, it is refused; else marked. */
+/* Refuses an invalid value if somebody waits for the answer, and marks it otherwise. */
 static bool
 check(const PnvsSetting *setting, char **text, void **extra, GucSource source)
 {
@@ -454,7 +384,7 @@ assign(PnvsSetting *setting, const PnvsSettingValue *value)
 		*setting->is_on = value->number != 0;
 }
 
-/* What counts in this process. */
+/* The value that this process uses. */
 static const PnvsSettingValue *
 value_of(SettingId id)
 {
@@ -463,7 +393,7 @@ value_of(SettingId id)
 	return servers_alone && setting->context == PGC_USERSET ? &setting->servers : setting->value;
 }
 
-/* The name of a setting whose value is not valid, and the value, or NULL. */
+/* The name of a setting whose value is invalid, and the value; or NULL. */
 const char *
 pnvs_settings_find_invalid(const PnvsSettingValue **value)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * settings.h
- *	  The settings of pnvs, read.
+ *	  The settings of pnvs, as other files read them.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@
 
 #include "core/endpoint.h"
 
-/* Longer service IDs than the service has, short enough for any buffer. */
+/* Longer than any service ID of the service, short enough for any buffer. */
 #define PNVS_MAX_SERVICE_SID_LEN 128
 
 #define PNVS_MAX_ACCESS_KEY_ID_LEN 128
@@ -23,16 +23,16 @@
 
 typedef enum PnvsOnFailure
 {
-	PNVS_ON_FAILURE_ROW,		/* the service's "no" is a row */
-	PNVS_ON_FAILURE_ERROR		/* it is an ERROR */
+	PNVS_ON_FAILURE_ROW,		/* a refusal is returned as a row */
+	PNVS_ON_FAILURE_ERROR		/* it is raised as an ERROR */
 } PnvsOnFailure;
 
-/* What becomes of rows that were queued before a standby was promoted. */
+/* What to do with rows that were queued before a standby was promoted. */
 typedef enum PnvsAfterPromotion
 {
-	PNVS_AFTER_PROMOTION_VERIFY,	/* looked up before their first send */
-	PNVS_AFTER_PROMOTION_SEND,	/* sent like others */
-	PNVS_AFTER_PROMOTION_HOLD	/* left queued */
+	PNVS_AFTER_PROMOTION_VERIFY,	/* look them up before their first send */
+	PNVS_AFTER_PROMOTION_SEND,	/* send them like others */
+	PNVS_AFTER_PROMOTION_HOLD	/* leave them queued */
 } PnvsAfterPromotion;
 
 extern char *pnvs_ca_file;
@@ -40,7 +40,7 @@ extern char *pnvs_proxy;
 extern int	pnvs_on_failure;	/* a PnvsOnFailure */
 extern bool pnvs_expose_verify_code;
 
-/* Of the queue: they belong to the server. */
+/* Of the queue; only the server's configuration sets them. */
 extern bool pnvs_worker;
 extern int	pnvs_worker_idle_timeout_s;
 extern int	pnvs_max_in_flight;
@@ -52,9 +52,6 @@ extern int	pnvs_reconcile_for_s;
 extern int	pnvs_after_promotion;	/* a PnvsAfterPromotion */
 extern bool pnvs_notify;
 
-/* ALTER SYSTEM has its values judged as a file's, but there is somebody to tell. */
-extern bool pnvs_settings_in_alter_system;
-
 extern void pnvs_settings_init(void);
 extern const PnvsEndpoint *pnvs_settings_endpoint(void);
 extern const char *pnvs_settings_access_key_id(void);
@@ -65,11 +62,18 @@ extern int	pnvs_settings_connect_timeout_ms(void);
 extern int	pnvs_settings_request_timeout_ms(void);
 extern void pnvs_settings_use_server_values(bool use);
 
+/* settings_invalid.c */
 extern const char *pnvs_settings_invalid_name(void);
 extern void pnvs_settings_refuse_if_invalid(void);
 extern TimestampTz pnvs_settings_complain(bool of_server);
 
+/*
+ * ALTER SYSTEM is under way: its values are checked like those of a file, but somebody
+ * waits for the answer.
+ */
+extern bool pnvs_settings_in_alter_system;
+
 /* settings_statement.c */
-extern void pnvs_settings_statement_init(void);
+extern void pnvs_settings_hide_statement(void *statement);
 
 #endif							/* PNVS_SETTINGS_H */

@@ -1,37 +1,64 @@
 /*-------------------------------------------------------------------------
  *
  * settings_invalid.c
- *	  What is done about a setting that is not valid: nothing is sent.
+ *	  Stops all sending while a setting is invalid or the configuration has a name
+ *	  that begins with "pnvs." and is no setting.
  *
- * pnvs_settings_refuse_if_invalid() is asked before each request, and
+ * An unknown name such as "pnvs.endpont" is a typing error: the real service would be
+ * used instead of the intended one.
+ *
+ * Until the library is loaded, PostgreSQL keeps such a name as a placeholder, which
+ * is found when the library is loaded.  After that, PostgreSQL reports an unknown name in
+ * the log and drops it, and no hook is told.  So after each reload a process that wants
+ * to send reads the names in the configuration files again, with PostgreSQL's own reader.
+ *
+ * pnvs_settings_refuse_if_invalid() is called before each request, and
  * pnvs_settings_invalid_name() before rows are claimed.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "core/log_limit.h"
 #include "errcodes.h"
+#include "monotonic.h"
 #include "settings.h"
-#include "settings_name.h"
 #include "settings_value.h"
 
-/* The log says no more often that nothing is sent. */
-#define COMPLAINT_MS 60000
+#define PREFIX "pnvs."
 
-/* The name of a setting for which nothing may be sent, or NULL. */
+/* How often the log says for each setting that nothing is sent. */
+#define COMPLAINT_US (60 * USECS_PER_SEC)
+
+/* An unknown name, or empty; a reload cannot remove one of the command line. */
+static char unknown[NAMEDATALEN];
+static char unknown_for_good[NAMEDATALEN];
+
+/* The load of the configuration after which "unknown" was determined. */
+static TimestampTz found_at = 0;
+
+static const char *unknown_name(void);
+static bool begins_like_ours(const char *name);
+static void look_into_files(void);
+
+/* The name of a setting that stops all sending, or NULL.  Valid until the next reload. */
 const char *
 pnvs_settings_invalid_name(void)
 {
 	const PnvsSettingValue *value;
 	const char *name = pnvs_settings_find_invalid(&value);
 
-	return name ? name : pnvs_settings_unknown_name();
+	return name ? name : unknown_name();
 }
 
-/* Throws where nothing may be sent. */
+/* Throws if nothing may be sent. */
 void
 pnvs_settings_refuse_if_invalid(void)
 {
@@ -40,7 +67,7 @@ pnvs_settings_refuse_if_invalid(void)
 
 	if (name != NULL)
 		pnvs_settings_refuse(name, value);
-	name = pnvs_settings_unknown_name();
+	name = unknown_name();
 	if (name != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -63,33 +90,99 @@ pnvs_settings_refuse(const char *name, const PnvsSettingValue *value)
 }
 
 /*
- * Logs that nothing is sent, once a minute for a setting, and returns when it wants to
- * again, or DT_NOEND.  The launcher does for what is the server's, a worker for what
- * its database has of its own.
+ * Logs that nothing is sent, once a minute for each setting.  Returns when to call this
+ * again, or DT_NOEND if nothing is wrong.  The launcher calls it for the server's values
+ * (of_server), a worker for those of its database.
  */
 TimestampTz
 pnvs_settings_complain(bool of_server)
 {
-	static char told[NAMEDATALEN] = "";
-	static TimestampTz told_at = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	static PnvsLogLimit limit;
+	int64		now_us = pnvs_monotonic_us();
 	const PnvsSettingValue *value;
 	const char *known = pnvs_settings_find_invalid(&value);
-	const char *name = known ? known : pnvs_settings_unknown_name();
+	const char *name = known ? known : unknown_name();
 
 	if (name == NULL || (!of_server && (known == NULL || value->is_servers)))
 		return DT_NOEND;
-	if (strncmp(told, name, NAMEDATALEN - 1) == 0 && told_at <= now &&
-		!TimestampDifferenceExceeds(told_at, now, COMPLAINT_MS))
-		return TimestampTzPlusMilliseconds(told_at, COMPLAINT_MS);
-	told_at = now;
-	strlcpy(told, name, sizeof(told));
-	ereport(WARNING,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 known ? errmsg("pnvs sends nothing while the value of \"%s\" is not valid", name) :
-			 errmsg("pnvs sends nothing while \"%s\" is set, which it has no parameter for", name),
-			 known ? errdetail("%s", value->fault) : 0,
-			 errhint("Put it right and reload. What is queued waits."),
-			 pnvs_errhide()));
-	return TimestampTzPlusMilliseconds(told_at, COMPLAINT_MS);
+	if (pnvs_log_limit_count(&limit, name, now_us, COMPLAINT_US) > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 known ? errmsg("pnvs sends nothing while the value of \"%s\" is not valid", name) :
+				 errmsg("pnvs sends nothing while \"%s\" is set, which it has no parameter for", name),
+				 known ? errdetail("%s", value->fault) : 0,
+				 errhint("Put it right and reload. What is queued waits."),
+				 pnvs_errhide()));
+	return GetCurrentTimestamp() + pnvs_log_limit_next_us(&limit, name) - now_us;
+}
+
+/*
+ * Looks for unknown names among PostgreSQL's placeholders.  To be called after all
+ * settings are declared and before their prefix is reserved.
+ */
+void
+pnvs_settings_note_unknown_names(void)
+{
+	int			n;
+	struct config_generic **variables = pnvs_guc_variables(&n);
+
+	for (int i = 0; i < n; i++)
+	{
+		const struct config_generic *variable = variables[i];
+
+		/* a session is told of its own, and can set it again */
+		if (!(variable->flags & GUC_CUSTOM_PLACEHOLDER) || !begins_like_ours(variable->name) ||
+			variable->source == PGC_S_DEFAULT || variable->source > PGC_S_CLIENT)
+			continue;
+		strlcpy(variable->source == PGC_S_FILE ? unknown : unknown_for_good, variable->name,
+				NAMEDATALEN);
+	}
+	found_at = PgReloadTime;
+}
+
+/* An unknown name that the configuration has, or NULL. */
+static const char *
+unknown_name(void)
+{
+	if (unknown_for_good[0] != '\0')
+		return unknown_for_good;
+	if (found_at != PgReloadTime)
+	{
+		found_at = PgReloadTime;
+		look_into_files();
+	}
+	return unknown[0] != '\0' ? unknown : NULL;
+}
+
+static bool
+begins_like_ours(const char *name)
+{
+	return pg_strncasecmp(name, PREFIX, strlen(PREFIX)) == 0;
+}
+
+/* If a file cannot be read, PostgreSQL has not applied it either. */
+static void
+look_into_files(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "pnvs configuration",
+												  ALLOCSET_DEFAULT_SIZES);
+	ConfigVariable *first = NULL;
+	ConfigVariable *last = NULL;
+
+	MemoryContextSwitchTo(context);
+	if (ConfigFileName != NULL &&
+		ParseConfigFile(ConfigFileName, true, NULL, 0, 0, DEBUG2, &first, &last) &&
+		ParseConfigFile(PG_AUTOCONF_FILENAME, false, NULL, 0, 0, DEBUG2, &first, &last))
+	{
+		unknown[0] = '\0';
+		for (ConfigVariable *item = first; item != NULL; item = item->next)
+		{
+			if (item->name != NULL && begins_like_ours(item->name) &&
+				GetConfigOption(item->name, true, false) == NULL)
+				strlcpy(unknown, item->name, NAMEDATALEN);
+		}
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
 }

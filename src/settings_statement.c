@@ -1,16 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * settings_statement.c
- *	  Statements that set something of pnvs.
+ *	  Keeps statements that set something of pnvs out of the server's log.
  *
- * PostgreSQL logs a statement that fails, and the context, with the literals in
- * them.  Where it is one that sets a secret, or would have but for a typing error or
- * a missing right, they are kept out of the log.  A callback judges that, so that it
- * costs nothing where nothing fails.  What fails before it is executed, by its syntax
- * say, no hook sees.
+ * PostgreSQL logs a statement that fails, and its context, with the literals in them.
+ * If it sets a secret, or would have set one without a typing error or a missing right,
+ * the literal is that secret.  A statement that fails before it is executed, because of
+ * its syntax for example, is logged, for no hook sees it.
  *
- * It is the text that is judged which would be logged: the client's whole message,
- * other statements of it included.
+ * The text that is searched is the text that would be logged: the client's whole
+ * message, with all of its statements.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +19,6 @@
 
 #include "nodes/parsenodes.h"
 #include "tcop/tcopprot.h"
-#include "tcop/utility.h"
 
 #include "compat.h"
 #include "errcodes.h"
@@ -28,73 +26,21 @@
 
 #define PREFIX "pnvs"
 
-static ProcessUtility_hook_type next_utility = NULL;
-static ExecutorRun_hook_type next_run = NULL;
-
-static void on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
-					   ProcessUtilityContext context, ParamListInfo parameters,
-					   QueryEnvironment *environment, DestReceiver *receiver,
-					   QueryCompletion *completion);
-static void on_run(PNVS_EXECUTOR_RUN_ARGS);
-static void hide_if_setting(void *arg);
 static bool sets_ours(Node *statement);
 static bool is_ours(const VariableSetStmt *statement);
 static bool has_ours(List *options);
 static bool mentions_setting(const char *text);
 static bool is_set(const char *name);
+static const char *skip_quotes(const char *text);
 
+/*
+ * An ErrorContextCallback, so that a statement that succeeds costs nothing; the argument
+ * is a utility statement, or NULL: set_config() is a function.
+ */
 void
-pnvs_settings_statement_init(void)
+pnvs_settings_hide_statement(void *statement)
 {
-	next_utility = ProcessUtility_hook ? ProcessUtility_hook : standard_ProcessUtility;
-	ProcessUtility_hook = on_utility;
-	next_run = ExecutorRun_hook ? ExecutorRun_hook : standard_ExecutorRun;
-	ExecutorRun_hook = on_run;
-}
-
-static void
-on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
-		   ProcessUtilityContext context, ParamListInfo parameters,
-		   QueryEnvironment *environment, DestReceiver *receiver,
-		   QueryCompletion *completion)
-{
-	bool		is_alter_system = IsA(statement->utilityStmt, AlterSystemStmt);
-	ErrorContextCallback callback = {error_context_stack, hide_if_setting,
-	statement->utilityStmt};
-
-	error_context_stack = &callback;
-	if (is_alter_system)
-		pnvs_settings_in_alter_system = true;
-	PG_TRY();
-	{
-		next_utility(statement, text, read_only_tree, context, parameters, environment,
-					 receiver, completion);
-	}
-	PG_FINALLY();
-	{
-		if (is_alter_system)
-			pnvs_settings_in_alter_system = false;
-	}
-	PG_END_TRY();
-	error_context_stack = callback.previous;
-}
-
-/* set_config() is a function. */
-static void
-on_run(PNVS_EXECUTOR_RUN_ARGS)
-{
-	ErrorContextCallback callback = {error_context_stack, hide_if_setting, NULL};
-
-	error_context_stack = &callback;
-	next_run(PNVS_EXECUTOR_RUN_PASS);
-	error_context_stack = callback.previous;
-}
-
-/* An ErrorContextCallback; arg is a utility statement, or NULL. */
-static void
-hide_if_setting(void *arg)
-{
-	if ((arg != NULL && sets_ours(arg)) || mentions_setting(debug_query_string))
+	if ((statement != NULL && sets_ours(statement)) || mentions_setting(debug_query_string))
 		(void) pnvs_errhide();
 }
 
@@ -143,7 +89,7 @@ has_ours(List *options)
 	return false;
 }
 
-/* Whether a text has "pnvs", a dot, and a name that is given a value. */
+/* Whether a text has "pnvs", a dot, and a name that gets a value. */
 static bool
 mentions_setting(const char *text)
 {
@@ -155,26 +101,32 @@ mentions_setting(const char *text)
 
 		if (pg_strncasecmp(text, PREFIX, strlen(PREFIX)) != 0)
 			continue;
-		while (*name == '"' || isspace((unsigned char) *name))
-			name++;
+		name = skip_quotes(name);
 		if (*name == '.' && is_set(name + 1))
 			return true;
 	}
 	return false;
 }
 
-/* Whether "=" or TO stands behind a name, or a quote: set_config('pnvs.name', ...). */
+/* Whether a name is followed by "=" or TO, or by a quote as in set_config('pnvs.name', ...). */
 static bool
 is_set(const char *name)
 {
-	while (*name == '"' || isspace((unsigned char) *name))
-		name++;
+	name = skip_quotes(name);
 	while (isalnum((unsigned char) *name) || *name == '_' || *name == '$')
 		name++;
 	if (*name == '\'')
 		return true;
-	while (*name == '"' || isspace((unsigned char) *name))
-		name++;
+	name = skip_quotes(name);
 	return *name == '=' ||
 		(pg_strncasecmp(name, "to", 2) == 0 && !isalnum((unsigned char) name[2]));
+}
+
+/* Skips quotes of names, and white space. */
+static const char *
+skip_quotes(const char *text)
+{
+	while (*text == '"' || isspace((unsigned char) *text))
+		text++;
+	return text;
 }

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * settings_value.c
- *	  What a text is taken for that somebody has given to a setting.
+ *	  Reads the text of a setting: a secret, an address, a number and so on.
  *
- * To GUC every setting of pnvs is a text, also where it is a number, a switch or a
- * choice: those PostgreSQL would judge by itself, before any hook, and replace what
- * is not valid by the default.
+ * For GUC every setting of pnvs is a text, even a number, a switch or a choice.
+ * PostgreSQL would check those itself, before any hook, and replace an invalid value by
+ * the default.
  *
  *-------------------------------------------------------------------------
  */
@@ -30,7 +30,7 @@ static void read_number(const PnvsSetting *setting, const char *text,
 static void show_number(const PnvsSetting *setting, PnvsSettingReading *reading);
 static bool is_visible_ascii(const char *text, int max_len);
 
-/* Fills in all of the reading but where the text has come from. */
+/* Fills in all of the reading, except from where the text comes. */
 void
 pnvs_setting_read(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
@@ -74,12 +74,13 @@ pnvs_setting_read(const PnvsSetting *setting, const char *text, PnvsSettingReadi
 }
 
 /*
- * A copy of the reading's value in GUC's memory, or NULL where there is none left.
- * *text, which is GUC's, becomes what GUC keeps; what it was is wiped.
+ * A copy of the reading's value in GUC's memory, or NULL if that is exhausted.  *text,
+ * which is GUC's, is wiped and replaced by the text that GUC is to keep.
  *
- * Where a reload changes a text, the server log has what it was changed to as it stands in
- * the file.  So nothing changes for GUC where that must not be seen: of secrets it keeps
- * the mask, and of what is not valid, which can hold a password, say, what it has.
+ * If a reload changes a text, PostgreSQL logs the new one as it stands in the file.  So
+ * for a value that must not be seen GUC's text does not change: for a secret it is
+ * always the mask, and for an invalid value, which may be a misplaced password, it is
+ * the previous text.
  */
 PnvsSettingValue *
 pnvs_setting_keep(const PnvsSetting *setting, const PnvsSettingReading *reading, char **text)
@@ -111,7 +112,7 @@ pnvs_setting_keep(const PnvsSetting *setting, const PnvsSettingReading *reading,
 	return kept;
 }
 
-/* A GucShowHook, but for which setting it is of. */
+/* A GucShowHook for any setting. */
 const char *
 pnvs_setting_show(const PnvsSetting *setting)
 {
@@ -123,8 +124,8 @@ pnvs_setting_show(const PnvsSetting *setting)
 }
 
 /*
- * A parallel worker gets its leader's settings as GUC has them, which is the mask; it
- * never calls the service, so an empty secret does there.
+ * A parallel worker gets its leader's text, which is the mask.  It never calls the service,
+ * so an empty secret will do.
  */
 static void
 read_secret(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
@@ -223,7 +224,7 @@ read_number(const PnvsSetting *setting, const char *text, PnvsSettingReading *re
 	show_number(setting, reading);
 }
 
-/* As PostgreSQL shows its own: in the largest unit that leaves no fraction. */
+/* Shown like PostgreSQL's own: in the largest unit that leaves no fraction. */
 static void
 show_number(const PnvsSetting *setting, PnvsSettingReading *reading)
 {

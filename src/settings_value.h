@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * settings_value.h
- *	  What a setting is, and what a value of it is taken for.
+ *	  What the files of the settings share: a setting, and a checked value of it.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,8 +14,8 @@
 #include "core/endpoint.h"
 
 /*
- * What is shown of a secret, and of a value that is not valid.  The first is also what
- * GUC has for every secret, be there one or not.
+ * Shown in place of a secret that is set, of an empty one, and of an invalid value.  GUC
+ * has the first for every secret, set or not.
  */
 #define PNVS_MASK "********"
 #define PNVS_NO_SECRET "(none)"
@@ -33,17 +33,15 @@ typedef enum PnvsSettingKind
 	PNVS_SETTING_NUMBER
 } PnvsSettingKind;
 
-/*
- * What the check made of a value: what GUC calls its extra.  One that is not valid
- * has the number of the default.
- */
+/* A checked value: what GUC calls the extra.  An invalid one has the default's number. */
 typedef struct PnvsSettingValue
 {
-	const char *fault;			/* why it is not valid, a sentence, or NULL */
+	const char *fault;			/* why it is invalid, a sentence, or NULL */
 	const char *hint;
-	bool		is_servers;		/* of a file, the command line, or the default */
+	bool		is_servers;		/* from a file, the command line, or the
+								 * default */
 	int			number;			/* of a switch, a choice or a number; of a
-								 * secret: whether there is one */
+								 * secret: whether it is set */
 	const void *data;			/* a PnvsEndpoint, or a secret; or NULL */
 } PnvsSettingValue;
 
@@ -60,25 +58,24 @@ typedef struct PnvsSetting
 	int			min;			/* of a number */
 	int			max;			/* the same; or of the length */
 	const struct config_enum_entry *options;
-	char	  **text;			/* where what they are goes; each may be NULL */
+	char	  **text;			/* variables that get the value, or NULL */
 	int		   *number;
 	bool	   *is_on;
 	GucStringCheckHook check;
 	GucStringAssignHook assign;
 	GucShowHook show;
 
-	/* changes */
-	char	   *kept;			/* what GUC has, where text is NULL */
+	/* the state */
+	char	   *kept;			/* GUC's text, if text is NULL */
 	const PnvsSettingValue *value;
-	PnvsSettingValue servers;	/* the last that was the server's */
+	PnvsSettingValue servers;	/* the latest that was the server's */
 } PnvsSetting;
 
-/* What a text is taken for. */
+/* A text that was read. */
 typedef struct PnvsSettingReading
 {
 	PnvsSettingValue value;
-	const char *kept;			/* into buffer, or into the text; NULL where
-								 * the value is not valid */
+	const char *kept;			/* the text for GUC to keep; NULL: invalid */
 	char		buffer[32];
 	PnvsEndpoint endpoint;
 } PnvsSettingReading;
@@ -89,7 +86,11 @@ extern PnvsSettingValue *pnvs_setting_keep(const PnvsSetting *setting,
 										   const PnvsSettingReading *reading, char **text);
 extern const char *pnvs_setting_show(const PnvsSetting *setting);
 
+/* settings.c */
 extern const char *pnvs_settings_find_invalid(const PnvsSettingValue **value);
+
+/* settings_invalid.c */
 pg_noreturn extern void pnvs_settings_refuse(const char *name, const PnvsSettingValue *value);
+extern void pnvs_settings_note_unknown_names(void);
 
 #endif							/* PNVS_SETTINGS_VALUE_H */

@@ -35,6 +35,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "settings.h"
 #include "sql/statement.h"
 
 /* An execution under way, on the stack of the hook that follows it. */
@@ -132,7 +133,9 @@ follow_run(PNVS_EXECUTOR_RUN_ARGS)
 {
 	const Execution *outer = running;
 	Execution	execution = of_query(query, query->plannedstmt->canSetTag ? ++last_number : 0);
+	ErrorContextCallback hide = {error_context_stack, pnvs_settings_hide_statement, NULL};
 
+	error_context_stack = &hide;
 	running = &execution;
 	PG_TRY();
 	{
@@ -144,6 +147,7 @@ follow_run(PNVS_EXECUTOR_RUN_ARGS)
 		running = outer;
 	}
 	PG_END_TRY();
+	error_context_stack = hide.previous;
 }
 
 /* A data-modifying WITH that nobody reads is run here. */
@@ -177,7 +181,11 @@ follow_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 {
 	const Execution *outer = running;
 	Execution	execution = {0};
+	ErrorContextCallback hide = {error_context_stack, pnvs_settings_hide_statement,
+	statement->utilityStmt};
 
+	error_context_stack = &hide;
+	pnvs_settings_in_alter_system = IsA(statement->utilityStmt, AlterSystemStmt);
 	if (is_of_statement(CurrentMemoryContext) && !IsA(statement->utilityStmt, DoStmt))
 		execution.root = CurrentMemoryContext;
 	if (context != PROCESS_UTILITY_SUBCOMMAND)
@@ -193,8 +201,10 @@ follow_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 	PG_FINALLY();
 	{
 		running = outer;
+		pnvs_settings_in_alter_system = false;
 	}
 	PG_END_TRY();
+	error_context_stack = hide.previous;
 }
 
 static Execution

@@ -37,8 +37,11 @@ struct PnvsCall
 								 * libcurl's */
 };
 
+static PnvsHttpRequest *make_request(const PnvsOperation *operation,
+									 const char *const *values,
+									 const PnvsCredentials *credentials);
 static void keep_secrets(PnvsSecrets *secrets, const PnvsOperation *operation,
-						 const char *const *values);
+						 const char *const *values, const PnvsCredentials *credentials);
 static void keep_secret(PnvsSecrets *secrets, const char *word);
 static void perform(const PnvsOperation *operation, const char *const *values,
 					PnvsAnswer *answer);
@@ -60,18 +63,17 @@ PnvsCall *
 pnvs_client_start(const PnvsOperation *operation, const char *const *values)
 {
 	PnvsCall   *call = palloc(sizeof(PnvsCall));
-	PnvsHttpRequest request;
+	PnvsCredentials credentials;
+	PnvsHttpRequest *request;
 
 	pnvs_settings_refuse_if_invalid();
-	keep_secrets(&call->secrets, operation, values);
-	pnvs_signed_request_make(&request, operation, values);
-	request.ca_file = pnvs_ca_file;
-	/* what is not encrypted goes to this machine alone */
-	request.proxy = request.tls ? pnvs_proxy : "";
-	request.connect_timeout_ms = call->connect_timeout_ms = pnvs_settings_connect_timeout_ms();
-	request.request_timeout_ms = call->request_timeout_ms = pnvs_settings_request_timeout_ms();
+	pnvs_credentials_get(&credentials);
+	keep_secrets(&call->secrets, operation, values, &credentials);
+	request = make_request(operation, values, &credentials);
+	call->connect_timeout_ms = request->connect_timeout_ms;
+	call->request_timeout_ms = request->request_timeout_ms;
 	call->end_us = now_us() + (int64) (call->request_timeout_ms + GRACE_MS) * 1000;
-	call->transfer = pnvs_http_start(&request);
+	call->transfer = pnvs_http_start(request);
 	return call;
 }
 
@@ -205,17 +207,42 @@ pnvs_client_correct_clock(const PnvsAnswer *answer)
 		pnvs_signed_request_correct_clock(pnvs_http_server_time_s(&answer->http));
 }
 
-/* What the service is told, and may quote; the key's secret it is not told. */
+/* The operation's request, signed, and sent by way of the settings. */
+static PnvsHttpRequest *
+make_request(const PnvsOperation *operation, const char *const *values,
+			 const PnvsCredentials *credentials)
+{
+	PnvsQueryParameter parameters[PNVS_MAX_PARAMETERS + 1] = {0};
+	PnvsHttpRequest *request;
+
+	for (int i = 0; i < operation->nparameters; i++)
+	{
+		Assert(values[i] != NULL || !operation->parameters[i].required);
+		parameters[i].name = operation->parameters[i].name;
+		parameters[i].value = values[i];
+	}
+	request = pnvs_signed_request_make(pnvs_settings_endpoint(), credentials, operation->name,
+									   PNVS_API_VERSION, parameters);
+	request->ca_file = pnvs_ca_file;
+	/* what is not encrypted goes to this machine alone */
+	request->proxy = request->tls ? pnvs_proxy : "";
+	request->connect_timeout_ms = pnvs_settings_connect_timeout_ms();
+	request->request_timeout_ms = pnvs_settings_request_timeout_ms();
+	return request;
+}
+
+/* The service is told these words and may quote them; it is not told the key's secret. */
 static void
-keep_secrets(PnvsSecrets *secrets, const PnvsOperation *operation, const char *const *values)
+keep_secrets(PnvsSecrets *secrets, const PnvsOperation *operation,
+			 const char *const *values, const PnvsCredentials *credentials)
 {
 	secrets->nwords = 0;
-	keep_secret(secrets, pnvs_settings_access_key_id());
-	keep_secret(secrets, pnvs_settings_security_token());
+	keep_secret(secrets, credentials->access_key_id);
+	keep_secret(secrets, credentials->security_token);
 	secrets->ncredentials = secrets->nwords;
 	for (int i = 0; i < operation->nparameters; i++)
 	{
-		if (operation->parameters[i].sensitivity != PNVS_PLAIN && values[i] != NULL)
+		if (operation->parameters[i].sensitivity != PNVS_PLAIN)
 			keep_secret(secrets, values[i]);
 	}
 }
@@ -223,7 +250,7 @@ keep_secrets(PnvsSecrets *secrets, const PnvsOperation *operation, const char *c
 static void
 keep_secret(PnvsSecrets *secrets, const char *word)
 {
-	if (strlen(word) >= MIN_HIDDEN_LEN)
+	if (word != NULL && strlen(word) >= MIN_HIDDEN_LEN)
 		secrets->words[secrets->nwords++] = pstrdup(word);
 }
 

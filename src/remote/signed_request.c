@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * signed_request.c
- *	  An operation of the service, made into a signed HTTP request.
+ *	  Makes a signed HTTP request of an action and its parameters.
  *
  * Clocks.  The service refuses a request whose time stamp is more than 15
  * minutes off.  Such a refusal is answered once, with the clock of the
@@ -21,7 +21,6 @@
 #include "core/encoding.h"
 #include "core/signature.h"
 #include "errcodes.h"
-#include "remote/credentials.h"
 #include "remote/signed_request.h"
 #include "settings.h"
 
@@ -59,8 +58,6 @@ static int64 clock_offset_s = 0;
 
 static bool is_near(int64 offset_s);
 static void make_stamp(Stamp *stamp);
-static void make_query(const PnvsOperation *operation, const char *const *values,
-					   PnvsTextBuffer *query);
 static void make_authorization(const PnvsSignedRequest *request,
 							   const PnvsCredentials *credentials,
 							   PnvsTextBuffer *authorization);
@@ -71,46 +68,50 @@ static const char *make_header(PnvsTextBuffer *texts, const char *name,
 pg_noreturn static void signing_failed(void);
 
 /*
- * Fills in the request but for what it is sent through (authorities, proxy,
- * time-outs).  values are by the operation's own enumeration, in UTF-8, NULL
- * where left out.  The request's texts are allocated in the current memory
- * context, but for the origin, which is the setting's.  Throws where there are no
- * credentials.
+ * Makes a POST with an empty body that may not be repeated.  The caller fills in
+ * how it is sent: authorities, proxy, time-outs.  parameters are in UTF-8 and end
+ * with one without a name; one without a value is left out.  The request is
+ * allocated in the current memory context, except for the origin, which is the
+ * endpoint's.  Throws if it cannot be signed.
  */
-void
-pnvs_signed_request_make(PnvsHttpRequest *http, const PnvsOperation *operation,
-						 const char *const *values)
+PnvsHttpRequest *
+pnvs_signed_request_make(const PnvsEndpoint *endpoint, const PnvsCredentials *credentials,
+						 const char *action, const char *version,
+						 const PnvsQueryParameter *parameters)
 {
-	const PnvsEndpoint *endpoint = pnvs_settings_endpoint();
-	PnvsCredentials credentials;
+	PnvsHttpRequest *http = palloc0(sizeof(PnvsHttpRequest));
 	PnvsSignedRequest request;
 	PnvsTextBuffer query;
 	PnvsTextBuffer authorization;
 	Stamp		stamp;
 	char		target[2 + QUERY_SIZE];
 	char		authorization_data[AUTHORIZATION_SIZE];
+	int			nparameters = 0;
 
-	pnvs_credentials_get(&credentials);
 	make_stamp(&stamp);
+	while (parameters[nparameters].name != NULL)
+		nparameters++;
 	memcpy(target, "/?", 2);
 	pnvs_text_buffer_init(&query, target + 2, QUERY_SIZE);
-	make_query(operation, values, &query);
+	if (!pnvs_signature_canonical_query(&query, parameters, nparameters))
+		signing_failed();
 
 	request.method = "POST";
 	request.host = endpoint->host_header;
-	request.action = operation->name;
-	request.version = PNVS_API_VERSION;
+	request.action = action;
+	request.version = version;
 	request.date = stamp.date;
 	request.nonce = stamp.nonce;
-	request.security_token = credentials.security_token;
+	request.security_token = credentials->security_token;
 	request.canonical_query = query.data;
 	pnvs_text_buffer_init(&authorization, authorization_data, sizeof(authorization_data));
-	make_authorization(&request, &credentials, &authorization);
+	make_authorization(&request, credentials, &authorization);
 
 	http->origin = endpoint->origin;
 	http->target = pstrdup(target);
 	http->headers = make_headers(&request, authorization.data);
 	http->tls = endpoint->tls;
+	return http;
 }
 
 /*
@@ -159,22 +160,6 @@ make_stamp(Stamp *stamp)
 	if (nrandom == 0)
 		nrandom = NONCES_IN_STOCK;
 	pnvs_encoding_append_hex(&nonce, random[--nrandom], NONCE_LEN);
-}
-
-static void
-make_query(const PnvsOperation *operation, const char *const *values,
-		   PnvsTextBuffer *query)
-{
-	PnvsQueryParameter parameters[PNVS_MAX_PARAMETERS];
-
-	for (int i = 0; i < operation->nparameters; i++)
-	{
-		Assert(values[i] != NULL || !operation->parameters[i].required);
-		parameters[i].name = operation->parameters[i].name;
-		parameters[i].value = values[i];
-	}
-	if (!pnvs_signature_canonical_query(query, parameters, operation->nparameters))
-		signing_failed();
 }
 
 static void

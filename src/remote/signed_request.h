@@ -1,18 +1,22 @@
 /*-------------------------------------------------------------------------
  *
  * signed_request.h
- *	  An operation of the service, made into a signed HTTP request.
+ *	  Makes a signed HTTP request of an action and its parameters.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PNVS_SIGNED_REQUEST_H
 #define PNVS_SIGNED_REQUEST_H
 
-#include "core/operation.h"
+#include "core/endpoint.h"
+#include "core/signature.h"
+#include "remote/credentials.h"
 #include "remote/http.h"
 
-extern void pnvs_signed_request_make(PnvsHttpRequest *http, const PnvsOperation *operation,
-									 const char *const *values);
+extern PnvsHttpRequest *pnvs_signed_request_make(const PnvsEndpoint *endpoint,
+												 const PnvsCredentials *credentials,
+												 const char *action, const char *version,
+												 const PnvsQueryParameter *parameters);
 extern bool pnvs_signed_request_correct_clock(int64 server_time_s);
 
 #endif							/* PNVS_SIGNED_REQUEST_H */

@@ -89,11 +89,10 @@ static curl_socket_t on_open(void *clientp, curlsocktype purpose,
 static int	on_close(void *clientp, curl_socket_t socket);
 
 /*
- * Starts a request, a POST with an empty body.  The transfer is allocated in
- * the current memory context; when that is reset or deleted, the transfer is
- * taken back, whatever it is doing.  The caller keeps request->origin and the rest
- * no longer than this call.  Throws where it cannot be started; then nothing
- * has been sent.
+ * Starts a request.  The transfer belongs to the current memory context: when
+ * that is reset or deleted, the transfer is taken back, whatever it is doing.
+ * The headers and the body must live as long; the rest of the request is copied.
+ * Throws if the request cannot be started; then nothing has been sent.
  */
 PnvsHttpTransfer *
 pnvs_http_start(const PnvsHttpRequest *request)

@@ -42,8 +42,13 @@ typedef struct PnvsHttpRequest
 {
 	const char *origin;			/* scheme, host and port, as a URL; may be the
 								 * setting's */
+	const char *method;			/* in capital letters */
 	const char *target;			/* path and query, encoded */
 	const char *const *headers; /* "Name: value", the last one NULL */
+	const char *body;			/* NULL: none, as for a GET */
+	size_t		body_len;
+	bool		may_repeat;		/* libcurl may send it twice if a kept
+								 * connection has died */
 	bool		tls;			/* https, not http */
 	const char *ca_file;		/* or empty: the system's */
 	const char *proxy;			/* or empty: none */

@@ -8,8 +8,9 @@
  * and TLS begins; and it calls CURLOPT_PREREQFUNCTION right before the request
  * is written, which is where it begins to be possible that the service has
  * seen it.  When a reused connection turns out to be dead, libcurl
- * posts again on a new one by itself; it calls that function a second time
- * then, and is stopped there unless no byte was written the first time.
+ * sends again on a new one by itself; it calls that function a second time
+ * then, and is stopped there unless no byte was written the first time or the
+ * request may be repeated.
  *
  * HTTP/1.1 is spoken, whose single write makes "no byte was written" a fact.
  *
@@ -52,6 +53,8 @@ static void set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 							  PnvsHttpObstacle *obstacle);
 static PnvsHttpFault fault_of(const PnvsHttpSlot *slot);
 static void describe_fault(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZE]);
+static void set_message(PnvsHttpSlot *slot, const PnvsHttpRequest *request,
+						PnvsHttpObstacle *obstacle);
 static struct curl_slist *make_header_list(const char *const *headers);
 static long written_len(const PnvsHttpSlot *slot);
 static CURLcode on_tls(CURL *easy, void *ssl_ctx, void *userdata);
@@ -114,9 +117,9 @@ pnvs_http_slot_clear(PnvsHttpSlot *slot)
 }
 
 /*
- * Tells libcurl what differs from request to request; it copies the texts but
- * not the list of headers, which is made in the current memory context.  What it
- * does not take is noted.
+ * Tells libcurl what differs from request to request.  The headers and the body
+ * are not copied, and the list of headers is made in the current memory context.
+ * The first thing that libcurl does not take is noted.
  */
 void
 pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpRequest *request,
@@ -133,14 +136,7 @@ pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpRequest *request,
 #ifdef PNVS_HAVE_CA_CACHE
 	pnvs_http_set(obstacle, easy, CURLOPT_CA_CACHE_TIMEOUT, pnvs_http_trust_cache_s());
 #endif
-
-	/*
-	 * libcurl would take a target within the URL apart and put it together
-	 * again
-	 */
-	pnvs_http_set(obstacle, easy, CURLOPT_REQUEST_TARGET, request->target);
-	pnvs_http_set(obstacle, easy, CURLOPT_HTTPHEADER,
-				  make_header_list(request->headers));
+	set_message(slot, request, obstacle);
 }
 
 /* How far the transfer has got, also while it is under way. */
@@ -268,6 +264,7 @@ pnvs_http_slot_wipe(PnvsHttpSlot *slot)
 	slot->sessions = NULL;
 	curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, NULL);
 	curl_easy_setopt(slot->easy, CURLOPT_REQUEST_TARGET, NULL);
+	curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, NULL);
 	if (slot->body != NULL)
 		explicit_bzero(slot->body, slot->body_len);
 	if (slot->body_size > KEPT_BODY_SIZE)
@@ -300,10 +297,6 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 	pnvs_http_set(obstacle, easy, CURLOPT_BUFFERSIZE, (long) READ_BUFFER_SIZE);
 	pnvs_http_set(obstacle, easy, CURLOPT_UPLOAD_BUFFERSIZE, (long) WRITE_BUFFER_SIZE);
 
-	pnvs_http_set(obstacle, easy, CURLOPT_POST, 1L);
-	pnvs_http_set(obstacle, easy, CURLOPT_POSTFIELDS, "");
-	pnvs_http_set(obstacle, easy, CURLOPT_POSTFIELDSIZE, 0L);
-
 	/*
 	 * A refusal can come before libcurl has noted that all is sent, and it
 	 * would close the connection for that.
@@ -329,6 +322,31 @@ set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 	pnvs_http_set(obstacle, easy, CURLOPT_HEADERDATA, slot);
 	pnvs_http_set(obstacle, easy, CURLOPT_WRITEFUNCTION, on_body);
 	pnvs_http_set(obstacle, easy, CURLOPT_WRITEDATA, slot);
+}
+
+/* Tells libcurl what to write. */
+static void
+set_message(PnvsHttpSlot *slot, const PnvsHttpRequest *request, PnvsHttpObstacle *obstacle)
+{
+	CURL	   *easy = slot->easy;
+
+	slot->may_repeat = request->may_repeat;
+
+	/*
+	 * libcurl would take a target within the URL apart and put it together
+	 * again
+	 */
+	pnvs_http_set(obstacle, easy, CURLOPT_REQUEST_TARGET, request->target);
+	if (request->body != NULL)
+	{
+		pnvs_http_set(obstacle, easy, CURLOPT_POSTFIELDS, request->body);
+		pnvs_http_set(obstacle, easy, CURLOPT_POSTFIELDSIZE, (long) request->body_len);
+	}
+	else
+		pnvs_http_set(obstacle, easy, CURLOPT_HTTPGET, 1L);
+	/* after these, which set a method each */
+	pnvs_http_set(obstacle, easy, CURLOPT_CUSTOMREQUEST, request->method);
+	pnvs_http_set(obstacle, easy, CURLOPT_HTTPHEADER, make_header_list(request->headers));
 }
 
 /*
@@ -390,7 +408,7 @@ on_request(void *clientp, char *remote_ip, char *local_ip, int remote_port,
 {
 	PnvsHttpSlot *slot = clientp;
 
-	if (slot->begun > 0 && written_len(slot) > 0)
+	if (!slot->may_repeat && slot->begun > 0 && written_len(slot) > 0)
 	{
 		slot->repeat_stopped = true;
 		return CURL_PREREQFUNC_ABORT;

@@ -26,6 +26,7 @@ typedef struct PnvsHttpSlot
 	CURLcode	code;			/* once done */
 	PnvsHttpRoute route;
 	PnvsHttpSessions *sessions; /* while there is a transfer */
+	bool		may_repeat;
 	bool		tls_begun;
 	int			begun;			/* times that the request was about to be
 								 * written */

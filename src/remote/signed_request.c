@@ -96,7 +96,7 @@ pnvs_signed_request_make(const PnvsEndpoint *endpoint, const PnvsCredentials *cr
 	if (!pnvs_signature_canonical_query(&query, parameters, nparameters))
 		signing_failed();
 
-	request.method = "POST";
+	http->method = request.method = "POST";
 	request.host = endpoint->host_header;
 	request.action = action;
 	request.version = version;
@@ -110,6 +110,7 @@ pnvs_signed_request_make(const PnvsEndpoint *endpoint, const PnvsCredentials *cr
 	http->origin = endpoint->origin;
 	http->target = pstrdup(target);
 	http->headers = make_headers(&request, authorization.data);
+	http->body = "";
 	http->tls = endpoint->tls;
 	return http;
 }

@@ -191,20 +191,30 @@ void
 pnvs_client_call(const PnvsOperation *operation, const char *const *values,
 				 PnvsAnswer *answer)
 {
-	perform(operation, values, answer);
-	if (pnvs_client_correct_clock(answer))
+	PnvsRepeat	reason;
+	int			repeated = 0;
+
+	do
+	{
 		perform(operation, values, answer);
+		reason = pnvs_client_repeat(answer, repeated);
+		repeated |= reason;
+	} while (reason != PNVS_REPEAT_NONE);
 }
 
 /*
- * Whether the service refused the request for its time stamp and has told the
- * time, so that another try, one, is worth it.
+ * Why a call with this answer is to be made again at once, with the same values.
+ * Each reason counts once; repeated holds those for which this call was made again
+ * before.  The service did nothing when it gave such an answer.
  */
-bool
-pnvs_client_correct_clock(const PnvsAnswer *answer)
+PnvsRepeat
+pnvs_client_repeat(const PnvsAnswer *answer, int repeated)
 {
-	return answer->code_group == PNVS_CODE_CLOCK && answer->outcome == PNVS_REFUSED &&
-		pnvs_signed_request_correct_clock(pnvs_http_server_time_s(&answer->http));
+	if (!(repeated & PNVS_REPEAT_CLOCK) &&
+		answer->code_group == PNVS_CODE_CLOCK && answer->outcome == PNVS_REFUSED &&
+		pnvs_signed_request_correct_clock(pnvs_http_server_time_s(&answer->http)))
+		return PNVS_REPEAT_CLOCK;
+	return PNVS_REPEAT_NONE;
 }
 
 /* The operation's request, signed, and sent by way of the settings. */

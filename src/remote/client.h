@@ -28,6 +28,13 @@ typedef struct PnvsAnswer
 	int			request_timeout_ms;
 } PnvsAnswer;
 
+/* Why a call is made again.  Several are or'ed into a set. */
+typedef enum PnvsRepeat
+{
+	PNVS_REPEAT_NONE = 0,
+	PNVS_REPEAT_CLOCK = 1 << 0	/* to sign it by the service's clock */
+} PnvsRepeat;
+
 typedef struct PnvsCall PnvsCall;
 
 extern PnvsCall *pnvs_client_start(const PnvsOperation *operation,
@@ -42,6 +49,6 @@ extern bool pnvs_client_wait(long wait_ms, uint32 wait_event);
 extern void pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer);
 extern void pnvs_client_call(const PnvsOperation *operation,
 							 const char *const *values, PnvsAnswer *answer);
-extern bool pnvs_client_correct_clock(const PnvsAnswer *answer);
+extern PnvsRepeat pnvs_client_repeat(const PnvsAnswer *answer, int repeated);
 
 #endif							/* PNVS_CLIENT_H */

@@ -246,11 +246,11 @@ judge_not_made(const PnvsAttempt *attempt, PnvsVerdict *verdict)
 static bool
 is_to_repeat(PnvsAttempt *attempt, const PnvsAnswer *answer)
 {
-	if (!attempt->clock_corrected && pnvs_client_correct_clock(answer))
-	{
-		attempt->clock_corrected = true;
+	PnvsRepeat	reason = pnvs_client_repeat(answer, attempt->repeated);
+
+	attempt->repeated |= reason;
+	if (reason != PNVS_REPEAT_NONE)
 		return true;
-	}
 	if (attempt->phase == PNVS_PHASE_SENDING || !answer->succeeded ||
 		!pnvs_lookup_collect(attempt, &answer->reply))
 		return false;

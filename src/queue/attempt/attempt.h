@@ -29,7 +29,7 @@ typedef struct PnvsAttempt
 	const char *start_code;		/* why it could not be started */
 	const char *start_message;
 	PnvsCause	start_cause;
-	bool		clock_corrected;	/* which is done once */
+	int			repeated;		/* a set of PnvsRepeat */
 	TimestampTz settle_after;	/* its row could not be settled; or 0 */
 	int			page;			/* of a search; from 1 */
 	int			collected;		/* the last page whose records were taken */

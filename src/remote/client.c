@@ -30,6 +30,7 @@
 struct PnvsCall
 {
 	PnvsHttpTransfer *transfer;
+	const char *action;
 	PnvsSecrets secrets;		/* what its reply must not repeat */
 	int			connect_timeout_ms;
 	int			request_timeout_ms;
@@ -43,6 +44,7 @@ static PnvsHttpRequest *make_request(const PnvsOperation *operation,
 static void keep_secrets(PnvsSecrets *secrets, const PnvsOperation *operation,
 						 const char *const *values, const PnvsCredentials *credentials);
 static void keep_secret(PnvsSecrets *secrets, const char *word);
+static void log_times(const PnvsCall *call, const PnvsHttpTimes * times);
 static void perform(const PnvsOperation *operation, const char *const *values,
 					PnvsAnswer *answer);
 static void serve_interrupts(void);
@@ -70,6 +72,7 @@ pnvs_client_start(const PnvsOperation *operation, const char *const *values)
 	pnvs_credentials_get(&credentials);
 	keep_secrets(&call->secrets, operation, values, &credentials);
 	request = make_request(operation, values, &credentials);
+	call->action = operation->name;
 	call->connect_timeout_ms = request->connect_timeout_ms;
 	call->request_timeout_ms = request->request_timeout_ms;
 	call->end_us = now_us() + (int64) (call->request_timeout_ms + GRACE_MS) * 1000;
@@ -163,6 +166,7 @@ pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer)
 	answer->connect_timeout_ms = call->connect_timeout_ms;
 	answer->request_timeout_ms = call->request_timeout_ms;
 	pnvs_http_result(call->transfer, &answer->http);
+	log_times(call, &answer->http.times);
 
 	if (answer->http.fault == PNVS_HTTP_NO_FAULT)
 	{
@@ -262,6 +266,19 @@ keep_secret(PnvsSecrets *secrets, const char *word)
 {
 	if (word != NULL && strlen(word) >= MIN_HIDDEN_LEN)
 		secrets->words[secrets->nwords++] = pstrdup(word);
+}
+
+/* What a call has waited for; nothing of what it said. */
+static void
+log_times(const PnvsCall *call, const PnvsHttpTimes * times)
+{
+	ereport(DEBUG1,
+			(errmsg_internal("pnvs: %s took " INT64_FORMAT " us: name " INT64_FORMAT
+							 ", connection " INT64_FORMAT ", TLS " INT64_FORMAT
+							 ", first byte " INT64_FORMAT,
+							 call->action, times->total_us, times->looked_up_us,
+							 times->connected_us, times->secured_us, times->first_byte_us),
+			 pnvs_errhide()));
 }
 
 /* One request and its answer. */

@@ -56,6 +56,16 @@ typedef struct PnvsHttpRequest
 	int			request_timeout_ms;
 } PnvsHttpRequest;
 
+/* When a stage was over, in microseconds from the start; 0: not needed or not reached. */
+typedef struct PnvsHttpTimes
+{
+	int64		looked_up_us;
+	int64		connected_us;
+	int64		secured_us;		/* TLS */
+	int64		first_byte_us;	/* of the reply */
+	int64		total_us;
+}			PnvsHttpTimes;
+
 typedef struct PnvsHttpResult
 {
 	PnvsHttpFault fault;
@@ -66,6 +76,7 @@ typedef struct PnvsHttpResult
 	size_t		body_len;
 	char		server_date[32];	/* the Date header, or empty */
 	int64		retry_after_ms; /* the x-acs-retry-after header, or -1 */
+	PnvsHttpTimes times;
 	char		detail[PNVS_HTTP_DETAIL_SIZE];	/* libcurl's words on a fault,
 												 * ASCII */
 } PnvsHttpResult;

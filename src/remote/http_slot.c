@@ -51,6 +51,7 @@
 
 static void set_fixed_options(PnvsHttpSlot *slot, const PnvsHttpShared *shared,
 							  PnvsHttpObstacle *obstacle);
+static int64 time_us(const PnvsHttpSlot *slot, CURLINFO which);
 static PnvsHttpFault fault_of(const PnvsHttpSlot *slot);
 static void describe_fault(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZE]);
 static void set_message(PnvsHttpSlot *slot, const PnvsHttpRequest *request,
@@ -143,18 +144,16 @@ pnvs_http_slot_prepare(PnvsHttpSlot *slot, const PnvsHttpRequest *request,
 PnvsStage
 pnvs_http_slot_stage(const PnvsHttpSlot *slot)
 {
-	curl_off_t	looked_up_us = 0;
 	long		proxy_status = 0;
 
 	if (slot->begun > 0)
 		return written_len(slot) > 0 ? PNVS_STAGE_REPLY : PNVS_STAGE_REQUEST;
 
-	curl_easy_getinfo(slot->easy, CURLINFO_NAMELOOKUP_TIME_T, &looked_up_us);
 	curl_easy_getinfo(slot->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
 	if ((slot->tls_begun || slot->code == CURLE_SSL_CACERT_BADFILE) &&
 		(!pnvs_http_route_has_proxy(&slot->route) || proxy_status / 100 == 2))
 		return PNVS_STAGE_TLS;
-	return looked_up_us > 0 ? PNVS_STAGE_CONNECT : PNVS_STAGE_RESOLVE;
+	return time_us(slot, CURLINFO_NAMELOOKUP_TIME_T) > 0 ? PNVS_STAGE_CONNECT : PNVS_STAGE_RESOLVE;
 }
 
 /*
@@ -185,9 +184,23 @@ pnvs_http_slot_result(const PnvsHttpSlot *slot, PnvsHttpResult *result)
 	result->body_len = slot->body_len;
 	strlcpy(result->server_date, slot->server_date, sizeof(result->server_date));
 	result->retry_after_ms = slot->retry_after_ms;
+	result->times.looked_up_us = time_us(slot, CURLINFO_NAMELOOKUP_TIME_T);
+	result->times.connected_us = time_us(slot, CURLINFO_CONNECT_TIME_T);
+	result->times.secured_us = time_us(slot, CURLINFO_APPCONNECT_TIME_T);
+	result->times.first_byte_us = time_us(slot, CURLINFO_STARTTRANSFER_TIME_T);
+	result->times.total_us = time_us(slot, CURLINFO_TOTAL_TIME_T);
 	result->detail[0] = '\0';
 	if (result->fault != PNVS_HTTP_NO_FAULT)
 		describe_fault(slot, result->detail);
+}
+
+static int64
+time_us(const PnvsHttpSlot *slot, CURLINFO which)
+{
+	curl_off_t	us = 0;
+
+	curl_easy_getinfo(slot->easy, which, &us);
+	return us;
 }
 
 /* Why a transfer that is done has failed, if it has. */

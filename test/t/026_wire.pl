@@ -270,6 +270,35 @@ is(handshakes(), 'full full', 'under steady traffic a connection is used for two
 fresh();
 $queue->reload('pnvs.worker' => undef);
 
+# --- what a call waits for
+
+{
+	my $SLOW_MS = 100;
+
+	# The times of the session's next call, by their names.
+	sub stage_times
+	{
+		my ($service_sid) = @_;
+		my ($message) = grep { /us: name/ } map { $_->{M} } $session->run(call($service_sid))->notices;
+
+		like($message, qr/\Apnvs: StartVerification took \d+ us: name \d+, connection \d+, TLS \d+, first byte \d+\z/, 'a call says what it has waited for, and no more');
+		return $message =~ /(took|name|connection|TLS|first byte) (\d+)/g;
+	}
+
+	fresh();
+	$session->run('SET client_min_messages = debug1');
+	my %new = stage_times();
+	my %kept = stage_times("sim:slow:$SLOW_MS");
+	my @order = @new{qw(name connection TLS), 'first byte', 'took'};
+
+	cmp_ok($order[0], '>', 0, 'the times of a new connection begin with the name');
+	is_deeply(\@order, [ sort { $a <=> $b } @order ], 'they are in the order of the stages');
+	cmp_ok($new{TLS}, '>', $new{connection}, 'and TLS takes its time');
+	is($kept{TLS}, 0, 'a kept connection needs no TLS');
+	cmp_ok($kept{'first byte'}, '>=', $SLOW_MS * 1000, 'the wait for a slow service is that for its first byte');
+	fresh();
+}
+
 # --- the environment
 
 goes_on('before the environment');

@@ -1,5 +1,5 @@
 # Shortage.pm: a server whose processes can be made to run out of memory, and
-# unable to write a request; see shortage.c and ../resolver/resolver.c.
+# unable to write a request; see shortage.c and resolver.c of test/preload.
 #
 #   my $shortage = Shortage->new;
 #   my $node = $service->new_node('main', environment => $shortage->environment);
@@ -18,7 +18,7 @@ use PostgreSQL::Test::Utils;
 
 use Pnvs::Preload;
 
-# As in shortage.c: the fields of its struct Control, and what they are packed as.
+# As in test/preload/shortage.c: the fields of its struct Control, and what they are packed as.
 my @FIELDS = qw(pid scope fail_from fail_times write_fault write_times allocations failed live_bytes write_faults opened_at);
 my $LAYOUT = 'l l q q l l q q q q q';
 my $PID_LEN = 4;
@@ -45,7 +45,7 @@ sub environment
 	my ($self) = @_;
 
 	return {
-		LD_PRELOAD => join(':', Pnvs::Preload::build($self->{dir}, 'soak', 'shortage'), Pnvs::Preload::build($self->{dir}, 'resolver')),
+		LD_PRELOAD => join(':', Pnvs::Preload::build($self->{dir}, 'shortage'), Pnvs::Preload::build($self->{dir}, 'resolver')),
 		PNVS_SHORTAGE => $self->{control},
 	};
 }

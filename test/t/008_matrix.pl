@@ -23,9 +23,9 @@ my @FAULTS = (
 	'self-signed', 'TLS 1.0', '1xx flood', 'odd headers', 'bad chunk', 'gzip bomb', 'closed idle', 'dies unread', 'HTTP/2');
 
 # What a row does:
-#   name N      the endpoint's host is N, which test/resolver looks up
+#   name N      the endpoint's host is N, which test/preload/resolver.c looks up
 #   port P      the endpoint is that fault port of test/simulator
-#   write W     writing the request fails, by test/soak/shortage.c
+#   write W     writing the request fails, by test/preload/shortage.c
 #   sim:S       the service's scenario S
 #   after S     the service's scenario S, then the call in question
 # all but the first two on a connection of its own ("new"), on one that has served

@@ -11,19 +11,16 @@ use Cwd;
 use File::Basename;
 use PostgreSQL::Test::Utils ();
 
-my $SOURCES = dirname(Cwd::realpath(__FILE__)) . '/../..';
+my $SOURCES = dirname(Cwd::realpath(__FILE__)) . '/../../preload';
 
-# build(FOLDER, NAME, [file]): builds test/NAME/NAME.c, or another file of that folder,
-# in FOLDER; the library's path.
+# build(FOLDER, NAME): builds test/preload/NAME.c in FOLDER; the library's path.
 sub build
 {
-	my ($folder, $name, $file) = @_;
-
-	$file //= $name;
-	my $library = "$folder/$file.so";
+	my ($folder, $name) = @_;
+	my $library = "$folder/$name.so";
 
 	PostgreSQL::Test::Utils::system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-O2', '-Wall', '-Werror',
-		'-o', $library, "$SOURCES/$name/$file.c", '-ldl');
+		'-o', $library, "$SOURCES/$name.c", '-ldl');
 	return $library;
 }
 

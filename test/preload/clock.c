@@ -45,7 +45,7 @@ int
 gettimeofday(struct timeval *restrict now, void *restrict zone)
 {
 	int			(*real) (struct timeval *, void *) =
-		(int (*) (struct timeval *, void *)) dlsym(RTLD_NEXT, "gettimeofday");
+	(int (*) (struct timeval *, void *)) dlsym(RTLD_NEXT, "gettimeofday");
 	int			result = real(now, zone);
 
 	now->tv_sec += ahead_s("PNVS_CLOCK_FILE");
@@ -56,7 +56,7 @@ int
 clock_gettime(clockid_t clock, struct timespec *now)
 {
 	int			(*real) (clockid_t, struct timespec *) =
-		(int (*) (clockid_t, struct timespec *)) dlsym(RTLD_NEXT, "clock_gettime");
+	(int (*) (clockid_t, struct timespec *)) dlsym(RTLD_NEXT, "clock_gettime");
 	int			result = real(clock, now);
 
 	if (clock == CLOCK_REALTIME)
@@ -72,8 +72,8 @@ timerfd_settime(int timer, int flags, const struct itimerspec *wanted,
 				struct itimerspec *before)
 {
 	int			(*real) (int, int, const struct itimerspec *, struct itimerspec *) =
-		(int (*) (int, int, const struct itimerspec *, struct itimerspec *))
-		dlsym(RTLD_NEXT, "timerfd_settime");
+	(int (*) (int, int, const struct itimerspec *, struct itimerspec *))
+	dlsym(RTLD_NEXT, "timerfd_settime");
 	struct itimerspec due = *wanted;
 
 	if (flags & TFD_TIMER_ABSTIME)

@@ -61,7 +61,8 @@ typedef struct Control
 	/* report */
 	int64_t		allocations;	/* since fail_from was ordered */
 	int64_t		failed;			/* of them */
-	int64_t		live_bytes;		/* malloc'ed minus freed, since pid was ordered */
+	int64_t		live_bytes;		/* malloc'ed minus freed, since pid was
+								 * ordered */
 	int64_t		write_faults;	/* requests that it befell */
 	int64_t		opened_at;		/* allocations when it last opened a socket */
 } Control;
@@ -131,7 +132,7 @@ look_at_object(struct dl_phdr_info *info, size_t size, void *arg)
 
 	for (int i = 0; i < info->dlpi_phnum; i++)
 	{
-		const		ElfW(Phdr) *header = &info->dlpi_phdr[i];
+		const		ElfW(Phdr) * header = &info->dlpi_phdr[i];
 
 		if (header->p_type != PT_LOAD ||
 			question->address - (info->dlpi_addr + header->p_vaddr) >= header->p_memsz)

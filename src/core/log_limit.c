@@ -10,14 +10,14 @@
 
 #include "core/log_limit.h"
 
-static int	find(const PnvsLogLimit * limit, const char *cause);
+static int	find(const PnvsLogLimit *limit, const char *cause);
 
 /*
  * Counts a case of a cause.  Returns how many cases there were since the last line in
  * the log, this one included, if the caller is to write another line now; or 0.
  */
 int64_t
-pnvs_log_limit_count(PnvsLogLimit * limit, const char *cause, int64_t now_us,
+pnvs_log_limit_count(PnvsLogLimit *limit, const char *cause, int64_t now_us,
 					 int64_t interval_us)
 {
 	int			i = find(limit, cause);
@@ -45,7 +45,7 @@ pnvs_log_limit_count(PnvsLogLimit * limit, const char *cause, int64_t now_us,
 
 /* When a cause may be logged again, or INT64_MIN if it never was. */
 int64_t
-pnvs_log_limit_next_us(const PnvsLogLimit * limit, const char *cause)
+pnvs_log_limit_next_us(const PnvsLogLimit *limit, const char *cause)
 {
 	int			i = find(limit, cause);
 
@@ -54,7 +54,7 @@ pnvs_log_limit_next_us(const PnvsLogLimit * limit, const char *cause)
 
 /* The index of a cause, or -1. */
 static int
-find(const PnvsLogLimit * limit, const char *cause)
+find(const PnvsLogLimit *limit, const char *cause)
 {
 	for (int i = 0; i < PNVS_LOG_LIMIT_CAUSES; i++)
 	{

@@ -26,10 +26,10 @@ typedef struct PnvsLogLimit
 		int64_t		count;		/* cases that were not logged */
 		int64_t		next_us;	/* when it may be logged again */
 	}			causes[PNVS_LOG_LIMIT_CAUSES];
-}			PnvsLogLimit;
+} PnvsLogLimit;
 
-extern int64_t pnvs_log_limit_count(PnvsLogLimit * limit, const char *cause,
+extern int64_t pnvs_log_limit_count(PnvsLogLimit *limit, const char *cause,
 									int64_t now_us, int64_t interval_us);
-extern int64_t pnvs_log_limit_next_us(const PnvsLogLimit * limit, const char *cause);
+extern int64_t pnvs_log_limit_next_us(const PnvsLogLimit *limit, const char *cause);
 
 #endif							/* PNVS_LOG_LIMIT_H */

@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 #include "errcodes.h"
+#include "monotonic.h"
 #include "remote/client.h"
 #include "remote/signed_request.h"
 #include "settings.h"
@@ -44,7 +44,7 @@ static PnvsHttpRequest *make_request(const PnvsOperation *operation,
 static void keep_secrets(PnvsSecrets *secrets, const PnvsOperation *operation,
 						 const char *const *values, const PnvsCredentials *credentials);
 static void keep_secret(PnvsSecrets *secrets, const char *word);
-static void log_times(const PnvsCall *call, const PnvsHttpTimes * times);
+static void log_times(const PnvsCall *call, const PnvsHttpTimes *times);
 static void perform(const PnvsOperation *operation, const char *const *values,
 					PnvsAnswer *answer);
 static void serve_interrupts(void);
@@ -52,7 +52,6 @@ static void wait_for(const PnvsCall *call);
 static uint32 wait_event(void);
 static WaitEventSet *wait_set(void);
 static bool can_open_descriptor(void);
-static int64 now_us(void);
 static void describe_wait(void *arg);
 
 /*
@@ -75,7 +74,7 @@ pnvs_client_start(const PnvsOperation *operation, const char *const *values)
 	call->action = operation->name;
 	call->connect_timeout_ms = request->connect_timeout_ms;
 	call->request_timeout_ms = request->request_timeout_ms;
-	call->end_us = now_us() + (int64) (call->request_timeout_ms + GRACE_MS) * 1000;
+	call->end_us = pnvs_monotonic_us() + (int64) (call->request_timeout_ms + GRACE_MS) * 1000;
 	call->transfer = pnvs_http_start(request);
 	return call;
 }
@@ -98,7 +97,7 @@ pnvs_client_time_left_ms(const PnvsCall *call)
 
 	if (pnvs_client_is_done(call))
 		return 0;
-	left_ms = (long) ((call->end_us - now_us() + 999) / 1000);
+	left_ms = (long) ((call->end_us - pnvs_monotonic_us() + 999) / 1000);
 	if (left_ms <= 0)
 		pnvs_http_time_out(call->transfer);
 	return Max(left_ms, 0);
@@ -270,7 +269,7 @@ keep_secret(PnvsSecrets *secrets, const char *word)
 
 /* What a call has waited for; nothing of what it said. */
 static void
-log_times(const PnvsCall *call, const PnvsHttpTimes * times)
+log_times(const PnvsCall *call, const PnvsHttpTimes *times)
 {
 	ereport(DEBUG1,
 			(errmsg_internal("pnvs: %s took " INT64_FORMAT " us: name " INT64_FORMAT
@@ -397,16 +396,6 @@ can_open_descriptor(void)
 	int			descriptor = dup(pnvs_http_descriptor());
 
 	return descriptor >= 0 && close(descriptor) == 0;
-}
-
-/* Not the wall clock, whose steps would end every call under way. */
-static int64
-now_us(void)
-{
-	instr_time	now;
-
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
 }
 
 /*

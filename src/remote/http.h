@@ -64,7 +64,7 @@ typedef struct PnvsHttpTimes
 	int64		secured_us;		/* TLS */
 	int64		first_byte_us;	/* of the reply */
 	int64		total_us;
-}			PnvsHttpTimes;
+} PnvsHttpTimes;
 
 typedef struct PnvsHttpResult
 {

@@ -65,7 +65,7 @@ extern void pnvs_settings_use_server_values(bool use);
 /* settings_invalid.c */
 extern const char *pnvs_settings_invalid_name(void);
 extern void pnvs_settings_refuse_if_invalid(void);
-extern TimestampTz pnvs_settings_complain(bool of_server);
+extern int64 pnvs_settings_complain(bool of_server);
 
 /*
  * ALTER SYSTEM is under way: its values are checked like those of a file, but somebody

@@ -34,9 +34,6 @@
 
 #define PREFIX "pnvs."
 
-/* How often the log says for each setting that nothing is sent. */
-#define COMPLAINT_US (60 * USECS_PER_SEC)
-
 /* An unknown name, or empty; a reload cannot remove one of the command line. */
 static char unknown[NAMEDATALEN];
 static char unknown_for_good[NAMEDATALEN];
@@ -90,11 +87,11 @@ pnvs_settings_refuse(const char *name, const PnvsSettingValue *value)
 }
 
 /*
- * Logs that nothing is sent, once a minute for each setting.  Returns when to call this
- * again, or DT_NOEND if nothing is wrong.  The launcher calls it for the server's values
+ * Logs that nothing is sent, once a minute for each setting.  Returns in how
+ * many us to call this again, or PNVS_NEVER if nothing is wrong.  The launcher calls it for the server's values
  * (of_server), a worker for those of its database.
  */
-TimestampTz
+int64
 pnvs_settings_complain(bool of_server)
 {
 	static PnvsLogLimit limit;
@@ -104,8 +101,8 @@ pnvs_settings_complain(bool of_server)
 	const char *name = known ? known : unknown_name();
 
 	if (name == NULL || (!of_server && (known == NULL || value->is_servers)))
-		return DT_NOEND;
-	if (pnvs_log_limit_count(&limit, name, now_us, COMPLAINT_US) > 0)
+		return PNVS_NEVER;
+	if (pnvs_log_limit_count(&limit, name, now_us, PNVS_LOG_LIMIT_INTERVAL_US) > 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 known ? errmsg("pnvs sends nothing while the value of \"%s\" is not valid", name) :
@@ -113,7 +110,7 @@ pnvs_settings_complain(bool of_server)
 				 known ? errdetail("%s", value->fault) : 0,
 				 errhint("Put it right and reload. What is queued waits."),
 				 pnvs_errhide()));
-	return GetCurrentTimestamp() + pnvs_log_limit_next_us(&limit, name) - now_us;
+	return pnvs_log_limit_next_us(&limit, name) - now_us;
 }
 
 /*

@@ -17,6 +17,7 @@
 /* Below this a repeat meets the very condition that the last try met. */
 #define PNVS_BACKOFF_MIN_MS 50
 
+extern int64_t pnvs_backoff_doubled_ms(int failures, int64_t first_ms, int64_t longest_ms);
 extern int64_t pnvs_backoff_ms(int attempts, uint32_t random, int64_t at_least_ms);
 
 #endif							/* PNVS_BACKOFF_H */

@@ -17,6 +17,9 @@
 /* Longer causes count as equal if they begin alike. */
 #define PNVS_LOG_LIMIT_CAUSE_SIZE 64
 
+/* How often a trouble is logged as a rule. */
+#define PNVS_LOG_LIMIT_INTERVAL_US (60 * INT64_C(1000000))
+
 /* All 0 at first.  Times in us, of any one clock. */
 typedef struct PnvsLogLimit
 {

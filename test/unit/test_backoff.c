@@ -39,9 +39,18 @@ test_word_of_the_service(void)
 			"a zero of the service's changes nothing");
 }
 
+static void
+test_doubled(void)
+{
+	tap_int(pnvs_backoff_doubled_ms(0, 50, 10000), 50, "the first pause is the shortest");
+	tap_int(pnvs_backoff_doubled_ms(3, 50, 10000), 400, "each failure doubles it");
+	tap_int(pnvs_backoff_doubled_ms(2000000000, 50, 10000), 10000, "up to the longest");
+}
+
 int
 main(void)
 {
+	test_doubled();
 	test_bounds();
 	test_jitter();
 	test_word_of_the_service();

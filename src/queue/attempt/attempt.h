@@ -30,7 +30,7 @@ typedef struct PnvsAttempt
 	const char *start_message;
 	PnvsCause	start_cause;
 	int			repeated;		/* a set of PnvsRepeat */
-	TimestampTz settle_after;	/* its row could not be settled; or 0 */
+	int64		settle_after_us;	/* its row is locked; monotonic, or 0 */
 	int			page;			/* of a search; from 1 */
 	int			collected;		/* the last page whose records were taken */
 	TimestampTz asked_at;		/* when the search began */

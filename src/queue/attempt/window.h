@@ -1,48 +1,37 @@
 /*-------------------------------------------------------------------------
  *
  * window.h
- *	  The attempts of a sender.
+ *	  The attempts that a sender has begun and not settled yet.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PNVS_QUEUE_WINDOW_H
 #define PNVS_QUEUE_WINDOW_H
 
+#include "core/schedule.h"
 #include "queue/attempt/attempt.h"
 
-/* The upper bound of pnvs.max_in_flight. */
-#define PNVS_MAX_WINDOW 1000
-
-/* What could be done in one exchange with more waits for that so long at the most. */
-#define PNVS_MAX_EXCHANGE_DELAY_MS 2
-
-/* libcurl ends calls by itself; where it does not, this finds out. */
-#define PNVS_LATENESS_CHECK_MS 1000
-
+/* Times by the monotonic clock. */
 typedef struct PnvsWindow
 {
-	PnvsAttempt **attempts;		/* room for PNVS_MAX_WINDOW */
+	PnvsAttempt **attempts;		/* PNVS_MAX_WINDOW */
 	int			nattempts;
-	TimestampTz done_since;		/* since when some have waited, or 0 */
-	TimestampTz exchanged;		/* when the last exchange ended, or 0 */
-	TimestampTz lateness_checked;
+	int64		ready_since_us; /* since when some wait to be settled, or 0 */
+	int64		exchanged_at_us;	/* the end of the last exchange */
+	int64		checked_at_us;	/* see pnvs_window_end_late_calls() */
 } PnvsWindow;
+
+/* libcurl ends calls by itself; if it does not, a check so often does. */
+#define PNVS_LATENESS_CHECK_US USECS_PER_SEC
 
 extern void pnvs_window_open(PnvsWindow *window, MemoryContext context);
 extern void pnvs_window_add(PnvsWindow *window, PnvsAttempt *attempt);
 extern void pnvs_window_drop(PnvsWindow *window, PnvsAttempt *attempt);
 extern void pnvs_window_clear(PnvsWindow *window);
-extern int	pnvs_window_under_way(const PnvsWindow *window, int *nready);
+extern void pnvs_window_load(const PnvsWindow *window, int64 now_us, PnvsLoad * load);
 extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsAttempt **ready);
 extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
-extern TimestampTz pnvs_window_next_ready(const PnvsWindow *window, TimestampTz now);
-extern int	pnvs_window_lookup_room(const PnvsWindow *window);
-extern TimestampTz pnvs_window_settle_from(const PnvsWindow *window, int nunder_way, int nready);
-extern TimestampTz pnvs_window_room_from(const PnvsWindow *window, int nunder_way, int nready);
-extern int	pnvs_window_share(void);
-extern void pnvs_window_note_exchange(PnvsWindow *window);
-extern void pnvs_window_note_done(PnvsWindow *window, int nready, TimestampTz now);
-extern void pnvs_window_end_late_calls(PnvsWindow *window, TimestampTz now);
-extern void pnvs_window_forget_times(PnvsWindow *window);
+extern void pnvs_window_note_ready(PnvsWindow *window, int nready, int64 now_us);
+extern void pnvs_window_end_late_calls(PnvsWindow *window, int64 now_us);
 
 #endif							/* PNVS_QUEUE_WINDOW_H */

@@ -27,10 +27,10 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/resowner.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "errcodes.h"
+#include "monotonic.h"
 #include "queue/process/call.h"
 #include "queue/registry/registry.h"
 #include "queue/sender/failure_log.h"
@@ -127,29 +127,29 @@ static void
 send_due(PnvsSender *sender)
 {
 	static uint32 wait_event = 0;
-	int64		patience_ms = PATIENCE_FACTOR * (int64) pnvs_settings_request_timeout_ms();
+	int64		patience_us = PATIENCE_FACTOR * pnvs_settings_request_timeout_ms() * INT64CONST(1000);
 
 	if (wait_event == 0)
 		wait_event = pnvs_new_wait_event("PnvsProcess");
 	for (;;)
 	{
-		TimestampTz now;
+		int64		began_us;
 		long		wait_ms;
 		bool		in_vain;
 
 		pnvs_sender_turn(sender);
-		now = GetCurrentTimestamp();
+		began_us = pnvs_monotonic_us();
 		if (pnvs_sender_is_done(sender) || !pnvs_sender_has_table(sender))
 			return;
 		wait_ms = pnvs_sender_wait_ms(sender);
 		in_vain = !pnvs_sender_is_waiting(sender);
-		if (in_vain && (wait_ms < 0 || wait_ms > patience_ms))
-			wait_ms = patience_ms;
+		if (in_vain && (wait_ms < 0 || wait_ms > patience_us / 1000))
+			wait_ms = (long) (patience_us / 1000 + 1);
 		if (pnvs_client_wait(wait_ms, wait_event))
 			CHECK_FOR_INTERRUPTS();
 		if (in_vain)
-			patience_ms -= TimestampDifferenceMilliseconds(now, GetCurrentTimestamp());
-		if (patience_ms <= 0)
+			patience_us -= pnvs_monotonic_us() - began_us;
+		if (patience_us <= 0)
 			give_up(sender);
 	}
 }

@@ -40,7 +40,9 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "queue/sender/clock.h"
+#include "core/backoff.h"
+#include "core/log_limit.h"
+#include "monotonic.h"
 #include "queue/process/launcher.h"
 #include "queue/registry/registry.h"
 #include "queue/process/worker.h"
@@ -56,9 +58,8 @@
 #define FIRST_RETRY_MS 1000
 #define LONGEST_RETRY_MS 60000
 
-/* The log says no more often that there is no place for a worker, or a database. */
-#define WORKERS_COMPLAINT_MS 60000
-#define OVERFLOW_COMPLAINT_MS (10 * 60000)
+/* The log says no more often that a database has no place in shared memory. */
+#define OVERFLOW_LOG_US (10 * PNVS_LOG_LIMIT_INTERVAL_US)
 
 /* A worker that was asked for. */
 typedef struct Started
@@ -71,7 +72,7 @@ typedef struct Started
 static List *started = NIL;
 static List *to_visit = NIL;	/* OIDs */
 static Oid	visited = InvalidOid;	/* who is being visited */
-static TimestampTz next_visit = DT_NOBEGIN;
+static int64 next_visit_us = 0; /* by the monotonic clock; 0: now */
 static PnvsRegistrySlot *slots;
 
 static void serve(void);
@@ -79,15 +80,17 @@ static void list_databases(void);
 static bool is_connectable(Form_pg_database database);
 static void look_after_started(void);
 static bool is_replaced(const Started *worker);
-static TimestampTz start_where_due(void);
+static int64 start_where_due(void);
 static void visit_next(void);
 static int	compare_waits(const void *a, const void *b);
 static bool start_worker(Oid database, int failures, bool waits);
-static TimestampTz retry_at(int failures);
+static int64 start_wait_us(const PnvsRegistrySlot *slot, TimestampTz announced);
+static int64 us_until(TimestampTz time);
+static int64 retry_wait_us(int failures);
 static void complain_of_workers(void);
 static void complain_of_overflow(void);
-static bool may_complain(TimestampTz *told_at, int interval_ms);
-static void wait_until(TimestampTz next);
+static bool may_log(const char *cause, int64 interval_us);
+static void wait(int64 wait_us);
 
 /* To be called while shared_preload_libraries are loaded. */
 void
@@ -127,11 +130,9 @@ pnvs_launcher_main(Datum arg)
 static void
 serve(void)
 {
-	int64		clock_ahead_us = 0;
-
 	while (!ShutdownRequestPending)
 	{
-		TimestampTz next;
+		int64		wait_us = PNVS_NEVER;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -147,28 +148,25 @@ serve(void)
 			 * was there, are not in the registry
 			 */
 			if (pnvs_after_promotion != after_promotion || pnvs_worker != worker)
-				next_visit = DT_NOBEGIN;
+				next_visit_us = 0;
 		}
-		/* each visit finds anew when the next worker is needed */
-		if (pnvs_clock_was_set_back(&clock_ahead_us))
-			next_visit = DT_NOBEGIN;
 		look_after_started();
-		if (GetCurrentTimestamp() >= next_visit)
+		if (pnvs_monotonic_us() >= next_visit_us)
 		{
 			/* a round that takes longer than the interval is not begun anew */
-			if (to_visit == NIL || next_visit == DT_NOBEGIN)
+			if (to_visit == NIL || next_visit_us == 0)
 				list_databases();
-			next_visit = GetCurrentTimestamp() +
+			next_visit_us = pnvs_monotonic_us() +
 				VISIT_FACTOR * pnvs_scan_interval_s * USECS_PER_SEC;
 		}
-		next = DT_NOEND;
 		if (pnvs_worker)
 		{
-			next = start_where_due();
+			wait_us = start_where_due();
 			visit_next();
 		}
 		complain_of_overflow();
-		wait_until(Min(Min(next, next_visit), pnvs_settings_complain(true)));
+		wait_us = Min(wait_us, next_visit_us - pnvs_monotonic_us());
+		wait(Min(wait_us, pnvs_settings_complain(true)));
 	}
 }
 
@@ -231,7 +229,7 @@ look_after_started(void)
 			continue;
 		/* does nothing where the worker has come up */
 		if (!is_replaced(worker))
-			pnvs_registry_note_end(worker->database, retry_at(worker->failures));
+			pnvs_registry_note_end(worker->database, pnvs_monotonic_us() + retry_wait_us(worker->failures));
 		if (visited == worker->database)
 			visited = InvalidOid;
 		pfree(worker->handle);
@@ -255,12 +253,11 @@ is_replaced(const Started *worker)
 	return last != worker;
 }
 
-/* Starts workers where something is due; when the next will be. */
-static TimestampTz
+/* Starts workers where something is due.  In how many us the next will be, or PNVS_NEVER. */
+static int64
 start_where_due(void)
 {
-	TimestampTz next = DT_NOEND;
-	TimestampTz now = GetCurrentTimestamp();
+	int64		next_us = PNVS_NEVER;
 	int			nslots = pnvs_registry_copy(slots);
 
 	/* who waits for a place is first, the longest first */
@@ -269,8 +266,8 @@ start_where_due(void)
 	{
 		PnvsRegistrySlot *slot = &slots[i];
 		TimestampTz rung = pnvs_registry_wanted_from(slot);
-		bool		waits = slot->waits_since != DT_NOEND;
-		TimestampTz due = waits ? DT_NOBEGIN : Min(rung, slot->due);
+		bool		waits = slot->waits_since_us != PNVS_NEVER;
+		int64		wait_us = waits ? 0 : start_wait_us(slot, rung);
 
 		if (slot->state != PNVS_WORKER_ABSENT)
 			continue;
@@ -279,23 +276,45 @@ start_where_due(void)
 			pnvs_registry_forget(slot->database);
 			continue;
 		}
-		if (slot->failures > 0 && !waits)
-			due = Max(due, slot->due);
-		if (due > now)
-			next = Min(next, due);
+		if (wait_us > 0)
+			next_us = Min(next_us, wait_us);
 		/* who keeps it out may end without a word, too: another try */
 		else if (!start_worker(slot->database, slot->failures, true))
-			next = Min(next, retry_at(waits ? 0 : slot->failures));
+			next_us = Min(next_us, retry_wait_us(waits ? 0 : slot->failures));
 	}
-	return next;
+	return next_us;
+}
+
+/*
+ * How long it is, in us, until a worker is to be started, or PNVS_NEVER.  A row that was
+ * announced waits for no pause but that after a failure.
+ */
+static int64
+start_wait_us(const PnvsRegistrySlot *slot, TimestampTz announced)
+{
+	int64		pause_us = slot->not_before_us - pnvs_monotonic_us();
+	int64		due_us = Max(us_until(slot->due), pause_us);
+	int64		announced_us = us_until(announced);
+
+	if (slot->failures > 0)
+		announced_us = Max(announced_us, pause_us);
+	return Min(due_us, announced_us);
+}
+
+static int64
+us_until(TimestampTz time)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return time == DT_NOEND ? PNVS_NEVER : time <= now ? 0 : time - now;
 }
 
 /* A qsort() comparator. */
 static int
 compare_waits(const void *a, const void *b)
 {
-	TimestampTz one = ((const PnvsRegistrySlot *) a)->waits_since;
-	TimestampTz other = ((const PnvsRegistrySlot *) b)->waits_since;
+	int64		one = ((const PnvsRegistrySlot *) a)->waits_since_us;
+	int64		other = ((const PnvsRegistrySlot *) b)->waits_since_us;
 
 	return one < other ? -1 : one > other;
 }
@@ -335,7 +354,7 @@ start_worker(Oid database, int failures, bool waits)
 		if (waits)
 			pnvs_registry_note_wait(database);
 		else
-			pnvs_registry_note_end(database, retry_at(failures));
+			pnvs_registry_note_end(database, pnvs_monotonic_us() + retry_wait_us(failures));
 		pnvs_registry_ask_idle_to_leave();
 		complain_of_workers();
 		return false;
@@ -348,22 +367,16 @@ start_worker(Oid database, int failures, bool waits)
 	return true;
 }
 
-static TimestampTz
-retry_at(int failures)
+static int64
+retry_wait_us(int failures)
 {
-	int64		wait_ms = FIRST_RETRY_MS;
-
-	for (int i = 0; i < failures && wait_ms < LONGEST_RETRY_MS; i++)
-		wait_ms *= 2;
-	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), Min(wait_ms, LONGEST_RETRY_MS));
+	return pnvs_backoff_doubled_ms(failures, FIRST_RETRY_MS, LONGEST_RETRY_MS) * 1000;
 }
 
 static void
 complain_of_workers(void)
 {
-	static TimestampTz told_at = DT_NOBEGIN;
-
-	if (may_complain(&told_at, WORKERS_COMPLAINT_MS))
+	if (may_log("workers", PNVS_LOG_LIMIT_INTERVAL_US))
 		ereport(LOG,
 				(errmsg("pnvs has no place for a worker that sends what is queued"),
 				 errhint("Raise \"max_worker_processes\"; it is tried again.")));
@@ -372,9 +385,7 @@ complain_of_workers(void)
 static void
 complain_of_overflow(void)
 {
-	static TimestampTz told_at = DT_NOBEGIN;
-
-	if (!pnvs_registry_has_overflowed() || !may_complain(&told_at, OVERFLOW_COMPLAINT_MS))
+	if (!pnvs_registry_has_overflowed() || !may_log("databases", OVERFLOW_LOG_US))
 		return;
 
 	/*
@@ -387,24 +398,20 @@ complain_of_overflow(void)
 			 errhint("Raise \"pnvs.max_databases\" and restart, or have a job CALL process_verification_queue() where there is no worker.")));
 }
 
-/* Whether it is long enough since the same was said; told_at is when. */
+/* Whether it is long enough since the same was logged. */
 static bool
-may_complain(TimestampTz *told_at, int interval_ms)
+may_log(const char *cause, int64 interval_us)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	static PnvsLogLimit limit;
 
-	if (*told_at != DT_NOBEGIN && !TimestampDifferenceExceeds(*told_at, now, interval_ms))
-		return false;
-	*told_at = now;
-	return true;
+	return pnvs_log_limit_count(&limit, cause, pnvs_monotonic_us(), interval_us) > 0;
 }
 
 static void
-wait_until(TimestampTz next)
+wait(int64 wait_us)
 {
 	static uint32 wait_event = 0;
-	TimestampTz now = GetCurrentTimestamp();
-	int64		wait_ms = next <= now ? 0 : Min((next - now) / 1000 + 1, INT64CONST(86400000));
+	int64		wait_ms = Min(Max(wait_us, 0) / 1000 + (wait_us > 0), INT64CONST(86400000));
 
 	if (wait_event == 0)
 		wait_event = pnvs_new_wait_event("PnvsLauncher");

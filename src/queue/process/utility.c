@@ -32,12 +32,13 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "monotonic.h"
 #include "queue/registry/prepared.h"
 #include "queue/registry/registry.h"
 #include "queue/process/utility.h"
 
 /* Longer than a worker takes to leave, shorter than PostgreSQL's own patience. */
-#define LEAVE_PATIENCE_MS 4500
+#define LEAVE_PATIENCE_US INT64CONST(4500000)
 #define LEAVE_CHECK_MS 10
 
 #define DEFAULT_TEMPLATE "template1"
@@ -218,11 +219,11 @@ static void
 wait_for_leave(Oid database)
 {
 	static uint32 wait_event = 0;
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEAVE_PATIENCE_MS);
+	int64		end_us = pnvs_monotonic_us() + LEAVE_PATIENCE_US;
 
 	if (wait_event == 0)
 		wait_event = pnvs_new_wait_event("PnvsWorkerLeave");
-	while (pnvs_registry_is_present(database) && GetCurrentTimestamp() < end)
+	while (pnvs_registry_is_present(database) && pnvs_monotonic_us() < end_us)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LEAVE_CHECK_MS,

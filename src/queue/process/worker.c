@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "monotonic.h"
 #include "queue/registry/registry.h"
 #include "queue/sender/sender.h"
 #include "queue/sender/upkeep.h"
@@ -37,7 +38,7 @@
 #define LEAVE_GRACE_MS 2000
 
 /* When the next worker may come where this one cannot say that nothing is wrong. */
-#define SOON_MS 1000
+#define SOON_US USECS_PER_SEC
 
 /*
  * What dead senders have left is looked for at the start and when somebody says that
@@ -50,17 +51,18 @@
 #define RECOVER_AGAIN_MS 10000
 
 /* Whose place is needed elsewhere sends for so long yet, however much there is. */
-#define YIELD_AFTER_MS 3000
+#define YIELD_AFTER_US (3 * USECS_PER_SEC)
 
 typedef struct Worker
 {
 	PnvsSender *sender;
-	TimestampTz next_scan;
-	TimestampTz next_recovery;
-	TimestampTz purged_at;
-	TimestampTz next_purge;		/* of what was settled by then */
-	TimestampTz busy;			/* when there was last something to do */
-	TimestampTz asked;			/* since when its place is needed, or DT_NOEND */
+	/* by the monotonic clock; 0: now, or never yet */
+	int64		next_scan_us;
+	int64		next_recovery_us;
+	int64		purged_at_us;
+	int64		next_purge_us;	/* of rows that were settled by then */
+	int64		busy_us;		/* when there was last something to do */
+	int64		asked_us;		/* since when its place is needed */
 	bool		recovered;		/* what dead senders have left */
 	bool		stays;			/* the launcher knows that there was */
 	bool		yields;			/* claims no more: the place is another's turn */
@@ -70,15 +72,14 @@ static void serve(Worker *worker);
 static void take_wake_up(Worker *worker);
 static void scan(Worker *worker);
 static void recover(Worker *worker);
-static TimestampTz purge_due(const Worker *worker);
+static int64 purge_due_us(const Worker *worker);
 static bool is_sent_away(bool *when_idle);
 static bool wants_to_leave(Worker *worker, bool when_idle, bool *forced);
-static bool yields(Worker *worker, bool asked, TimestampTz now);
+static bool yields(Worker *worker, bool asked, int64 now_us);
 static void wait_for_something(const Worker *worker);
 static bool leave(Worker *worker, bool forced);
 static void finish(Worker *worker);
-static TimestampTz next_needed(const Worker *worker);
-static TimestampTz soon(void);
+static void next_needed(const Worker *worker, PnvsNextWorker * next);
 static void leave_registry(int code, Datum arg);
 
 /* Asks for a worker of a database; false where there is no place for one. */
@@ -117,10 +118,6 @@ pnvs_worker_main(Datum arg)
 	context = AllocSetContextCreate(TopMemoryContext, "pnvs worker", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	worker.sender = pnvs_sender_create(pnvs_worker_transact, PG_INT64_MAX);
-	worker.next_scan = worker.next_recovery = DT_NOBEGIN;
-	worker.next_purge = worker.purged_at = DT_NOBEGIN;
-	worker.busy = DT_NOBEGIN;
-	worker.asked = DT_NOEND;
 	serve(&worker);
 	proc_exit(0);
 }
@@ -143,7 +140,7 @@ serve(Worker *worker)
 			pnvs_worker_make_room_for_connections();
 			pnvs_sender_settings_changed(worker->sender);
 			/* rows that were held back, or kept, may be no longer */
-			worker->next_scan = worker->next_purge = DT_NOBEGIN;
+			worker->next_scan_us = worker->next_purge_us = 0;
 		}
 		/* before anything more is claimed, which might not come back in time */
 		if (is_sent_away(&when_idle) && leave(worker, true))
@@ -151,7 +148,7 @@ serve(Worker *worker)
 		scan(worker);
 		pnvs_sender_turn(worker->sender);
 		if (!pnvs_sender_is_idle(worker->sender))
-			worker->busy = GetCurrentTimestamp();
+			worker->busy_us = pnvs_monotonic_us();
 		if (wants_to_leave(worker, when_idle, &forced))
 		{
 			if (leave(worker, forced))
@@ -175,33 +172,33 @@ take_wake_up(Worker *worker)
 	if (ring.due != DT_NOEND)
 		pnvs_sender_look(worker->sender, ring.due);
 	if (ring.tasks & PNVS_TASK_RECOVER)
-		worker->next_recovery = DT_NOBEGIN;
-	if (ring.tasks & PNVS_TASK_BEGIN_ANEW)
-		worker->next_scan = worker->next_recovery = worker->next_purge = DT_NOBEGIN;
+		worker->next_recovery_us = 0;
 	if (ring.due != DT_NOEND || ring.tasks != 0)
-		worker->busy = GetCurrentTimestamp();
+		worker->busy_us = pnvs_monotonic_us();
 }
 
 /* At intervals: what nobody has announced, and what is old. */
 static void
 scan(Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now_us = pnvs_monotonic_us();
 	PnvsClaimer *claimer = pnvs_sender_claimer(worker->sender);
 
-	if (now >= worker->next_recovery)
+	if (now_us >= worker->next_recovery_us)
 		recover(worker);
-	if (now >= worker->next_scan)
+	if (now_us >= worker->next_scan_us)
 	{
 		pnvs_sender_look(worker->sender, DT_NOBEGIN);
-		worker->next_scan = now + pnvs_scan_interval_s * USECS_PER_SEC;
+		worker->next_scan_us = now_us + pnvs_scan_interval_s * USECS_PER_SEC;
 	}
-	if (now >= pnvs_worker_stats_due())
+	if (now_us >= pnvs_worker_stats_due_us())
 		pnvs_worker_report_stats(true);
-	if (now >= purge_due(worker))
+	if (now_us >= purge_due_us(worker))
 	{
-		worker->next_purge = pnvs_upkeep_purge(pnvs_worker_transact, claimer);
-		worker->purged_at = now;
+		int64		wait_us = pnvs_upkeep_purge(pnvs_worker_transact, claimer);
+
+		worker->next_purge_us = wait_us == PNVS_NEVER ? PNVS_NEVER : now_us + wait_us;
+		worker->purged_at_us = now_us;
 	}
 }
 
@@ -209,25 +206,25 @@ scan(Worker *worker)
 static void
 recover(Worker *worker)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now_us = pnvs_monotonic_us();
 	const int64 interval_us = pnvs_scan_interval_s * USECS_PER_SEC;
 
 	worker->recovered = pnvs_upkeep_recover(pnvs_worker_transact,
 											pnvs_sender_claimer(worker->sender));
-	worker->next_scan = DT_NOBEGIN;
-	worker->next_recovery = now + RECOVERY_FACTOR * interval_us;
+	worker->next_scan_us = 0;
+	worker->next_recovery_us = now_us + RECOVERY_FACTOR * interval_us;
 	if (worker->recovered)
 		return;
-	worker->next_recovery = now + Min(interval_us, RECOVER_AGAIN_MS * INT64CONST(1000));
-	worker->busy = now;
+	worker->next_recovery_us = now_us + Min(interval_us, RECOVER_AGAIN_MS * INT64CONST(1000));
+	worker->busy_us = now_us;
 }
 
 /* When there may be something to delete, also of what was settled since. */
-static TimestampTz
-purge_due(const Worker *worker)
+static int64
+purge_due_us(const Worker *worker)
 {
-	return worker->busy == DT_NOBEGIN ? worker->next_purge :
-		Min(worker->next_purge, pnvs_upkeep_next_purge(worker->purged_at));
+	return worker->busy_us == 0 ? worker->next_purge_us :
+		Min(worker->next_purge_us, worker->purged_at_us + pnvs_upkeep_interval_us());
 }
 
 /* Whether it has to leave at once; when_idle: as soon as nothing is to be done. */
@@ -241,18 +238,18 @@ is_sent_away(bool *when_idle)
 static bool
 wants_to_leave(Worker *worker, bool when_idle, bool *forced)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now_us = pnvs_monotonic_us();
 
-	*forced = !pnvs_sender_has_table(worker->sender) || yields(worker, when_idle, now);
+	*forced = !pnvs_sender_has_table(worker->sender) || yields(worker, when_idle, now_us);
 	if (*forced)
 		return true;
-	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= now)
+	if (!pnvs_sender_is_idle(worker->sender) || pnvs_sender_next_due(worker->sender) <= GetCurrentTimestamp())
 		return false;
 
-	if (!when_idle && purge_due(worker) <= now)
+	if (!when_idle && purge_due_us(worker) <= now_us)
 		return false;
-	return when_idle || worker->busy == DT_NOBEGIN ||
-		now - worker->busy >= pnvs_worker_idle_timeout_s * USECS_PER_SEC;
+	return when_idle || worker->busy_us == 0 ||
+		now_us - worker->busy_us >= pnvs_worker_idle_timeout_s * USECS_PER_SEC;
 }
 
 /*
@@ -260,31 +257,29 @@ wants_to_leave(Worker *worker, bool when_idle, bool *forced)
  * under way has come back then, or would have.
  */
 static bool
-yields(Worker *worker, bool asked, TimestampTz now)
+yields(Worker *worker, bool asked, int64 now_us)
 {
-	TimestampTz end;
-
 	if (!asked && !worker->yields)
-		worker->asked = DT_NOEND;
-	else if (worker->asked == DT_NOEND || worker->asked > now)
-		worker->asked = now;
-	if (worker->asked == DT_NOEND ||
-		!TimestampDifferenceExceeds(worker->asked, now, YIELD_AFTER_MS))
+		worker->asked_us = 0;
+	else if (worker->asked_us == 0)
+		worker->asked_us = now_us;
+	if (worker->asked_us == 0 || now_us - worker->asked_us < YIELD_AFTER_US)
 		return false;
 	pnvs_sender_stop_claiming(worker->sender);
 	worker->yields = true;
-	end = TimestampTzPlusMilliseconds(worker->asked, YIELD_AFTER_MS + pnvs_settings_request_timeout_ms());
-	return pnvs_sender_is_idle(worker->sender) || now >= end;
+	return pnvs_sender_is_idle(worker->sender) ||
+		now_us - worker->asked_us >= YIELD_AFTER_US + pnvs_settings_request_timeout_ms() * INT64CONST(1000);
 }
 
 static void
 wait_for_something(const Worker *worker)
 {
 	static uint32 wait_event = 0;
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next = Min(Min(worker->next_scan, worker->next_recovery),
-						   Min(purge_due(worker), pnvs_worker_stats_due()));
+	int64		now_us = pnvs_monotonic_us();
+	int64		next_us = Min(Min(worker->next_scan_us, worker->next_recovery_us),
+							  Min(purge_due_us(worker), pnvs_worker_stats_due_us()));
 	long		wait_ms = pnvs_sender_wait_ms(worker->sender);
+	int64		left_us;
 
 	if (wait_event == 0)
 		wait_event = pnvs_new_wait_event("PnvsWorker");
@@ -293,14 +288,12 @@ wait_for_something(const Worker *worker)
 	 * it does not leave while something is due, for which it may have to
 	 * pause
 	 */
-	if (worker->busy != DT_NOBEGIN && pnvs_sender_is_idle(worker->sender) &&
-		pnvs_sender_next_due(worker->sender) > now)
-		next = Min(next, worker->busy + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
-	next = Min(next, pnvs_settings_complain(false));
-	if (next <= now)
-		next = now;
-	if (wait_ms < 0 || wait_ms > (next - now) / 1000)
-		wait_ms = (long) ((next - now + 999) / 1000);
+	if (worker->busy_us != 0 && pnvs_sender_is_idle(worker->sender) &&
+		pnvs_sender_next_due(worker->sender) > GetCurrentTimestamp())
+		next_us = Min(next_us, worker->busy_us + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
+	left_us = Max(Min(next_us - now_us, pnvs_settings_complain(false)), 0);
+	if (wait_ms < 0 || wait_ms > left_us / 1000)
+		wait_ms = (long) (left_us / 1000 + (left_us % 1000 > 0));
 	(void) pnvs_client_wait(wait_ms, wait_event);
 }
 
@@ -311,22 +304,20 @@ wait_for_something(const Worker *worker)
 static bool
 leave(Worker *worker, bool forced)
 {
-	bool		has_table;
-	TimestampTz needed;
+	PnvsNextWorker next = {.has_queue = true};
 
 	finish(worker);
-	has_table = pnvs_sender_has_table(worker->sender);
-	needed = next_needed(worker);
+	next_needed(worker, &next);
 	if (forced)
 		pnvs_sender_destroy(worker->sender);
-	return pnvs_registry_leave(has_table, needed, forced);
+	return pnvs_registry_leave(&next, forced);
 }
 
 /* Lets what is under way come back, for a moment, and settles the rest. */
 static void
 finish(Worker *worker)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEAVE_GRACE_MS);
+	int64		end_us = pnvs_monotonic_us() + LEAVE_GRACE_MS * INT64CONST(1000);
 	static uint32 wait_event = 0;
 
 	if (pnvs_sender_is_idle(worker->sender))
@@ -336,10 +327,10 @@ finish(Worker *worker)
 	pnvs_sender_stop_claiming(worker->sender);
 	while (!pnvs_sender_is_idle(worker->sender))
 	{
-		long		left_ms = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		long		left_ms = (long) ((end_us - pnvs_monotonic_us() + 999) / 1000);
 		long		wait_ms = pnvs_sender_wait_ms(worker->sender);
 
-		if (left_ms <= 0 || left_ms > LEAVE_GRACE_MS)
+		if (left_ms <= 0)
 			break;
 		(void) pnvs_client_wait(wait_ms < 0 ? left_ms : Min(wait_ms, left_ms), wait_event);
 		CHECK_FOR_INTERRUPTS();
@@ -357,30 +348,32 @@ finish(Worker *worker)
 }
 
 /* When this database needs a worker again, as far as is known. */
-static TimestampTz
-next_needed(const Worker *worker)
+static void
+next_needed(const Worker *worker, PnvsNextWorker * next)
 {
-	TimestampTz next = Min(pnvs_sender_next_due(worker->sender), purge_due(worker));
+	int64		now_us = pnvs_monotonic_us();
+	int64		wait_us = purge_due_us(worker);
 
 	if (!worker->recovered)
-		next = Min(next, worker->next_recovery);
+		wait_us = Min(wait_us, worker->next_recovery_us);
+	next->has_queue = pnvs_sender_has_table(worker->sender);
+	next->due = pnvs_sender_next_due(worker->sender);
+	if (wait_us != PNVS_NEVER)
+		next->due = Min(next->due, GetCurrentTimestamp() + Max(wait_us - now_us, 0));
 
 	/*
-	 * a launcher that has yet to learn that there is to be none would start
-	 * one after the other
+	 * a launcher that has yet to learn that there are to be no workers would
+	 * start one after the other
 	 */
-	return pnvs_worker ? next : Max(next, soon());
-}
-
-static TimestampTz
-soon(void)
-{
-	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SOON_MS);
+	if (!pnvs_worker)
+		next->not_before_us = now_us + SOON_US;
 }
 
 /* Before the process ends, however it ends. */
 static void
 leave_registry(int code, Datum arg)
 {
-	(void) pnvs_registry_leave(true, soon(), true);
+	PnvsNextWorker next = {true, DT_NOBEGIN, pnvs_monotonic_us() + SOON_US};
+
+	(void) pnvs_registry_leave(&next, true);
 }

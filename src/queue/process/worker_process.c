@@ -29,6 +29,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "monotonic.h"
 #include "queue/sender/failure_log.h"
 #include "queue/rows/table.h"
 #include "queue/process/worker_process.h"
@@ -45,7 +46,7 @@
 #define SPARE_DESCRIPTORS 256
 
 static TimeoutId termination_check;
-static TimestampTz stats_due = DT_NOEND;
+static int64 stats_due_us = PNVS_NEVER; /* by the monotonic clock */
 
 static void on_interrupt(SIGNAL_ARGS);
 static void pin_session(void);
@@ -203,13 +204,12 @@ pnvs_worker_report_stats(bool force)
 {
 	long		wait_ms = pgstat_report_stat(force);
 
-	stats_due = wait_ms > 0 ?
-		TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms) : DT_NOEND;
+	stats_due_us = wait_ms > 0 ? pnvs_monotonic_us() + wait_ms * INT64CONST(1000) : PNVS_NEVER;
 }
 
-/* When statistics that were not reported yet are to be, or DT_NOEND. */
-TimestampTz
-pnvs_worker_stats_due(void)
+/* When statistics that were not reported yet are to be, or PNVS_NEVER. */
+int64
+pnvs_worker_stats_due_us(void)
 {
-	return stats_due;
+	return stats_due_us;
 }

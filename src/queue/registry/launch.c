@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "queue/registry/registry.h"
+#include "monotonic.h"
 #include "queue/registry/memory.h"
 
 static PnvsRegistrySlot *end_start(Oid database);
@@ -97,7 +98,7 @@ pnvs_registry_note_wait(Oid database)
 	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
 	slot = end_start(database);
 	if (slot != NULL)
-		slot->waits_since = Min(slot->waits_since, GetCurrentTimestamp());
+		slot->waits_since_us = Min(slot->waits_since_us, pnvs_monotonic_us());
 	LWLockRelease(pnvs_registry_lock);
 }
 
@@ -106,7 +107,7 @@ pnvs_registry_note_wait(Oid database)
  * said itself when the next is needed.
  */
 void
-pnvs_registry_note_end(Oid database, TimestampTz retry_at)
+pnvs_registry_note_end(Oid database, int64 retry_at_us)
 {
 	PnvsRegistrySlot *slot;
 
@@ -114,8 +115,9 @@ pnvs_registry_note_end(Oid database, TimestampTz retry_at)
 	slot = end_start(database);
 	if (slot != NULL)
 	{
-		slot->due = retry_at;
-		slot->waits_since = DT_NOEND;
+		slot->due = DT_NOBEGIN;
+		slot->not_before_us = retry_at_us;
+		slot->waits_since_us = PNVS_NEVER;
 		slot->failures++;
 	}
 	LWLockRelease(pnvs_registry_lock);

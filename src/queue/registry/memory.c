@@ -9,6 +9,7 @@
 
 #include "miscadmin.h"
 
+#include "monotonic.h"
 #include "queue/registry/memory.h"
 #include "settings.h"
 #include "shared/memory.h"
@@ -71,7 +72,7 @@ pnvs_registry_find_slot(Oid database, bool create)
 	pg_atomic_init_u64(&slot->rung, (uint64) DT_NOEND);
 	pg_atomic_init_u32(&slot->tasks, 0);
 	slot->due = DT_NOEND;
-	slot->waits_since = DT_NOEND;
+	slot->waits_since_us = PNVS_NEVER;
 	return slot;
 }
 

@@ -29,6 +29,7 @@
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
+#include "monotonic.h"
 #include "queue/rows/lock_class.h"
 #include "queue/registry/prepared.h"
 #include "queue/registry/registry.h"
@@ -269,7 +270,7 @@ pnvs_registry_enter(void)
 		slot->has_queue = true; /* until it finds that there is none */
 		slot->worker_pid = MyProcPid;
 		slot->worker_latch = MyLatch;
-		slot->waits_since = DT_NOEND;
+		slot->waits_since_us = PNVS_NEVER;
 		slot->stays = false;
 	}
 	LWLockRelease(pnvs_registry_lock);
@@ -334,7 +335,7 @@ pnvs_registry_must_leave(bool *when_idle)
  * false is returned, unless even_if_woken.
  */
 bool
-pnvs_registry_leave(bool has_queue, TimestampTz due, bool even_if_woken)
+pnvs_registry_leave(const PnvsNextWorker * next, bool even_if_woken)
 {
 	PnvsRegistrySlot *slot;
 	bool		left = true;
@@ -349,8 +350,9 @@ pnvs_registry_leave(bool has_queue, TimestampTz due, bool even_if_woken)
 			slot->state = PNVS_WORKER_ABSENT;
 			slot->worker_pid = 0;
 			slot->worker_latch = NULL;
-			slot->has_queue = has_queue;
-			slot->due = due;
+			slot->has_queue = next->has_queue;
+			slot->due = next->due;
+			slot->not_before_us = next->not_before_us;
 			pnvs_registry->idle_should_leave = false;
 			wake(pnvs_registry->launcher_latch);
 		}

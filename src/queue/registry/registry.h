@@ -25,8 +25,7 @@ typedef enum PnvsWorkerState
 /* What a worker is asked to do beside looking for rows that are due; bits. */
 typedef enum PnvsWorkerTask
 {
-	PNVS_TASK_RECOVER = 1,		/* somebody has left rows that he had claimed */
-	PNVS_TASK_BEGIN_ANEW = 2	/* the clock was set back */
+	PNVS_TASK_RECOVER = 1		/* somebody has left rows that he had claimed */
 } PnvsWorkerTask;
 
 /* What was announced to a worker since it looked last. */
@@ -35,6 +34,14 @@ typedef struct PnvsWakeUp
 	TimestampTz due;			/* the earliest row, or DT_NOEND */
 	uint32		tasks;
 } PnvsWakeUp;
+
+/* When a database needs a worker again. */
+typedef struct PnvsNextWorker
+{
+	bool		has_queue;
+	TimestampTz due;			/* for a row, or DT_NOEND */
+	int64		not_before_us;	/* by the monotonic clock: not earlier; or 0 */
+}			PnvsNextWorker;
 
 /* What is known of a database; a copy, except within the registry's own files. */
 typedef struct PnvsRegistrySlot
@@ -50,7 +57,9 @@ typedef struct PnvsRegistrySlot
 								 * worker has taken notice of, or DT_NOEND */
 	pg_atomic_uint32 tasks;		/* that no worker has taken */
 	TimestampTz due;			/* when an absent worker is needed again */
-	TimestampTz waits_since;	/* for a place for its worker, or DT_NOEND */
+	int64		not_before_us;	/* monotonic: none is started earlier; or 0 */
+	int64		waits_since_us; /* monotonic: for a place for its worker, or
+								 * PNVS_NEVER */
 	int			failures;		/* workers in a row that did not come up */
 } PnvsRegistrySlot;
 
@@ -72,7 +81,7 @@ extern bool pnvs_registry_enter(void);
 extern void pnvs_registry_stay(void);
 extern PnvsWakeUp pnvs_registry_take_wake_up(void);
 extern bool pnvs_registry_must_leave(bool *when_idle);
-extern bool pnvs_registry_leave(bool has_queue, TimestampTz due, bool even_if_woken);
+extern bool pnvs_registry_leave(const PnvsNextWorker * next, bool even_if_woken);
 
 /* For the launcher. */
 extern void pnvs_registry_open(void);
@@ -80,7 +89,7 @@ extern int	pnvs_registry_copy(PnvsRegistrySlot *slots);
 extern TimestampTz pnvs_registry_wanted_from(PnvsRegistrySlot *slot);
 extern bool pnvs_registry_note_start(Oid database);
 extern void pnvs_registry_note_wait(Oid database);
-extern void pnvs_registry_note_end(Oid database, TimestampTz retry_at);
+extern void pnvs_registry_note_end(Oid database, int64 retry_at_us);
 extern bool pnvs_registry_is_visit_over(Oid database);
 extern void pnvs_registry_forget(Oid database);
 extern void pnvs_registry_ask_idle_to_leave(void);

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "monotonic.h"
 #include "queue/rows/durability.h"
 #include "queue/rows/settle.h"
 #include "queue/sender/exchange.h"
@@ -22,7 +23,7 @@
 #include "queue/rows/unknown.h"
 
 /* A row that somebody has locked is tried again after this. */
-#define HELD_RETRY_MS 1000
+#define LOCKED_RETRY_US USECS_PER_SEC
 
 /* Where one may be tried, another than was refused last. */
 #define LOOKED_AT_FOR_ONE 2
@@ -32,9 +33,9 @@
 
 static bool lock_table(PnvsExchange *exchange);
 static void settle(PnvsExchange *exchange);
-static bool is_held(const PnvsAttempt *attempt);
+static bool is_locked(const PnvsAttempt *attempt);
 static int	write_verdicts(PnvsExchange *exchange, int nwritten);
-static void leave_out_held(PnvsExchange *exchange, int nwritten);
+static void leave_out_locked(PnvsExchange *exchange, int nwritten);
 static void claim_queued(PnvsExchange *exchange);
 static void claim_one(PnvsExchange *exchange, const PnvsClaimLimit *limit);
 static void claim_unknown(PnvsExchange *exchange);
@@ -52,7 +53,7 @@ pnvs_exchange_work(void *arg)
 	PnvsTableVisit visit;
 
 	exchange->finished = palloc((exchange->nattempts + 1) * sizeof(PnvsAttempt *));
-	exchange->claimed = palloc((exchange->room + 1) * sizeof(PnvsAttempt *));
+	exchange->claimed = palloc((exchange->capacity + 1) * sizeof(PnvsAttempt *));
 	if (lock_table(exchange))
 	{
 		pnvs_durability_demand();
@@ -63,9 +64,9 @@ pnvs_exchange_work(void *arg)
 		pnvs_outages_note(&exchange->outages, &exchange->verdicts);
 		if (exchange->unknown_first)
 			claim_unknown(exchange);
-		if (exchange->room > 0 && exchange->queued_due)
+		if (exchange->capacity > 0 && exchange->queued_due)
 			claim_queued(exchange);
-		if (exchange->room > 0 && exchange->unknown_due && !exchange->unknown_first)
+		if (exchange->capacity > 0 && exchange->unknown_due && !exchange->unknown_first)
 			claim_unknown(exchange);
 		pnvs_table_leave(&visit);
 	}
@@ -80,8 +81,8 @@ lock_table(PnvsExchange *exchange)
 	exchange->has_table = OidIsValid(table);
 	if (!exchange->has_table)
 		return false;
-	exchange->locked = !ConditionalLockRelationOid(table, RowExclusiveLock);
-	if (exchange->locked)
+	exchange->table_locked = !ConditionalLockRelationOid(table, RowExclusiveLock);
+	if (exchange->table_locked)
 		return false;
 	/* it may have gone before it was locked */
 	exchange->has_table = pnvs_table_oid() == table;
@@ -101,11 +102,10 @@ settle(PnvsExchange *exchange)
 
 		if (!done && !exchange->abandon)
 			continue;
-		if (exchange->skip_held && is_held(attempt))
+		if (exchange->skip_locked && is_locked(attempt))
 		{
-			attempt->settle_after = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-																HELD_RETRY_MS);
-			exchange->any_held = true;
+			attempt->settle_after_us = pnvs_monotonic_us() + LOCKED_RETRY_US;
+			exchange->met_locked = true;
 			exchange->places--;
 			continue;
 		}
@@ -120,18 +120,18 @@ settle(PnvsExchange *exchange)
 		/* one that goes on, to send or to the next page, keeps its place */
 		else
 		{
-			exchange->room--;
+			exchange->capacity--;
 			exchange->places--;
 		}
 	}
 	(void) write_verdicts(exchange, nwritten);
-	exchange->room = Max(Min(exchange->room, exchange->places), 0);
+	exchange->capacity = Max(Min(exchange->capacity, exchange->places), 0);
 	MemoryContextSwitchTo(visit);
 }
 
 /* Whether somebody has locked a row that a attempt's verdicts are for. */
 static bool
-is_held(const PnvsAttempt *attempt)
+is_locked(const PnvsAttempt *attempt)
 {
 	int64	   *ids = palloc((attempt->njoined + 1) * sizeof(int64));
 
@@ -147,8 +147,8 @@ write_verdicts(PnvsExchange *exchange, int nwritten)
 {
 	PnvsVerdicts *verdicts = &exchange->verdicts;
 
-	if (exchange->skip_held && verdicts->n > nwritten)
-		leave_out_held(exchange, nwritten);
+	if (exchange->skip_locked && verdicts->n > nwritten)
+		leave_out_locked(exchange, nwritten);
 	if (verdicts->n > nwritten)
 		pnvs_settle_rows(exchange->claimer, verdicts->list + nwritten,
 						 verdicts->n - nwritten);
@@ -160,26 +160,26 @@ write_verdicts(PnvsExchange *exchange, int nwritten)
  * they have searches of their own.
  */
 static void
-leave_out_held(PnvsExchange *exchange, int nwritten)
+leave_out_locked(PnvsExchange *exchange, int nwritten)
 {
 	PnvsVerdicts *verdicts = &exchange->verdicts;
 	int64	   *ids = palloc((verdicts->n - nwritten) * sizeof(int64));
-	int			nheld;
+	int			nlocked;
 	int			nkept = nwritten;
 
 	for (int i = nwritten; i < verdicts->n; i++)
 		ids[i - nwritten] = verdicts->list[i].id;
-	nheld = pnvs_settle_find_locked(ids, verdicts->n - nwritten);
+	nlocked = pnvs_settle_find_locked(ids, verdicts->n - nwritten);
 	for (int i = nwritten; i < verdicts->n; i++)
 	{
-		bool		held = false;
+		bool		locked = false;
 
-		for (int n = 0; n < nheld && !held; n++)
-			held = ids[n] == verdicts->list[i].id;
-		if (!held)
+		for (int n = 0; n < nlocked && !locked; n++)
+			locked = ids[n] == verdicts->list[i].id;
+		if (!locked)
 			verdicts->list[nkept++] = verdicts->list[i];
 	}
-	exchange->any_held = exchange->any_held || nheld > 0;
+	exchange->met_locked = exchange->met_locked || nlocked > 0;
 	verdicts->n = nkept;
 }
 
@@ -188,20 +188,19 @@ claim_queued(PnvsExchange *exchange)
 {
 	MemoryContext visit = MemoryContextSwitchTo(exchange->scratch);
 	PnvsOutage *outage = &exchange->outages.sends;
-	TimestampTz now = GetCurrentTimestamp();
-	PnvsClaimLimit limit = {pnvs_outage_tryable(outage, now), outage->last};
+	PnvsClaimLimit limit = {pnvs_outage_tryable(outage, pnvs_monotonic_us()), outage->last};
 
 	if (limit.tryable == PNVS_TRY_ALL)
 	{
-		PnvsClaim  *claims = palloc(exchange->room * sizeof(PnvsClaim));
+		PnvsClaim  *claims = palloc(exchange->capacity * sizeof(PnvsClaim));
 		int			nclaims;
-		int			nrows = pnvs_claim_due(exchange->claimer, exchange->room, &limit,
+		int			nrows = pnvs_claim_due(exchange->claimer, exchange->capacity, &limit,
 										   claims, &nclaims, &exchange->verdicts);
 
 		add_claims(exchange, claims, nclaims);
-		if (nrows < exchange->room)
+		if (nrows < exchange->capacity)
 			exchange->next_queued = pnvs_claim_next(exchange->claimer);
-		exchange->room -= nclaims;
+		exchange->capacity -= nclaims;
 	}
 	else
 		claim_one(exchange, &limit);
@@ -225,12 +224,12 @@ claim_one(PnvsExchange *exchange, const PnvsClaimLimit *limit)
 	int			nsettled = exchange->verdicts.n - nbefore;
 
 	add_claims(exchange, claims, nclaims);
-	exchange->room -= nclaims;
+	exchange->capacity -= nclaims;
 	if (nrows == 0)
 		exchange->next_queued = pnvs_claim_next(exchange->claimer);
 	/* else there may be more of the same */
 	if (nlate < MAX_EXPIRED && nsettled < LOOKED_AT_FOR_ONE)
-		pnvs_outage_looked(outage, GetCurrentTimestamp());
+		pnvs_outage_looked(outage, pnvs_monotonic_us());
 	if (nclaims > 0)
 		pnvs_outage_probe_started(outage, claims[0].id);
 }
@@ -240,12 +239,12 @@ static void
 claim_unknown(PnvsExchange *exchange)
 {
 	PnvsOutage *outage = &exchange->outages.look_ups;
-	int			room = Min(exchange->room, exchange->lookup_room);
+	int			room = Min(exchange->capacity, exchange->look_up_capacity);
 	PnvsClaim  *claims = palloc((room + 1) * sizeof(PnvsClaim));
 	int			nattempts = exchange->nclaimed;
 	int			nclaims;
 
-	if (pnvs_outages_next_look_up(&exchange->outages) > GetCurrentTimestamp())
+	if (pnvs_outages_look_up_wait_us(&exchange->outages, pnvs_monotonic_us()) > 0)
 		return;
 	if (outage->failures > 0)
 		room = Min(room, 1);
@@ -257,7 +256,7 @@ claim_unknown(PnvsExchange *exchange)
 	exchange->next_unknown = nclaims < room ?
 		pnvs_unknown_next(claims, nclaims, exchange->looked_up, exchange->nlooked_up) :
 		DT_NOBEGIN;
-	exchange->room -= exchange->nclaimed - nattempts;
+	exchange->capacity -= exchange->nclaimed - nattempts;
 }
 
 static void

@@ -24,11 +24,11 @@ typedef struct PnvsExchange
 	int			nlooked_up;
 	bool		abandon;		/* settle also what is not done */
 	bool		start_no_more;	/* nor start anything again */
-	bool		skip_held;		/* leave out rows that somebody has locked */
-	int			room;			/* claim so many rows */
+	bool		skip_locked;	/* leave out rows that somebody has locked */
+	int			capacity;		/* claim so many rows */
 	int			places;			/* the window takes so many attempts beside
 								 * those that it keeps */
-	int			lookup_room;	/* so many of them may be of unknown fate */
+	int			look_up_capacity;	/* so many of them may be of unknown fate */
 	bool		queued_due;
 	bool		unknown_due;
 	bool		unknown_first;	/* it is their turn */
@@ -37,14 +37,14 @@ typedef struct PnvsExchange
 	PnvsOutages outages;
 
 	/* what was done; counts only where the transaction was committed */
-	bool		locked;			/* nothing, somebody has locked the table */
+	bool		table_locked;	/* nothing, somebody has locked the table */
 	bool		has_table;
 	PnvsAttempt **finished;
 	int			nfinished;
 	PnvsVerdicts verdicts;
 	PnvsAttempt **claimed;
 	int			nclaimed;
-	bool		any_held;		/* some rows were left out */
+	bool		met_locked;		/* some rows were left out */
 	TimestampTz next_queued;
 	TimestampTz next_unknown;
 } PnvsExchange;

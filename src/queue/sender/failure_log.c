@@ -10,8 +10,9 @@
  */
 #include "postgres.h"
 
+#include "core/log_limit.h"
 #include "errcodes.h"
-#include "queue/sender/log_throttle.h"
+#include "monotonic.h"
 #include "queue/sender/failure_log.h"
 #include "remote/credentials.h"
 
@@ -21,6 +22,7 @@ static bool is_telling = false;
 /* The log has it that nothing can be written, and not yet that it can again. */
 static bool told = false;
 
+static int64 count_case(const char *cause);
 static const char *alteration(const ErrorData *error);
 static void log_telling(const ErrorData *error);
 
@@ -35,7 +37,7 @@ pnvs_failure_log(ErrorData *error)
 
 	if (is_telling)
 		log_telling(error);
-	else if ((count = pnvs_log_throttle_count(unpack_sql_state(error->sqlerrcode))) > 0)
+	else if ((count = count_case(unpack_sql_state(error->sqlerrcode))) > 0)
 	{
 		told = true;
 		pnvs_credentials_hide(error->message);
@@ -49,6 +51,15 @@ pnvs_failure_log(ErrorData *error)
 	}
 	FreeErrorData(error);
 	return PNVS_NOT_COMMITTED;
+}
+
+/* The cases of a cause since the last line, if it is time for another one, or 0. */
+static int64
+count_case(const char *cause)
+{
+	static PnvsLogLimit limit;
+
+	return pnvs_log_limit_count(&limit, cause, pnvs_monotonic_us(), PNVS_LOG_LIMIT_INTERVAL_US);
 }
 
 /* What is not as pnvs made it, a sentence of its own and a space, or nothing. */
@@ -81,7 +92,7 @@ pnvs_failure_log_telling(bool telling)
 static void
 log_telling(const ErrorData *error)
 {
-	if (pnvs_log_throttle_count("NOTIFY") == 0)
+	if (count_case("NOTIFY") == 0)
 		return;
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),

@@ -14,9 +14,9 @@
 #include "access/xact.h"
 #include "commands/async.h"
 #include "utils/guc.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
+#include "monotonic.h"
 #include "queue/sender/failure_log.h"
 #include "queue/sender/notify.h"
 #include "queue/registry/waiters.h"
@@ -26,7 +26,7 @@
 #define LOCK_TIMEOUT "100ms"
 
 /* Where somebody holds NOTIFY up, sending must not wait for it time and again. */
-#define SILENCE_MS 5000
+#define SILENCE_US (5 * USECS_PER_SEC)
 
 typedef struct News
 {
@@ -62,16 +62,15 @@ pnvs_notify_announce(PnvsTransact transact, const PnvsVerdict *verdicts, int nve
 static void
 tell(PnvsTransact transact, News *news)
 {
-	static TimestampTz failed_at = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	static int64 silent_until_us = 0;
 
-	/* nor for longer where the clock was set back */
-	if (failed_at <= now && !TimestampDifferenceExceeds(failed_at, now, SILENCE_MS))
+	if (pnvs_monotonic_us() < silent_until_us)
 		return;
 	pnvs_failure_log_telling(true);
 	PG_TRY();
 	{
-		failed_at = transact(notify, news) == PNVS_COMMITTED ? 0 : now;
+		silent_until_us = transact(notify, news) == PNVS_COMMITTED ? 0 :
+			pnvs_monotonic_us() + SILENCE_US;
 	}
 	PG_FINALLY();
 	{

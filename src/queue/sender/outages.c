@@ -7,10 +7,9 @@
  */
 #include "postgres.h"
 
-#include "utils/timestamp.h"
-
+#include "core/log_limit.h"
 #include "errcodes.h"
-#include "queue/sender/log_throttle.h"
+#include "monotonic.h"
 #include "queue/sender/outages.h"
 
 typedef struct CauseText
@@ -97,8 +96,8 @@ pnvs_outages_log(const PnvsOutages *before, const PnvsOutages *after,
 		return;
 	told = false;
 	ereport(LOG,
-			(errmsg("the service takes requests of pnvs again, after %ld s",
-					TimestampDifferenceMilliseconds(ended->begun_us, GetCurrentTimestamp()) / 1000),
+			(errmsg("the service takes requests of pnvs again, after %lld s",
+					(long long) ((pnvs_monotonic_us() - ended->begun_us) / USECS_PER_SEC)),
 			 pnvs_errhide()));
 }
 
@@ -106,25 +105,36 @@ pnvs_outages_log(const PnvsOutages *before, const PnvsOutages *after,
 void
 pnvs_outages_try_again(PnvsOutages *outages)
 {
-	pnvs_outage_try_again(&outages->sends, GetCurrentTimestamp());
-	pnvs_outage_try_again(&outages->look_ups, GetCurrentTimestamp());
+	pnvs_outage_try_again(&outages->sends, pnvs_monotonic_us());
+	pnvs_outage_try_again(&outages->look_ups, pnvs_monotonic_us());
 }
 
-/* From when on a row of unknown fate may be looked up, or DT_NOEND. */
-TimestampTz
-pnvs_outages_next_look_up(const PnvsOutages *outages)
+/* How long it is until a message may be claimed, in us. */
+int64
+pnvs_outages_send_wait_us(const PnvsOutages *outages, int64 now_us)
+{
+	int64		next_us = pnvs_outage_next_us(&outages->sends);
+
+	return next_us <= now_us ? 0 : next_us - now_us;
+}
+
+/* How long it is until a row of unknown fate may be looked up, in us, or PNVS_NEVER. */
+int64
+pnvs_outages_look_up_wait_us(const PnvsOutages *outages, int64 now_us)
 {
 	if (outages->look_ups.failures == 0)
-		return DT_NOBEGIN;
-	/* one is being looked up: what comes of it decides */
-	return outages->look_ups.probe != 0 ? DT_NOEND : outages->look_ups.next_probe_us;
+		return 0;
+	/* the result of the look-up under way decides */
+	if (outages->look_ups.probe != 0)
+		return PNVS_NEVER;
+	return Max(outages->look_ups.next_probe_us - now_us, 0);
 }
 
 /* Failures first: what was taken at the same time ends the outage. */
 static void
 note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now_us = pnvs_monotonic_us();
 	uint32		random;
 
 	/* any number is as good for all of them: one pause is made of it */
@@ -137,9 +147,9 @@ note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 		if (strcmp(verdict->was, was) != 0)
 			continue;
 		if (verdict->fault == PNVS_FAULT_EVERYBODY)
-			pnvs_outage_failed(outage, verdict->id, now, random);
+			pnvs_outage_failed(outage, verdict->id, now_us, random);
 		else if (verdict->fault == PNVS_FAULT_UNCLEAR)
-			pnvs_outage_undecided(outage, verdict->id, now, random);
+			pnvs_outage_undecided(outage, verdict->id, now_us, random);
 	}
 	for (int i = 0; i < verdicts->n; i++)
 	{
@@ -147,15 +157,17 @@ note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 
 		if (strcmp(verdict->was, was) == 0 &&
 			(verdict->fault == PNVS_FAULT_NOBODY || verdict->fault == PNVS_FAULT_ROW))
-			(void) pnvs_outage_succeeded(outage, verdict->id);
+			pnvs_outage_succeeded(outage, verdict->id);
 	}
 }
 
 static void
 complain(const PnvsVerdict *verdict)
 {
+	static PnvsLogLimit limit;
 	const CauseText *text = &texts[verdict->cause];
-	int64		count = pnvs_log_throttle_count(text->what ? text->what : verdict->cause_code);
+	int64		count = pnvs_log_limit_count(&limit, text->what ? text->what : verdict->cause_code,
+											 pnvs_monotonic_us(), PNVS_LOG_LIMIT_INTERVAL_US);
 
 	if (count == 0)
 		return;

@@ -1,17 +1,18 @@
 /*-------------------------------------------------------------------------
  *
  * sender.c
- *	  A sliding window over the queue: claim, send, settle.
+ *	  Claims messages, sends them and settles them, many at a time.
  *
- * One transaction, the exchange, settles what has come back and claims what
- * fills the window again; between two of them requests are under way, and no
- * transaction, snapshot or lock is held.  An exchange happens at once where the
- * sender is idle, and for a share of the window at a time under load, so that
- * commits do not bound what it gets through.
+ * One transaction, the exchange, settles the requests that have come back and claims
+ * messages that fill the window again.  Between two exchanges requests are under way,
+ * and no transaction, snapshot or lock is held.  core/schedule.c says when the next
+ * exchange is.
  *
- * An exchange that fails (no space is left, say) is tried again after a pause, and
- * pauses get longer.  If somebody has locked a row, the next exchange leaves out the
- * attempts whose rows are locked, and these are tried again later.
+ * An exchange that fails (the disk is full, for example) is tried again after a pause,
+ * and pauses get longer.  If somebody has locked a row, the next exchange leaves out
+ * the attempts whose rows are locked, and these are tried again later.
+ *
+ * Rows have their times by the wall clock; a sender pauses by the monotonic clock.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,21 +22,30 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "core/backoff.h"
 #include "errcodes.h"
-#include "queue/sender/pause.h"
-#include "queue/sender/clock.h"
+#include "monotonic.h"
+#include "queue/attempt/window.h"
 #include "queue/rows/durability.h"
+#include "queue/rows/table.h"
 #include "queue/sender/exchange.h"
 #include "queue/sender/failure_log.h"
 #include "queue/sender/notify.h"
-#include "queue/registry/registry.h"
 #include "queue/sender/sender.h"
-#include "queue/rows/table.h"
-#include "queue/attempt/window.h"
 #include "settings.h"
 
-/* So many probes in a row that fail are enough for who need not stay. */
+/* A sender that need not stay gives up after so many probes in a row that fail. */
 #define ENOUGH_FAILURES 3
+
+/* The pause if somebody has locked the table. */
+#define LOCKED_PAUSE_MS 20
+
+/* Pauses after an exchange that failed, each twice the last. */
+#define FIRST_PAUSE_MS 50
+#define LONGEST_PAUSE_MS 10000
+
+/* A longer wait does not fit everywhere, and is not needed. */
+#define LONGEST_WAIT_MS 86400000
 
 struct PnvsSender
 {
@@ -43,37 +53,38 @@ struct PnvsSender
 	MemoryContext scratch;		/* of one exchange */
 	PnvsTransact transact;
 	PnvsClaimer claimer;
-	bool		may_claim;
-	int64		nallowed;		/* claims that are left */
 	PnvsWindow	window;
+	PnvsOutages outages;
+	bool		has_table;
+	bool		may_claim;
+	int64		nallowed;		/* so many more messages may be claimed */
 	TimestampTz next_queued;	/* when a row is due, as far as is known */
 	TimestampTz next_unknown;
-	PnvsPause	pause;
-	PnvsOutages outages;
-	int64		clock_ahead_us; /* see clock.c */
-	bool		unknown_first;	/* at the next exchange that could claim both */
-	bool		skip_held;		/* the last exchange has failed, or somebody
-								 * has locked a row */
-	bool		has_table;
+	bool		unknown_first;	/* at the next exchange that can claim both */
+	bool		skip_locked;	/* the last exchange failed, or met locked
+								 * rows */
+	int			failures;		/* exchanges in a row */
+	int64		paused_until_us;	/* by the monotonic clock */
 };
 
 static void open_claimer(void *arg);
-static void begin_anew(PnvsSender *sender);
-static bool needs_exchange(PnvsSender *sender);
-static bool is_work_due(const PnvsSender *sender);
+static void get_due(const PnvsSender *sender, PnvsDue * due, bool with_look_ups);
+static int64 us_until(TimestampTz time);
 static bool claims(const PnvsSender *sender);
-static TimestampTz next_claim(const PnvsSender *sender);
-static void exchange_all(PnvsSender *sender, bool abandon);
-static void make_room(PnvsSender *sender, PnvsExchange *exchange);
+static int64 next_exchange_us(const PnvsSender *sender, PnvsLoad * load, PnvsDue * due);
+static void exchange_all(PnvsSender *sender, const PnvsLoad * load, const PnvsDue * due);
+static void make_room(PnvsSender *sender, const PnvsLoad * load, const PnvsDue * due,
+					  PnvsExchange *exchange);
 static void commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
-static bool keeps_held(const PnvsSender *sender);
+static void take_over(PnvsSender *sender, PnvsExchange *exchange);
 static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void finish_attempts(PnvsSender *sender, PnvsExchange *exchange);
+static void note_next_due(PnvsSender *sender, const PnvsVerdicts *verdicts);
 static void start_claimed(PnvsSender *sender, PnvsExchange *exchange);
 
 /*
- * A sender that claims up to max_requests rows.  It lives in the current memory
- * context.  Throws where it cannot begin.
+ * A sender that claims up to max_requests messages.  It lives in the current memory
+ * context.  Throws if it cannot begin.
  */
 PnvsSender *
 pnvs_sender_create(PnvsTransact transact, int64 max_requests)
@@ -98,7 +109,16 @@ pnvs_sender_create(PnvsTransact transact, int64 max_requests)
 	return sender;
 }
 
-/* Ends the sender; what is under way is taken back, and others can recover it. */
+static void
+open_claimer(void *arg)
+{
+	PnvsSender *sender = arg;
+
+	sender->has_table = OidIsValid(pnvs_table_oid());
+	pnvs_claimer_open(&sender->claimer);
+}
+
+/* Ends the sender; requests under way are taken back, and others can recover their rows. */
 void
 pnvs_sender_destroy(PnvsSender *sender)
 {
@@ -106,7 +126,7 @@ pnvs_sender_destroy(PnvsSender *sender)
 	MemoryContextDelete(sender->context);
 }
 
-/* Something is due at not_before; DT_NOBEGIN: look at everything anew. */
+/* Something is due at not_before; DT_NOBEGIN: look at everything again. */
 void
 pnvs_sender_look(PnvsSender *sender, TimestampTz not_before)
 {
@@ -117,7 +137,7 @@ pnvs_sender_look(PnvsSender *sender, TimestampTz not_before)
 	pnvs_outage_something_new(&sender->outages.sends);
 }
 
-/* What kept all messages from being sent may be mended: that is tried at once. */
+/* The cause of an outage may be mended: a message is tried at once. */
 void
 pnvs_sender_settings_changed(PnvsSender *sender)
 {
@@ -130,63 +150,56 @@ pnvs_sender_stop_claiming(PnvsSender *sender)
 	sender->may_claim = false;
 }
 
-/* Does what can be done without waiting for the network.  Commits. */
+/* Does all that can be done without waiting for the network.  Commits. */
 void
 pnvs_sender_turn(PnvsSender *sender)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now_us = pnvs_monotonic_us();
+	PnvsLoad	load;
+	PnvsDue		due;
 
-	if (pnvs_clock_was_set_back(&sender->clock_ahead_us))
-		begin_anew(sender);
-	pnvs_window_end_late_calls(&sender->window, now);
-	if (needs_exchange(sender))
-		exchange_all(sender, false);
+	pnvs_window_end_late_calls(&sender->window, now_us);
+	pnvs_window_load(&sender->window, now_us, &load);
+	pnvs_window_note_ready(&sender->window, load.ready, now_us);
+	if (next_exchange_us(sender, &load, &due) == 0)
+		exchange_all(sender, &load, &due);
 }
 
-/* Settles what has not come back as what is known of it, and starts no more. */
+/* Settles all attempts, also those that have not come back, and starts no more. */
 void
 pnvs_sender_abandon(PnvsSender *sender)
 {
 	sender->may_claim = false;
-	/* the second leaves out what the first may have failed for */
+	/* if the first fails, the second leaves out locked rows */
 	for (int i = 0; i < 2 && sender->window.nattempts > 0; i++)
-		exchange_all(sender, true);
+		exchange_all(sender, NULL, NULL);
 }
 
 /* How long a turn has nothing to do, unless something comes; -1: for ever. */
 long
 pnvs_sender_wait_ms(const PnvsSender *sender)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz next;
-	int			nready;
-	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
+	PnvsLoad	load;
+	PnvsDue		due;
+	int64		wait_us;
 
-	next = Min(pnvs_window_settle_from(&sender->window, nunder_way, nready),
-			   pnvs_window_next_ready(&sender->window, now));
-	if (claims(sender))
-		next = Min(next, Max(next_claim(sender),
-							 pnvs_window_room_from(&sender->window, nunder_way, nready)));
-	if (next != DT_NOEND)
-		next = Max(next, sender->pause.paused_until);
+	pnvs_window_load(&sender->window, pnvs_monotonic_us(), &load);
+	wait_us = next_exchange_us(sender, &load, &due);
 	if (sender->window.nattempts > 0)
-		next = Min(next, TimestampTzPlusMilliseconds(now, PNVS_LATENESS_CHECK_MS));
-	if (next == DT_NOEND)
+		wait_us = Min(wait_us, PNVS_LATENESS_CHECK_US);
+	if (wait_us == PNVS_NEVER)
 		return -1;
-	if (next <= now)
-		return 0;
-	/* longer than a day does not fit everywhere, and need not */
-	return (long) Min((next - now + 999) / 1000, INT64CONST(86400000));
+	return (long) Min(wait_us / 1000 + (wait_us % 1000 > 0), LONGEST_WAIT_MS);
 }
 
-/* Whether nothing is under way, and nothing is left to be settled. */
+/* Whether no request is under way, and none is left to be settled. */
 bool
 pnvs_sender_is_idle(const PnvsSender *sender)
 {
 	return sender->window.nattempts == 0;
 }
 
-/* Whether a reply is waited for, or its time-out, or that requests are worth while again. */
+/* Whether it waits for a reply or its time-out, or for the end of an outage. */
 bool
 pnvs_sender_is_waiting(const PnvsSender *sender)
 {
@@ -197,35 +210,39 @@ pnvs_sender_is_waiting(const PnvsSender *sender)
 		 (sender->outages.sends.failures > 0 || sender->outages.look_ups.failures > 0));
 }
 
-/* How many have come back and could not be settled yet. */
+/* How many requests have come back and could not be settled yet. */
 int
 pnvs_sender_unsettled(const PnvsSender *sender)
 {
-	int			nready;
+	PnvsLoad	load;
 
-	return sender->window.nattempts - pnvs_window_under_way(&sender->window, &nready);
+	pnvs_window_load(&sender->window, pnvs_monotonic_us(), &load);
+	return load.ready + load.kept;
 }
 
-/* False where the extension has gone, or was never there. */
+/* False if the extension has gone, or was never there. */
 bool
 pnvs_sender_has_table(const PnvsSender *sender)
 {
 	return sender->has_table;
 }
 
-/* When a row is due, or due again, as far as is known, or DT_NOEND. */
+/* When a row is due, as far as is known and as it may be claimed, or DT_NOEND. */
 TimestampTz
 pnvs_sender_next_due(const PnvsSender *sender)
 {
+	PnvsLoad	load;
+
 	if (sender->nallowed <= 0)
 		return DT_NOEND;
-	return pnvs_window_lookup_room(&sender->window) <= 0 ? sender->next_queued :
+	pnvs_window_load(&sender->window, pnvs_monotonic_us(), &load);
+	return pnvs_schedule_look_up_capacity(&load) <= 0 ? sender->next_queued :
 		Min(sender->next_queued, sender->next_unknown);
 }
 
 /*
- * Whether nothing is left to do for who does not stay: nothing is due, or what is due
- * waits for what is everybody's fault, and some messages were tried.
+ * Whether a sender that does not stay has done its work: nothing is due, or what is
+ * due waits for the end of an outage, and some messages were tried.
  */
 bool
 pnvs_sender_is_done(const PnvsSender *sender)
@@ -244,78 +261,57 @@ pnvs_sender_claimer(PnvsSender *sender)
 	return &sender->claimer;
 }
 
-static void
-open_claimer(void *arg)
+/* How long it is until the next exchange, in us: 0 for now, or PNVS_NEVER. */
+static int64
+next_exchange_us(const PnvsSender *sender, PnvsLoad * load, PnvsDue * due)
 {
-	PnvsSender *sender = arg;
-
-	sender->has_table = OidIsValid(pnvs_table_oid());
-	pnvs_claimer_open(&sender->claimer);
+	get_due(sender, due, pnvs_schedule_look_up_capacity(load) > 0);
+	return pnvs_schedule_exchange_us(load, due);
 }
 
-/* The clock was set back.  The ring is for the worker, which remembers times, too. */
+/* During an outage a row can be due and may not be claimed yet. */
 static void
-begin_anew(PnvsSender *sender)
+get_due(const PnvsSender *sender, PnvsDue * due, bool with_look_ups)
 {
-	pnvs_pause_end(&sender->pause);
-	pnvs_outages_try_again(&sender->outages);
-	pnvs_window_forget_times(&sender->window);
-	pnvs_sender_look(sender, DT_NOBEGIN);
-	pnvs_registry_ask(PNVS_TASK_BEGIN_ANEW);
+	int64		now_us = pnvs_monotonic_us();
+
+	due->pause_us = sender->paused_until_us - now_us;
+	due->queued_us = due->unknown_us = PNVS_NEVER;
+	if (!claims(sender))
+		return;
+	due->queued_us = Max(us_until(sender->next_queued),
+						 pnvs_outages_send_wait_us(&sender->outages, now_us));
+	if (with_look_ups)
+		due->unknown_us = Max(us_until(sender->next_unknown),
+							  pnvs_outages_look_up_wait_us(&sender->outages, now_us));
+}
+
+/* How long it is until a row's time, in us, or PNVS_NEVER. */
+static int64
+us_until(TimestampTz time)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return time == DT_NOEND ? PNVS_NEVER : time <= now ? 0 : time - now;
 }
 
 /*
- * Whether it is time for an exchange: enough has come back, or has waited long
- * enough, or little is under way; or something is due and there is room for it.
+ * Whether it claims rows that are due.  An invalid setting stops that until it is put
+ * right.
  */
-static bool
-needs_exchange(PnvsSender *sender)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int			nready;
-	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
-
-	if (now < sender->pause.paused_until)
-		return false;
-	pnvs_window_note_done(&sender->window, nready, now);
-	return pnvs_window_settle_from(&sender->window, nunder_way, nready) <= now ||
-		(is_work_due(sender) &&
-		 pnvs_window_room_from(&sender->window, nunder_way, nready) <= now);
-}
-
-static bool
-is_work_due(const PnvsSender *sender)
-{
-	return claims(sender) && next_claim(sender) <= GetCurrentTimestamp();
-}
-
-/* Whether it takes what is due.  A setting that is not valid stops it until that is put right. */
 static bool
 claims(const PnvsSender *sender)
 {
-	return sender->may_claim && sender->has_table && !pnvs_client_needs_rest() &&
-		pnvs_settings_invalid_name() == NULL;
+	return sender->may_claim && sender->has_table && sender->nallowed > 0 &&
+		!pnvs_client_needs_rest() && pnvs_settings_invalid_name() == NULL;
 }
 
 /*
- * When there is something to claim, as far as is known, or DT_NOEND.  What waits for
- * what is everybody's fault is due, but not to be claimed yet.
+ * One exchange for everything that can be settled and claimed.  Without load and due it
+ * settles all attempts and claims nothing.
  */
-static TimestampTz
-next_claim(const PnvsSender *sender)
-{
-	TimestampTz queued = Max(sender->next_queued, pnvs_outage_next_us(&sender->outages.sends));
-	TimestampTz unknown = Max(sender->next_unknown,
-							  pnvs_outages_next_look_up(&sender->outages));
-
-	if (sender->nallowed <= 0)
-		return DT_NOEND;
-	return pnvs_window_lookup_room(&sender->window) <= 0 ? queued : Min(queued, unknown);
-}
-
-/* One exchange for everything that can be settled and claimed. */
 static void
-exchange_all(PnvsSender *sender, bool abandon)
+exchange_all(PnvsSender *sender, const PnvsLoad * load, const PnvsDue * due)
 {
 	PnvsExchange exchange = {0};
 
@@ -325,38 +321,35 @@ exchange_all(PnvsSender *sender, bool abandon)
 	exchange.has_table = sender->has_table;
 	exchange.attempts = MemoryContextAlloc(sender->scratch,
 										   (sender->window.nattempts + 1) * sizeof(PnvsAttempt *));
-	exchange.abandon = abandon;
-	/* what is to be made again would hardly come back in time */
+	exchange.abandon = load == NULL;
+	/* a request that is made again would hardly come back in time */
 	exchange.start_no_more = !sender->may_claim;
-	exchange.skip_held = sender->skip_held;
+	exchange.skip_locked = sender->skip_locked;
 	exchange.outages = sender->outages;
-	/* what is not looked for is as due as it was */
+	/* rows that are not looked for are as due as they were */
 	exchange.next_queued = exchange.next_unknown = DT_NOBEGIN;
-	exchange.nattempts = pnvs_window_ready(&sender->window, abandon, exchange.attempts);
-	make_room(sender, &exchange);
+	exchange.nattempts = pnvs_window_ready(&sender->window, exchange.abandon, exchange.attempts);
+	if (load != NULL && Min(due->queued_us, due->unknown_us) <= 0)
+		make_room(sender, load, due, &exchange);
 	commit_exchange(sender, &exchange);
 }
 
-/* Lets the exchange claim what fills the window. */
+/* Lets the exchange claim so many rows as fill the window. */
 static void
-make_room(PnvsSender *sender, PnvsExchange *exchange)
+make_room(PnvsSender *sender, const PnvsLoad * load, const PnvsDue * due, PnvsExchange *exchange)
 {
-	TimestampTz now = GetCurrentTimestamp();
 	MemoryContext caller;
-	int			nready;
-	int			nunder_way = pnvs_window_under_way(&sender->window, &nready);
 
-	if (!is_work_due(sender))
-		return;
-	exchange->room = Max(pnvs_max_in_flight - nunder_way - (nready - exchange->nattempts), 0);
-	/* those that cannot be settled take no room, as long as there is any */
+	/*
+	 * attempts whose rows are locked take no capacity, as long as they have
+	 * places
+	 */
 	exchange->places = PNVS_MAX_WINDOW - (sender->window.nattempts - exchange->nattempts);
-	exchange->room = Min(exchange->room, exchange->places);
-	exchange->room = (int) Min((int64) exchange->room, sender->nallowed);
-	exchange->queued_due = Max(sender->next_queued,
-							   pnvs_outage_next_us(&sender->outages.sends)) <= now;
-	exchange->lookup_room = pnvs_window_lookup_room(&sender->window);
-	exchange->unknown_due = exchange->lookup_room > 0 && sender->next_unknown <= now;
+	exchange->capacity = Max(load->max_in_flight - load->under_way, 0);
+	exchange->capacity = (int) Min(Min(exchange->capacity, exchange->places), sender->nallowed);
+	exchange->look_up_capacity = pnvs_schedule_look_up_capacity(load);
+	exchange->queued_due = due->queued_us <= 0;
+	exchange->unknown_due = exchange->look_up_capacity > 0 && us_until(sender->next_unknown) <= 0;
 	if (!exchange->unknown_due)
 		return;
 	caller = MemoryContextSwitchTo(sender->scratch);
@@ -364,66 +357,73 @@ make_room(PnvsSender *sender, PnvsExchange *exchange)
 	MemoryContextSwitchTo(caller);
 
 	/*
-	 * a backlog would take all room, for as long as it lasts, and in a window
-	 * of one so would the look-ups
+	 * they take turns: a backlog would take all capacity for as long as it
+	 * lasts, and so would look-ups in a window of one
 	 */
 	exchange->unknown_first = exchange->queued_due && sender->unknown_first;
 	sender->unknown_first = exchange->queued_due && !sender->unknown_first;
 }
 
-/* Runs an exchange, and acts on it where it was committed. */
+/* Runs an exchange, and acts on it if it was committed. */
 static void
 commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
 {
-	if (sender->transact(pnvs_exchange_work, exchange) == PNVS_COMMITTED && !exchange->locked)
-	{
-		pnvs_pause_forget_failures(&sender->pause);
-		/* to find nothing, or only what is to be looked up, always commits */
-		if (exchange->verdicts.n > 0 || exchange->nclaimed > 0)
-			pnvs_failure_log_written();
-		sender->skip_held = exchange->any_held || keeps_held(sender);
-		sender->has_table = exchange->has_table;
-		if (exchange->queued_due)
-			sender->next_queued = exchange->next_queued;
-		if (exchange->unknown_due)
-			sender->next_unknown = exchange->next_unknown;
-		pnvs_outages_log(&sender->outages, &exchange->outages, &exchange->verdicts);
-		sender->outages = exchange->outages;
-		finish_attempts(sender, exchange);
-		start_claimed(sender, exchange);
-		pnvs_window_note_exchange(&sender->window);
-		if (exchange->verdicts.n > 0)
-			pnvs_notify_announce(sender->transact, exchange->verdicts.list,
-								 exchange->verdicts.n);
-	}
+	if (sender->transact(pnvs_exchange_work, exchange) == PNVS_COMMITTED && !exchange->table_locked)
+		take_over(sender, exchange);
 	else
 		undo_exchange(sender, exchange);
 	MemoryContextReset(sender->scratch);
 }
 
-/* Whether a attempt waits for its row to come free, which the next exchange may meet. */
-static bool
-keeps_held(const PnvsSender *sender)
+static void
+take_over(PnvsSender *sender, PnvsExchange *exchange)
 {
-	return pnvs_window_next_ready(&sender->window, GetCurrentTimestamp()) != DT_NOEND;
+	int64		now_us = pnvs_monotonic_us();
+	PnvsLoad	load;
+
+	sender->failures = 0;
+
+	/*
+	 * an exchange that writes nothing is committed even if nothing can be
+	 * written
+	 */
+	if (exchange->verdicts.n > 0 || exchange->nclaimed > 0)
+		pnvs_failure_log_written();
+	/* the next one may meet the rows that attempts are kept for */
+	pnvs_window_load(&sender->window, now_us, &load);
+	sender->skip_locked = exchange->met_locked || load.kept > 0;
+	sender->has_table = exchange->has_table;
+	if (exchange->queued_due)
+		sender->next_queued = exchange->next_queued;
+	if (exchange->unknown_due)
+		sender->next_unknown = exchange->next_unknown;
+	pnvs_outages_log(&sender->outages, &exchange->outages, &exchange->verdicts);
+	sender->outages = exchange->outages;
+	finish_attempts(sender, exchange);
+	note_next_due(sender, &exchange->verdicts);
+	start_claimed(sender, exchange);
+	sender->window.exchanged_at_us = pnvs_monotonic_us();
+	if (exchange->verdicts.n > 0)
+		pnvs_notify_announce(sender->transact, exchange->verdicts.list, exchange->verdicts.n);
 }
 
 static void
 undo_exchange(PnvsSender *sender, PnvsExchange *exchange)
 {
+	int64		pause_ms = LOCKED_PAUSE_MS;
+
 	for (int i = 0; i < exchange->nclaimed; i++)
 		pnvs_attempt_destroy(exchange->claimed[i]);
-	if (exchange->locked)
+	if (!exchange->table_locked)
 	{
-		pnvs_pause_for_lock(&sender->pause);
-		return;
+		sender->skip_locked = true;
+		pnvs_sender_look(sender, DT_NOBEGIN);
+		pause_ms = pnvs_backoff_doubled_ms(sender->failures++, FIRST_PAUSE_MS, LONGEST_PAUSE_MS);
 	}
-	sender->skip_held = true;
-	pnvs_sender_look(sender, DT_NOBEGIN);
-	pnvs_pause_begin(&sender->pause);
+	sender->paused_until_us = pnvs_monotonic_us() + pause_ms * 1000;
 }
 
-/* Attempts whose rows are settled have ended, but for those that go on. */
+/* Destroys the attempts whose rows are settled, and starts again those that go on. */
 static void
 finish_attempts(PnvsSender *sender, PnvsExchange *exchange)
 {
@@ -435,33 +435,36 @@ finish_attempts(PnvsSender *sender, PnvsExchange *exchange)
 	for (int i = 0; i < exchange->nfinished; i++)
 	{
 		PnvsAttempt *attempt = exchange->finished[i];
+		bool		goes_on = pnvs_phase_is_to_start(attempt->phase);
 
-		if (pnvs_phase_is_to_start(attempt->phase) && !exchange->start_no_more)
+		if (goes_on && !exchange->start_no_more)
 			pnvs_attempt_start(attempt);
 		else
 		{
 			/* a row of unknown fate that is not looked up after all */
-			if (pnvs_phase_is_to_start(attempt->phase))
+			if (goes_on)
 				pnvs_sender_look(sender, DT_NOBEGIN);
 			pnvs_window_drop(&sender->window, attempt);
 		}
 	}
+}
 
-	/* rows that are queued again, or are to be looked up, will be due */
-	for (int i = 0; i < exchange->verdicts.n; i++)
+/* Rows that were queued again, or are to be looked up, will be due. */
+static void
+note_next_due(PnvsSender *sender, const PnvsVerdicts *verdicts)
+{
+	for (int i = 0; i < verdicts->n; i++)
 	{
-		const PnvsVerdict *verdict = &exchange->verdicts.list[i];
+		const PnvsVerdict *verdict = &verdicts->list[i];
+		TimestampTz *next = strcmp(verdict->state, "queued") == 0 ?
+		&sender->next_queued : &sender->next_unknown;
 
-		if (verdict->settled_at != 0)
-			continue;
-		if (strcmp(verdict->state, "queued") == 0)
-			sender->next_queued = Min(sender->next_queued, verdict->not_before);
-		else
-			sender->next_unknown = Min(sender->next_unknown, verdict->not_before);
+		if (verdict->settled_at == 0)
+			*next = Min(*next, verdict->not_before);
 	}
 }
 
-/* Claims that are committed, and safe, are sent. */
+/* Sends the messages whose claims are committed, flushed and replicated. */
 static void
 start_claimed(PnvsSender *sender, PnvsExchange *exchange)
 {
@@ -470,13 +473,14 @@ start_claimed(PnvsSender *sender, PnvsExchange *exchange)
 	for (int i = 0; i < exchange->nclaimed; i++)
 	{
 		PnvsAttempt *attempt = exchange->claimed[i];
+		bool		is_look_up = pnvs_phase_is_look_up(attempt->phase);
 
 		pnvs_window_add(&sender->window, attempt);
 		attempt->claim.own_refusals = pnvs_outage_own_refusals(&sender->outages.sends,
 															   attempt->claim.id);
-		if (!pnvs_phase_is_look_up(attempt->phase))
+		if (!is_look_up)
 			sender->nallowed--;
-		if (safe || pnvs_phase_is_look_up(attempt->phase))
+		if (safe || is_look_up)
 			pnvs_attempt_start(attempt);
 		else
 			pnvs_attempt_withhold(attempt);

@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "monotonic.h"
 #include "queue/rows/array.h"
 #include "queue/rows/statements.h"
 #include "queue/rows/table.h"
@@ -25,7 +26,7 @@
 #define PURGE_BATCHES 5
 
 /* A purge is no cause to wake up for one row. */
-#define SHORTEST_PURGE_WAIT_MS (10 * 1000)
+#define SHORTEST_PURGE_WAIT_US (10 * USECS_PER_SEC)
 
 typedef struct Recovery
 {
@@ -37,7 +38,7 @@ typedef struct Purge
 {
 	PnvsClaimer *claimer;
 	int			npurged;
-	TimestampTz next;
+	int64		wait_us;		/* until the next row can be deleted */
 } Purge;
 
 static void recover(void *arg);
@@ -46,7 +47,7 @@ static bool visit_unlocked(PnvsTableVisit *visit);
 static int	find_interrupted(const PnvsClaimer *claimer, int64 **ids);
 static bool interrupt(const int64 *ids, int nids);
 static int	delete_old(PnvsClaimer *claimer, int max);
-static TimestampTz next_purge(const PnvsClaimer *claimer);
+static int64 next_purge_us(const PnvsClaimer *claimer);
 static int64 retention_us(void);
 
 /*
@@ -62,35 +63,30 @@ pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer)
 }
 
 /*
- * Deletes rows whose retention is over.  Returns when there is more to delete of
- * what is settled by now, or DT_NOEND.
+ * Deletes rows whose retention is over.  Returns how long it is, in
+ * us, until there is more to delete of the rows that are settled by now, or PNVS_NEVER.
  */
-TimestampTz
+int64
 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer)
 {
 	Purge		purge = {.claimer = claimer};
-	TimestampTz soonest = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													  SHORTEST_PURGE_WAIT_MS);
 
 	for (int i = 0; i < PURGE_BATCHES; i++)
 	{
 		purge.npurged = -1;
 		if (transact(purge_batch, &purge) != PNVS_COMMITTED || purge.npurged < 0)
-			return soonest;
+			return SHORTEST_PURGE_WAIT_US;
 		if (purge.npurged < PURGE_BATCH)
-			return Max(purge.next, soonest);
+			return Max(purge.wait_us, SHORTEST_PURGE_WAIT_US);
 	}
-	return GetCurrentTimestamp();
+	return 0;
 }
 
-/* When a row can be deleted at the earliest that is settled after this time. */
-TimestampTz
-pnvs_upkeep_next_purge(TimestampTz purged_at)
+/* How long it is, in us, until a row can be deleted that is settled now. */
+int64
+pnvs_upkeep_interval_us(void)
 {
-	if (purged_at == DT_NOBEGIN)
-		return DT_NOBEGIN;
-	return purged_at + Max(retention_us(),
-						   SHORTEST_PURGE_WAIT_MS * INT64CONST(1000));
+	return Max(retention_us(), SHORTEST_PURGE_WAIT_US);
 }
 
 static void
@@ -123,7 +119,7 @@ purge_batch(void *arg)
 	if (!visit_unlocked(&visit))
 		return;
 	purge->npurged = delete_old(purge->claimer, PURGE_BATCH);
-	purge->next = next_purge(purge->claimer);
+	purge->wait_us = next_purge_us(purge->claimer);
 	pnvs_table_leave(&visit);
 }
 
@@ -202,18 +198,20 @@ delete_old(PnvsClaimer *claimer, int max)
 	return nrows;
 }
 
-/* When the next row need not be retained any longer, or DT_NOEND. */
-static TimestampTz
-next_purge(const PnvsClaimer *claimer)
+/* How long it is until the next row need not be retained, in us, or PNVS_NEVER. */
+static int64
+next_purge_us(const PnvsClaimer *claimer)
 {
 	Datum		value = TimestampTzGetDatum(claimer->purged_up_to);
 	TimestampTz oldest;
 
 	if (pnvs_table_is_referenced() || pnvs_table_run(PNVS_OLDEST_RETAINED, &value, NULL) == 0)
-		return DT_NOEND;
+		return PNVS_NEVER;
 	oldest = DatumGetTimestampTz(pnvs_table_value(0, 1, NULL));
 	/* somebody may have set it to the end of time, or infinity, to keep a row */
-	return oldest > DT_NOEND - retention_us() ? DT_NOEND : oldest + retention_us();
+	if (oldest > DT_NOEND - retention_us())
+		return PNVS_NEVER;
+	return Max(oldest + retention_us() - GetCurrentTimestamp(), 0);
 }
 
 /*

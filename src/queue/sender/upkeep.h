@@ -12,7 +12,7 @@
 #include "queue/sender/transaction.h"
 
 extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer);
-extern TimestampTz pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer);
-extern TimestampTz pnvs_upkeep_next_purge(TimestampTz purged_at);
+extern int64 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer);
+extern int64 pnvs_upkeep_interval_us(void);
 
 #endif							/* PNVS_UPKEEP_H */

@@ -17,8 +17,7 @@
  * - Nothing of libcurl or OpenSSL is initialised before the first request, so
  *	 never in the postmaster.
  *
- * Connections and TLS sessions are kept for minutes, and until TLS fails or memory
- * runs out.
+ * Connections and TLS sessions are kept for minutes, and until memory runs out.
  *
  *-------------------------------------------------------------------------
  */
@@ -67,15 +66,14 @@ static struct
 	PnvsHttpSlot *lone;			/* the one there is, where known */
 	bool		signals_blocked;
 	sigset_t	saved_signals;
-	bool		spoilt;			/* to be replaced, see close_engine() */
-	bool		exhausted;		/* and till then, nothing more is to be
-								 * started */
+	bool		exhausted;		/* out of memory: to be replaced, see
+								 * close_engine() */
 }			engine;
 
 static void open_engine(void);
 static void set_up_multi(PnvsHttpObstacle *obstacle);
 static void close_engine(void);
-static void spoil_engine(void);
+static void note_exhaustion(void);
 static PnvsHttpSlot *take_slot(void);
 static void release_slot(void *arg);
 static void act_on_events(void);
@@ -100,7 +98,7 @@ pnvs_http_start(const PnvsHttpRequest *request)
 	PnvsHttpObstacle obstacle = {0};
 	PnvsHttpTransfer *transfer;
 
-	if (engine.spoilt && engine.ntransfers == 0)
+	if (engine.exhausted && engine.ntransfers == 0)
 		close_engine();
 	if (engine.multi == NULL)
 		open_engine();
@@ -177,7 +175,7 @@ pnvs_http_time_out(PnvsHttpTransfer *transfer)
 {
 	transfer->slot->code = CURLE_OPERATION_TIMEDOUT;
 	transfer->slot->done = true;
-	engine.spoilt = engine.exhausted = true;
+	engine.exhausted = true;
 }
 
 /*
@@ -284,12 +282,10 @@ set_up_multi(PnvsHttpObstacle *obstacle)
 }
 
 /*
- * Where libcurl has run out of memory, what it left halfway comes up in later
- * calls: version 7.88 divides by zero when it comes by a half-made table of
- * sockets again, and uses connections that are dead.  And OpenSSL takes an
- * authority for whose key there was no memory, says nothing, and cannot use it
- * as long as libcurl keeps it.  So a new engine is opened then, and where TLS
- * has failed, which may be why.  There must be no transfer.
+ * Closes the engine; the next request opens a new one.  That is necessary after
+ * libcurl has run out of memory: version 7.88 then leaves a half-made table of
+ * sockets, by whose size 0 it divides later, and uses connections that are dead.
+ * There must be no transfer.
  */
 static void
 close_engine(void)
@@ -306,7 +302,7 @@ close_engine(void)
 		curl_multi_cleanup(engine.multi);
 	pnvs_http_trust_close();
 	engine.multi = NULL;
-	engine.spoilt = engine.exhausted = false;
+	engine.exhausted = false;
 	(void) pnvs_poll_set_timer(&engine.poll_set, -1);
 }
 
@@ -315,9 +311,9 @@ close_engine(void)
  * forgotten; where there is one alone, that ends here and not by its time-out.
  */
 static void
-spoil_engine(void)
+note_exhaustion(void)
 {
-	engine.spoilt = engine.exhausted = true;
+	engine.exhausted = true;
 	if (engine.lone != NULL && !engine.lone->done)
 	{
 		engine.lone->code = CURLE_OUT_OF_MEMORY;
@@ -402,7 +398,7 @@ act_on_events(void)
 										 events[i].socket == PNVS_POLL_TIMER ?
 										 CURL_SOCKET_TIMEOUT : events[i].socket,
 										 what, &running) != CURLM_OK)
-				spoil_engine();
+				note_exhaustion();
 		}
 	} while (engine.poll_set.timer_due && ++rounds < MAX_ROUNDS);
 
@@ -426,10 +422,11 @@ note_finished(void)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &slot);
 		slot->code = message->data.result;
 		slot->done = true;
-		if (pnvs_http_slot_spoils_engine(slot))
-			engine.spoilt = true;
 		if (slot->code == CURLE_OUT_OF_MEMORY)
 			engine.exhausted = true;
+		else if (slot->code == CURLE_SSL_CONNECT_ERROR ||
+				 slot->code == CURLE_PEER_FAILED_VERIFICATION)
+			pnvs_http_trust_doubt();
 	}
 }
 

@@ -234,18 +234,6 @@ fault_of(const PnvsHttpSlot *slot)
 	}
 }
 
-/*
- * Whether a transfer that is done has failed for what libcurl keeps, or may have:
- * what ran out of memory half way, or the authorities.
- */
-bool
-pnvs_http_slot_spoils_engine(const PnvsHttpSlot *slot)
-{
-	return slot->code == CURLE_OUT_OF_MEMORY ||
-		slot->code == CURLE_SSL_CONNECT_ERROR ||
-		slot->code == CURLE_PEER_FAILED_VERIFICATION;
-}
-
 /* Words on a fault: libcurl's, with anything but visible ASCII replaced. */
 static void
 describe_fault(const PnvsHttpSlot *slot, char detail[PNVS_HTTP_DETAIL_SIZE])

@@ -63,6 +63,5 @@ extern void pnvs_http_slot_wipe(PnvsHttpSlot *slot);
 extern PnvsStage pnvs_http_slot_stage(const PnvsHttpSlot *slot);
 extern bool pnvs_http_slot_maybe_sent(const PnvsHttpSlot *slot);
 extern void pnvs_http_slot_result(const PnvsHttpSlot *slot, PnvsHttpResult *result);
-extern bool pnvs_http_slot_spoils_engine(const PnvsHttpSlot *slot);
 
 #endif							/* PNVS_HTTP_SLOT_H */

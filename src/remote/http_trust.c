@@ -39,6 +39,8 @@ static struct
 	int64		renewed_s;		/* since when these sessions are, by the
 								 * monotonic clock */
 	int64		changed_s;		/* since when these authorities are */
+	int64		doubted_s;		/* when TLS failed last */
+	bool		doubted;		/* since the sessions were made */
 }			trust;
 
 static PnvsHttpSessions *make_sessions(PnvsHttpObstacle *obstacle);
@@ -57,7 +59,9 @@ pnvs_http_trust_open(PnvsHttpObstacle *obstacle)
 							&trust.system.folder, &trust.system.file);
 	memset(&trust.mark, 0, sizeof(trust.mark));
 	trust.renewed_s = now_s();
-	trust.changed_s = trust.renewed_s - Max(LIFETIME_S, CACHE_S);
+	trust.changed_s = trust.renewed_s - LIFETIME_S;
+	trust.doubted_s = trust.renewed_s - LIFETIME_S;
+	trust.doubted = false;
 	trust.sessions = make_sessions(obstacle);
 }
 
@@ -79,7 +83,7 @@ pnvs_http_trust_renew(const PnvsHttpRequest *request, PnvsHttpObstacle *obstacle
 
 	if (changed)
 		trust.changed_s = now_s();
-	if (!changed && now_s() - trust.renewed_s < LIFETIME_S)
+	if (!changed && !trust.doubted && now_s() - trust.renewed_s < LIFETIME_S)
 		return;
 	sessions = make_sessions(obstacle);
 	if (sessions == NULL)
@@ -87,6 +91,20 @@ pnvs_http_trust_renew(const PnvsHttpRequest *request, PnvsHttpObstacle *obstacle
 	pnvs_http_trust_leave_sessions(trust.sessions);
 	trust.sessions = sessions;
 	trust.renewed_s = now_s();
+	trust.doubted = false;
+}
+
+/*
+ * After TLS has failed: the next connection resumes no session, and reads the
+ * authorities again.  They may be why: OpenSSL accepts an authority for whose key
+ * there was no memory, without an error, and cannot verify by it as long as libcurl
+ * keeps it.  Connections that stand are not concerned.
+ */
+void
+pnvs_http_trust_doubt(void)
+{
+	trust.doubted = true;
+	trust.doubted_s = now_s();
 }
 
 /* The system's, for a request that names none. */
@@ -125,7 +143,10 @@ pnvs_http_trust_connections_s(void)
 long
 pnvs_http_trust_cache_s(void)
 {
-	return now_s() - trust.changed_s < CACHE_S ? 0 : CACHE_S;
+	int64		fresh_s = now_s() - Max(trust.changed_s, trust.doubted_s);
+
+	/* what was read before is older than that; both ends are in whole seconds */
+	return (long) Min(CACHE_S, Max(fresh_s - 1, 0));
 }
 
 static PnvsHttpSessions *

@@ -25,6 +25,7 @@ typedef struct PnvsHttpSessions
 extern void pnvs_http_trust_open(PnvsHttpObstacle *obstacle);
 extern void pnvs_http_trust_close(void);
 extern void pnvs_http_trust_renew(const PnvsHttpRequest *request, PnvsHttpObstacle *obstacle);
+extern void pnvs_http_trust_doubt(void);
 extern const PnvsHttpAuthorities *pnvs_http_trust_authorities(void);
 extern PnvsHttpSessions *pnvs_http_trust_use_sessions(void);
 extern void pnvs_http_trust_leave_sessions(PnvsHttpSessions *sessions);

@@ -266,6 +266,22 @@ is(handshakes(), 'full full', 'under steady traffic a connection is used for two
 		trust($theirs, $ours);
 		call_succeeds("after $what is back");
 	}
+
+	# A host that fails leaves the others as they are.
+	fresh();
+	call_succeeds('before another host');
+	for my $endpoint ($other->endpoint, map { $service->endpoint($_) } qw(tls_wronghost tls_alert))
+	{
+		set(endpoint => $endpoint);
+		is($session->query(call())->fate, 'sent=no stage=tls', "TLS with $endpoint fails") for 1 .. 2;
+		set(endpoint => $service->endpoint);
+		call_succeeds("after $endpoint");
+	}
+	is($service->count('accept', port => 'main'), 1, 'the connection to a host is kept though TLS fails with others');
+	call_succeeds('a connection that ends after TLS has failed with others', 'sim:last');
+	call_succeeds('after a connection that has ended');
+	my ($last) = (reverse $service->events('accept', port => 'main'))[0];
+	ok(!$service->wait_for('tls', connection => $last->{connection})->{resumed}, 'once TLS has failed, the next connection resumes nothing');
 }
 fresh();
 $queue->reload('pnvs.worker' => undef);

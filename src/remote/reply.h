@@ -1,46 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * reply.h
- *	  The service's reply, read.
+ *	  The verification service's reply, read into a struct.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PNVS_REPLY_H
 #define PNVS_REPLY_H
 
-#include "core/operation.h"
-#include "core/outcome.h"
+#include "remote/json_reply.h"
 
-typedef enum PnvsReplyFault
-{
-	PNVS_REPLY_OK,
-	PNVS_REPLY_EMPTY,
-	PNVS_REPLY_HTML,
-	PNVS_REPLY_XML,
-	PNVS_REPLY_NOT_UTF8,
-	PNVS_REPLY_TOO_DEEP,
-	PNVS_REPLY_NOT_JSON,
-	PNVS_REPLY_NOT_ENVELOPE		/* JSON, but with neither Code nor Success */
-} PnvsReplyFault;
-
-/*
- * What the request said that no word of its reply may repeat, in UTF-8: first the
- * credentials, then numbers and codes.  None is empty.
- */
-#define PNVS_MAX_SECRETS (2 + PNVS_MAX_PARAMETERS)
-
-typedef struct PnvsSecrets
-{
-	const char *words[PNVS_MAX_SECRETS];
-	int			nwords;
-	int			ncredentials;
-} PnvsSecrets;
-
-/*
- * Texts are in the database's encoding, without surrounding white space, of limited
- * length and without secrets; NULL where the reply has none, or an empty one.
- * Numbers are -1 there.
- */
+/* A text is NULL and a number -1 if the reply has none. */
 typedef struct PnvsRecord
 {
 	char	   *verification_id;

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * fuzz_reply.c
- *	  Fuzzes the reader of replies, outside of a server.
+ *	  Fuzzes the reader of replies, outside of a server: by the table of the
+ *	  verification service, and by one of another shape.
  *
  * PostgreSQL's JSON parser comes from libpgcommon.  What else of the server the
  * reader calls stands below: memory that is freed after each input, and a
@@ -27,17 +28,70 @@ typedef struct Block
 /* As they stand in the corpus. */
 static const PnvsSecrets secrets = {{"testid", "6281234567890", "caf\xC3\xA9"}, 3, 1};
 
+/* An array in an array, and members of each type. */
+typedef struct Leaf
+{
+	char	   *id;
+	PnvsTruth	truth;
+	int64		number;
+} Leaf;
+
+typedef struct Branch
+{
+	Leaf	   *leaves;
+	int			nleaves;
+	int64		number;
+} Branch;
+
+typedef struct Tree
+{
+	char	   *words;
+	Branch	   *branches;
+	int			nbranches;
+} Tree;
+
+static const PnvsJsonField leaf_fields[] = {
+	{"id", PNVS_JSON_ID, offsetof(Leaf, id), 8, NULL, 0},
+	{"truth", PNVS_JSON_TRUTH, offsetof(Leaf, truth), 0, NULL, 0},
+	{"number", PNVS_JSON_NUMBER, offsetof(Leaf, number), 0, NULL, 0},
+};
+static const PnvsJsonObject leaf = {leaf_fields, lengthof(leaf_fields), sizeof(Leaf)};
+static const PnvsJsonField branch_fields[] = {
+	{"Model", PNVS_JSON_ARRAY, offsetof(Branch, leaves), 0, &leaf, offsetof(Branch, nleaves)},
+	{"pageNo", PNVS_JSON_NUMBER, offsetof(Branch, number), 0, NULL, 0},
+};
+static const PnvsJsonObject branch = {branch_fields, lengthof(branch_fields), sizeof(Branch)};
+static const PnvsJsonField model_fields[] = {
+	{"records", PNVS_JSON_ARRAY, offsetof(Tree, branches), 0, &branch, offsetof(Tree, nbranches)},
+	{"status", PNVS_JSON_WORDS, offsetof(Tree, words), 8, NULL, 0},
+};
+static const PnvsJsonObject model = {model_fields, lengthof(model_fields), sizeof(Tree)};
+static const PnvsJsonField tree_fields[] = {
+	{"Model", PNVS_JSON_OBJECT, 0, 0, &model, 0},
+};
+static const PnvsJsonObject tree_object = {tree_fields, lengthof(tree_fields), sizeof(Tree)};
+
 static Block *blocks = NULL;
 static int	encoding = PG_UTF8;
 
 static void free_blocks(void);
 static void check_text(const char *text);
 static void check_reply(const PnvsReply *reply);
+static void check_tree(const Tree *tree);
+static void check_known_tree(void);
+
+int
+LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	check_known_tree();
+	return 0;
+}
 
 int
 LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
 {
 	PnvsReply	reply;
+	Tree		tree;
 	char	   *body;
 
 	if (len == 0)
@@ -52,6 +106,8 @@ LLVMFuzzerTestOneInput(const unsigned char *data, size_t len)
 		memcpy(body, data + 1, len);
 	if (pnvs_reply_parse(body, len, &secrets, &reply) == PNVS_REPLY_OK)
 		check_reply(&reply);
+	if (pnvs_json_reply_read(body, len, &tree_object, &secrets, &tree) == PNVS_REPLY_OK)
+		check_tree(&tree);
 	free(body);
 	free_blocks();
 	return 0;
@@ -79,6 +135,52 @@ check_reply(const PnvsReply *reply)
 		FUZZ_ASSERT(reply->records[i].send_date_ms >= -1);
 		FUZZ_ASSERT(reply->records[i].updated_date_ms >= -1);
 	}
+}
+
+static void
+check_tree(const Tree *tree)
+{
+	check_text(tree->words);
+	for (int i = 0; i < tree->nbranches; i++)
+	{
+		FUZZ_ASSERT(tree->branches[i].number >= -1);
+		for (int j = 0; j < tree->branches[i].nleaves; j++)
+		{
+			check_text(tree->branches[i].leaves[j].id);
+			FUZZ_ASSERT(tree->branches[i].leaves[j].number >= -1);
+		}
+	}
+}
+
+/* More elements than an array begins with, a repeated array, and what is skipped. */
+static void
+check_known_tree(void)
+{
+	static const char begin[] = "{\"Model\": {\"records\": [{\"pageNo\": 9}], \"status\": \" testid, no \", "
+	"\"records\": [7, [{}], {\"pageNo\": 3, \"Model\": [";
+	static const char leaf_text[] = "{\"id\": \"a\", \"truth\": true, \"number\": \"12\", \"other\": {\"id\": \"b\"}}, ";
+	static const char end[] = "{\"id\": \"too long by far\", \"number\": -1}]}, {}]}}";
+	char		body[sizeof(begin) + 100 * sizeof(leaf_text) + sizeof(end)];
+	Tree		tree;
+	const Leaf *leaves;
+
+	strcpy(body, begin);
+	for (int i = 0; i < 100; i++)
+		strcat(body, leaf_text);
+	strcat(body, end);
+	FUZZ_ASSERT(pnvs_json_reply_read(body, strlen(body), &tree_object, &secrets, &tree) ==
+				PNVS_REPLY_OK);
+	FUZZ_ASSERT(strcmp(tree.words, "******, ") == 0);
+	FUZZ_ASSERT(tree.nbranches == 2 && tree.branches[0].number == 3);
+	FUZZ_ASSERT(tree.branches[1].number == -1 && tree.branches[1].nleaves == 0);
+	FUZZ_ASSERT(tree.branches[0].nleaves == 101);
+	leaves = tree.branches[0].leaves;
+	for (int i = 0; i < 100; i++)
+		FUZZ_ASSERT(strcmp(leaves[i].id, "a") == 0 && leaves[i].truth == PNVS_TRUE &&
+					leaves[i].number == 12);
+	FUZZ_ASSERT(leaves[100].id == NULL && leaves[100].truth == PNVS_UNKNOWN &&
+				leaves[100].number == -1);
+	free_blocks();
 }
 
 /* Every text can be stored: not empty, and whole in the database's encoding. */

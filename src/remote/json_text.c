@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * reply_text.c
+ * json_text.c
  *	  The texts of a reply, on their way into the database's encoding.
  *
  * After an accepted send the reply is all there is, so nothing in it that is
@@ -16,7 +16,7 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
-#include "remote/reply_text.h"
+#include "remote/json_text.h"
 
 /* "\u" and four digits */
 #define ESCAPE_LEN 6
@@ -33,7 +33,7 @@ static void append_escape(StringInfo out, pg_wchar c);
  * half a surrogate pair) becomes plain text by a second backslash.
  */
 char *
-pnvs_reply_text_plain_escapes(const char *body, size_t len, size_t *out_len)
+pnvs_json_text_plain_escapes(const char *body, size_t len, size_t *out_len)
 {
 	const char *end = body + len;
 	char	   *out;
@@ -84,7 +84,7 @@ pnvs_reply_text_plain_escapes(const char *body, size_t len, size_t *out_len)
 
 /* Takes surrounding white space off, in place. */
 char *
-pnvs_reply_text_trim(char *text)
+pnvs_json_text_trim(char *text)
 {
 	size_t		len;
 
@@ -101,7 +101,7 @@ pnvs_reply_text_trim(char *text)
  * character that it does not have; NULL for an empty one.
  */
 char *
-pnvs_reply_text_convert(const char *text)
+pnvs_json_text_convert(const char *text)
 {
 	return text[0] != '\0' ? convert_text(text, (int) strlen(text)) : NULL;
 }

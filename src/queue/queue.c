@@ -42,12 +42,11 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "core/phone_number.h"
 #include "errcodes.h"
 #include "queue/rows/lock_class.h"
 #include "queue/queue.h"
 #include "queue/registry/registry.h"
-#include "queue/registry/waiters.h"
+#include "queue/rows/settle.h"
 #include "queue/rows/table.h"
 
 static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id);
@@ -91,10 +90,8 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request)
 bool
 pnvs_queue_cancel(int64 id)
 {
-	char		masked[PNVS_PHONE_NUMBER_SIZE];
 	PnvsTableVisit visit;
 	PnvsQueueRow row;
-	Datum		values[4];
 	bool		canceled = false;
 	Oid			caller = GetUserId();
 
@@ -104,14 +101,8 @@ pnvs_queue_cancel(int64 id)
 	{
 		/* a worker skips a locked row, and has to be told if it comes free */
 		pnvs_registry_wake_at_end(DatumGetTimestampTz(row.values[PNVS_COLUMN_NOT_BEFORE - 1]), true);
-		pnvs_phone_number_mask(TextDatumGetCString(row.values[PNVS_COLUMN_RECIPIENT - 1]), masked);
-		values[0] = Int64GetDatum(id);
-		values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-		values[2] = CStringGetTextDatum(masked);
-		values[3] = ObjectIdGetDatum(row.requester);
-		canceled = pnvs_table_run(PNVS_CANCEL, values, NULL) == 1;
-		if (canceled)
-			pnvs_waiters_wake_at_commit(id);
+		canceled = pnvs_settle_cancel(id, TextDatumGetCString(row.values[PNVS_COLUMN_RECIPIENT - 1]),
+									  row.requester);
 	}
 	pnvs_table_leave(&visit);
 	return canceled;

@@ -18,16 +18,26 @@
 #include "storage/latch.h"
 
 #include "queue/registry/waiters.h"
+#include "queue/rows/settle.h"
 #include "shared/memory.h"
+
+/*
+ * A session waits in the list that its message hashes to, and only that list is woken.
+ * There are more lists than sessions are likely to wait at a time, so that few are woken
+ * for another message.  A list takes 12 bytes of shared memory.
+ */
+#define PNVS_WAIT_LISTS 1024
 
 static ConditionVariable *lists = NULL; /* PNVS_WAIT_LISTS */
 
-/* The messages that this transaction has settled. */
-static PnvsSettledSet settled_on_commit;
+/* The lists of the messages that this transaction has settled. */
+static bool settled_lists[PNVS_WAIT_LISTS];
 static bool has_settled = false;
 
 static Size lists_size(void);
 static void init_lists(void);
+static void note_settled(const PnvsVerdict *verdicts, int nverdicts);
+static void wake(void);
 static int	list_of(int64 id);
 static void on_transaction_end(XactEvent event, void *arg);
 
@@ -43,6 +53,7 @@ pnvs_waiters_init(void)
 	};
 
 	pnvs_shared_memory_add(&part);
+	pnvs_settle_observe(note_settled);
 }
 
 static Size
@@ -56,45 +67,6 @@ init_lists(void)
 {
 	for (int i = 0; i < PNVS_WAIT_LISTS; i++)
 		ConditionVariableInit(&lists[i]);
-}
-
-/* Adds a message of this database to those that are announced together. */
-void
-pnvs_waiters_add(PnvsSettledSet *settled, int64 id)
-{
-	settled->lists[list_of(id)] = true;
-}
-
-/*
- * Wakes the sessions that wait for one of the messages, and those that share a list
- * with them.  Each that is woken looks its row up, so waking all of hundreds for each
- * of many messages a second would leave time for nothing else.  Never throws.
- */
-void
-pnvs_waiters_wake(const PnvsSettledSet *settled)
-{
-	if (lists == NULL)
-		return;
-	for (int i = 0; i < PNVS_WAIT_LISTS; i++)
-	{
-		if (settled->lists[i])
-			ConditionVariableBroadcast(&lists[i]);
-	}
-}
-
-/* Wakes the sessions that wait for a message when this transaction is committed. */
-void
-pnvs_waiters_wake_at_commit(int64 id)
-{
-	static bool registered = false;
-
-	if (lists == NULL)
-		return;
-	if (!registered)
-		RegisterXactCallback(on_transaction_end, NULL);
-	registered = true;
-	pnvs_waiters_add(&settled_on_commit, id);
-	has_settled = true;
 }
 
 /* Between begin and end no announcement of this message is missed. */
@@ -135,6 +107,28 @@ pnvs_waiters_end(void)
 		ConditionVariableCancelSleep();
 }
 
+/*
+ * An observer of settles: the sessions that wait for these messages are woken when the
+ * transaction is committed.  If only a subtransaction is rolled back, they are woken for
+ * nothing.  Nobody is woken by COMMIT PREPARED: they look by themselves.
+ */
+static void
+note_settled(const PnvsVerdict *verdicts, int nverdicts)
+{
+	static bool registered = false;
+
+	if (!registered)
+		RegisterXactCallback(on_transaction_end, NULL);
+	registered = true;
+	for (int i = 0; i < nverdicts; i++)
+	{
+		if (verdicts[i].settled_at == 0)
+			continue;
+		settled_lists[list_of(verdicts[i].id)] = true;
+		has_settled = true;
+	}
+}
+
 /* The list of a message of this database; each database counts its IDs from 1. */
 static int
 list_of(int64 id)
@@ -150,7 +144,22 @@ on_transaction_end(XactEvent event, void *arg)
 		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
 		return;
 	if (event == XACT_EVENT_COMMIT)
-		pnvs_waiters_wake(&settled_on_commit);
-	memset(&settled_on_commit, 0, sizeof(settled_on_commit));
+		wake();
+	memset(settled_lists, 0, sizeof(settled_lists));
 	has_settled = false;
+}
+
+/*
+ * Wakes the sessions that wait for one of the messages, and those that share a list
+ * with them.  Each session that is woken looks its row up, so waking all of hundreds for
+ * each of many messages a second would leave time for nothing else.  Never throws.
+ */
+static void
+wake(void)
+{
+	for (int i = 0; lists != NULL && i < PNVS_WAIT_LISTS; i++)
+	{
+		if (settled_lists[i])
+			ConditionVariableBroadcast(&lists[i]);
+	}
 }

@@ -1,19 +1,81 @@
 /*-------------------------------------------------------------------------
  *
  * settle.c
- *	  Writes what became of messages into their rows.
+ *	  Writes what became of messages into their rows, and lets observers know.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
 #include "queue/rows/array.h"
 #include "queue/rows/settle.h"
 #include "queue/rows/statements.h"
 
+/* Each module above registers one at most. */
+#define MAX_OBSERVERS 4
+
+static PnvsSettleObserver observers[MAX_OBSERVERS];
+static int	nobservers = 0;
+
+static void write_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts);
+static void tell_observers(const PnvsVerdict *verdicts, int nverdicts);
+
+/*
+ * Has a function called with all verdicts that are written, in the transaction that
+ * writes them: it may be rolled back.  To be called when the library is loaded.
+ */
+void
+pnvs_settle_observe(PnvsSettleObserver observer)
+{
+	if (nobservers == MAX_OBSERVERS)
+		elog(ERROR, "too many observers of settled messages");
+	observers[nobservers++] = observer;
+}
+
 /* Writes verdicts into their rows; a row that has gone is skipped. */
 void
 pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts)
+{
+	if (nverdicts == 0)
+		return;
+	write_rows(claimer, verdicts, nverdicts);
+	tell_observers(verdicts, nverdicts);
+}
+
+/*
+ * Cancels a row that its requester has queued; false if it is no longer queued.  Waits
+ * for whoever has locked the row.
+ */
+bool
+pnvs_settle_cancel(int64 id, const char *recipient, Oid requester)
+{
+	const PnvsClaim claim = {.id = id,.recipient = recipient};
+	PnvsVerdict verdict;
+	Datum		values[4];
+
+	pnvs_verdict_settled(&verdict, &claim, "queued", "canceled", NULL, NULL);
+	values[0] = Int64GetDatum(id);
+	values[1] = TimestampTzGetDatum(verdict.settled_at);
+	values[2] = CStringGetTextDatum(verdict.masked);
+	values[3] = ObjectIdGetDatum(requester);
+	if (pnvs_table_run(PNVS_CANCEL, values, NULL) != 1)
+		return false;
+	tell_observers(&verdict, 1);
+	return true;
+}
+
+static void
+tell_observers(const PnvsVerdict *verdicts, int nverdicts)
+{
+	for (int i = 0; i < nobservers; i++)
+		observers[i] (verdicts, nverdicts);
+}
+
+static void
+write_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts)
 {
 	int64	   *ids = palloc(nverdicts * sizeof(int64));
 	bool		in_place = true;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * notify.c
- *	  Telling others that rows were settled.
+ *	  Sends a NOTIFY for each row that was settled.
  *
  * A NOTIFY's commit takes a lock that is one for the whole server, so it stands
  * in a transaction of its own, after that which settles, and waits for the lock
@@ -19,7 +19,6 @@
 #include "monotonic.h"
 #include "queue/sender/failure_log.h"
 #include "queue/sender/notify.h"
-#include "queue/registry/waiters.h"
 #include "settings.h"
 
 #define CHANNEL "pnvs_verification"
@@ -42,20 +41,11 @@ void
 pnvs_notify_announce(PnvsTransact transact, const PnvsVerdict *verdicts, int nverdicts)
 {
 	News		news = {verdicts, nverdicts};
-	PnvsSettledSet settled = {0};
 	bool		any = false;
 
-	for (int i = 0; i < nverdicts; i++)
-	{
-		if (verdicts[i].settled_at == 0)
-			continue;
-		pnvs_waiters_add(&settled, verdicts[i].id);
-		any = true;
-	}
-	if (!any)
-		return;
-	pnvs_waiters_wake(&settled);
-	if (pnvs_notify)
+	for (int i = 0; i < nverdicts && !any; i++)
+		any = verdicts[i].settled_at != 0;
+	if (any && pnvs_notify)
 		tell(transact, &news);
 }
 

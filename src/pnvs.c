@@ -15,7 +15,7 @@
 #include "queue/registry/waiters.h"
 #include "queue/process/utility.h"
 #include "settings.h"
-#include "sql/statement.h"
+#include "sql/sql.h"
 
 PG_MODULE_MAGIC;
 

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * arguments.c
- *	  What callers pass, checked and made ready for the service.
+ *	  Checks the arguments of the SQL functions and prepares them for the service.
  *
- * Every function takes the call's frame and the argument's position, counted
- * from 0, and returns a text in UTF-8 in the current memory context.  What
- * cannot be right is an error here, before a byte goes out.  No message holds
- * the argument: it is somebody's number, or a code.
+ * Functions that take a call frame take the argument's position, counted from 0.  They
+ * return a text in UTF-8 in the current memory context, or NULL for NULL unless they
+ * say "required".  What cannot be right is an error here, before anything is sent.  No
+ * message holds the argument: it is somebody's number, or a code.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,134 +14,117 @@
 
 #include "catalog/namespace.h"
 #include "common/string.h"
-#include "datatype/timestamp.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
-#include "core/operation.h"
 #include "core/phone_number.h"
 #include "core/unicode.h"
 #include "errcodes.h"
 #include "settings.h"
-#include "sql/arguments.h"
+#include "sql/sql.h"
+
+/* A typed code is 4 to 8 digits; a longer text is something else. */
+#define MAX_TYPED_CODE_LEN 16
+
+/* Fits an index's page with room to spare. */
+#define MAX_DEDUP_KEY_LEN 512
 
 #define USECS_PER_MSEC 1000
 
-/* What is further ahead is a mistake: a message is wanted now, or soon. */
+/* A time further ahead is a mistake: a message is wanted now, or soon. */
 #define MAX_AHEAD_DAYS INT64CONST(366)
 
 /*
- * The service keeps 30 days.  A day more is for dates without a time, and times
- * without a zone; and it takes requests of clocks that are 15 minutes apart.
+ * The service keeps 30 days.  One more day allows for dates without a time, and times
+ * without a zone.  The service accepts clocks that differ by 15 minutes.
  */
 #define MAX_SEND_DATE_AGE_DAYS INT64CONST(31)
 #define MAX_SEND_DATE_AHEAD (15 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 static const char *text_argument(FunctionCallInfo fcinfo, int n);
-static const char *to_utf8(const char *text);
-static const char *convert_to_utf8(const char *text);
-static const char *required(const char *value, const char *name);
-static const char *check_number(const char *text);
-static const char *check_service_sid(const char *text);
 static const char *check_typed_code(const char *typed);
 static const char *clean_code(const char *typed);
 static int	count_characters(const char *text);
 static const char *check_verification_id(const char *id);
-pg_noreturn static void refuse(const char *what, const char *hint);
+
+/* The value, which must not be NULL: a message must not be lost silently. */
+const char *
+pnvs_argument_required(const char *value, const char *name)
+{
+	if (value == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be null", name),
+				 pnvs_errhide()));
+	return value;
+}
 
 /* A channel, required; in the service's spelling. */
 const char *
 pnvs_argument_channel(FunctionCallInfo fcinfo, int n)
 {
-	const char *channel = pnvs_operation_channel(required(text_argument(fcinfo, n),
-														  "channel"));
+	const char *channel =
+	pnvs_operation_channel(pnvs_argument_required(text_argument(fcinfo, n), "channel"));
 
 	if (channel == NULL)
-		refuse("invalid channel", "The channels are SMS, VOICE and WHATSAPP.");
+		pnvs_argument_refuse("invalid channel", "The channels are SMS, VOICE and WHATSAPP.");
 	return channel;
 }
 
-/* A phone number, required; as digits. */
+/* A phone number, as digits. */
 const char *
 pnvs_argument_number(FunctionCallInfo fcinfo, int n)
 {
-	return check_number(required(text_argument(fcinfo, n), "to"));
+	return pnvs_argument_check_number(text_argument(fcinfo, n));
 }
 
-/* A phone number as digits, or NULL. */
-const char *
-pnvs_argument_optional_number(FunctionCallInfo fcinfo, int n)
-{
-	const char *number = text_argument(fcinfo, n);
-
-	return number ? check_number(number) : NULL;
-}
-
-/* A service ID, by default that of the settings, or NULL where that is empty. */
+/* A service ID, by default the setting's; or NULL if that is empty. */
 const char *
 pnvs_argument_service_sid(FunctionCallInfo fcinfo, int n)
 {
 	const char *service_sid = text_argument(fcinfo, n);
 
 	if (service_sid)
-		return check_service_sid(service_sid);
+		return pnvs_argument_check_service_sid(service_sid);
 	service_sid = pnvs_settings_service_sid();
 	return service_sid[0] ? service_sid : NULL;
 }
 
-/* A service ID, required, by default that of the settings. */
+/* A service ID, required, by default the setting's. */
 const char *
 pnvs_argument_required_service_sid(FunctionCallInfo fcinfo, int n)
 {
 	const char *service_sid = pnvs_argument_service_sid(fcinfo, n);
 
 	if (service_sid == NULL)
-		refuse("no service is named",
-			   "Pass service_sid, or set \"pnvs.service_sid\".");
+		pnvs_argument_refuse("no service is named",
+							 "Pass service_sid, or set \"pnvs.service_sid\".");
 	return service_sid;
 }
 
-/* The code that a person typed, required. */
+/* A code that a person typed. */
 const char *
 pnvs_argument_typed_code(FunctionCallInfo fcinfo, int n)
-{
-	return check_typed_code(required(text_argument(fcinfo, n), "code"));
-}
-
-/* The code that a person typed, or NULL. */
-const char *
-pnvs_argument_optional_typed_code(FunctionCallInfo fcinfo, int n)
 {
 	const char *code = text_argument(fcinfo, n);
 
 	return code ? check_typed_code(code) : NULL;
 }
 
-/* A verification's ID, required. */
+/* A verification's ID. */
 const char *
 pnvs_argument_verification_id(FunctionCallInfo fcinfo, int n)
-{
-	return check_verification_id(required(text_argument(fcinfo, n),
-										  "verification_id"));
-}
-
-/* A verification's ID, or NULL. */
-const char *
-pnvs_argument_optional_verification_id(FunctionCallInfo fcinfo, int n)
 {
 	const char *id = text_argument(fcinfo, n);
 
 	return id ? check_verification_id(id) : NULL;
 }
 
-/* A timestamptz of the last 30 days as milliseconds since the epoch, or NULL. */
+/* A timestamptz of the last 30 days, as milliseconds since the epoch. */
 const char *
 pnvs_argument_send_date(FunctionCallInfo fcinfo, int n)
 {
-	const TimestampTz epoch = ((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) *
-	USECS_PER_DAY;
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz when;
 
@@ -150,13 +133,13 @@ pnvs_argument_send_date(FunctionCallInfo fcinfo, int n)
 	when = PG_GETARG_TIMESTAMPTZ(n);
 	if (when < now - MAX_SEND_DATE_AGE_DAYS * USECS_PER_DAY ||
 		when > now + MAX_SEND_DATE_AHEAD)
-		refuse("invalid send_date", "Pass a time of the last 30 days.");
-	return psprintf(INT64_FORMAT, (when - epoch) / USECS_PER_MSEC);
+		pnvs_argument_refuse("invalid send_date", "Pass a time of the last 30 days.");
+	return psprintf(INT64_FORMAT, (when - PNVS_UNIX_EPOCH) / USECS_PER_MSEC);
 }
 
 /*
- * The time before which a message must not go out; NULL is now, and so is a time in
- * the past, by which it would overtake those that were queued earlier.
+ * The time before which a message must not be sent.  NULL means now, and so does a time
+ * in the past: with that the message would overtake those that were queued earlier.
  */
 TimestampTz
 pnvs_argument_not_before(FunctionCallInfo fcinfo, int n, TimestampTz now)
@@ -164,14 +147,11 @@ pnvs_argument_not_before(FunctionCallInfo fcinfo, int n, TimestampTz now)
 	TimestampTz when = PG_ARGISNULL(n) ? now : PG_GETARG_TIMESTAMPTZ(n);
 
 	if (TIMESTAMP_NOT_FINITE(when) || when - now > MAX_AHEAD_DAYS * USECS_PER_DAY)
-		refuse("invalid not_before", "Pass a time within a year, or NULL for now.");
+		pnvs_argument_refuse("invalid not_before", "Pass a time within a year, or NULL for now.");
 	return Max(when, now);
 }
 
-/*
- * The end of an interval that begins at start, required; it has to be positive
- * and no longer than a year.
- */
+/* The end of an interval from start, required; positive, and up to a year long. */
 TimestampTz
 pnvs_argument_end(FunctionCallInfo fcinfo, int n, const char *name, TimestampTz start)
 {
@@ -194,7 +174,7 @@ pnvs_argument_end(FunctionCallInfo fcinfo, int n, const char *name, TimestampTz 
 	return end;
 }
 
-/* A deduplication key, or NULL; in the database's encoding. */
+/* A deduplication key, in the database's encoding. */
 const char *
 pnvs_argument_dedup_key(FunctionCallInfo fcinfo, int n)
 {
@@ -203,8 +183,8 @@ pnvs_argument_dedup_key(FunctionCallInfo fcinfo, int n)
 	if (PG_ARGISNULL(n))
 		return NULL;
 	key = text_to_cstring(PG_GETARG_TEXT_PP(n));
-	if (key[0] == '\0' || strlen(key) > PNVS_MAX_DEDUP_KEY_LEN)
-		refuse("invalid dedup_key", "It must have 1 to 512 bytes; NULL means none.");
+	if (key[0] == '\0' || strlen(key) > MAX_DEDUP_KEY_LEN)
+		pnvs_argument_refuse("invalid dedup_key", "It must have 1 to 512 bytes; NULL means none.");
 	return key;
 }
 
@@ -213,29 +193,8 @@ int64
 pnvs_argument_queue_id(FunctionCallInfo fcinfo, int n)
 {
 	if (PG_ARGISNULL(n))
-		(void) required(NULL, "id");
+		(void) pnvs_argument_required(NULL, "id");
 	return PG_GETARG_INT64(n);
-}
-
-/* A number in UTF-8 that comes from elsewhere than an argument; as digits. */
-const char *
-pnvs_argument_check_number(const char *text)
-{
-	return check_number(text);
-}
-
-/* A text of the database's encoding in UTF-8, or NULL if it cannot be turned into it. */
-const char *
-pnvs_argument_utf8(const char *text)
-{
-	return convert_to_utf8(text);
-}
-
-/* A service ID that comes from elsewhere than an argument. */
-const char *
-pnvs_argument_check_service_sid(const char *text)
-{
-	return check_service_sid(text);
 }
 
 /* A count from 1 to max, required. */
@@ -252,32 +211,48 @@ pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name, int max)
 	return count;
 }
 
+/* A row of the queue that the caller may see; throws if there is none. */
+void
+pnvs_argument_find_row(int64 id, PnvsQueueRow *row)
+{
+	if (!pnvs_queue_find(id, row))
+		pnvs_argument_refuse("there is no queued message with this ID",
+							 "It belongs to another role, or is past \"pnvs.retention\".");
+}
+
+/* hint may be NULL. */
+void
+pnvs_argument_refuse(const char *what, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s", what),
+			 hint ? errhint("%s", hint) : 0,
+			 pnvs_errhide()));
+}
+
 /* A text argument in UTF-8, or NULL. */
 static const char *
 text_argument(FunctionCallInfo fcinfo, int n)
 {
+	const char *utf8;
+
 	if (PG_ARGISNULL(n))
 		return NULL;
-	return to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(n)));
-}
-
-static const char *
-to_utf8(const char *text)
-{
-	const char *converted = convert_to_utf8(text);
-
-	if (converted == NULL)
-		refuse("invalid text", "The service takes UTF-8, and this argument cannot be turned into it.");
-	return converted;
+	utf8 = pnvs_argument_utf8(text_to_cstring(PG_GETARG_TEXT_PP(n)));
+	if (utf8 == NULL)
+		pnvs_argument_refuse("invalid text",
+							 "The service takes UTF-8, and this argument cannot be turned into it.");
+	return utf8;
 }
 
 /*
- * A text in UTF-8, or NULL.  SQL_ASCII can hold texts of any encoding, and others
- * have characters that Unicode lacks: PostgreSQL's own error for those would show
- * their bytes, and let the statement into the log.
+ * A text of the database's encoding in UTF-8, or NULL if it cannot be converted.  SQL_ASCII
+ * can hold texts of any encoding, and other encodings have characters that Unicode lacks:
+ * PostgreSQL's own error for those would show their bytes and log the statement.
  */
-static const char *
-convert_to_utf8(const char *text)
+const char *
+pnvs_argument_utf8(const char *text)
 {
 	int			encoding = GetDatabaseEncoding();
 	size_t		len = strlen(text);
@@ -303,20 +278,9 @@ convert_to_utf8(const char *text)
 	return converted;
 }
 
-/* A NULL where a value is needed is an error: a message must not be lost quietly. */
-static const char *
-required(const char *value, const char *name)
-{
-	if (value == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"%s\" must not be null", name),
-				 pnvs_errhide()));
-	return value;
-}
-
-static const char *
-check_number(const char *text)
+/* A phone number in UTF-8, or NULL; as digits. */
+const char *
+pnvs_argument_check_number(const char *text)
 {
 	static const char *const hints[] = {
 		[PNVS_PHONE_NUMBER_BAD_CHARACTER] = "Only digits, a leading plus sign, spaces, hyphens, dots and parentheses can stand in it.",
@@ -331,34 +295,36 @@ check_number(const char *text)
 		[PNVS_PHONE_NUMBER_TOO_LONG] = "It can have 15 digits at the most, the country calling code included.",
 	};
 	char		number[PNVS_PHONE_NUMBER_SIZE];
-	PnvsPhoneNumberFault fault = pnvs_phone_number_normalise(text, number);
+	PnvsPhoneNumberFault fault;
 
+	if (text == NULL)
+		return NULL;
+	fault = pnvs_phone_number_normalise(text, number);
 	if (fault != PNVS_PHONE_NUMBER_OK)
-		refuse("invalid phone number", hints[fault]);
+		pnvs_argument_refuse("invalid phone number", hints[fault]);
 	return pstrdup(number);
 }
 
-static const char *
-check_service_sid(const char *text)
+const char *
+pnvs_argument_check_service_sid(const char *text)
 {
 	size_t		len = strlen(text);
 
 	if (len == 0 || len > PNVS_MAX_SERVICE_SID_LEN)
-		refuse("invalid service_sid",
-			   "It must have 1 to 128 characters; NULL means \"pnvs.service_sid\".");
+		pnvs_argument_refuse("invalid service_sid",
+							 "It must have 1 to 128 characters; NULL means \"pnvs.service_sid\".");
 	for (size_t i = 0; i < len; i++)
 	{
 		if (text[i] < 0x21 || text[i] > 0x7E)
-			refuse("invalid service_sid",
-				   "It is the service's ID as the console shows it, such as FA00000000000001.");
+			pnvs_argument_refuse("invalid service_sid",
+								 "It is the service's ID as the console shows it, such as FA00000000000001.");
 	}
 	return text;
 }
 
 /*
- * A code as it was meant, from what a person typed or pasted.  A verification's
- * ID has more characters than a code, or '/' and '+' in it: this catches the two
- * in the wrong order.
+ * The code in a text that a person typed or pasted.  A verification's ID is longer than a
+ * code, or has '/' or '+' in it: this finds the two in the wrong order.
  */
 static const char *
 check_typed_code(const char *typed)
@@ -366,13 +332,13 @@ check_typed_code(const char *typed)
 	const char *code = clean_code(typed);
 
 	if (code[0] == '\0')
-		refuse("code is empty", "Pass what the person typed.");
+		pnvs_argument_refuse("code is empty", "Pass what the person typed.");
 	if (strpbrk(code, "/+") != NULL)
-		refuse("invalid code",
-			   "This looks like a verification ID: code comes first, verification_id second.");
-	if (count_characters(code) > PNVS_MAX_TYPED_CODE_LEN)
-		refuse("invalid code",
-			   "A code has 16 characters at the most; code comes first, verification_id second.");
+		pnvs_argument_refuse("invalid code",
+							 "This looks like a verification ID: code comes first, verification_id second.");
+	if (count_characters(code) > MAX_TYPED_CODE_LEN)
+		pnvs_argument_refuse("invalid code",
+							 "A code has 16 characters at the most; code comes first, verification_id second.");
 	return code;
 }
 
@@ -385,7 +351,7 @@ clean_code(const char *typed)
 	return code;
 }
 
-/* The number of characters of a text in UTF-8. */
+/* Of a text in UTF-8. */
 static int
 count_characters(const char *text)
 {
@@ -403,21 +369,11 @@ check_verification_id(const char *id)
 	const char *code;
 
 	if (id[0] == '\0' || strlen(id) > PNVS_MAX_VERIFICATION_ID_LEN)
-		refuse("invalid verification_id",
-			   "Pass the verification_id that start_verification() returned.");
+		pnvs_argument_refuse("invalid verification_id",
+							 "Pass the verification_id that start_verification() returned.");
 	code = clean_code(id);
 	if (code[strspn(code, "0123456789")] == '\0')
-		refuse("invalid verification_id",
-			   "This looks like a code or a queue ID: code comes first, verification_id second. For a queue ID call check_queued_verification().");
+		pnvs_argument_refuse("invalid verification_id",
+							 "This looks like a code or a queue ID: code comes first, verification_id second. For a queue ID call check_queued_verification().");
 	return id;
-}
-
-static void
-refuse(const char *what, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s", what),
-			 errhint("%s", hint),
-			 pnvs_errhide()));
 }

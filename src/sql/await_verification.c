@@ -19,8 +19,7 @@
 #include "queue/queue.h"
 #include "queue/registry/registry.h"
 #include "queue/registry/waiters.h"
-#include "sql/arguments.h"
-#include "sql/row.h"
+#include "sql/sql.h"
 
 /* Between two looks at the row. */
 #define LOOK_MS 1000
@@ -69,12 +68,7 @@ pnvs_await_verification(PG_FUNCTION_ARGS)
 static bool
 look(int64 id, PnvsQueueRow *row)
 {
-	if (!pnvs_queue_find(id, row))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("there is no queued message with this ID"),
-				 errhint("It belongs to another role, or is past \"pnvs.retention\"."),
-				 pnvs_errhide()));
+	pnvs_argument_find_row(id, row);
 	if (row->settled)
 		return true;
 	if (row->own_transaction)

@@ -1,19 +1,19 @@
 /*-------------------------------------------------------------------------
  *
  * enqueue_verification.c
- *	  enqueue_verification(): queues a message, to be sent after commit.
+ *	  enqueue_verification(), cancel_verification(): queue a message, which is sent after
+ *	  commit, and take it back.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "fmgr.h"
 #include "utils/timestamp.h"
 
-#include "queue/queue.h"
-#include "sql/arguments.h"
+#include "sql/sql.h"
 
 PG_FUNCTION_INFO_V1(pnvs_enqueue_verification);
+PG_FUNCTION_INFO_V1(pnvs_cancel_verification);
 
 /*
  * enqueue_verification(channel text, "to" text, service_sid text,
@@ -28,7 +28,7 @@ pnvs_enqueue_verification(PG_FUNCTION_ARGS)
 	PnvsQueueRequest request = {0};
 
 	request.channel = pnvs_argument_channel(fcinfo, 0);
-	request.recipient = pnvs_argument_number(fcinfo, 1);
+	request.recipient = pnvs_argument_required(pnvs_argument_number(fcinfo, 1), "to");
 	request.service_sid = pnvs_argument_required_service_sid(fcinfo, 2);
 	request.now = GetCurrentTimestamp();
 	request.not_before = pnvs_argument_not_before(fcinfo, 3, request.now);
@@ -38,4 +38,15 @@ pnvs_enqueue_verification(PG_FUNCTION_ARGS)
 		request.dedup_since = request.now -
 			(pnvs_argument_end(fcinfo, 6, "dedup_for", request.now) - request.now);
 	PG_RETURN_INT64(pnvs_queue_enqueue(&request));
+}
+
+/*
+ * cancel_verification(id bigint)
+ *
+ * True if the message was still queued: if this transaction commits, it is never sent.
+ */
+Datum
+pnvs_cancel_verification(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(pnvs_queue_cancel(pnvs_argument_queue_id(fcinfo, 0)));
 }

@@ -13,18 +13,14 @@
 
 #include "commands/trigger.h"
 #include "executor/spi.h"
-#include "fmgr.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
-#include "core/operation.h"
 #include "core/phone_number.h"
 #include "core/unicode.h"
 #include "errcodes.h"
-#include "queue/queue.h"
 #include "settings.h"
-#include "sql/arguments.h"
+#include "sql/sql.h"
 
 /* Longer ones do not fit into the index of references; keys of rows do. */
 #define MAX_REFERENCE_LEN 1024
@@ -40,7 +36,6 @@ static const char *service_of(const TriggerData *trigger);
 static const char *new_number(const TriggerData *trigger);
 static const char *reference_of(const TriggerData *trigger);
 static HeapTuple new_row(const TriggerData *trigger);
-pg_noreturn static void misuse(const char *message, const char *hint);
 
 Datum
 pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
@@ -50,7 +45,7 @@ pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
 	const char *number;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		misuse("enqueue_verification_trigger() was not called as a trigger", NULL);
+		pnvs_argument_refuse("enqueue_verification_trigger() was not called as a trigger", NULL);
 	check_trigger(trigger);
 
 	number = new_number(trigger);
@@ -73,19 +68,19 @@ check_trigger(const TriggerData *trigger)
 	int			nargs = trigger->tg_trigger->tgnargs;
 
 	if (!TRIGGER_FIRED_AFTER(trigger->tg_event))
-		misuse("enqueue_verification_trigger() must be fired AFTER the event",
-			   "A BEFORE trigger would send for rows that ON CONFLICT drops.");
+		pnvs_argument_refuse("enqueue_verification_trigger() must be fired AFTER the event",
+							 "A BEFORE trigger would send for rows that ON CONFLICT drops.");
 	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		misuse("enqueue_verification_trigger() must be fired FOR EACH ROW", NULL);
+		pnvs_argument_refuse("enqueue_verification_trigger() must be fired FOR EACH ROW", NULL);
 	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
 		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		misuse("enqueue_verification_trigger() must be fired by INSERT or UPDATE", NULL);
+		pnvs_argument_refuse("enqueue_verification_trigger() must be fired by INSERT or UPDATE", NULL);
 	if (nargs < 2 || nargs > 4)
-		misuse("enqueue_verification_trigger() takes two to four arguments",
-			   "They are the channel, the column with the number, the service's ID, and a column to keep as reference.");
+		pnvs_argument_refuse("enqueue_verification_trigger() takes two to four arguments",
+							 "They are the channel, the column with the number, the service's ID, and a column to keep as reference.");
 	if (pnvs_operation_channel(trigger->tg_trigger->tgargs[0]) == NULL)
-		misuse("invalid channel in the arguments of enqueue_verification_trigger()",
-			   "The channels are SMS, VOICE and WHATSAPP.");
+		pnvs_argument_refuse("invalid channel in the arguments of enqueue_verification_trigger()",
+							 "The channels are SMS, VOICE and WHATSAPP.");
 }
 
 /* A column's number; partitions have their own, so names are looked up each time. */
@@ -114,8 +109,8 @@ service_of(const TriggerData *trigger)
 		return pnvs_argument_check_service_sid(service_sid);
 	service_sid = pnvs_settings_service_sid();
 	if (service_sid[0] == '\0')
-		misuse("no service is named",
-			   "Name it in the trigger's arguments, or set \"pnvs.service_sid\".");
+		pnvs_argument_refuse("no service is named",
+							 "Name it in the trigger's arguments, or set \"pnvs.service_sid\".");
 	return service_sid;
 }
 
@@ -149,7 +144,7 @@ new_number(const TriggerData *trigger)
 			return NULL;
 	}
 	if (number == NULL)
-		misuse("invalid phone number", "The column's value cannot be turned into UTF-8.");
+		pnvs_argument_refuse("invalid phone number", "The column's value cannot be turned into UTF-8.");
 	return number;
 }
 
@@ -164,8 +159,8 @@ reference_of(const TriggerData *trigger)
 	reference = SPI_getvalue(new_row(trigger), trigger->tg_relation->rd_att,
 							 column_named(trigger, trigger->tg_trigger->tgargs[3]));
 	if (reference != NULL && strlen(reference) > MAX_REFERENCE_LEN)
-		misuse("the value to keep as reference is too long",
-			   "It can have 1024 bytes. Name a column that is a key of the row.");
+		pnvs_argument_refuse("the value to keep as reference is too long",
+							 "It can have 1024 bytes. Name a column that is a key of the row.");
 	return reference;
 }
 
@@ -174,14 +169,4 @@ new_row(const TriggerData *trigger)
 {
 	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
 		trigger->tg_trigtuple;
-}
-
-static void
-misuse(const char *message, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s", message),
-			 hint ? errhint("%s", hint) : 0,
-			 pnvs_errhide()));
 }

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * failure.c
- *	  Calls that did not succeed, as PostgreSQL errors.
+ *	  Raises PostgreSQL errors for calls of the service that failed.
  *
- * Every message says what happened, its DETAIL whether the request may have
- * reached the service and at which stage the call ended, its HINT what to do.
- * None holds a number, a code or a key, and none lets the statement, which
- * does, into the log.
+ * The message names the failure, DETAIL says whether the request may have reached the
+ * service and at which stage the call ended, and HINT says what to do.  No error holds a
+ * number, a code or a key.  The statement does, so no error lets it into the log.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,86 +15,59 @@
 
 #include "errcodes.h"
 #include "remote/fault_text.h"
-#include "sql/failure.h"
+#include "sql/sql.h"
 
-/* The row has more of them. */
+/* Of a text of the service; a row has it whole. */
 #define MAX_QUOTED_LEN 256
 
-pg_noreturn static void throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer);
-pg_noreturn static void throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer);
+pg_noreturn static void throw_transport(const PnvsCallState *call);
+pg_noreturn static void throw_reply(const PnvsCallState *call);
 static const char *transport_hint(const PnvsAnswer *answer);
-static void tell_of_call(void *arg);
 static const char *resend_hint(const PnvsOperation *operation);
 static int	refusal_sqlstate(const PnvsAnswer *answer);
-static const char *refusal_hint(const PnvsOperation *operation,
-								const PnvsAnswer *answer);
+static const char *refusal_hint(const PnvsCallState *call);
 static char *quote(const char *text);
 static const char *plain_request_id(const char *id);
 
 /*
- * From here on, an error of PostgreSQL's about memory says that the request may
- * have been sent, once it has been: the code that it comes with by itself is
- * one after which drivers repeat the statement.  answer is cleared, for
- * pnvs_client_call() to fill in.
+ * Throws if the call has no readable answer: 38V01 if the request provably was not sent,
+ * 38V02 if it may have been.
  */
 void
-pnvs_failure_watch(PnvsWatch *watch, const PnvsOperation *operation, PnvsAnswer *answer)
+pnvs_failure_throw_if_unjudged(const PnvsCallState *call)
 {
-	memset(answer, 0, sizeof(*answer));
-	watch->operation = operation;
-	watch->answer = answer;
-	watch->context.callback = tell_of_call;
-	watch->context.arg = watch;
-	watch->context.previous = error_context_stack;
-	error_context_stack = &watch->context;
-}
-
-/* No longer; an error that is thrown does the same. */
-void
-pnvs_failure_unwatch(const PnvsWatch *watch)
-{
-	error_context_stack = watch->context.previous;
+	if (call->answer.http.fault != PNVS_HTTP_NO_FAULT)
+		throw_transport(call);
+	if (!call->answer.has_reply)
+		throw_reply(call);
 }
 
 /*
- * Throws where the call has no answer that can be judged: 38V01 where the
- * request provably was not sent, 38V02 where it may have been.
+ * Throws if the service refused the request: 38V05 for the credentials, 38V04 for other
+ * reasons, and 38V02 if the service does not know how far it got.
  */
 void
-pnvs_failure_throw_if_unjudged(const PnvsOperation *operation, const PnvsAnswer *answer)
+pnvs_failure_throw_if_refused(const PnvsCallState *call)
 {
-	if (answer->http.fault != PNVS_HTTP_NO_FAULT)
-		throw_transport(operation, answer);
-	if (!answer->has_reply)
-		throw_reply(operation, answer);
-}
-
-/*
- * Throws where the service did not do what it was asked: 38V04, 38V05 for the
- * credentials, and 38V02 where it does not know itself how far it got.
- */
-void
-pnvs_failure_throw_if_refused(const PnvsOperation *operation,
-							  const PnvsAnswer *answer)
-{
+	const PnvsAnswer *answer = &call->answer;
 	const PnvsReply *reply = &answer->reply;
 
 	if (answer->succeeded)
 		return;
 	ereport(ERROR,
 			(errcode(refusal_sqlstate(answer)),
-			 errmsg("the verification service refused %s: %s", operation->name,
+			 errmsg("the verification service refused %s: %s", call->operation->name,
 					reply->code ? quote(reply->code) : "no code"),
 			 errdetail("sent=%s stage=reply: HTTP status %d, message \"%s\", request ID %s.",
 					   answer->outcome == PNVS_AMBIGUOUS ? "maybe" : "no",
 					   answer->http.status,
 					   reply->message ? quote(reply->message) : "",
 					   plain_request_id(reply->request_id)),
-			 errhint("%s", refusal_hint(operation, answer)),
+			 errhint("%s", refusal_hint(call)),
 			 pnvs_errhide()));
 }
 
-/* Throws for a reply that can be read by itself but makes no sense. */
+/* Throws for a reply that is well-formed but makes no sense. */
 void
 pnvs_failure_throw_unreadable(const char *what)
 {
@@ -107,10 +79,30 @@ pnvs_failure_throw_unreadable(const char *what)
 			 pnvs_errhide()));
 }
 
-/* The request failed on its way, or its reply did. */
-static void
-throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer)
+/*
+ * Error context callback, whose argument is the PnvsCallState, from before the request
+ * until the row is built.  If memory runs out after the request may have been sent,
+ * drivers must not repeat the statement, as they do after 53200.
+ */
+void
+pnvs_failure_out_of_memory(void *call)
 {
+	const PnvsCallState *state = call;
+
+	if (geterrcode() != ERRCODE_OUT_OF_MEMORY || !state->answer.http.maybe_sent)
+		return;
+	errcode(PNVS_ERRCODE_MAYBE_SENT);
+	errmsg("the reply of the verification service does not fit into memory");
+	errdetail("sent=maybe stage=reply: Out of memory");
+	errhint("%s", resend_hint(state->operation));
+	pnvs_errhide();
+}
+
+/* The transport of the request or of its reply failed. */
+static void
+throw_transport(const PnvsCallState *call)
+{
+	const PnvsAnswer *answer = &call->answer;
 	bool		maybe_sent = answer->http.maybe_sent;
 
 	ereport(ERROR,
@@ -118,37 +110,24 @@ throw_transport(const PnvsOperation *operation, const PnvsAnswer *answer)
 			 errmsg("%s", pnvs_fault_text_transport(answer)),
 			 errdetail("sent=%s stage=%s: %s", maybe_sent ? "maybe" : "no",
 					   pnvs_stage_name(answer->http.stage), answer->http.detail),
-			 errhint("%s", maybe_sent ? resend_hint(operation) : transport_hint(answer)),
+			 errhint("%s", maybe_sent ? resend_hint(call->operation) : transport_hint(answer)),
 			 pnvs_errhide()));
 }
 
-/* The service, or something before it, answered with something else. */
+/* The service, or a proxy in front of it, sent a reply that cannot be read. */
 static void
-throw_reply(const PnvsOperation *operation, const PnvsAnswer *answer)
+throw_reply(const PnvsCallState *call)
 {
+	const PnvsAnswer *answer = &call->answer;
+
 	ereport(ERROR,
 			(errcode(PNVS_ERRCODE_MAYBE_SENT),
 			 errmsg("the verification service gave no usable reply: %s",
 					pnvs_fault_text_reply(answer)),
 			 errdetail("sent=maybe stage=reply: HTTP status %d, %zu bytes.",
 					   answer->http.status, answer->http.body_len),
-			 errhint("%s", resend_hint(operation)),
+			 errhint("%s", resend_hint(call->operation)),
 			 pnvs_errhide()));
-}
-
-/* Error context callback: gives an error about memory other words. */
-static void
-tell_of_call(void *arg)
-{
-	const PnvsWatch *watch = arg;
-
-	if (geterrcode() != ERRCODE_OUT_OF_MEMORY || !watch->answer->http.maybe_sent)
-		return;
-	errcode(PNVS_ERRCODE_MAYBE_SENT);
-	errmsg("the reply of the verification service does not fit into memory");
-	errdetail("sent=maybe stage=reply: Out of memory");
-	errhint("%s", resend_hint(watch->operation));
-	pnvs_errhide();
 }
 
 /* What to do about a request that was not sent. */
@@ -184,10 +163,12 @@ refusal_sqlstate(const PnvsAnswer *answer)
 }
 
 static const char *
-refusal_hint(const PnvsOperation *operation, const PnvsAnswer *answer)
+refusal_hint(const PnvsCallState *call)
 {
+	const PnvsAnswer *answer = &call->answer;
+
 	if (answer->outcome == PNVS_AMBIGUOUS)
-		return resend_hint(operation);
+		return resend_hint(call->operation);
 	switch (answer->code_group)
 	{
 		case PNVS_CODE_CREDENTIALS:
@@ -204,7 +185,7 @@ refusal_hint(const PnvsOperation *operation, const PnvsAnswer *answer)
 	}
 }
 
-/* What the service said, as it may stand in a message: in one line, and cut. */
+/* A text of the service for a message: cut, and in one line. */
 static char *
 quote(const char *text)
 {
@@ -218,7 +199,7 @@ quote(const char *text)
 	return copy;
 }
 
-/* A request ID, which support asks for, where it looks like one. */
+/* The request ID, which support asks for, if it looks like an ID. */
 static const char *
 plain_request_id(const char *id)
 {

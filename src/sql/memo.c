@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * memo.c
- *	  One statement, one message: calls that a statement repeats.
+ *	  Keeps the rows of a statement's calls, so that a call that the statement repeats
+ *	  sends no second message.
  *
- * PostgreSQL turns SELECT (f(...)).* into one call for each column, and a rule
- * makes several queries with the same call of one statement.  So the row of a call
- * is kept for the rest of the statement's execution, and a repeat of the same
- * operation with the same arguments gets it again.
+ * PostgreSQL turns SELECT (f(...)).* into one call for each column, and a rule turns one
+ * statement into several queries with the same call.  So the row of a call is kept for
+ * the rest of the statement's execution, and a repeat of the same operation with the
+ * same arguments gets that row.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,10 +17,9 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
-#include "sql/memo.h"
-#include "sql/statement.h"
+#include "sql/sql.h"
 
-/* A value's length in a key, where there is no value. */
+/* Stands in a key for the length of a value that is left out. */
 #define NO_VALUE PG_UINT32_MAX
 
 typedef struct MemoEntry
@@ -41,7 +41,7 @@ typedef struct MemoEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* The calls of one execution; allocated in its context, and gone with it. */
+/* The calls of one execution; allocated in its context, and freed with it. */
 typedef struct Memo
 {
 	PnvsStatement statement;
@@ -50,7 +50,7 @@ typedef struct Memo
 	MemoryContextCallback on_reset;
 } Memo;
 
-/* Those of the executions under way: a handful, however deep they nest. */
+/* Those of the executions under way: a few, however deep they nest. */
 static Memo *memos = NULL;
 
 static char *append(char *to, const void *data, size_t len);
@@ -59,8 +59,8 @@ static Memo *create_memo(const PnvsStatement *statement);
 static void forget_memo(void *arg);
 
 /*
- * What makes two calls the same, in the current memory context: the operation,
- * and each value after its length, which keeps ("ab", "c") and ("a", "bc") apart.
+ * Two calls with the same key are repeats.  The key, in the current memory context, is the
+ * operation and each value after its length, which keeps ("ab", "c") and ("a", "bc") apart.
  */
 void
 pnvs_memo_key(PnvsMemoKey *key, const PnvsOperation *operation, const char *const *values)
@@ -88,7 +88,7 @@ pnvs_memo_key(PnvsMemoKey *key, const PnvsOperation *operation, const char *cons
 	key->hash = hash_bytes((const unsigned char *) data, (int) key->len);
 }
 
-/* Whether the statement has made this call; if so, *row is its row. */
+/* Whether the statement has made this call already; if so, *row is its row. */
 bool
 pnvs_memo_find(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum *row)
 {
@@ -134,7 +134,7 @@ append(char *to, const void *data, size_t len)
 	return to + len;
 }
 
-/* The memo of a statement; empty where its context was another one's before. */
+/* The memo of a statement, emptied if it was another statement's in the same context; or NULL. */
 static Memo *
 find_memo(const PnvsStatement *statement)
 {

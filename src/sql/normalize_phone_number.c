@@ -1,22 +1,21 @@
 /*-------------------------------------------------------------------------
  *
  * normalize_phone_number.c
- *	  normalize_phone_number() and phone_number_country(): what a text is as a
- *	  phone number.
+ *	  normalize_phone_number() and phone_number_country(): read a text as a phone
+ *	  number.
  *
- * Both are IMMUTABLE, so their results may be stored: neither looks at a setting,
- * and what they read of numbering plans changes with a release only.
+ * Both are IMMUTABLE, so their results may be stored: neither reads a setting, and the
+ * numbering plans that they use change with a release only.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "fmgr.h"
 #include "utils/builtins.h"
 
 #include "core/calling_codes.h"
 #include "core/phone_number.h"
-#include "sql/arguments.h"
+#include "sql/sql.h"
 
 PG_FUNCTION_INFO_V1(pnvs_normalize_phone_number);
 PG_FUNCTION_INFO_V1(pnvs_phone_number_country);
@@ -30,7 +29,7 @@ pnvs_normalize_phone_number(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("+%s", digits)));
 }
 
-/* phone_number_country(text): the country that a number is taken for, or NULL. */
+/* phone_number_country(text): the country of a number by its digits, or NULL. */
 Datum
 pnvs_phone_number_country(PG_FUNCTION_ARGS)
 {

@@ -16,7 +16,7 @@
 #include "queue/process/call.h"
 #include "queue/rows/table.h"
 #include "settings.h"
-#include "sql/arguments.h"
+#include "sql/sql.h"
 
 /* More than that in one call is a worker's business. */
 #define MAX_REQUESTS 1000000

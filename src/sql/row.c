@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * row.c
- *	  Building composite rows, column by column.
+ *	  Builds composite rows, column by column.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,11 +14,11 @@
 #include "utils/typcache.h"
 
 #include "errcodes.h"
-#include "sql/row.h"
+#include "sql/sql.h"
 
 /*
- * Throws where a row type does not have just these columns: somebody may have
- * altered it, or the library may be newer than the extension.
+ * Throws unless a row type has exactly these columns: somebody may have altered it, or
+ * the library may be newer than the extension.
  */
 void
 pnvs_row_check_type(TupleDesc descriptor, const Oid *types, int ncolumns)
@@ -38,10 +38,9 @@ pnvs_row_check_type(TupleDesc descriptor, const Oid *types, int ncolumns)
 
 /*
  * Begins a row of the named type that the calling function returns, with columns of
- * these types.  To be called before anything is sent: it is too late for an
- * error afterwards.  The type's descriptor is pinned until the row is finished,
- * or an error ends the transaction or the part of it; get_call_result_type()
- * would copy it.
+ * these types.  To be called before anything is sent, while an error is still
+ * harmless.  The type's descriptor is pinned until the row is finished or an error ends
+ * the transaction or subtransaction; get_call_result_type() would copy it.
  */
 void
 pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, const Oid *types, int ncolumns)
@@ -59,23 +58,7 @@ pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, const Oid *types, int ncol
 void
 pnvs_row_add_text(PnvsRow *row, const char *text)
 {
-	row->nulls[row->filled] = text == NULL;
-	row->values[row->filled] = text ? CStringGetTextDatum(text) : (Datum) 0;
-	row->filled++;
-}
-
-void
-pnvs_row_add_boolean(PnvsRow *row, bool value)
-{
-	row->nulls[row->filled] = false;
-	row->values[row->filled++] = BoolGetDatum(value);
-}
-
-void
-pnvs_row_add_integer(PnvsRow *row, int value)
-{
-	row->nulls[row->filled] = false;
-	row->values[row->filled++] = Int32GetDatum(value);
+	pnvs_row_add_value(row, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
 }
 
 void

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * search_verification.c
- *	  search_verification(): what was sent.
+ *	  search_verification(): looks up messages that were sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,17 +10,13 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "datatype/timestamp.h"
-#include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#include "remote/client.h"
-#include "sql/arguments.h"
-#include "sql/failure.h"
-#include "sql/row.h"
+#include "sql/sql.h"
 
 /* A page of this size stays well below the limit on a reply's size. */
 #define MAX_PAGE_SIZE 1000
@@ -37,9 +33,10 @@ static const Oid column_types[] = {
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID
 };
 
-/* A search on its way through the pages. */
+/* A search under way. */
 typedef struct Search
 {
+	MemoryContext context;		/* outlives the pages */
 	ReturnSetInfo *result;
 	int			page_size;
 	int			max_records;
@@ -49,21 +46,20 @@ typedef struct Search
 	uint64	   *fingerprints;	/* of the pages so far */
 } Search;
 
-static void ask_for_page(Search *search, const char **values, PnvsAnswer *answer);
+static void ask_for_page(Search *search, const char **values, PnvsCallState *call);
 static void check_page(Search *search, const PnvsReply *reply);
 static uint64 fingerprint(const PnvsReply *reply);
 static void add_records(Search *search, const PnvsReply *reply);
 static bool is_last_page(const Search *search, const PnvsReply *reply);
-static void put_text(const char *text, Datum *value, bool *null);
-static void put_time(int64 epoch_ms, Datum *value, bool *null);
+static void add_time(PnvsRow *row, int64 epoch_ms);
 
 /*
  * search_verification(service_sid text, "to" text, code text,
  *					   verification_id text, send_date timestamptz,
  *					   page_size integer, max_records integer)
  *
- * Returns what the service knows, through all of its pages up to max_records.
- * A refusal is always an error here, for it has no row to be in.
+ * Returns the service's records, from all of its pages, up to max_records.  A refusal is
+ * always an error here, for no row could hold it.
  */
 Datum
 pnvs_search_verification(PG_FUNCTION_ARGS)
@@ -71,13 +67,12 @@ pnvs_search_verification(PG_FUNCTION_ARGS)
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
 	Search		search = {0};
 	MemoryContext page_context;
-	MemoryContext caller;
 	bool		more = true;
 
 	values[PNVS_SEARCH_SERVICE_SID] = pnvs_argument_service_sid(fcinfo, 0);
-	values[PNVS_SEARCH_TO] = pnvs_argument_optional_number(fcinfo, 1);
-	values[PNVS_SEARCH_CODE] = pnvs_argument_optional_typed_code(fcinfo, 2);
-	values[PNVS_SEARCH_VERIFICATION_ID] = pnvs_argument_optional_verification_id(fcinfo, 3);
+	values[PNVS_SEARCH_TO] = pnvs_argument_number(fcinfo, 1);
+	values[PNVS_SEARCH_CODE] = pnvs_argument_typed_code(fcinfo, 2);
+	values[PNVS_SEARCH_VERIFICATION_ID] = pnvs_argument_verification_id(fcinfo, 3);
 	values[PNVS_SEARCH_SEND_DATE] = pnvs_argument_send_date(fcinfo, 4);
 	search.page_size = pnvs_argument_count(fcinfo, 5, "page_size", MAX_PAGE_SIZE);
 	search.max_records = pnvs_argument_count(fcinfo, 6, "max_records", MAX_RECORDS);
@@ -89,42 +84,38 @@ pnvs_search_verification(PG_FUNCTION_ARGS)
 
 	page_context = AllocSetContextCreate(CurrentMemoryContext, "pnvs search page",
 										 ALLOCSET_DEFAULT_SIZES);
-	caller = MemoryContextSwitchTo(page_context);
+	search.context = MemoryContextSwitchTo(page_context);
 	while (more)
 	{
-		PnvsAnswer	answer;
+		PnvsCallState call;
 
 		search.page++;
-		ask_for_page(&search, values, &answer);
-		MemoryContextSwitchTo(caller);
-		check_page(&search, &answer.reply);
-		MemoryContextSwitchTo(page_context);
-		add_records(&search, &answer.reply);
-		more = !is_last_page(&search, &answer.reply);
+		ask_for_page(&search, values, &call);
+		check_page(&search, &call.answer.reply);
+		add_records(&search, &call.answer.reply);
+		more = !is_last_page(&search, &call.answer.reply);
 		MemoryContextReset(page_context);
 	}
-	MemoryContextSwitchTo(caller);
+	MemoryContextSwitchTo(search.context);
 	MemoryContextDelete(page_context);
 	return (Datum) 0;
 }
 
 static void
-ask_for_page(Search *search, const char **values, PnvsAnswer *answer)
+ask_for_page(Search *search, const char **values, PnvsCallState *call)
 {
-	const PnvsOperation *operation = pnvs_operation_get(PNVS_SEARCH_VERIFICATION);
-
+	call->operation = pnvs_operation_get(PNVS_SEARCH_VERIFICATION);
 	values[PNVS_SEARCH_PAGE_SIZE] = psprintf("%d", search->page_size);
 	values[PNVS_SEARCH_CURRENT_PAGE] = psprintf("%d", search->page);
-	pnvs_client_call(operation, values, answer);
-	pnvs_failure_throw_if_unjudged(operation, answer);
-	pnvs_failure_throw_if_refused(operation, answer);
+	pnvs_client_call(call->operation, values, &call->answer);
+	pnvs_failure_throw_if_unjudged(call);
+	pnvs_failure_throw_if_refused(call);
 }
 
 /*
- * Throws where the pages would never end: another page than the one asked for,
- * one that came before, or more of them than max_records can need.  The last
- * counts in pages of the first one's length, for the service may make smaller
- * ones than it was asked for.
+ * Throws for what could go on without end: another page than the requested one, a page
+ * that came before, or more pages than max_records can need.  That number is based on
+ * the length of the first page, for the service may return shorter pages than requested.
  */
 static void
 check_page(Search *search, const PnvsReply *reply)
@@ -147,7 +138,7 @@ check_page(Search *search, const PnvsReply *reply)
 			pnvs_failure_throw_unreadable("a search returned the same page twice");
 	}
 	if (search->fingerprints == NULL)
-		search->fingerprints = palloc_extended(room * sizeof(uint64), MCXT_ALLOC_HUGE);
+		search->fingerprints = MemoryContextAllocHuge(search->context, room * sizeof(uint64));
 	search->fingerprints[search->page - 1] = mark;
 }
 
@@ -176,14 +167,15 @@ add_records(Search *search, const PnvsReply *reply)
 		const PnvsRecord *record = &reply->records[i];
 		Datum		values[lengthof(column_types)];
 		bool		nulls[lengthof(column_types)];
+		PnvsRow		row = {.values = values,.nulls = nulls};
 
-		put_text(record->verification_id, &values[0], &nulls[0]);
-		put_text(record->recipient, &values[1], &nulls[1]);
-		put_text(record->channel, &values[2], &nulls[2]);
-		put_text(record->service_sid, &values[3], &nulls[3]);
-		put_text(record->status, &values[4], &nulls[4]);
-		put_time(record->send_date_ms, &values[5], &nulls[5]);
-		put_time(record->updated_date_ms, &values[6], &nulls[6]);
+		pnvs_row_add_text(&row, record->verification_id);
+		pnvs_row_add_text(&row, record->recipient);
+		pnvs_row_add_text(&row, record->channel);
+		pnvs_row_add_text(&row, record->service_sid);
+		pnvs_row_add_text(&row, record->status);
+		add_time(&row, record->send_date_ms);
+		add_time(&row, record->updated_date_ms);
 		tuplestore_putvalues(search->result->setResult, search->result->setDesc,
 							 values, nulls);
 		search->nrecords++;
@@ -191,8 +183,8 @@ add_records(Search *search, const PnvsReply *reply)
 }
 
 /*
- * Whether there is nothing more to ask for.  Where the service does not say how
- * many pages there are, a page that is not full is the last.
+ * Whether nothing is left to ask for.  If the service does not say how many pages there
+ * are, a page that is not full is the last.
  */
 static bool
 is_last_page(const Search *search, const PnvsReply *reply)
@@ -204,22 +196,13 @@ is_last_page(const Search *search, const PnvsReply *reply)
 	return reply->nrecords < search->page_size;
 }
 
+/* Milliseconds since the epoch as a timestamptz; NULL if it cannot be one. */
 static void
-put_text(const char *text, Datum *value, bool *null)
+add_time(PnvsRow *row, int64 epoch_ms)
 {
-	*null = text == NULL;
-	*value = text ? CStringGetTextDatum(text) : (Datum) 0;
-}
+	const int64 end_ms = (int64) (TIMESTAMP_END_JULIAN - UNIX_EPOCH_JDATE) * MSECS_PER_DAY;
+	bool		null = epoch_ms < 0 || epoch_ms >= end_ms;
 
-/* Milliseconds since the epoch as a timestamptz; NULL where it has no such. */
-static void
-put_time(int64 epoch_ms, Datum *value, bool *null)
-{
-	const int64 end_ms = (int64) (TIMESTAMP_END_JULIAN - UNIX_EPOCH_JDATE) *
-	MSECS_PER_DAY;
-	const int64 epoch = ((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) *
-	USECS_PER_DAY;
-
-	*null = epoch_ms < 0 || epoch_ms >= end_ms;
-	*value = *null ? (Datum) 0 : TimestampTzGetDatum(epoch_ms * 1000 + epoch);
+	pnvs_row_add_value(row, null ? (Datum) 0 :
+					   TimestampTzGetDatum(epoch_ms * 1000 + PNVS_UNIX_EPOCH), null);
 }

@@ -1,29 +1,31 @@
 /*-------------------------------------------------------------------------
  *
  * statement.c
- *	  Which execution of which statement is calling.
+ *	  Follows which statement is running, to tell which execution of which statement
+ *	  calls a function.
  *
- * A function's call frame does not tell.  What it has is the memory context
- * that the expression was prepared in.  In a statement that the executor runs,
- * that is the executor state's own.  In a utility statement that computes rows
- * itself (COPY, ALTER TABLE), it is the context that the statement was called in,
- * or one below it.  But PL/pgSQL prepares a simple expression such as
+ * A function's call frame does not say so.  It has the memory context that the
+ * expression was prepared in.  In a statement that the executor runs, that is the
+ * executor state's own context.  In a utility statement that computes rows itself (COPY,
+ * ALTER TABLE), it is the context that the statement was called in, or a child of that.
+ * But PL/pgSQL prepares a simple expression such as
  *
  *	   row := start_verification(...);
  *
- * once for a whole transaction and evaluates it anew each time that the line is
- * reached.  There the per-tuple context, which PL/pgSQL resets after each
- * evaluation, lives as long as the execution.  The cases are told apart by
- * following which statement is the running one.  A row that somebody else
- * has changed meanwhile is checked again in an executor state of its own, whose
- * context is a child of the running one's.
+ * once for a whole transaction and evaluates it each time that the line is reached.
+ * There it is the per-tuple context, which PL/pgSQL resets after each evaluation, that
+ * lives as long as the execution.  Hooks that follow the running statement tell these
+ * cases apart.  If another session has changed a row meanwhile, the row is checked again
+ * in an executor state of its own, whose context is a child of the running one's.
  *
- * A rule makes several executions of one statement.  They have the portal that
- * runs the statement in common, or, inside a function, the call of SPI, and so
- * what a statement keeps hangs on the context of that.  A portal runs nothing
- * but one statement.  A call of SPI can run several ("EXECUTE 'a; b'"): each has
- * one execution at the most that sets the command's tag, and another one of that
- * kind is another statement.
+ * A rule turns one statement into several executions.  They share the portal that runs
+ * the statement or, inside a function, the call of SPI.  So the statement's rows are kept
+ * in the context of the portal or of that call.  A portal runs only one statement.  A
+ * call of SPI can run several ("EXECUTE 'a; b'"): at most one execution of each sets the
+ * command tag, so a second execution that sets it is another statement.
+ *
+ * The hooks also keep statements that set a secret out of the log, see
+ * settings_statement.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -36,16 +38,15 @@
 
 #include "compat.h"
 #include "settings.h"
-#include "sql/statement.h"
+#include "sql/sql.h"
 
 /* An execution under way, on the stack of the hook that follows it. */
 typedef struct Execution
 {
-	MemoryContext root;			/* what it computes is prepared there or
-								 * below; or NULL */
+	MemoryContext root;			/* its expressions are prepared here or in a
+								 * child; or NULL */
 	bool		by_executor;
-	uint64		number;			/* of those that set a tag; 0: of a rule's
-								 * others */
+	uint64		number;			/* 0 if it sets no tag, as a rule's others */
 } Execution;
 
 /* The innermost one, or NULL. */
@@ -53,10 +54,10 @@ static const Execution *running = NULL;
 
 static uint64 last_number = 0;
 
-/* Of the run that ended last; ExecutorFinish() goes on with that one. */
+/* Of the execution that ended last: ExecutorFinish() continues it. */
 static uint64 ended_number = 0;
 
-/* The client's statement that loaded the library: it is not followed. */
+/* When the client's statement began that loaded the library: the hooks missed it. */
 static TimestampTz loaded_by = 0;
 
 static ExecutorRun_hook_type next_run = NULL;
@@ -88,9 +89,8 @@ pnvs_statement_init(void)
 }
 
 /*
- * Finds the statement that the caller belongs to; false where it is no part of
- * one.  What hangs on its context lasts as long as the statement or longer: where
- * its number is another one than before, and neither is 0, it is another one.
+ * Finds the statement that the caller belongs to; false if there is none.  If a context
+ * comes with another number than before, and neither is 0, it is another statement.
  */
 bool
 pnvs_statement_find(FunctionCallInfo fcinfo, PnvsStatement *statement)
@@ -117,9 +117,9 @@ pnvs_statement_find(FunctionCallInfo fcinfo, PnvsStatement *statement)
 	}
 
 	/*
-	 * COPY, ALTER TABLE and a row of VALUES prepare what they compute when
-	 * they are running already.  That may have loaded the library, so the
-	 * statement is not followed.
+	 * COPY, ALTER TABLE and a row of VALUES prepare their expressions while
+	 * they run.  That may have loaded the library, so the hooks have missed
+	 * the statement.
 	 */
 	if (loaded_by == 0 || loaded_by != GetCurrentStatementStartTimestamp())
 		return false;
@@ -150,7 +150,7 @@ follow_run(PNVS_EXECUTOR_RUN_ARGS)
 	error_context_stack = hide.previous;
 }
 
-/* A data-modifying WITH that nobody reads is run here. */
+/* Runs a data-modifying WITH whose rows are not read. */
 static void
 follow_finish(QueryDesc *query)
 {
@@ -170,8 +170,8 @@ follow_finish(QueryDesc *query)
 }
 
 /*
- * DO computes nothing itself, but the expressions of its code are prepared below
- * the context that it was called in.
+ * DO computes no rows itself, but the expressions of its code are prepared in children
+ * of the context that it was called in.
  */
 static void
 follow_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
@@ -226,14 +226,14 @@ is_within(MemoryContext context, MemoryContext root)
 	return context != NULL;
 }
 
-/* Whether a context goes with the run of a portal or with a call of SPI. */
+/* Whether a context lives as long as the run of a portal or a call of SPI. */
 static bool
 is_of_statement(MemoryContext context)
 {
 	return context != NULL && (context == PortalContext || is_call_of_spi(context));
 }
 
-/* SPI has no other mark of it. */
+/* SPI marks it by nothing but the name. */
 static bool
 is_call_of_spi(MemoryContext context)
 {

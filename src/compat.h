@@ -94,12 +94,17 @@
 #define PNVS_BGWORKER_INTERRUPTIBLE 0
 #endif
 
-/* Extensions name their own wait events since 17. */
+/* Makes a wait event, once; extensions name their own since 17. */
+static inline void
+pnvs_name_wait_event(uint32 *wait_event, const char *name)
+{
+	if (*wait_event == 0)
 #if PG_VERSION_NUM >= 170000
-#define pnvs_new_wait_event(name) WaitEventExtensionNew(name)
+		*wait_event = WaitEventExtensionNew(name);
 #else
-#define pnvs_new_wait_event(name) PG_WAIT_EXTENSION
+		*wait_event = PG_WAIT_EXTENSION;
 #endif
+}
 
 /* 18 lets a row be left out of the comparison. */
 #if PG_VERSION_NUM >= 180000

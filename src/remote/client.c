@@ -356,8 +356,7 @@ wait_event(void)
 {
 	static uint32 known = 0;
 
-	if (known == 0)
-		known = pnvs_new_wait_event("PnvsReply");
+	pnvs_name_wait_event(&known, "PnvsReply");
 	return known;
 }
 

@@ -45,8 +45,7 @@ pnvs_await_verification(PG_FUNCTION_ARGS)
 	PnvsQueueRow row;
 	bool		settled = false;
 
-	if (wait_event == 0)
-		wait_event = pnvs_new_wait_event("PnvsAwait");
+	pnvs_name_wait_event(&wait_event, "PnvsAwait");
 	for (;;)
 	{
 		long		left_ms;

@@ -550,7 +550,7 @@ check_settings();
 check_sqlstates();
 check_columns();
 check_names('code of pnvs', qr/"(Local\.[A-Za-z.]+)"/);
-check_names('wait event', qr/pnvs_new_wait_event\("(\w+)"/);
+check_names('wait event', qr/pnvs_name_wait_event\(&\w+, "(\w+)"/);
 check_messages();
 check_every_message();
 check_postgresql_messages();

@@ -129,8 +129,7 @@ send_due(PnvsSender *sender)
 	static uint32 wait_event = 0;
 	int64		patience_us = PATIENCE_FACTOR * pnvs_settings_request_timeout_ms() * INT64CONST(1000);
 
-	if (wait_event == 0)
-		wait_event = pnvs_new_wait_event("PnvsProcess");
+	pnvs_name_wait_event(&wait_event, "PnvsProcess");
 	for (;;)
 	{
 		int64		began_us;

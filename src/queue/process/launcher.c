@@ -413,8 +413,7 @@ wait(int64 wait_us)
 	static uint32 wait_event = 0;
 	int64		wait_ms = Min(Max(wait_us, 0) / 1000 + (wait_us > 0), INT64CONST(86400000));
 
-	if (wait_event == 0)
-		wait_event = pnvs_new_wait_event("PnvsLauncher");
+	pnvs_name_wait_event(&wait_event, "PnvsLauncher");
 	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (long) wait_ms,
 				  wait_event) & WL_LATCH_SET)
 		ResetLatch(MyLatch);

@@ -221,8 +221,7 @@ wait_for_leave(Oid database)
 	static uint32 wait_event = 0;
 	int64		end_us = pnvs_monotonic_us() + LEAVE_PATIENCE_US;
 
-	if (wait_event == 0)
-		wait_event = pnvs_new_wait_event("PnvsWorkerLeave");
+	pnvs_name_wait_event(&wait_event, "PnvsWorkerLeave");
 	while (pnvs_registry_is_present(database) && pnvs_monotonic_us() < end_us)
 	{
 		CHECK_FOR_INTERRUPTS();

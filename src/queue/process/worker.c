@@ -281,8 +281,7 @@ wait_for_something(const Worker *worker)
 	long		wait_ms = pnvs_sender_wait_ms(worker->sender);
 	int64		left_us;
 
-	if (wait_event == 0)
-		wait_event = pnvs_new_wait_event("PnvsWorker");
+	pnvs_name_wait_event(&wait_event, "PnvsWorker");
 
 	/*
 	 * it does not leave while something is due, for which it may have to
@@ -322,8 +321,7 @@ finish(Worker *worker)
 
 	if (pnvs_sender_is_idle(worker->sender))
 		return;
-	if (wait_event == 0)
-		wait_event = pnvs_new_wait_event("PnvsWorkerLeave");
+	pnvs_name_wait_event(&wait_event, "PnvsWorkerLeave");
 	pnvs_sender_stop_claiming(worker->sender);
 	while (!pnvs_sender_is_idle(worker->sender))
 	{

@@ -2,6 +2,7 @@
 #
 #   make, make install, make installcheck    as for every extension; PG_CONFIG=... chooses the server
 #   make test    build and test in a private copy of PostgreSQL; touches no installed server
+#   make test-docs  run the SQL of the pages that make test leaves out
 #   make demo    the whole loop on this machine, without an account
 #   make unit    the unit tests alone; need no PostgreSQL
 #   make lint    the checks of style and structure
@@ -48,7 +49,7 @@ PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 SERVER_HEADERS := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)
 
 .DEFAULT_GOAL := all
-.PHONY: prepare test demo unit lint indent test-majors test-asan \
+.PHONY: prepare test test-docs demo unit lint indent test-majors test-asan \
 	test-valgrind test-coverage test-mutants test-soak bench bench-soak charts test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(SERVER_HEADERS),$(HAVE_LIBRARIES)),)
@@ -83,6 +84,10 @@ prepare:
 
 test:
 	@test/run
+
+# The README and the tutorial are in test/t.
+test-docs:
+	@test/run tap PROVE_TESTS='$(sort $(wildcard test/documents/*.pl))'
 
 demo:
 	@test/demo

@@ -319,7 +319,7 @@ nothing_in(log_of($preloaded), 'the log with shared_preload_libraries', %FORBIDD
 $user->close;
 
 # With session_preload_libraries the postmaster takes the settings for anybody's
-# and logs each change of their values. That is why the README asks for
+# and logs each change of their values. That is why the documents ask for
 # shared_preload_libraries: where this fails, PostgreSQL has become better.
 change_secret($node, $SECRET, 'secrecySecretTwo');
 Pnvs::Simulator::wait_until('the server has reloaded', sub { log_of($node) =~ /received SIGHUP/ });

@@ -18,6 +18,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Batch;
+use Pnvs::Document;
 use Pnvs::Server;
 use Pnvs::Session;
 use Pnvs::Simulator;
@@ -28,9 +29,8 @@ my $HOUR = "send_within => '1 hour'";
 my $LATER = "not_before => now() + '1 hour'";
 
 my $service = Pnvs::Simulator->new;
-my $readme = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../README.md");
-my ($adopt) = $readme =~ /^(UPDATE pnvs_internal\.queue\nSET origin_system.*?;)$/ms;
-my ($again) = $readme =~ /^(SELECT pnvs\.enqueue_verification\(q\.channel.*?;)$/ms;
+my $adopt = Pnvs::Document->captured(qr/^(UPDATE pnvs_internal\.queue\nSET origin_system.*?;)$/ms);
+my $again = Pnvs::Document->captured(qr/^(SELECT pnvs\.enqueue_verification\(q\.channel.*?;)$/ms);
 
 # Here the extension is in another schema than there.
 $again =~ s/\bpnvs\./public./g;
@@ -214,7 +214,7 @@ sub fill_old
 	return;
 }
 
-# Rights such as the README gives.
+# Rights such as the documents give.
 sub grant
 {
 	my ($there) = @_;
@@ -284,7 +284,7 @@ sub fall_due
 	return;
 }
 
-# Runs what the README says of it; how many rows it adopts.
+# Runs what the documents say of it; how many rows it adopts.
 sub adopt
 {
 	my ($there) = @_;
@@ -354,7 +354,7 @@ for my $dbname (@DATABASE)
 	fall_due($there, $own->{due});
 	fall_due($forgotten, $lost->{due});
 	$forgotten->run("UPDATE pnvs_internal.queue SET not_before = now() WHERE reference = '1'");
-	is(adopt($there), 6, 'the README has a statement that adopts what is queued');
+	is(adopt($there), 6, 'the documents have a statement that adopts what is queued');
 	is(adopt($there), 0, 'and nothing of its own');
 	$new->mark_log;
 	$new->configure($there, 'pnvs.worker' => 'on');

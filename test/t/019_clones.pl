@@ -1,6 +1,6 @@
 # Clones with the original's system identifier, beside the original that goes on: a
 # backup that is recovered to a point in time, and one that is just started. Each is
-# shown as the README says of it, also where that is no good news.
+# shown as the documents say of it, also where that is no good news.
 
 use strict;
 use warnings;
@@ -14,6 +14,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Batch;
+use Pnvs::Document;
 use Pnvs::Server;
 use Pnvs::Session;
 use Pnvs::Simulator;
@@ -24,8 +25,8 @@ my $LATER = "not_before => now() + '1 hour'";
 my $DUE_LATER = "not_before => now() + '20 minutes', send_within => '1 hour'";
 
 my $service = Pnvs::Simulator->new;
-my $readme = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../../README.md");
-my ($take_back) = $readme =~ /^(SELECT pnvs\.cancel_verification\(id::bigint\) FROM pnvs\.verification_queue WHERE state = 'queued';)$/m;
+my $take_back =
+  Pnvs::Document->captured(qr/^(SELECT pnvs\.cancel_verification\(id::bigint\) FROM pnvs\.verification_queue WHERE state = 'queued';)$/m);
 
 # Here the extension is in another schema than there.
 $take_back =~ s/\bpnvs\./public./g;
@@ -194,7 +195,7 @@ my $point = $session->value('SELECT clock_timestamp()');
 	is($batch{hold}{unsent}->requested($service), 0, 'hold: and is not sent');
 
 	$there->run($take_back);
-	is($batch{hold}{$_}->states($there), 'canceled=2', "what the README says takes it back ($_)") for qw(sent unsent);
+	is($batch{hold}{$_}->states($there), 'canceled=2', "what the documents say takes it back ($_)") for qw(sent unsent);
 	is($batch{later}->states($there), 'canceled=2', 'and what is for later');
 	$there->close;
 	$clone->node->stop;

@@ -14,6 +14,7 @@ use lib "$FindBin::RealBin/../perl";
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use Pnvs::Document;
 use Pnvs::Session;
 use Pnvs::Simulator;
 
@@ -198,8 +199,7 @@ sub attack
 	return ($status || 'succeeds') . ' ' . $node->safe_psql('postgres', q{SELECT rolsuper FROM pg_roles WHERE rolname = 'attacker'});
 }
 
-my ($example) = slurp_file("$FindBin::RealBin/../../README.md") =~
-  /^### A trigger with a direct call\n.*?^```sql\n(.*?)^```$/ms;
+my $example = Pnvs::Document->captured(qr/^##+ A trigger with a direct call\n.*?^```sql\n(.*?)^```$/ms);
 my $trigger = $example =~ s/phone text/phone varchar(20)/r;
 my $in_public = $trigger =~ s/\bpnvs\.(?=start_verification)/public./r;
 my $uncast = $in_public =~ s/::text//gr;
@@ -214,7 +214,7 @@ is(attack('casts_2', 'public', 'text, text', $in_public),
 for my $parameters ('text, varchar', 'text, text')
 {
 	is(attack('kept_' . length $parameters, 'pnvs', $parameters, $trigger),
-		'succeeds f', "the trigger of the README does not call one with $parameters");
+		'succeeds f', "the trigger of the documents does not call one with $parameters");
 	is($service->count('sent'), 1, 'and sends its message');
 }
 $session = Pnvs::Session->new($node, dbname => 'kept_10', user => 'attacker');

@@ -1,0 +1,94 @@
+# doc/security.md: its SQL runs, and each role can do what the page says, and no more.
+# The queries of doc/operations.md are the monitor's.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Pnvs::Document;
+
+my $QUEUE = 'pnvs.verification_queue';
+
+my $page = Pnvs::Document->read('doc/security.md');
+
+# What a role is told, or what it gets, for a statement.
+sub answer
+{
+	my ($role, $sql) = @_;
+	my ($output, $error) = $page->psql("\\t on\n\\pset format unaligned\n$sql", $role);
+
+	return $error =~ /^ERROR:  ([^\n]*)/ ? $1 : $output;
+}
+
+sub check_monitor
+{
+	my @query = grep { /FROM \Q$QUEUE\E/ } Pnvs::Document->read('doc/operations.md')->blocks;
+
+	cmp_ok(scalar @query, '>=', 4, 'doc/operations.md has queries to watch the queue');
+	is(($page->psql($_, 'monitor'))[1], '', 'the monitor may watch the queue') for @query;
+	like(answer('monitor', "SELECT recipient FROM $QUEUE"), qr/^permission denied for view/,
+		'the monitor does not see numbers');
+	return;
+}
+
+sub check_support
+{
+	is(answer('support', "SELECT count(*) FROM $QUEUE"), 2, 'support sees the rows of all roles');
+	like(answer('support', "SELECT id FROM $QUEUE FOR UPDATE"), qr/^permission denied for view/,
+		'support changes nothing');
+	like(answer('support', "BEGIN; LOCK TABLE $QUEUE IN ROW EXCLUSIVE MODE"), qr/^permission denied for view/,
+		'nor does it lock anything');
+	like(answer('support', 'SELECT id FROM pnvs_internal.queue'), qr/^permission denied for schema/,
+		'and it does not reach the table');
+	return;
+}
+
+sub check_sender
+{
+	is(answer('sender', "SELECT count(*) FROM $QUEUE"), 1, 'the sender sees its own rows alone');
+	is(answer('sender', "SELECT count(*) FROM $QUEUE WHERE requested_by = 'sender'"), 1,
+		'a role can be asked for by its name');
+	like(answer('sender', "SELECT pnvs.check_verification('1234', 'a/b')"), qr/^permission denied for function/,
+		'the sender does not check');
+	return;
+}
+
+sub check_others
+{
+	like(answer('checker', "SELECT pnvs.start_verification('SMS', '6281234567890')"),
+		qr/^permission denied for function/, 'the checker does not send');
+	is(answer('scheduler', 'CALL pnvs.process_verification_queue()'), '', 'the scheduler needs nothing else for the CALL');
+	is(answer('table_owner', "CREATE TEMP TABLE t (phone text, r pnvs.start_verification_result);
+		CREATE TRIGGER t AFTER INSERT ON t FOR EACH ROW
+		EXECUTE FUNCTION pnvs.enqueue_verification_trigger('SMS', 'phone')"), '',
+		'the owner of tables creates a trigger and a column of a type');
+	is(answer('shop', "SELECT success FROM pnvs.start_verification('SMS', '6281234567890')"), 't',
+		'a member of the groups may send');
+	return;
+}
+
+sub check_dump
+{
+	my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
+
+	$page->{node}->command_ok([ 'pg_dump', '-f', $dump, $page->{node}->connstr('page') ], 'the database can be dumped');
+	like(PostgreSQL::Test::Utils::slurp_file($dump), qr/GRANT SELECT ON TABLE pnvs_internal\.queue TO support/,
+		'a dump has the privileges');
+	return;
+}
+
+$page->start;
+$page->run_blocks;
+$page->psql("SELECT pnvs.enqueue_verification('SMS', '6281234567890')", $_) for undef, 'sender';
+check_monitor();
+check_support();
+check_sender();
+check_others();
+check_dump();
+$page->stop;
+done_testing();

@@ -41,7 +41,7 @@ pnvs_fault_text_transport(const PnvsAnswer *answer)
 		case PNVS_HTTP_TOO_LARGE:
 			return "the reply of the verification service is too large";
 		case PNVS_HTTP_REPEAT_STOPPED:
-			return "the verification service closed the connection without a reply";
+			return "the verification service ended the connection without a reply";
 		case PNVS_HTTP_MALFORMED:
 			return "the reply of the verification service is not valid HTTP";
 		case PNVS_HTTP_OUT_OF_MEMORY:

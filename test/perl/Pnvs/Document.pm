@@ -1,7 +1,7 @@
 # Document.pm: the project's pages in Markdown, and a run of the SQL of one page.
 #
 # A block fenced as "sql" is run by psql. A block without a language right after it
-# shows its output, or, if it begins with "ERROR:", the error. IDs, codes, times and
+# shows its output, or, if it begins with "ERROR:" or "NOTICE:", the message. IDs, codes, times and
 # the widths of columns may differ. An ID in an output shown stands for the real one
 # in the blocks that follow, and so does a code that "The phone shows".
 #
@@ -33,6 +33,9 @@ my $UUID = qr/[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}/;
 my $VERIFICATION_ID = qr{[A-Za-z0-9+/]{6}/[A-Za-z0-9+/]{6}\+[A-Za-z0-9+/]{8}};
 my $ID = qr/$UUID|$VERIFICATION_ID/;
 my $TIME = qr/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?\+00/;
+
+# A block of output that shows a message.
+my $MESSAGE = qr/\A(?:ERROR|NOTICE):/;
 
 # --- the pages
 
@@ -208,40 +211,37 @@ sub _in_reality
 	return $sql;
 }
 
-# run_blocks([before => [PATTERN, CODE]]): all of them, in their order; how many there are.
-# The code is called before a block that the pattern fits.
+# All of them, in their order.
 sub run_blocks
 {
-	my ($self, %param) = @_;
-	my ($pattern, $code) = @{ $param{before} // [] };
-	my @piece = @{ $self->{pieces} };
+	my ($self) = @_;
+	my @piece = (@{ $self->{pieces} }, [ 'end', '' ]);
 	my ($role, $output, $error);
 	my $number = 0;
 
 	for my $i (0 .. $#piece)
 	{
 		my ($what, $text) = @{ $piece[$i] };
-		my $title = "$self->{name}: block $number";
 
 		if ($what eq 'role') { $role = $text; }
 		elsif ($what eq 'code') { $self->{real}{$text} = ($self->{service}->events('sent'))[-1]{code}; }
 		elsif ($what eq 'output')
 		{
-			is(_normal($text =~ /\AERROR:/ ? $error : $output), _normal($text), "$title gives what is shown");
+			is(_normal($text =~ $MESSAGE ? $error : $output), _normal($text), "$self->{name}: block $number gives what is shown");
 			$self->_learn($text, $output);
 		}
-		else
+		elsif ($what eq 'sql')
 		{
-			my $fails = $i < $#piece && $piece[ $i + 1 ][0] eq 'output' && $piece[ $i + 1 ][1] =~ /\AERROR:/;
+			my ($next, $shown) = @{ $piece[ $i + 1 ] };
 
 			$number++;
-			$code->() if $pattern && $text =~ $pattern;
 			($output, $error) = $self->psql($self->_in_reality($text), $role);
-			is($error, '', "$self->{name}: block $number runs: " . ($text =~ /\A([^\n]*)/)[0]) unless $fails;
+			is($error, '', "$self->{name}: block $number runs: " . ($text =~ /\A([^\n]*)/)[0])
+			  unless $next eq 'output' && $shown =~ $MESSAGE;
 			undef $role;
 		}
 	}
-	return $number;
+	return;
 }
 
 # SQL outside of a block fenced as such would not be run.

@@ -13,7 +13,7 @@
 #   make test-soak  thousands of calls, and calls without memory (FULL=1: all of them)
 #   make bench   measurements beside their anchors (PG_NET=, HTTP_EXTENSION=: folders of further anchors, built)
 #   make bench-soak  many messages beside faults, kills and promotions; each accounted for (ROWS=, SEED=)
-#   make charts  draw the README's charts from build/bench.json and build/soak.json
+#   make charts  draw the charts of doc/measured from build/bench.json and build/soak.json
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
 #   make fuzz    the fuzzers, SECONDS=30 each
 #   make dist    the archive that PGXN takes

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""charts: draws the README's charts from what test/bench/run and test/bench/soak wrote.
+"""charts: draws the charts of doc/measured from what test/bench/run and test/bench/soak wrote.
 
     charts.py FOLDER        reads FOLDER/bench.json and FOLDER/soak.json, writes FOLDER/*.svg
 

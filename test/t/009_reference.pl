@@ -158,7 +158,7 @@ sub check_unreadable_file
 
 sub source
 {
-	return join '', map { PostgreSQL::Test::Utils::slurp_file($_) } glob("$ROOT/src/*.c $ROOT/src/*/*.c");
+	return join '', map { PostgreSQL::Test::Utils::slurp_file($_) } glob("$ROOT/src/*.c $ROOT/src/*/*.c $ROOT/src/*/*/*.c");
 }
 
 # The names in a table's first column are those that the code has.
@@ -215,7 +215,7 @@ check_settings();
 check_sqlstates();
 check_columns();
 check_names('code of pnvs', qr/"(Local\.[A-Za-z.]+)"/);
-check_names('wait event', qr/pnvs_new_wait_event\("(\w+)"/);
+check_names('wait event', qr/pnvs_name_wait_event\(&\w+, "(\w+)"/);
 check_messages();
 check_every_message();
 check_postgresql_messages();

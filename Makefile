@@ -80,7 +80,7 @@ $(OBJS) $(OBJS:.o=.bc): $(wildcard src/*.h src/*/*.h src/*/*/*.h)
 endif
 
 prepare:
-	@test/prepare test
+	@test/run prepare test
 
 test:
 	@test/run
@@ -90,28 +90,28 @@ test-docs:
 	@test/run tap PROVE_TESTS='$(sort $(wildcard test/documents/*.pl))'
 
 demo:
-	@test/demo
+	@test/run demo
 
 test-majors:
-	@test/majors $(MAJORS)
+	@test/run majors $(MAJORS)
 
 test-asan:
-	@test/asan
+	@test/run asan
 
 test-valgrind:
-	@test/valgrind
+	@test/run valgrind
 
 test-coverage:
-	@test/coverage
+	@test/run coverage
 
 test-mutants:
-	@test/mutants/run
+	@test/run mutants
 
 test-soak:
-	@test/soak/run $(if $(FULL),--full)
+	@test/run soak $(if $(FULL),--full)
 
 bench:
-	@test/bench/run $(if $(HTTP_EXTENSION),--http-extension $(HTTP_EXTENSION)) $(if $(PG_NET),--pg-net $(PG_NET))
+	@test/run bench $(if $(HTTP_EXTENSION),--http-extension $(HTTP_EXTENSION)) $(if $(PG_NET),--pg-net $(PG_NET))
 
 bench-soak:
 	@test/bench/soak $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
@@ -121,18 +121,18 @@ charts:
 	@test/bench/charts.py doc/measured
 
 test-oracle:
-	@test/oracle/run $(ORACLE_FLAGS)
+	@test/run oracle $(ORACLE_FLAGS)
 
 SECONDS ?= 30
 fuzz:
-	@test/fuzz/run $(SECONDS)
+	@test/run fuzz $(SECONDS)
 
 DIST = pnvs-$(shell sed -n 's/^   "version": "\(.*\)",$$/\1/p' META.json)
 dist:
 	git archive --format zip --prefix $(DIST)/ -o $(DIST).zip HEAD
 
 lint:
-	@test/lint/run
+	@test/run lint
 
 indent:
 	@test/lint/format --write

@@ -5,7 +5,7 @@
 #   $disk->fill;                      # whoever writes there gets ENOSPC
 #   $disk->make_room;
 #
-# It is a tmpfs in a mount namespace that the test and its servers are in.  test/private
+# It is a tmpfs in a mount namespace that the test and its servers are in.  "test/run private"
 # makes it where root has called it; else the test makes one in a user namespace in
 # which it is who it was before.
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * planted.c
- *	  Faults on purpose: what test/asan and test/valgrind must find.
+ *	  Faults on purpose, which the commands asan and valgrind must find.
  *
  * Built into the library in their private copies only, so that the very build
  * and server that the tests run on are shown to report.

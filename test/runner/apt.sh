@@ -18,7 +18,7 @@ restore_policy()
 }
 
 # For the time of the installation no PostgreSQL service may start, neither a
-# new cluster nor an old one that is stopped, and no nginx.  An existing policy
+# new cluster nor an old one that is stopped, and no nginx or pgbouncer.  An existing policy
 # still holds for other services.
 forbid_servers()
 {
@@ -35,7 +35,7 @@ forbid_servers()
 	script=$(printf '%s\n' \
 		'#!/bin/sh' \
 		'# Written by pnvs test/run prepare for the time of one installation.' \
-		"case \"\$*\" in *postgresql* | *nginx*) exit 101 ;; esac" \
+		"case \"\$*\" in *postgresql* | *nginx* | *pgbouncer*) exit 101 ;; esac" \
 		"if [ -x $POLICY_SAVED ]; then exec $POLICY_SAVED \"\$@\"; fi" \
 		'exit 0')
 	if [ -e "$POLICY" ]; then

@@ -14,6 +14,7 @@
 #   make bench   measurements beside their anchors (PG_NET=, HTTP_EXTENSION=: folders of further anchors, built)
 #   make bench-soak  many messages beside faults, kills and promotions; each accounted for (ROWS=, SEED=)
 #   make charts  draw the charts of doc/measured from build/bench.json and build/soak.json
+#   make test-clients sign up from clients in other languages (npm, Debian)
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
 #   make fuzz    the fuzzers, SECONDS=30 each
 #   make dist    the archive that PGXN takes
@@ -50,7 +51,7 @@ SERVER_HEADERS := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/nul
 
 .DEFAULT_GOAL := all
 .PHONY: prepare test test-docs demo unit lint indent test-majors test-asan \
-	test-valgrind test-coverage test-mutants test-soak bench bench-soak charts test-oracle fuzz dist
+	test-valgrind test-coverage test-mutants test-soak bench bench-soak charts test-clients test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(SERVER_HEADERS),$(HAVE_LIBRARIES)),)
 
@@ -119,6 +120,9 @@ bench-soak:
 charts:
 	@cp build/bench.json build/soak.json doc/measured/
 	@test/bench/charts.py doc/measured
+
+test-clients:
+	@test/run clients
 
 test-oracle:
 	@test/run oracle $(ORACLE_FLAGS)

@@ -1,0 +1,170 @@
+// postgraphile.js: pnvs through PostGraphile 4, as a client of GraphQL sees it.
+
+'use strict';
+
+const http = require('http');
+const { Pool } = require('pg');
+const { postgraphile } = require('postgraphile');
+const { ok, is, begins, until, run } = require('./tap');
+
+const QUICK_MS = 1000;
+
+// Without "extendedErrors" a client gets the message alone.
+const OPTIONS = {
+	disableQueryLog: true,
+	extendedErrors: ['errcode', 'detail', 'hint', 'where'],
+	graphileBuildOptions: { pgIncludeExtensionResources: true },
+};
+
+const START = `mutation ($to: String!, $serviceSid: String!) {
+	startVerification(input: { channel: "SMS", to: $to, serviceSid: $serviceSid }) {
+		startVerificationResult { success verificationId verifyCode httpStatus }
+	}
+}`;
+const CHECK = `mutation ($code: String!, $verificationId: String!, $to: String!) {
+	checkVerification(input: { code: $code, verificationId: $verificationId, to: $to }) {
+		checkVerificationResult { approved status }
+	}
+}`;
+const ENQUEUE = `mutation ($to: String!) {
+	enqueueVerification(input: { channel: "SMS", to: $to, serviceSid: "FA1", sendWithin: { minutes: 2 } }) { bigInt }
+}`;
+const AWAIT = `mutation ($id: BigInt!) {
+	awaitVerification(input: { id: $id, timeout: { seconds: 20 } }) { verificationQueue { id state } }
+}`;
+const QUEUE = 'query ($id: BigInt!) { allVerificationQueues(condition: { id: $id }) { nodes { state settledAt } } }';
+
+// serve(POOL, OPTIONS): {ask(QUERY, VARIABLES): the reply}
+async function serve(pool, options) {
+	const server = http.createServer(postgraphile(pool, ['pnvs'], options));
+
+	await new Promise((resume) => server.listen(0, '127.0.0.1', resume));
+
+	async function ask(query, variables, signal) {
+		const reply = await fetch(`http://127.0.0.1:${server.address().port}/graphql`, {
+			method: 'POST',
+			headers: { 'content-type': 'application/json' },
+			body: JSON.stringify({ query, variables }),
+			signal,
+		});
+
+		return reply.json();
+	}
+
+	return { ask };
+}
+
+async function value(pool, sql, parameters) {
+	return (await pool.query({ text: sql, values: parameters, rowMode: 'array' })).rows[0][0];
+}
+
+async function signUp(pool, { ask }) {
+	const to = '+62 811-0002-0001';
+	const started = (await ask(START, { to, serviceSid: 'FA1' })).data.startVerification.startVerificationResult;
+
+	is(started.success, true, 'the mutation startVerification sends: success is a boolean');
+	is(started.httpStatus, 200, 'httpStatus is a number');
+	is(started.verifyCode, null, 'a NULL is null');
+	is(await value(pool, 'SELECT phone.messages($1)', ['6281100020001']), 1, 'one message went out');
+
+	const code = await value(pool, 'SELECT phone.code($1)', ['6281100020001']);
+	const wrongCode = code.slice(0, -1) + (Number(code.slice(-1)) + 1) % 10;
+	const check = async (typed) => (await ask(CHECK, { code: typed, verificationId: started.verificationId, to }))
+		.data.checkVerification.checkVerificationResult.approved;
+
+	is(await check(wrongCode), false, 'a wrong code is no error: approved is false');
+	is(await check(code), true, 'the right code is approved');
+}
+
+async function queue({ ask }) {
+	const id = (await ask(ENQUEUE, { to: '+62 811-0002-0002' })).data.enqueueVerification.bigInt;
+	const awaited = (await ask(AWAIT, { id })).data.awaitVerification.verificationQueue;
+	const [row] = (await ask(QUEUE, { id })).data.allVerificationQueues.nodes;
+
+	is(typeof id, 'string', 'the ID, a BigInt, is a string');
+	is(awaited.state, 'sent', 'the mutation awaitVerification says what became of the queued message');
+	is(row.state, 'sent', 'the query allVerificationQueues says the same');
+	ok(!Number.isNaN(Date.parse(row.settledAt)), 'a Datetime is text in the form of ISO 8601', row.settledAt);
+}
+
+// With a single connection, so that the next query meets what a request has left.
+async function seeNotSent() {
+	const pool = new Pool({ max: 1 });
+	const { ask } = await serve(pool, { ...OPTIONS, pgSettings: { 'pnvs.endpoint': process.env.UNREACHABLE } });
+	const reply = await ask(START, { to: '6281100020003', serviceSid: 'FA1' });
+
+	is(reply.data.startVerification, null, 'not sent: the mutation is null');
+	is(reply.errors[0].errcode, '38V01', 'not sent: errcode is 38V01');
+	begins(reply.errors[0].detail, 'sent=no stage=connect', 'not sent: detail says so');
+	is(await value(pool, 'SELECT phone.messages($1)', ['6281100020003']), 0, 'not sent: no message went out');
+	is(await value(pool, "SELECT current_setting('pnvs.endpoint') = $1", [process.env.UNREACHABLE]), false,
+		'pgSettings do not outlast the request');
+}
+
+async function seeMaybeSent(pool, { ask }) {
+	const reply = await ask(START, { to: '6281100020004', serviceSid: 'sim:close' });
+
+	is(reply.errors[0].errcode, '38V02', 'maybe sent: errcode is 38V02');
+	begins(reply.errors[0].detail, 'sent=maybe stage=reply', 'maybe sent: detail says so');
+	is(await value(pool, 'SELECT phone.messages($1)', ['6281100020004']), 1, 'maybe sent: nothing was repeated');
+}
+
+async function hideErrors(pool) {
+	const { ask } = await serve(pool, { ...OPTIONS, extendedErrors: undefined });
+	const reply = await ask(START, { to: '6281100020005', serviceSid: 'sim:close' });
+
+	ok(!JSON.stringify(reply).includes('38V02'), 'without extendedErrors a client gets no SQLSTATE',
+		JSON.stringify(reply));
+}
+
+async function hideExtension(pool) {
+	const { ask } = await serve(pool, { ...OPTIONS, graphileBuildOptions: {} });
+	const names = (await ask('{ __schema { types { name } } }')).data.__schema.types.map(({ name }) => name);
+
+	ok(!names.some((name) => name.includes('Verification')),
+		'without pgIncludeExtensionResources nothing of pnvs is in the schema', names.join());
+}
+
+async function timeOut(pool) {
+	const { ask } = await serve(pool, { ...OPTIONS, pgSettings: { statement_timeout: '500' } });
+	const [error] = (await ask(START, { to: '6281100020006', serviceSid: 'sim:hang' })).errors;
+
+	is(error.errcode, '57014', 'statement_timeout in pgSettings ends a call that hangs: errcode is 57014');
+	begins(error.where, 'call of the verification service: sent=maybe stage=reply',
+		'cancelled: where says that it may have been sent');
+}
+
+// Whoever waits for the reply to a request cannot cancel the call; the server can.
+async function cancel(pool, { ask }) {
+	const number = '6281100020007';
+	const running = "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%start_verification%'"
+		+ ' AND usename = current_user AND pid <> pg_backend_pid()';
+	const browser = new AbortController();
+	const abandoned = ask(START, { to: number, serviceSid: 'sim:hang' }, browser.signal).catch((error) => error.name);
+
+	await until('a request', async () => await value(pool, 'SELECT phone.requests($1)', [number]) === 1);
+	browser.abort();
+	is(await abandoned, 'AbortError', 'a browser gives a request up');
+	is((await pool.query(running)).rowCount, 1, 'its call goes on');
+
+	const pid = await value(pool, running);
+	const begun = Date.now();
+
+	await pool.query('SELECT pg_cancel_backend($1)', [pid]);
+	await until('the end of the call', async () => (await pool.query(running)).rowCount === 0);
+	ok(Date.now() - begun < QUICK_MS, 'pg_cancel_backend() ends it', Date.now() - begun);
+}
+
+run(async () => {
+	const pool = new Pool();
+	const server = await serve(pool, OPTIONS);
+
+	await signUp(pool, server);
+	await queue(server);
+	await seeNotSent();
+	await seeMaybeSent(pool, server);
+	await hideErrors(pool);
+	await hideExtension(pool);
+	await timeOut(pool);
+	await cancel(pool, server);
+});

@@ -1,0 +1,132 @@
+"""psycopg3.py: pnvs from psycopg 3."""
+
+import datetime
+import json
+import os
+import threading
+import time
+
+import psycopg
+from psycopg.rows import namedtuple_row
+from psycopg.types.composite import CompositeInfo, register_composite
+
+from tap import begins, equal, finish, ok, until, wrong
+
+SERVICE = "FA1"
+QUICK_S = 1
+START = "SELECT * FROM pnvs.start_verification(%s, %s, %s)"
+
+
+def connect(**options):
+    return psycopg.connect(autocommit=True, row_factory=namedtuple_row, **options)
+
+
+def value(connection, sql, *parameters):
+    return connection.execute(sql, parameters).fetchone()[0]
+
+
+def error_of(connection, sql, *parameters):
+    try:
+        connection.execute(sql, parameters)
+    except psycopg.Error as error:
+        return error
+    raise AssertionError("no error came")
+
+
+def sign_up(connection, number):
+    check = "SELECT * FROM pnvs.check_verification(%s, %s, %s)"
+    started = connection.execute(START, ("SMS", "+" + number, SERVICE)).fetchone()
+    equal(started.success, True, "start_verification sends: success is a bool")
+    equal(started.http_status, 200, "http_status is an int")
+    equal(started.verify_code, None, "a NULL is None")
+
+    code = value(connection, "SELECT phone.code(%s)", number)
+    refused = connection.execute(check, (wrong(code), started.verification_id, number)).fetchone()
+    equal(refused.approved, False, "a wrong code is a row: approved is False")
+    approved = connection.execute(check, (code, started.verification_id, number)).fetchone()
+    equal(approved.approved, True, "the right code is approved")
+    equal(value(connection, "SELECT phone.messages(%s)", number), 1, "one message went out")
+
+
+def composite(connection):
+    packed = "SELECT pnvs.start_verification(%s, %s, %s)"
+    arguments = ("SMS", "6281100030002", SERVICE)
+    equal(type(value(connection, packed, *arguments)), str, "a function outside FROM returns its row as one str")
+    register_composite(CompositeInfo.fetch(connection, "pnvs.start_verification_result"), connection)
+    equal(value(connection, packed, *arguments).success, True, "register_composite() makes it a named tuple")
+
+
+def notified(listener, message):
+    """The state of a message as its notification has it; others' may come before it."""
+    for notify in listener.notifies():
+        payload = json.loads(notify.payload)
+        if payload["id"] == message:
+            return payload["state"]
+    raise AssertionError("the connection ended")
+
+
+def listen(connection):
+    with connect() as listener:
+        listener.execute("LISTEN pnvs_verification")
+        message = value(connection, "SELECT pnvs.enqueue_verification(%s, %s, %s, send_within => %s)",
+                        "SMS", "6281100030003", SERVICE, datetime.timedelta(minutes=2))
+        equal(type(message), int, "the ID is an int, and a timedelta is an interval")
+        equal(notified(listener, message), "sent", "a notification says what became of the queued message")
+    row = connection.execute("SELECT * FROM pnvs.await_verification(%s)", (message,)).fetchone()
+    equal(row.state, "sent", "await_verification says the same")
+    ok(row.settled_at.tzinfo is not None, "a timestamptz is a datetime with a time zone", row.settled_at)
+
+
+def see_not_sent(connection, number):
+    with connection.transaction(force_rollback=True):
+        connection.execute("SELECT set_config('pnvs.endpoint', %s, true)", (os.environ["UNREACHABLE"],))
+        error = error_of(connection, START, "SMS", number, SERVICE)
+    equal(type(error), psycopg.OperationalError, "not sent: the error is an OperationalError")
+    equal(error.sqlstate, "38V01", "not sent: error.sqlstate is 38V01")
+    begins(error.diag.message_detail, "sent=no stage=connect", "not sent: error.diag.message_detail says so")
+    equal(value(connection, "SELECT phone.messages(%s)", number), 0, "not sent: no message went out")
+
+
+def see_maybe_sent(connection, number):
+    error = error_of(connection, START, "SMS", number, "sim:close")
+    equal(type(error), psycopg.OperationalError, "maybe sent: the error is an OperationalError, too")
+    equal(error.sqlstate, "38V02", "maybe sent: error.sqlstate is 38V02")
+    begins(error.diag.message_detail, "sent=maybe stage=reply", "maybe sent: error.diag.message_detail says so")
+    equal(connection.broken, False, "maybe sent: the connection is not broken")
+    equal(value(connection, "SELECT phone.messages(%s)", number), 1, "maybe sent: nothing was repeated")
+
+
+def cancel(connection, number):
+    begun = []
+
+    def watch():
+        with connect() as watcher:
+            until("a request", lambda: value(watcher, "SELECT phone.requests(%s)", number) == 1)
+        begun.append(time.monotonic())
+        connection.cancel()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    error = error_of(connection, START, "SMS", number, "sim:hang")
+    took = time.monotonic() - begun[0]
+    watcher.join()
+    ok(took < QUICK_S, "connection.cancel() ends a call that hangs", took)
+    equal(type(error), psycopg.errors.QueryCanceled, "cancelled: the error is a QueryCanceled")
+    begins(error.diag.context, "call of the verification service: sent=maybe stage=reply",
+           "cancelled: error.diag.context says that it may have been sent")
+    equal(value(connection, "SELECT 1"), 1, "cancelled: the connection goes on")
+
+
+def main():
+    with connect() as connection:
+        sign_up(connection, "6281100030001")
+        composite(connection)
+        listen(connection)
+        see_not_sent(connection, "6281100030004")
+        see_maybe_sent(connection, "6281100030005")
+        cancel(connection, "6281100030006")
+    finish()
+
+
+if __name__ == "__main__":
+    main()

@@ -29,6 +29,16 @@ sub check_sign_up_limits
 	return;
 }
 
+# PostgREST runs a GET so.
+sub check_read_only
+{
+	$page->{service}->mark;
+	like(($page->psql("BEGIN READ ONLY; SELECT signup.start('62812000005')", 'web'))[1],
+		qr/read-only transaction/, 'sign-up fails in a read-only transaction');
+	is($page->{service}->count('request'), 0, 'and sends nothing that no row counts');
+	return;
+}
+
 # A service that refuses must not lock anybody out.
 sub check_sign_up_refusals
 {
@@ -105,6 +115,7 @@ sub check_members
 $page->start;
 $page->run_blocks;
 check_sign_up_limits();
+check_read_only();
 check_sign_up_refusals();
 check_sign_up_doubts();
 check_members();

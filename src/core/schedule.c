@@ -15,8 +15,8 @@
 /* The share of the window that may look rows up rather than send. */
 #define LOOK_UP_SHARE 4
 
-static int64_t settle_us(const PnvsLoad * load);
-static int64_t capacity_us(const PnvsLoad * load);
+static int64_t settle_us(const PnvsLoad *load);
+static int64_t capacity_us(const PnvsLoad *load);
 
 static inline int64_t
 earlier(int64_t a, int64_t b)
@@ -44,14 +44,14 @@ pnvs_schedule_share(int max_in_flight)
 
 /* How many more rows may be looked up at once. */
 int
-pnvs_schedule_look_up_capacity(const PnvsLoad * load)
+pnvs_schedule_look_up_capacity(const PnvsLoad *load)
 {
 	return (int) later(load->max_in_flight / LOOK_UP_SHARE, 1) - load->look_ups;
 }
 
 /* How long it is until the next exchange, in us, unless something changes; or NEVER. */
 int64_t
-pnvs_schedule_exchange_us(const PnvsLoad * load, const PnvsDue * due)
+pnvs_schedule_exchange_us(const PnvsLoad *load, const PnvsDue *due)
 {
 	int64_t		settle = earlier(settle_us(load), load->kept_us);
 	int64_t		claim = later(capacity_us(load), earlier(due->queued_us, due->unknown_us));
@@ -65,7 +65,7 @@ pnvs_schedule_exchange_us(const PnvsLoad * load, const PnvsDue * due)
  * moment after the first of them came back.
  */
 static int64_t
-settle_us(const PnvsLoad * load)
+settle_us(const PnvsLoad *load)
 {
 	int			share = pnvs_schedule_share(load->max_in_flight);
 
@@ -81,7 +81,7 @@ settle_us(const PnvsLoad * load)
  * after the last exchange: the requests that remain may hang.
  */
 static int64_t
-capacity_us(const PnvsLoad * load)
+capacity_us(const PnvsLoad *load)
 {
 	/* the kept are not under way, but have their places */
 	if (load->under_way + load->kept >= PNVS_MAX_WINDOW)

@@ -29,7 +29,7 @@ typedef struct PnvsLoad
 	int64_t		kept_us;		/* until the first of the kept can be settled */
 	int64_t		ready_for_us;	/* since the first of the ready came back */
 	int64_t		exchanged_us;	/* since the last exchange */
-}			PnvsLoad;
+} PnvsLoad;
 
 /* How long it is until something may be done, in us: 0 or less for now, or NEVER. */
 typedef struct PnvsDue
@@ -37,10 +37,10 @@ typedef struct PnvsDue
 	int64_t		pause_us;		/* the end of a pause after a failure */
 	int64_t		queued_us;		/* the first message is due */
 	int64_t		unknown_us;		/* the first look-up is due */
-}			PnvsDue;
+} PnvsDue;
 
 extern int	pnvs_schedule_share(int max_in_flight);
-extern int	pnvs_schedule_look_up_capacity(const PnvsLoad * load);
-extern int64_t pnvs_schedule_exchange_us(const PnvsLoad * load, const PnvsDue * due);
+extern int	pnvs_schedule_look_up_capacity(const PnvsLoad *load);
+extern int64_t pnvs_schedule_exchange_us(const PnvsLoad *load, const PnvsDue *due);
 
 #endif							/* PNVS_SCHEDULE_H */

@@ -53,7 +53,7 @@ pnvs_window_clear(PnvsWindow *window)
 
 /* Counts the attempts by how far they have got. */
 void
-pnvs_window_load(const PnvsWindow *window, int64 now_us, PnvsLoad * load)
+pnvs_window_load(const PnvsWindow *window, int64 now_us, PnvsLoad *load)
 {
 	memset(load, 0, sizeof(*load));
 	load->max_in_flight = pnvs_max_in_flight;

@@ -28,7 +28,7 @@ extern void pnvs_window_open(PnvsWindow *window, MemoryContext context);
 extern void pnvs_window_add(PnvsWindow *window, PnvsAttempt *attempt);
 extern void pnvs_window_drop(PnvsWindow *window, PnvsAttempt *attempt);
 extern void pnvs_window_clear(PnvsWindow *window);
-extern void pnvs_window_load(const PnvsWindow *window, int64 now_us, PnvsLoad * load);
+extern void pnvs_window_load(const PnvsWindow *window, int64 now_us, PnvsLoad *load);
 extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsAttempt **ready);
 extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
 extern void pnvs_window_note_ready(PnvsWindow *window, int nready, int64 now_us);

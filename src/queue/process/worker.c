@@ -79,7 +79,7 @@ static bool yields(Worker *worker, bool asked, int64 now_us);
 static void wait_for_something(const Worker *worker);
 static bool leave(Worker *worker, bool forced);
 static void finish(Worker *worker);
-static void next_needed(const Worker *worker, PnvsNextWorker * next);
+static void next_needed(const Worker *worker, PnvsNextWorker *next);
 static void leave_registry(int code, Datum arg);
 
 /* Asks for a worker of a database; false where there is no place for one. */
@@ -347,7 +347,7 @@ finish(Worker *worker)
 
 /* When this database needs a worker again, as far as is known. */
 static void
-next_needed(const Worker *worker, PnvsNextWorker * next)
+next_needed(const Worker *worker, PnvsNextWorker *next)
 {
 	int64		now_us = pnvs_monotonic_us();
 	int64		wait_us = purge_due_us(worker);

@@ -335,7 +335,7 @@ pnvs_registry_must_leave(bool *when_idle)
  * false is returned, unless even_if_woken.
  */
 bool
-pnvs_registry_leave(const PnvsNextWorker * next, bool even_if_woken)
+pnvs_registry_leave(const PnvsNextWorker *next, bool even_if_woken)
 {
 	PnvsRegistrySlot *slot;
 	bool		left = true;

@@ -41,7 +41,7 @@ typedef struct PnvsNextWorker
 	bool		has_queue;
 	TimestampTz due;			/* for a row, or DT_NOEND */
 	int64		not_before_us;	/* by the monotonic clock: not earlier; or 0 */
-}			PnvsNextWorker;
+} PnvsNextWorker;
 
 /* What is known of a database; a copy, except within the registry's own files. */
 typedef struct PnvsRegistrySlot
@@ -81,7 +81,7 @@ extern bool pnvs_registry_enter(void);
 extern void pnvs_registry_stay(void);
 extern PnvsWakeUp pnvs_registry_take_wake_up(void);
 extern bool pnvs_registry_must_leave(bool *when_idle);
-extern bool pnvs_registry_leave(const PnvsNextWorker * next, bool even_if_woken);
+extern bool pnvs_registry_leave(const PnvsNextWorker *next, bool even_if_woken);
 
 /* For the launcher. */
 extern void pnvs_registry_open(void);

@@ -68,12 +68,12 @@ struct PnvsSender
 };
 
 static void open_claimer(void *arg);
-static void get_due(const PnvsSender *sender, PnvsDue * due, bool with_look_ups);
+static void get_due(const PnvsSender *sender, PnvsDue *due, bool with_look_ups);
 static int64 us_until(TimestampTz time);
 static bool claims(const PnvsSender *sender);
-static int64 next_exchange_us(const PnvsSender *sender, PnvsLoad * load, PnvsDue * due);
-static void exchange_all(PnvsSender *sender, const PnvsLoad * load, const PnvsDue * due);
-static void make_room(PnvsSender *sender, const PnvsLoad * load, const PnvsDue * due,
+static int64 next_exchange_us(const PnvsSender *sender, PnvsLoad *load, PnvsDue *due);
+static void exchange_all(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due);
+static void make_room(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due,
 					  PnvsExchange *exchange);
 static void commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void take_over(PnvsSender *sender, PnvsExchange *exchange);
@@ -263,7 +263,7 @@ pnvs_sender_claimer(PnvsSender *sender)
 
 /* How long it is until the next exchange, in us: 0 for now, or PNVS_NEVER. */
 static int64
-next_exchange_us(const PnvsSender *sender, PnvsLoad * load, PnvsDue * due)
+next_exchange_us(const PnvsSender *sender, PnvsLoad *load, PnvsDue *due)
 {
 	get_due(sender, due, pnvs_schedule_look_up_capacity(load) > 0);
 	return pnvs_schedule_exchange_us(load, due);
@@ -271,7 +271,7 @@ next_exchange_us(const PnvsSender *sender, PnvsLoad * load, PnvsDue * due)
 
 /* During an outage a row can be due and may not be claimed yet. */
 static void
-get_due(const PnvsSender *sender, PnvsDue * due, bool with_look_ups)
+get_due(const PnvsSender *sender, PnvsDue *due, bool with_look_ups)
 {
 	int64		now_us = pnvs_monotonic_us();
 
@@ -311,7 +311,7 @@ claims(const PnvsSender *sender)
  * settles all attempts and claims nothing.
  */
 static void
-exchange_all(PnvsSender *sender, const PnvsLoad * load, const PnvsDue * due)
+exchange_all(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due)
 {
 	PnvsExchange exchange = {0};
 
@@ -336,7 +336,7 @@ exchange_all(PnvsSender *sender, const PnvsLoad * load, const PnvsDue * due)
 
 /* Lets the exchange claim so many rows as fill the window. */
 static void
-make_room(PnvsSender *sender, const PnvsLoad * load, const PnvsDue * due, PnvsExchange *exchange)
+make_room(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due, PnvsExchange *exchange)
 {
 	MemoryContext caller;
 

@@ -11,6 +11,7 @@
 #define PNVS_MONOTONIC_H
 
 #include "portability/instr_time.h"
+#include "utils/timestamp.h"
 
 /* The time that never comes. */
 #define PNVS_NEVER PG_INT64_MAX
@@ -23,6 +24,15 @@ pnvs_monotonic_us(void)
 
 	INSTR_TIME_SET_CURRENT(now);
 	return (int64) INSTR_TIME_GET_MICROSEC(now);
+}
+
+/* How long it is until a time of the wall clock, in us: 0 if it is past, or PNVS_NEVER. */
+static inline int64
+pnvs_us_until(TimestampTz time)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return time == DT_NOEND ? PNVS_NEVER : time <= now ? 0 : time - now;
 }
 
 #endif							/* PNVS_MONOTONIC_H */

@@ -92,7 +92,7 @@ pnvs_call_process(int64 max_requests)
 	{
 		sending = false;
 		pnvs_sender_destroy(sender);
-		pnvs_registry_ask(PNVS_TASK_RECOVER);
+		pnvs_registry_ask_to_recover();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -119,7 +119,7 @@ static void
 leave_nothing(int code, Datum arg)
 {
 	if (sending)
-		pnvs_registry_ask(PNVS_TASK_RECOVER);
+		pnvs_registry_ask_to_recover();
 }
 
 /* Until nothing is due, or as much as allowed has been sent. */

@@ -1,21 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * launcher.c
- *	  The background worker that starts a worker where there is work.
+ *	  The background worker that starts a worker in each database that needs one.
  *
- * It is in no database and sees shared catalogs alone, so it cannot look for
- * queues itself.  It knows who has work from three sides:
+ * It is in no database and sees only shared catalogs, so it cannot look for queues
+ * itself.  It learns of work from three sides:
  *
- * - A session whose commit has queued something says so in the registry.
- * - A worker that leaves says when its database will need one again: for a
- *	 message that is to go out later, a row that is to be looked up or deleted.
- * - At its start, and at long intervals, it sends a worker into each database
- *	 that can be connected to, one after the other; one that finds no queue, or
- *	 nothing to do, leaves at once.  The next goes in when it has left, or has
- *	 found something to do and stays.
+ * - A session whose commit has queued a row announces that in the registry.
+ * - A worker that leaves says when its database needs one again: for a row that is
+ *	 to be sent, looked up or deleted later.
+ * - At its start, and at long intervals, the launcher probes every database: it starts
+ *	 a worker there, which leaves at once if there is no queue, or nothing to do.  It
+ *	 probes one database at a time.
  *
- * The postmaster starts it when recovery has finished, so on a standby after its
- * promotion, and again whenever it ends.
+ * The postmaster starts the launcher when recovery has finished, so on a standby after
+ * its promotion, and again whenever it ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,20 +47,20 @@
 #include "queue/process/worker.h"
 #include "settings.h"
 
-/* The postmaster waits so long before it starts one that has ended anew. */
+/* The postmaster starts a launcher that has ended again after so long. */
 #define RESTART_S 1
 
-/* Every database is visited at this multiple of pnvs.scan_interval. */
-#define VISIT_FACTOR 10
+/* Every database is probed at this multiple of pnvs.scan_interval. */
+#define PROBE_FACTOR 10
 
-/* Pauses after a worker that did not come up, each twice the last. */
+/* Pauses after a worker that failed to start, each twice the last. */
 #define FIRST_RETRY_MS 1000
 #define LONGEST_RETRY_MS 60000
 
 /* The log says no more often that a database has no place in shared memory. */
 #define OVERFLOW_LOG_US (10 * PNVS_LOG_LIMIT_INTERVAL_US)
 
-/* A worker that was asked for. */
+/* A worker that the postmaster was asked to start. */
 typedef struct Started
 {
 	Oid			database;
@@ -70,22 +69,21 @@ typedef struct Started
 } Started;
 
 static List *started = NIL;
-static List *to_visit = NIL;	/* OIDs */
-static Oid	visited = InvalidOid;	/* who is being visited */
-static int64 next_visit_us = 0; /* by the monotonic clock; 0: now */
+static List *to_probe = NIL;	/* OIDs */
+static Oid	probed = InvalidOid;	/* the database that is being probed */
+static int64 next_probe_us = 0; /* by the monotonic clock; 0: now */
 static PnvsRegistrySlot *slots;
 
 static void serve(void);
 static void list_databases(void);
 static bool is_connectable(Form_pg_database database);
-static void look_after_started(void);
+static void note_ended(void);
 static bool is_replaced(const Started *worker);
 static int64 start_where_due(void);
-static void visit_next(void);
+static void probe_next(void);
 static int	compare_waits(const void *a, const void *b);
 static bool start_worker(Oid database, int failures, bool waits);
 static int64 start_wait_us(const PnvsRegistrySlot *slot, TimestampTz announced);
-static int64 us_until(TimestampTz time);
 static int64 retry_wait_us(int failures);
 static void complain_of_workers(void);
 static void complain_of_overflow(void);
@@ -143,34 +141,31 @@ serve(void)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 
-			/*
-			 * rows that were held back, or changed by hand while no worker
-			 * was there, are not in the registry
-			 */
+			/* the registry does not know the rows that this lets be sent */
 			if (pnvs_after_promotion != after_promotion || pnvs_worker != worker)
-				next_visit_us = 0;
+				next_probe_us = 0;
 		}
-		look_after_started();
-		if (pnvs_monotonic_us() >= next_visit_us)
+		note_ended();
+		if (pnvs_monotonic_us() >= next_probe_us)
 		{
-			/* a round that takes longer than the interval is not begun anew */
-			if (to_visit == NIL || next_visit_us == 0)
+			/* a round that takes longer than the interval goes on */
+			if (to_probe == NIL || next_probe_us == 0)
 				list_databases();
-			next_visit_us = pnvs_monotonic_us() +
-				VISIT_FACTOR * pnvs_scan_interval_s * USECS_PER_SEC;
+			next_probe_us = pnvs_monotonic_us() +
+				PROBE_FACTOR * pnvs_scan_interval_s * USECS_PER_SEC;
 		}
 		if (pnvs_worker)
 		{
 			wait_us = start_where_due();
-			visit_next();
+			probe_next();
 		}
 		complain_of_overflow();
-		wait_us = Min(wait_us, next_visit_us - pnvs_monotonic_us());
+		wait_us = Min(wait_us, next_probe_us - pnvs_monotonic_us());
 		wait(Min(wait_us, pnvs_settings_complain(true)));
 	}
 }
 
-/* Every database that can be connected to is to be visited. */
+/* Every database that accepts connections is to be probed. */
 static void
 list_databases(void)
 {
@@ -183,27 +178,27 @@ list_databases(void)
 	(void) GetTransactionSnapshot();
 	relation = table_open(DatabaseRelationId, AccessShareLock);
 	scan = table_beginscan_catalog(relation, 0, NULL);
-	list_free(to_visit);
-	to_visit = NIL;
+	list_free(to_probe);
+	to_probe = NIL;
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 		MemoryContext transaction = MemoryContextSwitchTo(context);
 
 		if (is_connectable(database))
-			to_visit = lappend_oid(to_visit, database->oid);
+			to_probe = lappend_oid(to_probe, database->oid);
 		MemoryContextSwitchTo(transaction);
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
-	/* a wait for a lock has reset it, whatever it was set for */
+	/* waiting for a lock has reset the latch, whatever it was set for */
 	SetLatch(MyLatch);
 	MemoryContextSwitchTo(context);
 
 	for (int i = pnvs_registry_copy(slots) - 1; i >= 0; i--)
 	{
-		if (!list_member_oid(to_visit, slots[i].database))
+		if (!list_member_oid(to_probe, slots[i].database))
 			pnvs_registry_drop(slots[i].database);
 	}
 }
@@ -214,9 +209,9 @@ is_connectable(Form_pg_database database)
 	return database->datallowconn && database->datconnlimit >= -1;
 }
 
-/* Workers that have ended, or could not be started. */
+/* Notes the workers that have ended, or could not be started. */
 static void
-look_after_started(void)
+note_ended(void)
 {
 	ListCell   *cell;
 
@@ -227,18 +222,18 @@ look_after_started(void)
 
 		if (GetBackgroundWorkerPid(worker->handle, &pid) != BGWH_STOPPED)
 			continue;
-		/* does nothing where the worker has come up */
+		/* does nothing if the worker had entered the registry */
 		if (!is_replaced(worker))
-			pnvs_registry_note_end(worker->database, pnvs_monotonic_us() + retry_wait_us(worker->failures));
-		if (visited == worker->database)
-			visited = InvalidOid;
+			pnvs_registry_note_failure(worker->database, pnvs_monotonic_us() + retry_wait_us(worker->failures));
+		if (probed == worker->database)
+			probed = InvalidOid;
 		pfree(worker->handle);
 		pfree(worker);
 		started = foreach_delete_current(started, cell);
 	}
 }
 
-/* Whether another one was started since: it is that one that is coming up. */
+/* Whether another worker was started since, and is the one that is starting. */
 static bool
 is_replaced(const Started *worker)
 {
@@ -260,25 +255,25 @@ start_where_due(void)
 	int64		next_us = PNVS_NEVER;
 	int			nslots = pnvs_registry_copy(slots);
 
-	/* who waits for a place is first, the longest first */
+	/* first those that wait for a place, the longest first */
 	qsort(slots, nslots, sizeof(PnvsRegistrySlot), compare_waits);
 	for (int i = 0; i < nslots; i++)
 	{
 		PnvsRegistrySlot *slot = &slots[i];
-		TimestampTz rung = pnvs_registry_wanted_from(slot);
+		TimestampTz announced = pnvs_registry_wanted_from(slot);
 		bool		waits = slot->waits_since_us != PNVS_NEVER;
-		int64		wait_us = waits ? 0 : start_wait_us(slot, rung);
+		int64		wait_us = waits ? 0 : start_wait_us(slot, announced);
 
 		if (slot->state != PNVS_WORKER_ABSENT)
 			continue;
-		if (!slot->has_queue && rung == DT_NOEND && slot->failures == 0 && !waits)
+		if (!slot->has_queue && announced == DT_NOEND && slot->failures == 0 && !waits)
 		{
 			pnvs_registry_forget(slot->database);
 			continue;
 		}
 		if (wait_us > 0)
 			next_us = Min(next_us, wait_us);
-		/* who keeps it out may end without a word, too: another try */
+		/* a session that keeps workers out may end without a word: try again */
 		else if (!start_worker(slot->database, slot->failures, true))
 			next_us = Min(next_us, retry_wait_us(waits ? 0 : slot->failures));
 	}
@@ -293,20 +288,12 @@ static int64
 start_wait_us(const PnvsRegistrySlot *slot, TimestampTz announced)
 {
 	int64		pause_us = slot->not_before_us - pnvs_monotonic_us();
-	int64		due_us = Max(us_until(slot->due), pause_us);
-	int64		announced_us = us_until(announced);
+	int64		due_us = Max(pnvs_us_until(slot->due), pause_us);
+	int64		announced_us = pnvs_us_until(announced);
 
 	if (slot->failures > 0)
 		announced_us = Max(announced_us, pause_us);
 	return Min(due_us, announced_us);
-}
-
-static int64
-us_until(TimestampTz time)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	return time == DT_NOEND ? PNVS_NEVER : time <= now ? 0 : time - now;
 }
 
 /* A qsort() comparator. */
@@ -319,27 +306,27 @@ compare_waits(const void *a, const void *b)
 	return one < other ? -1 : one > other;
 }
 
-/* One visitor at a time; who finds something to do is none any more. */
+/* Probes one database at a time.  A worker that has found work there is no probe any more. */
 static void
-visit_next(void)
+probe_next(void)
 {
-	if (OidIsValid(visited) && pnvs_registry_is_visit_over(visited))
-		visited = InvalidOid;
-	while (!OidIsValid(visited) && to_visit != NIL)
+	if (OidIsValid(probed) && pnvs_registry_has_stayed(probed))
+		probed = InvalidOid;
+	while (!OidIsValid(probed) && to_probe != NIL)
 	{
-		Oid			database = linitial_oid(to_visit);
+		Oid			database = linitial_oid(to_probe);
 
-		to_visit = list_delete_first(to_visit);
+		to_probe = list_delete_first(to_probe);
 		if (pnvs_registry_is_present(database))
 			continue;
 		if (start_worker(database, 0, false))
-			visited = database;
+			probed = database;
 	}
 }
 
 /*
  * Starts a worker.  Where there is no place for it, a database in which something is
- * due waits for one, and one that is only to be visited comes later.
+ * due waits for one, and one that is only to be probed comes later.
  */
 static bool
 start_worker(Oid database, int failures, bool waits)
@@ -352,9 +339,9 @@ start_worker(Oid database, int failures, bool waits)
 	if (!pnvs_worker_start(database, &handle))
 	{
 		if (waits)
-			pnvs_registry_note_wait(database);
+			pnvs_registry_note_no_place(database);
 		else
-			pnvs_registry_note_end(database, pnvs_monotonic_us() + retry_wait_us(failures));
+			pnvs_registry_note_failure(database, pnvs_monotonic_us() + retry_wait_us(failures));
 		pnvs_registry_ask_idle_to_leave();
 		complain_of_workers();
 		return false;

@@ -1,18 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * worker.c
- *	  The background worker that sends what is queued in one database.
+ *	  The background worker that sends the queued messages of one database.
  *
- * The launcher starts it where there is, or may be, something to do.  Where there
- * is no queue, or nothing due, it notes that in the registry and ends: so it is the
- * launcher's probe, too.  With something to do it stays for as long as there is,
- * and for a while after, so that the next message goes out at once.
+ * The launcher starts it if there is, or may be, something to do.  If there is no queue,
+ * or nothing is due, the worker notes that in the registry and ends, so it is also the
+ * launcher's probe.  Otherwise it stays as long as there is work, and for a while after
+ * that, so that the next message is sent at once.
  *
- * It ends early when somebody drops, renames or copies its database, when it is
- * told to by SIGTERM, and when its place is needed elsewhere.  Then it claims no
- * more, gives what is under way a moment to come back, and settles the rest as
- * what is known of it.  Where it is for its place it goes on for a while first, and
- * waits for what is under way.
+ * It ends early on SIGTERM, and if somebody drops, renames or copies its database.  Then
+ * it claims no more, waits a moment for requests under way, and settles the rest with
+ * what is known of them.  If another database needs its place, it first goes on for a
+ * while, and then waits for its requests.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,23 +33,23 @@
 #include "queue/process/worker_process.h"
 #include "settings.h"
 
-/* What is under way may come back within this; DROP DATABASE waits 5 s in all. */
-#define LEAVE_GRACE_MS 2000
+/* How long requests under way may come back; DROP DATABASE waits 5 s in all. */
+#define LEAVE_GRACE_US (2 * USECS_PER_SEC)
 
-/* When the next worker may come where this one cannot say that nothing is wrong. */
+/* How long no other worker starts if this one ends unexpectedly. */
 #define SOON_US USECS_PER_SEC
 
 /*
- * What dead senders have left is looked for at the start and when somebody says that
- * there may be some; beside that at this multiple of pnvs.scan_interval, for it
- * costs a walk over all that is, and lately was, under way.
+ * Rows that dead senders have claimed are looked for at the start, when somebody says
+ * that there may be some, and at this multiple of pnvs.scan_interval.  It costs a walk
+ * over the index entries of all rows that are, and lately were, being sent.
  */
 #define RECOVERY_FACTOR 10
 
-/* Who could not make a dead sender's rows unknown tries again after this. */
-#define RECOVER_AGAIN_MS 10000
+/* If some of those rows could not be written, they are tried again after this. */
+#define RECOVER_AGAIN_US (10 * USECS_PER_SEC)
 
-/* Whose place is needed elsewhere sends for so long yet, however much there is. */
+/* A worker that has been asked for its place keeps sending for this long, even with a backlog. */
 #define YIELD_AFTER_US (3 * USECS_PER_SEC)
 
 typedef struct Worker
@@ -63,9 +62,9 @@ typedef struct Worker
 	int64		next_purge_us;	/* of rows that were settled by then */
 	int64		busy_us;		/* when there was last something to do */
 	int64		asked_us;		/* since when its place is needed */
-	bool		recovered;		/* what dead senders have left */
-	bool		stays;			/* the launcher knows that there was */
-	bool		yields;			/* claims no more: the place is another's turn */
+	bool		recovered;		/* no dead sender's rows are left */
+	bool		stays;			/* the launcher knows that there is work */
+	bool		yields;			/* claims no more: another needs the place */
 } Worker;
 
 static void serve(Worker *worker);
@@ -122,7 +121,7 @@ pnvs_worker_main(Datum arg)
 	proc_exit(0);
 }
 
-/* Until there is a reason to leave, which is told to the registry. */
+/* Sends until there is a reason to leave, and takes itself out of the registry. */
 static void
 serve(Worker *worker)
 {
@@ -139,10 +138,10 @@ serve(Worker *worker)
 			ProcessConfigFile(PGC_SIGHUP);
 			pnvs_worker_make_room_for_connections();
 			pnvs_sender_settings_changed(worker->sender);
-			/* rows that were held back, or kept, may be no longer */
+			/* the settings may let more rows be sent, or deleted */
 			worker->next_scan_us = worker->next_purge_us = 0;
 		}
-		/* before anything more is claimed, which might not come back in time */
+		/* before more is claimed, which might not come back in time */
 		if (is_sent_away(&when_idle) && leave(worker, true))
 			return;
 		scan(worker);
@@ -163,21 +162,21 @@ serve(Worker *worker)
 	}
 }
 
-/* What others have announced since the last turn. */
+/* Takes note of what sessions have announced since the last turn. */
 static void
 take_wake_up(Worker *worker)
 {
-	PnvsWakeUp	ring = pnvs_registry_take_wake_up();
+	PnvsWakeUp	wake_up = pnvs_registry_take_wake_up();
 
-	if (ring.due != DT_NOEND)
-		pnvs_sender_look(worker->sender, ring.due);
-	if (ring.tasks & PNVS_TASK_RECOVER)
+	if (wake_up.due != DT_NOEND)
+		pnvs_sender_look(worker->sender, wake_up.due);
+	if (wake_up.recover)
 		worker->next_recovery_us = 0;
-	if (ring.due != DT_NOEND || ring.tasks != 0)
+	if (wake_up.due != DT_NOEND || wake_up.recover)
 		worker->busy_us = pnvs_monotonic_us();
 }
 
-/* At intervals: what nobody has announced, and what is old. */
+/* At intervals: looks for rows that nobody has announced, and deletes old ones. */
 static void
 scan(Worker *worker)
 {
@@ -202,7 +201,7 @@ scan(Worker *worker)
 	}
 }
 
-/* Makes unknown what dead senders have left, which then is looked up. */
+/* Makes the rows unknown that dead senders have claimed; then they are looked up. */
 static void
 recover(Worker *worker)
 {
@@ -215,11 +214,11 @@ recover(Worker *worker)
 	worker->next_recovery_us = now_us + RECOVERY_FACTOR * interval_us;
 	if (worker->recovered)
 		return;
-	worker->next_recovery_us = now_us + Min(interval_us, RECOVER_AGAIN_MS * INT64CONST(1000));
+	worker->next_recovery_us = now_us + Min(interval_us, RECOVER_AGAIN_US);
 	worker->busy_us = now_us;
 }
 
-/* When there may be something to delete, also of what was settled since. */
+/* When there may be rows to delete, also of those that were settled since the last time. */
 static int64
 purge_due_us(const Worker *worker)
 {
@@ -227,14 +226,14 @@ purge_due_us(const Worker *worker)
 		Min(worker->next_purge_us, worker->purged_at_us + pnvs_upkeep_interval_us());
 }
 
-/* Whether it has to leave at once; when_idle: as soon as nothing is to be done. */
+/* Whether it has to leave at once; when_idle: as soon as it has nothing to do. */
 static bool
 is_sent_away(bool *when_idle)
 {
 	return pnvs_registry_must_leave(when_idle) || ShutdownRequestPending || !pnvs_worker;
 }
 
-/* Whether there is a reason to leave now; forced: whatever there is to do. */
+/* Whether there is a reason to leave now; forced: even with work to do. */
 static bool
 wants_to_leave(Worker *worker, bool when_idle, bool *forced)
 {
@@ -253,8 +252,8 @@ wants_to_leave(Worker *worker, bool when_idle, bool *forced)
 }
 
 /*
- * Whether to leave though there is more to do, for others wait for a place: what is
- * under way has come back then, or would have.
+ * Whether to leave its place to another database even with work to do.  It stops claiming
+ * after a while, and leaves when its requests have come back, or had time to.
  */
 static bool
 yields(Worker *worker, bool asked, int64 now_us)
@@ -283,10 +282,7 @@ wait_for_something(const Worker *worker)
 
 	pnvs_name_wait_event(&wait_event, "PnvsWorker");
 
-	/*
-	 * it does not leave while something is due, for which it may have to
-	 * pause
-	 */
+	/* while something is due it does not leave, even if it has to pause */
 	if (worker->busy_us != 0 && pnvs_sender_is_idle(worker->sender) &&
 		pnvs_sender_next_due(worker->sender) > GetCurrentTimestamp())
 		next_us = Min(next_us, worker->busy_us + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
@@ -297,8 +293,9 @@ wait_for_something(const Worker *worker)
 }
 
 /*
- * Settles what is under way, and leaves unless something has become due.  Who
- * comes next must find the claims of nobody who lives.
+ * Settles the requests under way, and leaves unless something has become due.  The
+ * claimer's lock is released first, so that the next worker finds no claims of a process
+ * that seems to live.
  */
 static bool
 leave(Worker *worker, bool forced)
@@ -312,11 +309,11 @@ leave(Worker *worker, bool forced)
 	return pnvs_registry_leave(&next, forced);
 }
 
-/* Lets what is under way come back, for a moment, and settles the rest. */
+/* Waits a moment for the requests under way, and settles the rest. */
 static void
 finish(Worker *worker)
 {
-	int64		end_us = pnvs_monotonic_us() + LEAVE_GRACE_MS * INT64CONST(1000);
+	int64		end_us = pnvs_monotonic_us() + LEAVE_GRACE_US;
 	static uint32 wait_event = 0;
 
 	if (pnvs_sender_is_idle(worker->sender))
@@ -338,10 +335,7 @@ finish(Worker *worker)
 		return;
 	pnvs_sender_abandon(worker->sender);
 
-	/*
-	 * what was being looked up, or could not be settled, is to be found by
-	 * the next one
-	 */
+	/* the next worker finds the rows that were looked up or not settled */
 	pnvs_sender_look(worker->sender, DT_NOBEGIN);
 }
 

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * launch.c
- *	  The registry as the launcher uses it: where workers are needed, and which of
- *	  those that it has started have come up.
+ *	  What the launcher reads and writes of the registry.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,15 +9,11 @@
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
-#include "storage/lwlock.h"
-#include "utils/timestamp.h"
 
-#include "queue/registry/registry.h"
 #include "monotonic.h"
 #include "queue/registry/memory.h"
 
-static PnvsRegistrySlot *end_start(Oid database);
+static PnvsRegistrySlot *lock_unstarted(Oid database);
 static void close_launcher(int code, Datum arg);
 
 /* Makes this process the launcher. */
@@ -26,44 +21,44 @@ void
 pnvs_registry_open(void)
 {
 	before_shmem_exit(close_launcher, (Datum) 0);
-	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
+	(void) pnvs_registry_lock(LW_EXCLUSIVE, InvalidOid);
 	pnvs_registry->launcher_latch = MyLatch;
 	for (int i = 0; i < pnvs_registry->nslots; i++)
 	{
-		/* what an earlier launcher has started it has taken its eyes off */
+		/* nobody watches workers that an earlier launcher was starting */
 		if (pnvs_registry->slots[i].state == PNVS_WORKER_STARTING)
 			pnvs_registry->slots[i].state = PNVS_WORKER_ABSENT;
 	}
-	LWLockRelease(pnvs_registry_lock);
+	pnvs_registry_unlock();
 }
 
-/* Copies the slots in use into slots, which has room for all; their number. */
+static void
+close_launcher(int code, Datum arg)
+{
+	(void) pnvs_registry_lock(LW_EXCLUSIVE, InvalidOid);
+	pnvs_registry->launcher_latch = NULL;
+	pnvs_registry_unlock();
+}
+
+/* Copies the slots in use into slots, which has space for all; their number. */
 int
 pnvs_registry_copy(PnvsRegistrySlot *slots)
 {
 	int			n = 0;
 
-	LWLockAcquire(pnvs_registry_lock, LW_SHARED);
+	(void) pnvs_registry_lock(LW_SHARED, InvalidOid);
 	for (int i = 0; i < pnvs_registry->nslots; i++)
 	{
 		if (OidIsValid(pnvs_registry->slots[i].database))
 			slots[n++] = pnvs_registry->slots[i];
 	}
-	LWLockRelease(pnvs_registry_lock);
+	pnvs_registry_unlock();
 	return n;
 }
 
-/* From when on a worker is wanted for what was announced, or DT_NOEND. */
-TimestampTz
-pnvs_registry_wanted_from(PnvsRegistrySlot *slot)
-{
-	return pg_atomic_read_u32(&slot->tasks) != 0 ? DT_NOBEGIN :
-		(TimestampTz) pg_atomic_read_u64(&slot->rung);
-}
-
 /*
- * Notes that a worker is being started; false where that must not be.  Who wants the
- * database for himself either sees that, or is seen here.
+ * Notes that a worker is being started; false if none may be.  A session that keeps
+ * workers out either sees that, or is seen here.
  */
 bool
 pnvs_registry_note_start(Oid database)
@@ -71,48 +66,43 @@ pnvs_registry_note_start(Oid database)
 	PnvsRegistrySlot *slot;
 	bool		may;
 
-	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
-	slot = pnvs_registry_find_slot(database, true);
+	(void) pnvs_registry_lock(LW_EXCLUSIVE, InvalidOid);
+	slot = pnvs_registry_add_slot(database);
 	may = slot != NULL && slot->state == PNVS_WORKER_ABSENT;
 	if (may)
 	{
 		slot->state = PNVS_WORKER_STARTING;
 		slot->sent_away = false;
 	}
-	LWLockRelease(pnvs_registry_lock);
+	pnvs_registry_unlock();
 	if (!may || !pnvs_registry_is_kept_out(database))
 		return may;
 
-	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
-	(void) end_start(database);
-	LWLockRelease(pnvs_registry_lock);
+	(void) lock_unstarted(database);
+	pnvs_registry_unlock();
 	return false;
 }
 
 /* Notes that there was no place for a worker: it is started when there is one. */
 void
-pnvs_registry_note_wait(Oid database)
+pnvs_registry_note_no_place(Oid database)
 {
-	PnvsRegistrySlot *slot;
+	PnvsRegistrySlot *slot = lock_unstarted(database);
 
-	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
-	slot = end_start(database);
 	if (slot != NULL)
 		slot->waits_since_us = Min(slot->waits_since_us, pnvs_monotonic_us());
-	LWLockRelease(pnvs_registry_lock);
+	pnvs_registry_unlock();
 }
 
 /*
- * Notes that a worker that was being started has not come up.  One that did has
- * said itself when the next is needed.
+ * Notes that a worker has ended.  If it had entered the registry, that is noted there
+ * already; otherwise it has failed to start, and the next may try at retry_at_us.
  */
 void
-pnvs_registry_note_end(Oid database, int64 retry_at_us)
+pnvs_registry_note_failure(Oid database, int64 retry_at_us)
 {
-	PnvsRegistrySlot *slot;
+	PnvsRegistrySlot *slot = lock_unstarted(database);
 
-	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
-	slot = end_start(database);
 	if (slot != NULL)
 	{
 		slot->due = DT_NOBEGIN;
@@ -120,17 +110,17 @@ pnvs_registry_note_end(Oid database, int64 retry_at_us)
 		slot->waits_since_us = PNVS_NEVER;
 		slot->failures++;
 	}
-	LWLockRelease(pnvs_registry_lock);
+	pnvs_registry_unlock();
 }
 
 /*
- * The slot of a worker that was being started and is not any more; NULL where there is
- * none, or it has come up.  The caller holds the lock.
+ * Takes the lock, and returns the slot of a worker that was being started and is not any
+ * more; NULL if there is none, or it has entered the registry.
  */
 static PnvsRegistrySlot *
-end_start(Oid database)
+lock_unstarted(Oid database)
 {
-	PnvsRegistrySlot *slot = pnvs_registry_find_slot(database, false);
+	PnvsRegistrySlot *slot = pnvs_registry_lock(LW_EXCLUSIVE, database);
 
 	if (slot == NULL || slot->state != PNVS_WORKER_STARTING)
 		return NULL;
@@ -138,46 +128,38 @@ end_start(Oid database)
 	return slot;
 }
 
-/* Whether a visitor has become the worker of its database. */
+/* Whether the worker of a database has found work there. */
 bool
-pnvs_registry_is_visit_over(Oid database)
+pnvs_registry_has_stayed(Oid database)
 {
-	PnvsRegistrySlot *slot;
-	bool		over;
+	PnvsRegistrySlot *slot = pnvs_registry_lock(LW_SHARED, database);
+	bool		stays = slot != NULL && slot->state == PNVS_WORKER_PRESENT && slot->stays;
 
-	LWLockAcquire(pnvs_registry_lock, LW_SHARED);
-	slot = pnvs_registry_find_slot(database, false);
-	over = slot != NULL && slot->state == PNVS_WORKER_PRESENT && slot->stays;
-	LWLockRelease(pnvs_registry_lock);
-	return over;
+	pnvs_registry_unlock();
+	return stays;
 }
 
 /* Frees the slot of a database that has no queue. */
 void
 pnvs_registry_forget(Oid database)
 {
-	PnvsRegistrySlot *slot;
+	PnvsRegistrySlot *slot = pnvs_registry_lock(LW_EXCLUSIVE, database);
 
-	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
-	slot = pnvs_registry_find_slot(database, false);
 	if (slot != NULL && slot->state == PNVS_WORKER_ABSENT && !slot->has_queue &&
 		pnvs_registry_wanted_from(slot) == DT_NOEND)
 		slot->database = InvalidOid;
-	LWLockRelease(pnvs_registry_lock);
+	pnvs_registry_unlock();
 }
 
-/* Asks workers that have nothing to do to make room. */
+/* Asks workers that have nothing to do to leave their places to others. */
 void
 pnvs_registry_ask_idle_to_leave(void)
 {
-	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
+	(void) pnvs_registry_lock(LW_EXCLUSIVE, InvalidOid);
 	pnvs_registry->idle_should_leave = true;
 	for (int i = 0; i < pnvs_registry->nslots; i++)
-	{
-		if (pnvs_registry->slots[i].worker_latch != NULL)
-			SetLatch(pnvs_registry->slots[i].worker_latch);
-	}
-	LWLockRelease(pnvs_registry_lock);
+		pnvs_registry_set_latch(pnvs_registry->slots[i].worker_latch);
+	pnvs_registry_unlock();
 }
 
 /* Whether there was no slot for a database since that was forgotten. */
@@ -186,24 +168,16 @@ pnvs_registry_has_overflowed(void)
 {
 	bool		overflowed;
 
-	LWLockAcquire(pnvs_registry_lock, LW_SHARED);
+	(void) pnvs_registry_lock(LW_SHARED, InvalidOid);
 	overflowed = pnvs_registry->overflowed;
-	LWLockRelease(pnvs_registry_lock);
+	pnvs_registry_unlock();
 	return overflowed;
 }
 
 void
 pnvs_registry_forget_overflow(void)
 {
-	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
+	(void) pnvs_registry_lock(LW_EXCLUSIVE, InvalidOid);
 	pnvs_registry->overflowed = false;
-	LWLockRelease(pnvs_registry_lock);
-}
-
-static void
-close_launcher(int code, Datum arg)
-{
-	LWLockAcquire(pnvs_registry_lock, LW_EXCLUSIVE);
-	pnvs_registry->launcher_latch = NULL;
-	LWLockRelease(pnvs_registry_lock);
+	pnvs_registry_unlock();
 }

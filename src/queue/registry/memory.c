@@ -1,7 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * memory.c
- *	  Where the registry stands: its piece of shared memory, and the slots in it.
+ *	  The registry's shared memory: a slot for each database that has a queue.
+ *
+ * One lock protects all slots.  It is held for a walk over the slots at the most.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,12 +17,14 @@
 #include "shared/memory.h"
 
 PnvsRegistry *pnvs_registry = NULL;
-LWLock	   *pnvs_registry_lock;
 
-/* The slot of this process's database, once it is known. */
-static PnvsRegistrySlot *kept_slot = NULL;
+static LWLock *lock;
+
+/* The slot of this process's database, once it was found. */
+static PnvsRegistrySlot *own_slot = NULL;
 
 static Size registry_size(void);
+static PnvsRegistrySlot *find_slot(Oid database);
 
 /* To be called while shared_preload_libraries are loaded. */
 void
@@ -30,7 +34,7 @@ pnvs_registry_init(void)
 		.name = "PnvsRegistry",
 		.size = registry_size,
 		.memory = (void **) &pnvs_registry,
-		.lock = &pnvs_registry_lock
+		.lock = &lock
 	};
 
 	pnvs_shared_memory_add(&part);
@@ -42,24 +46,56 @@ registry_size(void)
 	return offsetof(PnvsRegistry, slots) + pnvs_max_databases * sizeof(PnvsRegistrySlot);
 }
 
-/*
- * A database's slot, or NULL; the lock is held, exclusively where one may be created.
- * Where there is none left to be created that is noted.
- */
+/* Takes the lock, and returns the slot of a database, or NULL; 0 looks for none. */
 PnvsRegistrySlot *
-pnvs_registry_find_slot(Oid database, bool create)
+pnvs_registry_lock(LWLockMode mode, Oid database)
 {
-	PnvsRegistrySlot *slot = NULL;
+	LWLockAcquire(lock, mode);
+	return OidIsValid(database) ? find_slot(database) : NULL;
+}
 
+void
+pnvs_registry_unlock(void)
+{
+	LWLockRelease(lock);
+}
+
+/* The slot of this process's database if it is known; without the lock it may go. */
+PnvsRegistrySlot *
+pnvs_registry_own_slot(void)
+{
+	return own_slot != NULL && own_slot->database == MyDatabaseId ? own_slot : NULL;
+}
+
+/* Each COMMIT that has queued something asks for its database, one of hundreds perhaps. */
+static PnvsRegistrySlot *
+find_slot(Oid database)
+{
+	if (database == MyDatabaseId && pnvs_registry_own_slot() != NULL)
+		return own_slot;
 	for (int i = 0; i < pnvs_registry->nslots; i++)
 	{
-		if (pnvs_registry->slots[i].database == database)
-			return &pnvs_registry->slots[i];
-		if (slot == NULL && !OidIsValid(pnvs_registry->slots[i].database))
-			slot = &pnvs_registry->slots[i];
+		if (pnvs_registry->slots[i].database != database)
+			continue;
+		if (database == MyDatabaseId)
+			own_slot = &pnvs_registry->slots[i];
+		return &pnvs_registry->slots[i];
 	}
-	if (!create)
-		return NULL;
+	return NULL;
+}
+
+/*
+ * The slot of a database, which is made if it has none.  If there is no space, that is
+ * noted, and the result is NULL.  The caller has the lock, exclusively.
+ */
+PnvsRegistrySlot *
+pnvs_registry_add_slot(Oid database)
+{
+	PnvsRegistrySlot *slot = find_slot(database);
+
+	if (slot != NULL)
+		return slot;
+	slot = find_slot(InvalidOid);
 	if (slot == NULL && pnvs_registry->nslots < pnvs_max_databases)
 		slot = &pnvs_registry->slots[pnvs_registry->nslots++];
 	if (slot == NULL)
@@ -69,28 +105,25 @@ pnvs_registry_find_slot(Oid database, bool create)
 	}
 	memset(slot, 0, sizeof(*slot));
 	slot->database = database;
-	pg_atomic_init_u64(&slot->rung, (uint64) DT_NOEND);
-	pg_atomic_init_u32(&slot->tasks, 0);
+	pg_atomic_init_u64(&slot->announced, (uint64) DT_NOEND);
+	pg_atomic_init_u32(&slot->recovery_asked, 0);
 	slot->due = DT_NOEND;
 	slot->waits_since_us = PNVS_NEVER;
 	return slot;
 }
 
-/*
- * The slot of this process's database, likewise.  It is remembered: there may be
- * hundreds, and each COMMIT that has queued something asks.
- */
-PnvsRegistrySlot *
-pnvs_registry_own_slot(bool create)
+/* From when on a worker is wanted for what sessions have announced, or DT_NOEND. */
+TimestampTz
+pnvs_registry_wanted_from(PnvsRegistrySlot *slot)
 {
-	if (pnvs_registry_kept_slot() == NULL)
-		kept_slot = pnvs_registry_find_slot(MyDatabaseId, create);
-	return kept_slot;
+	return pg_atomic_read_u32(&slot->recovery_asked) != 0 ? DT_NOBEGIN :
+		(TimestampTz) pg_atomic_read_u64(&slot->announced);
 }
 
-/* That slot, where it is remembered; it can be another's the moment after, without the lock. */
-PnvsRegistrySlot *
-pnvs_registry_kept_slot(void)
+/* Latches are those of processes; a process that ends takes its own out first. */
+void
+pnvs_registry_set_latch(Latch *latch)
 {
-	return kept_slot != NULL && kept_slot->database == MyDatabaseId ? kept_slot : NULL;
+	if (latch != NULL)
+		SetLatch(latch);
 }

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * memory.h
- *	  Where the registry stands: its piece of shared memory, and the slots in it.
+ *	  The registry's shared memory: a slot for each database that has a queue.
  *
- * For registry.c and launch.c alone; others see the registry through its functions.
+ * For the files of this folder; others use the functions of registry.h.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,20 +14,22 @@
 
 #include "queue/registry/registry.h"
 
+/* All fields are protected by the lock, but for those that are atomic. */
 typedef struct PnvsRegistry
 {
 	Latch	   *launcher_latch; /* or NULL */
-	bool		idle_should_leave;	/* their places are needed elsewhere */
-	bool		overflowed;		/* a database has found no slot */
-	int			nslots;			/* that have ever been used */
+	bool		idle_should_leave;	/* other databases need the places */
+	bool		overflowed;		/* there was no slot for a database */
+	int			nslots;			/* slots that have ever been used */
 	PnvsRegistrySlot slots[FLEXIBLE_ARRAY_MEMBER];	/* pnvs_max_databases */
 } PnvsRegistry;
 
-extern PnvsRegistry *pnvs_registry; /* NULL where the library is not preloaded */
-extern LWLock *pnvs_registry_lock;
+extern PnvsRegistry *pnvs_registry; /* NULL if the library is not preloaded */
 
-extern PnvsRegistrySlot *pnvs_registry_find_slot(Oid database, bool create);
-extern PnvsRegistrySlot *pnvs_registry_own_slot(bool create);
-extern PnvsRegistrySlot *pnvs_registry_kept_slot(void);
+extern PnvsRegistrySlot *pnvs_registry_lock(LWLockMode mode, Oid database);
+extern PnvsRegistrySlot *pnvs_registry_add_slot(Oid database);
+extern void pnvs_registry_unlock(void);
+extern PnvsRegistrySlot *pnvs_registry_own_slot(void);
+extern void pnvs_registry_set_latch(Latch *latch);
 
 #endif							/* PNVS_REGISTRY_MEMORY_H */

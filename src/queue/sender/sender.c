@@ -69,7 +69,6 @@ struct PnvsSender
 
 static void open_claimer(void *arg);
 static void get_due(const PnvsSender *sender, PnvsDue *due, bool with_look_ups);
-static int64 us_until(TimestampTz time);
 static bool claims(const PnvsSender *sender);
 static int64 next_exchange_us(const PnvsSender *sender, PnvsLoad *load, PnvsDue *due);
 static void exchange_all(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due);
@@ -279,20 +278,11 @@ get_due(const PnvsSender *sender, PnvsDue *due, bool with_look_ups)
 	due->queued_us = due->unknown_us = PNVS_NEVER;
 	if (!claims(sender))
 		return;
-	due->queued_us = Max(us_until(sender->next_queued),
+	due->queued_us = Max(pnvs_us_until(sender->next_queued),
 						 pnvs_outages_send_wait_us(&sender->outages, now_us));
 	if (with_look_ups)
-		due->unknown_us = Max(us_until(sender->next_unknown),
+		due->unknown_us = Max(pnvs_us_until(sender->next_unknown),
 							  pnvs_outages_look_up_wait_us(&sender->outages, now_us));
-}
-
-/* How long it is until a row's time, in us, or PNVS_NEVER. */
-static int64
-us_until(TimestampTz time)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	return time == DT_NOEND ? PNVS_NEVER : time <= now ? 0 : time - now;
 }
 
 /*
@@ -349,7 +339,7 @@ make_room(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due, PnvsExch
 	exchange->capacity = (int) Min(Min(exchange->capacity, exchange->places), sender->nallowed);
 	exchange->look_up_capacity = pnvs_schedule_look_up_capacity(load);
 	exchange->queued_due = due->queued_us <= 0;
-	exchange->unknown_due = exchange->look_up_capacity > 0 && us_until(sender->next_unknown) <= 0;
+	exchange->unknown_due = exchange->look_up_capacity > 0 && pnvs_us_until(sender->next_unknown) <= 0;
 	if (!exchange->unknown_due)
 		return;
 	caller = MemoryContextSwitchTo(sender->scratch);

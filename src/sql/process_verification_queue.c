@@ -15,6 +15,7 @@
 #include "errcodes.h"
 #include "queue/process/call.h"
 #include "queue/rows/table.h"
+#include "queue/rows/table_check.h"
 #include "settings.h"
 #include "sql/sql.h"
 

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * table.h
- *	  The queue's table: where it is, and whether it is as it was made.
+ *	  Finds the queue's table, and enters it: locked, checked, as its owner.
  *
- * A visit is what stands between two calls: pnvs_table_enter() connects to SPI
- * and becomes the table's owner, pnvs_table_leave() takes both back.  An ERROR
- * in between does so too.
+ * Statements run within a visit: pnvs_table_enter() connects to SPI, becomes the table's
+ * owner and pins settings, and pnvs_table_leave() undoes that.  So does an ERROR in
+ * between.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,8 +60,6 @@ extern Oid	pnvs_table_oid(void);
 extern Oid	pnvs_table_sequence(void);
 extern Oid	pnvs_table_owner(void);
 extern Relation pnvs_table_open(LOCKMODE mode);
-extern void pnvs_table_check(Oid table);
-extern bool pnvs_table_is_referenced(void);
 extern void pnvs_table_enter(PnvsTableVisit *visit, LOCKMODE mode);
 extern void pnvs_table_enter_unattended(PnvsTableVisit *visit);
 extern void pnvs_table_leave(PnvsTableVisit *visit);

@@ -16,6 +16,7 @@
 #include "queue/rows/array.h"
 #include "queue/rows/statements.h"
 #include "queue/rows/table.h"
+#include "queue/rows/table_check.h"
 #include "queue/sender/upkeep.h"
 #include "settings.h"
 

@@ -18,17 +18,16 @@
 #include "core/matching.h"
 
 static bool is_separator(char c);
-static int	closest_record(const PnvsCandidate *candidate, const int64_t *sent_ms,
-						   int nrecords, PnvsMatchingSlot *slots);
-static int	free_before(PnvsMatchingSlot *slots, int record);
-static int	free_after(PnvsMatchingSlot *slots, int record, int nrecords);
-static int64_t distance_ms(const PnvsCandidate *candidate, int64_t sent_ms);
-static bool is_in_time(const PnvsCandidate *candidate, int64_t sent_ms);
+static int	closest_record(const PnvsCandidate *candidate, PnvsSentRecord *records, int nrecords);
+static int	free_before(PnvsSentRecord *records, int record);
+static int	free_after(PnvsSentRecord *records, int record, int nrecords);
+static uint64_t distance_us(const PnvsCandidate *candidate, const PnvsSentRecord *record);
+static bool is_in_time(const PnvsCandidate *candidate, const PnvsSentRecord *record);
 
 /*
- * Whether a number as the service shows it can be that number, which is digits
- * alone.  What people write between digits is passed over; asterisks stand for any
- * number of hidden digits.  A number that shows too few digits, or NULL, is no evidence.
+ * Whether the service may show a number, which is digits alone, like this.  What people
+ * write between digits is skipped; each asterisk stands for any number of hidden digits.
+ * A number that shows too few digits, or NULL, is no evidence.
  */
 bool
 pnvs_matching_fits_number(const char *shown, const char *number)
@@ -71,55 +70,43 @@ pnvs_matching_fits_number(const char *shown, const char *number)
 }
 
 /*
- * Gives each candidate the index of its record, or -1.  sent_ms are the times of the
- * records, in ascending order, none of which another message has.  slots has room
- * for nrecords and need not be filled in.
+ * Gives each candidate the index of its record, or -1.  Records are in the order of their
+ * times, which alone need to be filled in; no other message has any of them.
  */
 void
-pnvs_matching_assign(PnvsCandidate *candidates, int ncandidates, const int64_t *sent_ms,
-					 int nrecords, PnvsMatchingSlot *slots)
+pnvs_matching_assign(PnvsCandidate *candidates, int ncandidates, PnvsSentRecord *records,
+					 int nrecords)
 {
-	int			nleft = 0;
+	PnvsCandidate *best;
 
 	for (int i = 0; i < nrecords; i++)
-		slots[i].before = slots[i].after = i;
+		records[i].before = records[i].after = i;
 	for (int i = 0; i < ncandidates; i++)
+		candidates[i].record = closest_record(&candidates[i], records, nrecords);
+	do
 	{
-		candidates[i].record = closest_record(&candidates[i], sent_ms, nrecords, slots);
-		nleft += candidates[i].record >= 0;
-	}
-	while (nleft > 0)
-	{
-		PnvsCandidate *best = NULL;
-		int64_t		best_ms = INT64_MAX;
-
-		nleft = 0;
+		best = NULL;
 		for (int i = 0; i < ncandidates; i++)
 		{
 			PnvsCandidate *candidate = &candidates[i];
-			int			record = candidate->record;
 
-			/* -1: none is left for it; -2 - record: it has that one */
-			if (record < 0)
+			/* -1: no record is left for it; -2 - record: that is its record */
+			if (candidate->record < 0)
 				continue;
-			if (slots[record].before != record)
-				record = candidate->record = closest_record(candidate, sent_ms, nrecords, slots);
-			if (record < 0)
-				continue;
-			nleft++;
-			if (distance_ms(candidate, sent_ms[record]) < best_ms)
-			{
-				best_ms = distance_ms(candidate, sent_ms[record]);
+			if (records[candidate->record].before != candidate->record)
+				candidate->record = closest_record(candidate, records, nrecords);
+			if (candidate->record >= 0 &&
+				(best == NULL || distance_us(candidate, &records[candidate->record]) <
+				 distance_us(best, &records[best->record])))
 				best = candidate;
-			}
 		}
-		if (best == NULL)
-			break;
-		slots[best->record].before = best->record - 1;
-		slots[best->record].after = best->record + 1;
-		best->record = -2 - best->record;
-		nleft--;
-	}
+		if (best != NULL)
+		{
+			records[best->record].before = best->record - 1;
+			records[best->record].after = best->record + 1;
+			best->record = -2 - best->record;
+		}
+	} while (best != NULL);
 	for (int i = 0; i < ncandidates; i++)
 		candidates[i].record = candidates[i].record <= -2 ? -2 - candidates[i].record : -1;
 }
@@ -132,8 +119,7 @@ is_separator(char c)
 
 /* The free record closest to when the candidate was dispatched, within its time, or -1. */
 static int
-closest_record(const PnvsCandidate *candidate, const int64_t *sent_ms, int nrecords,
-			   PnvsMatchingSlot *slots)
+closest_record(const PnvsCandidate *candidate, PnvsSentRecord *records, int nrecords)
 {
 	int			low = 0;
 	int			high = nrecords;
@@ -144,63 +130,65 @@ closest_record(const PnvsCandidate *candidate, const int64_t *sent_ms, int nreco
 	{
 		int			middle = low + (high - low) / 2;
 
-		if (sent_ms[middle] < candidate->from_ms)
+		if (records[middle].sent_us < candidate->from_us)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	before = free_before(slots, low - 1);
-	after = free_after(slots, low, nrecords);
-	if (before >= 0 && !is_in_time(candidate, sent_ms[before]))
+	before = free_before(records, low - 1);
+	after = free_after(records, low, nrecords);
+	if (before >= 0 && !is_in_time(candidate, &records[before]))
 		before = -1;
-	if (after >= nrecords || !is_in_time(candidate, sent_ms[after]))
+	if (after >= nrecords || !is_in_time(candidate, &records[after]))
 		after = -1;
 	if (before < 0 || after < 0)
 		return before < 0 ? after : before;
-	return distance_ms(candidate, sent_ms[before]) < distance_ms(candidate, sent_ms[after]) ?
+	return distance_us(candidate, &records[before]) < distance_us(candidate, &records[after]) ?
 		before : after;
 }
 
 /* The last free record up to this one, or -1; halves the way for the next walk. */
 static int
-free_before(PnvsMatchingSlot *slots, int record)
+free_before(PnvsSentRecord *records, int record)
 {
-	while (record >= 0 && slots[record].before != record)
+	while (record >= 0 && records[record].before != record)
 	{
-		int			next = slots[record].before;
+		int			next = records[record].before;
 
 		if (next >= 0)
-			slots[record].before = slots[next].before;
-		record = slots[record].before;
+			records[record].before = records[next].before;
+		record = records[record].before;
 	}
 	return record;
 }
 
 /* The first free record from this one on, or nrecords. */
 static int
-free_after(PnvsMatchingSlot *slots, int record, int nrecords)
+free_after(PnvsSentRecord *records, int record, int nrecords)
 {
-	while (record < nrecords && slots[record].after != record)
+	while (record < nrecords && records[record].after != record)
 	{
-		int			next = slots[record].after;
+		int			next = records[record].after;
 
 		if (next < nrecords)
-			slots[record].after = slots[next].after;
-		record = slots[record].after;
+			records[record].after = records[next].after;
+		record = records[record].after;
 	}
 	return record;
 }
 
-static int64_t
-distance_ms(const PnvsCandidate *candidate, int64_t sent_ms)
+/* Unsigned, so that no two times are too far apart. */
+static uint64_t
+distance_us(const PnvsCandidate *candidate, const PnvsSentRecord *record)
 {
-	return sent_ms < candidate->from_ms ? candidate->from_ms - sent_ms :
-		sent_ms - candidate->from_ms;
+	uint64_t	distance_us = (uint64_t) record->sent_us - (uint64_t) candidate->from_us;
+
+	return record->sent_us < candidate->from_us ? -distance_us : distance_us;
 }
 
 static bool
-is_in_time(const PnvsCandidate *candidate, int64_t sent_ms)
+is_in_time(const PnvsCandidate *candidate, const PnvsSentRecord *record)
 {
-	return sent_ms >= candidate->from_ms - PNVS_CLOCK_MARGIN_MS &&
-		sent_ms <= candidate->until_ms + PNVS_CLOCK_MARGIN_MS;
+	return record->sent_us + PNVS_CLOCK_MARGIN_US >= candidate->from_us &&
+		record->sent_us - PNVS_CLOCK_MARGIN_US <= candidate->until_us;
 }

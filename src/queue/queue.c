@@ -131,24 +131,23 @@ find_row(int64 id, PnvsQueueRow *row)
 {
 	Datum		value = Int64GetDatum(id);
 
-	if (pnvs_table_read(PNVS_FIND, &value, NULL) != 1)
+	if (pnvs_table_read(PNVS_FIND, &value) != 1)
 		return false;
 	for (int i = 0; i < PNVS_QUEUE_COLUMNS; i++)
 	{
 		Form_pg_attribute column = TupleDescAttr(SPI_tuptable->tupdesc, i);
 
 		row->types[i] = column->atttypid;
-		row->values[i] = pnvs_table_value(0, i + 1, &row->nulls[i]);
+		row->values[i] = pnvs_result_value(0, i + 1, &row->nulls[i]);
 		if (!row->nulls[i])
 			row->values[i] = datumCopy(row->values[i], column->attbyval, column->attlen);
 	}
-	row->state = pnvs_table_text(0, PNVS_COLUMN_STATE);
+	row->state = pnvs_result_text(0, PNVS_COLUMN_STATE);
 	row->settled = !row->nulls[PNVS_COLUMN_SETTLED_AT - 1];
-	row->verification_id = pnvs_table_optional_text(0, PNVS_COLUMN_VERIFICATION_ID);
-	row->service_sid = pnvs_table_text(0, PNVS_COLUMN_SERVICE_SID);
-	row->requester = DatumGetObjectId(pnvs_table_value(0, PNVS_QUEUE_COLUMNS + 1, NULL));
-	row->own_transaction =
-		TransactionIdIsCurrentTransactionId(DatumGetTransactionId(pnvs_table_value(0, PNVS_QUEUE_COLUMNS + 2, NULL)));
+	row->verification_id = pnvs_result_optional_text(0, PNVS_COLUMN_VERIFICATION_ID);
+	row->service_sid = pnvs_result_text(0, PNVS_COLUMN_SERVICE_SID);
+	row->requester = pnvs_result_oid(0, PNVS_FIND_REQUESTED_BY);
+	row->own_transaction = TransactionIdIsCurrentTransactionId(pnvs_result_xid(0, PNVS_FIND_XMIN));
 	return true;
 }
 
@@ -163,9 +162,9 @@ find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id)
 	values[1] = CStringGetTextDatum(request->dedup_key);
 	values[2] = TimestampTzGetDatum(request->dedup_since);
 	pnvs_table_enter(&visit, AccessShareLock);
-	found = pnvs_table_read(PNVS_FIND_DUPLICATE, values, NULL) == 1;
+	found = pnvs_table_read(PNVS_FIND_DUPLICATE, values) == 1;
 	if (found)
-		*id = DatumGetInt64(pnvs_table_value(0, 1, NULL));
+		*id = pnvs_result_int64(0, PNVS_FIRST_COLUMN);
 	pnvs_table_leave(&visit);
 	return found;
 }
@@ -302,9 +301,9 @@ set_forward(Oid sequence)
 
 	pnvs_table_enter(&visit, RowExclusiveLock);
 	require_ascending(sequence);
-	if (pnvs_table_read(PNVS_HIGHEST_ID, NULL, NULL) == 1)
+	if (pnvs_table_read(PNVS_HIGHEST_ID, NULL) == 1)
 		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
-								   pnvs_table_value(0, 1, NULL));
+								   pnvs_result_datum(0, PNVS_FIRST_COLUMN));
 	pnvs_table_leave(&visit);
 }
 

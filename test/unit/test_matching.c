@@ -12,8 +12,7 @@
 #define MANY 2000
 
 static PnvsCandidate candidates[MANY];
-static int64_t sent_ms[MANY];
-static PnvsMatchingSlot slots[MANY];
+static PnvsSentRecord records[MANY];
 
 static void
 test_numbers(void)
@@ -52,52 +51,52 @@ test_numbers(void)
 }
 
 static void
-assign_one(int64_t from_ms, int64_t until_ms, int64_t at_ms)
+assign_one(int64_t from_us, int64_t until_us, int64_t at_us)
 {
-	candidates[0].from_ms = from_ms;
-	candidates[0].until_ms = until_ms;
-	sent_ms[0] = at_ms;
-	pnvs_matching_assign(candidates, 1, sent_ms, 1, slots);
+	candidates[0].from_us = from_us;
+	candidates[0].until_us = until_us;
+	records[0].sent_us = at_us;
+	pnvs_matching_assign(candidates, 1, records, 1);
 }
 
 static void
 test_time(void)
 {
-	const int64_t margin_ms = PNVS_CLOCK_MARGIN_MS;
+	const int64_t margin_us = PNVS_CLOCK_MARGIN_US;
 
-	assign_one(1000, 2000, 1000 - margin_ms);
+	assign_one(1000, 2000, 1000 - margin_us);
 	tap_int(candidates[0].record, 0, "a record may be earlier by the margin of the clocks");
-	assign_one(1000, 2000, 1000 - margin_ms - 1);
+	assign_one(1000, 2000, 1000 - margin_us - 1);
 	tap_int(candidates[0].record, -1, "but by no more");
-	assign_one(1000, 2000, 2000 + margin_ms);
+	assign_one(1000, 2000, 2000 + margin_us);
 	tap_int(candidates[0].record, 0, "a record may be later by the margin");
-	assign_one(1000, 2000, 2000 + margin_ms + 1);
+	assign_one(1000, 2000, 2000 + margin_us + 1);
 	tap_int(candidates[0].record, -1, "but by no more than that");
-	pnvs_matching_assign(candidates, 1, sent_ms, 0, slots);
+	pnvs_matching_assign(candidates, 1, records, 0);
 	tap_int(candidates[0].record, -1, "where there are no records nothing is found");
 
 	/* a wide one may have what a narrow one in between may not */
-	candidates[0].from_ms = 0;
-	candidates[0].until_ms = 200000;
-	candidates[1].from_ms = candidates[1].until_ms = 100000;
-	sent_ms[0] = 150000;
-	pnvs_matching_assign(candidates, 2, sent_ms, 1, slots);
+	candidates[0].from_us = 0;
+	candidates[0].until_us = 200000000;
+	candidates[1].from_us = candidates[1].until_us = 100000000;
+	records[0].sent_us = 150000000;
+	pnvs_matching_assign(candidates, 2, records, 1);
 	tap_int(candidates[0].record, 0, "a record goes to the message whose time it is in");
 	tap_int(candidates[1].record, -1, "and not to a closer one whose time is over");
 }
 
 /* The total distance and the number of pairs, by the plainest of ways. */
 static void
-assign_plainly(int n, int m, int *npairs, int64_t *distance_ms)
+assign_plainly(int n, int m, int *npairs, int64_t *distance_us)
 {
 	bool		given[MAX_SMALL] = {0};
 	bool		has[MAX_SMALL] = {0};
 
 	*npairs = 0;
-	*distance_ms = 0;
+	*distance_us = 0;
 	for (;;)
 	{
-		int64_t		best_ms = INT64_MAX;
+		int64_t		best_us = INT64_MAX;
 		int			best_i = -1;
 		int			best_j = -1;
 
@@ -105,13 +104,13 @@ assign_plainly(int n, int m, int *npairs, int64_t *distance_ms)
 		{
 			for (int j = 0; j < m; j++)
 			{
-				int64_t		apart_ms = llabs(sent_ms[j] - candidates[i].from_ms);
+				int64_t		apart_us = llabs(records[j].sent_us - candidates[i].from_us);
 
-				if (has[i] || given[j] || apart_ms >= best_ms ||
-					sent_ms[j] < candidates[i].from_ms - PNVS_CLOCK_MARGIN_MS ||
-					sent_ms[j] > candidates[i].until_ms + PNVS_CLOCK_MARGIN_MS)
+				if (has[i] || given[j] || apart_us >= best_us ||
+					records[j].sent_us < candidates[i].from_us - PNVS_CLOCK_MARGIN_US ||
+					records[j].sent_us > candidates[i].until_us + PNVS_CLOCK_MARGIN_US)
 					continue;
-				best_ms = apart_ms;
+				best_us = apart_us;
 				best_i = i;
 				best_j = j;
 			}
@@ -120,15 +119,15 @@ assign_plainly(int n, int m, int *npairs, int64_t *distance_ms)
 			return;
 		has[best_i] = given[best_j] = true;
 		(*npairs)++;
-		*distance_ms += best_ms;
+		*distance_us += best_us;
 	}
 }
 
 static int
 by_time(const void *a, const void *b)
 {
-	int64_t		first = *(const int64_t *) a;
-	int64_t		second = *(const int64_t *) b;
+	int64_t		first = ((const PnvsSentRecord *) a)->sent_us;
+	int64_t		second = ((const PnvsSentRecord *) b)->sent_us;
 
 	return (first > second) - (first < second);
 }
@@ -147,27 +146,27 @@ test_closest(void)
 		int			m = rand() % (MAX_SMALL + 1);
 		int			seen[MAX_SMALL] = {0};
 		int			npairs;
-		int64_t		distance_ms;
+		int64_t		distance_us;
 
 		for (int i = 0; i < n; i++)
 		{
-			candidates[i].from_ms = (int64_t) (rand() % 200000) * 64 + (1 << i) % 61;
-			candidates[i].until_ms = candidates[i].from_ms + rand() % 600000;
+			candidates[i].from_us = (int64_t) (rand() % 200000) * 64000 + (1 << i) % 61;
+			candidates[i].until_us = candidates[i].from_us + (int64_t) (rand() % 600000) * 1000;
 		}
 		for (int j = 0; j < m; j++)
-			sent_ms[j] = (int64_t) (rand() % 200000) * 64;
-		qsort(sent_ms, m, sizeof(int64_t), by_time);
-		assign_plainly(n, m, &npairs, &distance_ms);
-		pnvs_matching_assign(candidates, n, sent_ms, m, slots);
+			records[j].sent_us = (int64_t) (rand() % 200000) * 64000;
+		qsort(records, m, sizeof(PnvsSentRecord), by_time);
+		assign_plainly(n, m, &npairs, &distance_us);
+		pnvs_matching_assign(candidates, n, records, m);
 		for (int i = 0; i < n; i++)
 		{
 			if (candidates[i].record < 0)
 				continue;
 			npairs--;
-			distance_ms -= llabs(sent_ms[candidates[i].record] - candidates[i].from_ms);
+			distance_us -= llabs(records[candidates[i].record].sent_us - candidates[i].from_us);
 			twice += seen[candidates[i].record]++ > 0;
 		}
-		other += npairs != 0 || distance_ms != 0;
+		other += npairs != 0 || distance_us != 0;
 	}
 	tap_int(other, 0, "each record goes to the message that is closest to it, as the plainest way has it");
 	tap_int(twice, 0, "and to that one alone");
@@ -181,11 +180,11 @@ test_many(void)
 
 	for (int i = 0; i < MANY; i++)
 	{
-		candidates[i].from_ms = 0;
-		candidates[i].until_ms = MANY;
-		sent_ms[i] = i;
+		candidates[i].from_us = 0;
+		candidates[i].until_us = MANY;
+		records[i].sent_us = i;
 	}
-	pnvs_matching_assign(candidates, MANY, sent_ms, MANY, slots);
+	pnvs_matching_assign(candidates, MANY, records, MANY);
 	for (int i = 0; i < MANY; i++)
 		nfound += candidates[i].record >= 0;
 	tap_int(nfound, MANY, "thousands of messages of one moment have a record each");

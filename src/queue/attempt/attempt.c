@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * attempt.c
- *	  A claimed row on its way: its request, and what comes of it.
+ *	  One request for a claimed row, and the verdict that comes of it.
  *
- * A attempt lands in a transaction, for its reply is converted to the database's
- * encoding, and a found is compared with what other rows have.  Where that
- * transaction fails the attempt can land again: until it is destroyed it keeps
- * its reply.
+ * The answer is taken in a transaction, for its texts are converted to the database's
+ * encoding, and the records of a search are compared with other rows.  If that transaction
+ * fails, the attempt is judged again in the next one: until it is started again, or
+ * destroyed, it keeps the answer.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,11 +21,13 @@
 #include "remote/credentials.h"
 #include "settings.h"
 
-static void note_start_failure(PnvsAttempt *attempt, MemoryContext caller);
+static PnvsCall *start_call(PnvsAttempt *attempt);
+static void note_start_failure(PnvsAttempt *attempt);
+static void note_result(PnvsAttempt *attempt);
+static bool is_to_repeat(PnvsAttempt *attempt);
 static void judge_not_made(const PnvsAttempt *attempt, PnvsVerdict *verdict);
-static bool is_to_repeat(PnvsAttempt *attempt, const PnvsAnswer *answer);
 
-/* A attempt of a claimed row, of whose texts it makes copies; not yet started. */
+/* An attempt for a claimed row, of whose texts it makes copies; not yet started. */
 PnvsAttempt *
 pnvs_attempt_create(MemoryContext parent, const PnvsClaim *claim, PnvsPhase phase)
 {
@@ -46,56 +48,44 @@ pnvs_attempt_create(MemoryContext parent, const PnvsClaim *claim, PnvsPhase phas
 }
 
 /*
- * Starts the attempt's request, or starts it again.  Never throws: what keeps a
- * request from being started is the attempt's end, and it was not sent.
+ * Starts the attempt's request, or starts it again.  Never throws: a request that cannot
+ * be started was not sent, and that ends the attempt.
  */
 void
 pnvs_attempt_start(PnvsAttempt *attempt)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	const char *values[PNVS_MAX_PARAMETERS] = {0};
-	bool		sends = attempt->phase == PNVS_PHASE_TO_SEND;
 
 	attempt->call = NULL;
+	attempt->answer = NULL;
+	memset(&attempt->evidence, 0, sizeof(attempt->evidence));
 	MemoryContextReset(attempt->call_context);
-	if (sends && GetCurrentTimestamp() >= attempt->claim.send_before)
+	if (attempt->phase == PNVS_PHASE_TO_SEND &&
+		GetCurrentTimestamp() >= attempt->claim.send_before)
 	{
 		/* the commit of its claim, or its look-up, took that long */
 		attempt->start_code = "Local.Expired";
-		attempt->start_message = "its time was over before it could be sent";
+		attempt->start_message = PNVS_EXPIRED_MESSAGE;
 		attempt->phase = pnvs_phase_next(attempt->phase, PNVS_PHASE_START_FAILED);
 		return;
 	}
-	MemoryContextSwitchTo(attempt->call_context);
 	PG_TRY();
 	{
-		if (sends)
-		{
-			values[PNVS_START_CHANNEL] = attempt->claim.channel;
-			values[PNVS_START_TO] = attempt->claim.recipient;
-			values[PNVS_START_SERVICE_SID] = attempt->claim.service_sid;
-		}
-		else
-		{
-			if (attempt->page == 1)
-				attempt->asked_at = GetCurrentTimestamp();
-			pnvs_lookup_values(attempt, values);
-		}
-		attempt->call = pnvs_client_start(pnvs_operation_get(sends ? PNVS_START_VERIFICATION :
-															 PNVS_SEARCH_VERIFICATION), values);
+		MemoryContextSwitchTo(attempt->call_context);
+		attempt->call = start_call(attempt);
 		attempt->phase = pnvs_phase_next(attempt->phase, PNVS_PHASE_STARTED);
-		MemoryContextSwitchTo(caller);
 	}
 	PG_CATCH();
 	{
-		note_start_failure(attempt, caller);
+		note_start_failure(attempt);
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
 }
 
 /*
- * Ends a attempt before its start: nobody can say whether its claim is where it
- * has to be, so another server may come to send the message.
+ * Ends an attempt before its start: nobody can say whether its claim is replicated, so
+ * another server may come to send the message.
  */
 void
 pnvs_attempt_withhold(PnvsAttempt *attempt)
@@ -103,7 +93,7 @@ pnvs_attempt_withhold(PnvsAttempt *attempt)
 	attempt->phase = pnvs_phase_next(attempt->phase, PNVS_PHASE_WITHHOLD);
 }
 
-/* Whether there is something to land. */
+/* Whether pnvs_attempt_finish() can be called. */
 bool
 pnvs_attempt_is_done(const PnvsAttempt *attempt)
 {
@@ -111,8 +101,8 @@ pnvs_attempt_is_done(const PnvsAttempt *attempt)
 }
 
 /*
- * Lets a row of unknown fate be looked up by the search of another one, where
- * that is for the same; false where it is not.
+ * Lets a row of unknown fate be looked up by the search of another row; false if that
+ * search is for another number, service or channel.
  */
 bool
 pnvs_attempt_join(PnvsAttempt *attempt, const PnvsClaim *claim)
@@ -131,15 +121,14 @@ pnvs_attempt_join(PnvsAttempt *attempt, const PnvsClaim *claim)
 }
 
 /*
- * Judges a attempt that is done: adds its verdict, or those of all the rows that
- * it was for, with texts in the current memory context.  False where it has none,
- * but is to be started once more, at once: pnvs_phase_is_to_start() says so, too.
+ * Judges an attempt that is done: adds the verdicts on its row and on all other rows that
+ * it was for.  Their texts live as long as the attempt and the current memory context.
+ * False if there is none yet, and the attempt is to be started once more, at once:
+ * pnvs_phase_is_to_start() says so, too.
  */
 bool
 pnvs_attempt_finish(PnvsAttempt *attempt, PnvsVerdicts *verdicts)
 {
-	PnvsAnswer	answer;
-
 	switch (attempt->phase)
 	{
 		case PNVS_PHASE_WITHHELD:
@@ -150,7 +139,7 @@ pnvs_attempt_finish(PnvsAttempt *attempt, PnvsVerdicts *verdicts)
 			judge_not_made(attempt, pnvs_verdicts_add(verdicts));
 			return true;
 		case PNVS_PHASE_NOT_LOOKED_UP:
-			pnvs_lookup_decide(attempt, NULL, verdicts);
+			pnvs_lookup_decide(attempt, verdicts);
 			return true;
 		case PNVS_PHASE_TO_VERIFY:
 		case PNVS_PHASE_TO_SEND:
@@ -161,19 +150,21 @@ pnvs_attempt_finish(PnvsAttempt *attempt, PnvsVerdicts *verdicts)
 		case PNVS_PHASE_LOOKING_UP:
 			break;
 	}
-	pnvs_client_finish(attempt->call, &answer);
-	if (is_to_repeat(attempt, &answer))
+	if (attempt->answer == NULL)
+		note_result(attempt);
+	if (is_to_repeat(attempt))
 		attempt->phase = pnvs_phase_next(attempt->phase, PNVS_PHASE_REPEAT);
 	else if (attempt->phase == PNVS_PHASE_SENDING)
-		pnvs_verdict_on_answer(pnvs_verdicts_add(verdicts), &attempt->claim, &answer);
+		pnvs_verdict_on_answer(pnvs_verdicts_add(verdicts), &attempt->claim, attempt->answer,
+							   &attempt->evidence);
 	else
-		pnvs_lookup_decide(attempt, &answer, verdicts);
+		pnvs_lookup_decide(attempt, verdicts);
 	return !pnvs_phase_is_to_start(attempt->phase);
 }
 
 /*
- * The verdict on a attempt that is not waited for, or started, any longer: back to the
- * queue where the message provably has not gone out.  A look-up has none.
+ * The verdict on an attempt that nobody waits for any longer: back to the queue if the
+ * message provably has not gone out.  A look-up has none.
  */
 void
 pnvs_attempt_abandon(PnvsAttempt *attempt, PnvsVerdicts *verdicts)
@@ -203,9 +194,28 @@ pnvs_attempt_destroy(PnvsAttempt *attempt)
 	MemoryContextDelete(attempt->context);
 }
 
-/* Keeps the reason, without what the error may quote, and goes on. */
+/* Starts the call in the current memory context, or throws. */
+static PnvsCall *
+start_call(PnvsAttempt *attempt)
+{
+	const char *values[PNVS_MAX_PARAMETERS] = {0};
+
+	if (attempt->phase == PNVS_PHASE_TO_SEND)
+	{
+		values[PNVS_START_CHANNEL] = attempt->claim.channel;
+		values[PNVS_START_TO] = attempt->claim.recipient;
+		values[PNVS_START_SERVICE_SID] = attempt->claim.service_sid;
+		return pnvs_client_start(pnvs_operation_get(PNVS_START_VERIFICATION), values);
+	}
+	if (attempt->page == 1)
+		attempt->asked_at = GetCurrentTimestamp();
+	pnvs_lookup_values(attempt, values);
+	return pnvs_client_start(pnvs_operation_get(PNVS_SEARCH_VERIFICATION), values);
+}
+
+/* In a PG_CATCH: keeps the reason, without what the error may quote, and ends the error. */
 static void
-note_start_failure(PnvsAttempt *attempt, MemoryContext caller)
+note_start_failure(PnvsAttempt *attempt)
 {
 	ErrorData  *error;
 	char	   *message;
@@ -215,45 +225,60 @@ note_start_failure(PnvsAttempt *attempt, MemoryContext caller)
 	FlushErrorState();
 	message = pstrdup(error->message);
 	pnvs_credentials_hide(message);
-	attempt->start_message = message;
 	attempt->start_code = "Local.Unsent.Start";
-	/* one may have become invalid since the claim */
-	attempt->start_cause = error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR ||
-		pnvs_settings_invalid_name() != NULL ? PNVS_CAUSE_SETTINGS : PNVS_CAUSE_NONE;
+	attempt->start_message = message;
+	/* a setting may have become invalid since the claim */
+	if (error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR || pnvs_settings_invalid_name() != NULL)
+		attempt->evidence = (PnvsEvidence)
+	{
+		PNVS_FAULT_EVERYBODY, PNVS_CAUSE_SETTINGS, message
+	};
 	FreeErrorData(error);
-	attempt->call = NULL;
 	attempt->phase = pnvs_phase_next(attempt->phase, PNVS_PHASE_START_FAILED);
-	MemoryContextSwitchTo(caller);
 	MemoryContextReset(attempt->call_context);
 }
 
-/* Where the settings do not do, no other could be made of them, either. */
+/*
+ * Takes the answer, once for each request, however often its transaction is tried.
+ * Whatever counts results belongs here: attempts are judged again, and not counted again.
+ */
 static void
-judge_not_made(const PnvsAttempt *attempt, PnvsVerdict *verdict)
+note_result(PnvsAttempt *attempt)
 {
-	if (attempt->start_cause == PNVS_CAUSE_NONE)
-		pnvs_verdict_unsent(verdict, &attempt->claim, attempt->start_code,
-							attempt->start_message, -1);
-	else
-	{
-		pnvs_verdict_waits(verdict, &attempt->claim, attempt->start_code, attempt->start_message);
-		pnvs_verdict_blame(verdict, PNVS_FAULT_EVERYBODY, attempt->start_cause,
-						   attempt->start_message);
-	}
+	MemoryContext caller = MemoryContextSwitchTo(attempt->call_context);
+	PnvsAnswer *answer = palloc(sizeof(PnvsAnswer));
+
+	pnvs_client_finish(attempt->call, answer);
+	attempt->evidence = pnvs_verdict_evidence(answer);
+	if (attempt->phase != PNVS_PHASE_SENDING && answer->succeeded)
+		pnvs_lookup_collect(attempt, &answer->reply);
+	attempt->answer = answer;
+	MemoryContextSwitchTo(caller);
 }
 
-/* The next page of a search, or the same request by the service's clock. */
+/* Whether the same request is made again, or the next page of a search is asked for. */
 static bool
-is_to_repeat(PnvsAttempt *attempt, const PnvsAnswer *answer)
+is_to_repeat(PnvsAttempt *attempt)
 {
-	PnvsRepeat	reason = pnvs_client_repeat(answer, attempt->repeated);
+	PnvsRepeat	reason = pnvs_client_repeat(attempt->answer, attempt->repeated);
 
 	attempt->repeated |= reason;
 	if (reason != PNVS_REPEAT_NONE)
 		return true;
-	if (attempt->phase == PNVS_PHASE_SENDING || !answer->succeeded ||
-		!pnvs_lookup_collect(attempt, &answer->reply))
+	if (attempt->phase == PNVS_PHASE_SENDING || !pnvs_lookup_has_next_page(attempt))
 		return false;
 	attempt->page++;
 	return true;
+}
+
+/* An invalid setting is no attempt of the row's: no other request can be made, either. */
+static void
+judge_not_made(const PnvsAttempt *attempt, PnvsVerdict *verdict)
+{
+	if (attempt->evidence.fault == PNVS_FAULT_EVERYBODY)
+		pnvs_verdict_waits(verdict, &attempt->claim, attempt->start_code, attempt->start_message);
+	else
+		pnvs_verdict_unsent(verdict, &attempt->claim, attempt->start_code,
+							attempt->start_message);
+	pnvs_verdict_show(verdict, &attempt->evidence);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * attempt.h
- *	  A claimed row on its way: its request, and what comes of it.
+ *	  One request for a claimed row, and the verdict that comes of it.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,32 +11,32 @@
 #include "core/phase.h"
 #include "queue/rows/verdict.h"
 
-/* What a look-up has found; texts are the attempt's. */
+/* A record that a search has found; texts are the attempt's. */
 typedef struct PnvsFoundRecord
 {
-	const char *verification_id;
+	const char *verification_id;	/* first, for pg_qsort_strcmp() */
 	const char *status;
-	int64		send_date_ms;	/* since the epoch */
+	TimestampTz sent_at;
 } PnvsFoundRecord;
 
 typedef struct PnvsAttempt
 {
 	MemoryContext context;		/* of all that follows, and of the request */
-	MemoryContext call_context; /* of the call under way */
+	MemoryContext call_context; /* of the call under way, and of its answer */
 	PnvsClaim	claim;
 	PnvsPhase	phase;
 	PnvsCall   *call;			/* or NULL: none is under way */
+	PnvsAnswer *answer;			/* to the call, or NULL: not taken yet */
+	PnvsEvidence evidence;		/* of the answer, or of the failed start */
 	const char *start_code;		/* why it could not be started */
 	const char *start_message;
-	PnvsCause	start_cause;
 	int			repeated;		/* a set of PnvsRepeat */
 	int64		settle_after_us;	/* its row is locked; monotonic, or 0 */
 	int			page;			/* of a search; from 1 */
-	int			collected;		/* the last page whose records were taken */
 	TimestampTz asked_at;		/* when the search began */
 	PnvsFoundRecord *found_records;
 	int			nfound;
-	int64	   *joined_ids;		/* rows that the same search is for */
+	int64	   *joined_ids;		/* further rows that the search is for */
 	int			njoined;
 } PnvsAttempt;
 

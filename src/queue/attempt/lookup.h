@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * lookup.h
- *	  Rows of unknown fate, looked up at the service.
+ *	  Finds out by a search at the service whether a message was sent.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,8 +11,8 @@
 #include "queue/attempt/attempt.h"
 
 extern void pnvs_lookup_values(const PnvsAttempt *attempt, const char **values);
-extern bool pnvs_lookup_collect(PnvsAttempt *attempt, const PnvsReply *reply);
-extern void pnvs_lookup_decide(PnvsAttempt *attempt, const PnvsAnswer *answer,
-							   PnvsVerdicts *verdicts);
+extern void pnvs_lookup_collect(PnvsAttempt *attempt, const PnvsReply *reply);
+extern bool pnvs_lookup_has_next_page(const PnvsAttempt *attempt);
+extern void pnvs_lookup_decide(PnvsAttempt *attempt, PnvsVerdicts *verdicts);
 
 #endif							/* PNVS_LOOKUP_H */

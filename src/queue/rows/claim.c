@@ -9,39 +9,40 @@
  * Rows stand in an index by the time from which they may be sent, and are taken from
  * its front.  The entries of settled rows stay there until a vacuum, or for as long as
  * an old snapshot needs them.  So a claimer remembers the position up to which nothing
- * is due.  A row that is committed later with an earlier time is announced (see
- * registry.c), and the claimer goes back to it; so it does at intervals, for rows that
- * nobody announces.
+ * is due.  If a row is committed later with an earlier time, that is announced (see
+ * registry.c), and the claimer goes back to it.  At intervals it goes back for rows that
+ * nobody announced.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
-#include "errcodes.h"
 #include "queue/rows/array.h"
 #include "queue/rows/claim.h"
 #include "queue/rows/settle.h"
-#include "queue/rows/lock_class.h"
 #include "queue/rows/statements.h"
 #include "queue/rows/table.h"
 #include "settings.h"
 
-/* Who takes a message back, and then does not, says so; others are seldom. */
-#define HELD_RETRY_MS 1000
+/*
+ * A session that has locked a row to cancel it, and is rolled back, announces that; other
+ * locks are rare.
+ */
+#define LOCKED_RETRY_MS 1000
 
-static bool read_due(uint64 row, PnvsClaim *claim, PnvsVerdicts *verdicts);
-static int	select_due(const PnvsClaimer *claimer, PnvsStatementId statement, int max);
+static int	select_due(const PnvsClaimer *claimer, PnvsStatementId statement, int max,
+					   TimestampTz now);
+static bool read_due(int row, TimestampTz now, PnvsClaim *claim, PnvsVerdicts *verdicts);
+static void settle_unsendable(const PnvsClaim *claim, PnvsState state, PnvsVerdict *verdict);
 static int	choose_claim(const PnvsClaimLimit *limit, PnvsClaim *claims, Datum *tids,
 						 int nclaims);
 static TimestampTz next_after(PnvsPosition position);
-static bool is_foreign(uint64 row);
+static bool is_foreign(int row);
 static bool is_sendable(const PnvsClaim *claim);
 static int32 oldest_timeline(void);
 static void claim_rows(const PnvsClaimer *claimer, Datum *tids, PnvsClaim *claims,
@@ -49,9 +50,9 @@ static void claim_rows(const PnvsClaimer *claimer, Datum *tids, PnvsClaim *claim
 
 /*
  * Claims up to max rows that are due, in their order, into claims, whose texts
- * are allocated in the current memory context.  What must not be sent (too late,
- * not our own) is settled on the way, which adds its verdicts.  A limit leaves out all
- * but one of the others, or all.  Returns the number of rows looked at: fewer than max
+ * are allocated in the current memory context.  Rows that must not be sent (too late,
+ * queued elsewhere) are settled on the way, which adds their verdicts.  A limit leaves out
+ * all but one of the others, or all.  Returns the number of rows looked at: fewer than max
  * means that no more are due.
  */
 int
@@ -60,16 +61,17 @@ pnvs_claim_due(PnvsClaimer *claimer, int max, const PnvsClaimLimit *limit,
 {
 	Datum	   *tids = palloc(max * sizeof(Datum));
 	int			nbefore = verdicts->n;
-	int			nrows = select_due(claimer, PNVS_SELECT_DUE, max);
+	TimestampTz now = GetCurrentTimestamp();
+	int			nrows = select_due(claimer, PNVS_SELECT_DUE, max, now);
 
 	*nclaims = 0;
 	for (int row = 0; row < nrows; row++)
 	{
 		PnvsClaim  *claim = &claims[*nclaims];
 
-		if (read_due(row, claim, verdicts))
-			tids[(*nclaims)++] = pnvs_table_value(row, 1, NULL);
-		/* one that may be left out is to be seen again */
+		if (read_due(row, now, claim, verdicts))
+			tids[(*nclaims)++] = pnvs_result_datum(row, PNVS_DUE_PLACE);
+		/* a row that may be left out is to be seen again */
 		if (limit->tryable != PNVS_TRY_ALL && *nclaims > 0)
 			continue;
 		claimer->seen.not_before = claim->not_before;
@@ -79,33 +81,32 @@ pnvs_claim_due(PnvsClaimer *claimer, int max, const PnvsClaimLimit *limit,
 		*nclaims = choose_claim(limit, claims, tids, *nclaims);
 	if (*nclaims > 0)
 		claim_rows(claimer, tids, claims, nclaims);
-	if (verdicts->n > nbefore)
-		pnvs_settle_rows(claimer, verdicts->list + nbefore, verdicts->n - nbefore);
+	pnvs_settle_rows(claimer, verdicts->list + nbefore, verdicts->n - nbefore);
 	return nrows;
 }
 
 /*
  * Settles up to max rows whose time is over, wherever they stand among those that are
- * due, and adds their verdicts; their number.
+ * due, and adds their verdicts.  Returns the number of rows.
  */
 int
 pnvs_claim_expire(const PnvsClaimer *claimer, int max, PnvsVerdicts *verdicts)
 {
 	int			nbefore = verdicts->n;
-	int			nrows = select_due(claimer, PNVS_SELECT_LATE, max);
+	TimestampTz now = GetCurrentTimestamp();
+	int			nrows = select_due(claimer, PNVS_SELECT_LATE, max, now);
 	PnvsClaim	claim;
 
 	for (int row = 0; row < nrows; row++)
-		(void) read_due(row, &claim, verdicts);
-	if (verdicts->n > nbefore)
-		pnvs_settle_rows(claimer, verdicts->list + nbefore, verdicts->n - nbefore);
+		(void) read_due(row, now, &claim, verdicts);
+	pnvs_settle_rows(claimer, verdicts->list + nbefore, verdicts->n - nbefore);
 	return nrows;
 }
 
 /*
  * When the next row is due that was not seen, or DT_NOEND; to be called once all
- * rows are claimed that can be.  A row that is due and was left is one that
- * somebody else holds: it is tried again after a while, not at once.
+ * rows are claimed that can be.  If a row that is due was left, somebody has locked it,
+ * and it is tried again after a while.
  */
 TimestampTz
 pnvs_claim_next(PnvsClaimer *claimer)
@@ -121,59 +122,67 @@ pnvs_claim_next(PnvsClaimer *claimer)
 	}
 	pnvs_claimer_rewind(claimer, next);
 	return Min(next_after(end_of_now),
-			   TimestampTzPlusMilliseconds(now, HELD_RETRY_MS));
-}
-
-/* Reads a row that is due: a claim, true, or a verdict on what must not be sent. */
-static bool
-read_due(uint64 row, PnvsClaim *claim, PnvsVerdicts *verdicts)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	memset(claim, 0, sizeof(*claim));
-	claim->id = DatumGetInt64(pnvs_table_value(row, 2, NULL));
-	/* a row that was written by hand can have the largest number */
-	claim->attempts = Min(DatumGetInt32(pnvs_table_value(row, 3, NULL)), PG_INT32_MAX - 1) + 1;
-	claim->not_before = DatumGetTimestampTz(pnvs_table_value(row, 4, NULL));
-	claim->send_before = DatumGetTimestampTz(pnvs_table_value(row, 5, NULL));
-	claim->created_at = DatumGetTimestampTz(pnvs_table_value(row, 6, NULL));
-	claim->channel = pnvs_table_text(row, 10);
-	claim->recipient = pnvs_table_text(row, 11);
-	claim->service_sid = pnvs_table_text(row, 12);
-	claim->dispatched_at = now;
-	claim->verify_first = pnvs_after_promotion == PNVS_AFTER_PROMOTION_VERIFY &&
-		DatumGetInt32(pnvs_table_value(row, 9, NULL)) < (int32) GetWALInsertionTimeLine();
-
-	if (is_foreign(row))
-		pnvs_verdict_settled(pnvs_verdicts_add(verdicts), claim, "queued", "canceled", "Local.ForeignOrigin",
-							 "the row was queued in another database");
-	else if (claim->send_before <= now)
-		pnvs_verdict_settled(pnvs_verdicts_add(verdicts), claim, "queued", "expired",
-							 claim->attempts == 1 ? "Local.Expired" : NULL,
-							 "its time was over before it could be sent");
-	else if (!is_sendable(claim))
-		pnvs_verdict_settled(pnvs_verdicts_add(verdicts), claim, "queued", "failed", "Local.Unsent.Start",
-							 "the row was not queued by pnvs, or was changed by hand");
-	else
-		return true;
-	return false;
+			   TimestampTzPlusMilliseconds(now, LOCKED_RETRY_MS));
 }
 
 /* Selects up to max rows that are due and were not seen, and locks them; their number. */
 static int
-select_due(const PnvsClaimer *claimer, PnvsStatementId statement, int max)
+select_due(const PnvsClaimer *claimer, PnvsStatementId statement, int max, TimestampTz now)
 {
 	Datum		values[5];
 
 	values[0] = TimestampTzGetDatum(claimer->seen.not_before);
 	values[1] = Int64GetDatum(claimer->seen.id);
-	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[2] = TimestampTzGetDatum(now);
 	values[3] = Int64GetDatum(max);
 	values[4] = Int32GetDatum(oldest_timeline());
-	return (int) pnvs_table_run(statement, values, NULL);
+	return pnvs_table_run(statement, values);
 }
 
-/* Moves the one that the limit lets through to the front; how many that are. */
+/* Reads a row that is due into claim: true, unless it must not be sent, which adds a verdict. */
+static bool
+read_due(int row, TimestampTz now, PnvsClaim *claim, PnvsVerdicts *verdicts)
+{
+	PnvsState	state;
+
+	memset(claim, 0, sizeof(*claim));
+	claim->id = pnvs_result_int64(row, PNVS_DUE_ID);
+	/* a row that was written by hand can have the largest number */
+	claim->attempts = Min(pnvs_result_int32(row, PNVS_DUE_ATTEMPTS), PG_INT32_MAX - 1) + 1;
+	claim->not_before = pnvs_result_time(row, PNVS_DUE_NOT_BEFORE);
+	claim->send_before = pnvs_result_time(row, PNVS_DUE_SEND_BEFORE);
+	claim->created_at = pnvs_result_time(row, PNVS_DUE_CREATED_AT);
+	claim->channel = pnvs_result_text(row, PNVS_DUE_CHANNEL);
+	claim->recipient = pnvs_result_text(row, PNVS_DUE_RECIPIENT);
+	claim->service_sid = pnvs_result_text(row, PNVS_DUE_SERVICE_SID);
+	claim->dispatched_at = now;
+	claim->verify_first = pnvs_after_promotion == PNVS_AFTER_PROMOTION_VERIFY &&
+		pnvs_result_int32(row, PNVS_DUE_ORIGIN_TIMELINE) < (int32) GetWALInsertionTimeLine();
+
+	state = pnvs_decision_on_due(is_foreign(row), is_sendable(claim), claim->send_before, now);
+	if (state == PNVS_STATE_SENDING)
+		return true;
+	settle_unsendable(claim, state, pnvs_verdicts_add(verdicts));
+	return false;
+}
+
+static void
+settle_unsendable(const PnvsClaim *claim, PnvsState state, PnvsVerdict *verdict)
+{
+	pnvs_verdict_settled(verdict, claim, PNVS_STATE_QUEUED, state);
+	if (state == PNVS_STATE_CANCELED)
+		pnvs_verdict_explain(verdict, "Local.ForeignOrigin",
+							 "the row was queued in another database");
+	else if (state == PNVS_STATE_FAILED)
+		pnvs_verdict_explain(verdict, "Local.Unsent.Start",
+							 "the row was not queued by pnvs, or was changed by hand");
+	/* after an attempt its code stays */
+	else
+		pnvs_verdict_explain(verdict, claim->attempts == 1 ? "Local.Expired" : NULL,
+							 PNVS_EXPIRED_MESSAGE);
+}
+
+/* Moves the claim that the limit lets through to the front; the number of those. */
 static int
 choose_claim(const PnvsClaimLimit *limit, PnvsClaim *claims, Datum *tids, int nclaims)
 {
@@ -203,21 +212,20 @@ next_after(PnvsPosition position)
 	values[0] = TimestampTzGetDatum(position.not_before);
 	values[1] = Int64GetDatum(position.id);
 	values[2] = Int32GetDatum(oldest_timeline());
-	return pnvs_table_run(PNVS_NEXT_QUEUED, values, NULL) == 1 ?
-		DatumGetTimestampTz(pnvs_table_value(0, 1, NULL)) : DT_NOEND;
+	return pnvs_table_run_for_time(PNVS_NEXT_QUEUED, values);
 }
 
-/* Whether a row was queued elsewhere: it is a copy, and not ours to send. */
+/* Whether a row was queued elsewhere: this is a copy, which must not be sent. */
 static bool
-is_foreign(uint64 row)
+is_foreign(int row)
 {
-	return DatumGetInt64(pnvs_table_value(row, 7, NULL)) != (int64) GetSystemIdentifier() ||
-		DatumGetObjectId(pnvs_table_value(row, 8, NULL)) != MyDatabaseId;
+	return pnvs_result_int64(row, PNVS_DUE_ORIGIN_SYSTEM) != (int64) GetSystemIdentifier() ||
+		pnvs_result_oid(row, PNVS_DUE_ORIGIN_DATABASE) != MyDatabaseId;
 }
 
 /*
- * Whether a row can be claimed.  One that was written by hand could have more than the
- * claim's statement, or an index, takes, and would hold up all that are claimed with it.
+ * Whether a row can be claimed.  A row that was written by hand can hold more than the
+ * claim's statement, or an index, takes: it would hold up all that are claimed with it.
  */
 static bool
 is_sendable(const PnvsClaim *claim)
@@ -227,7 +235,7 @@ is_sendable(const PnvsClaim *claim)
 		strlen(claim->service_sid) <= PNVS_MAX_SERVICE_SID_LEN;
 }
 
-/* Rows of older timelines are held back where that is set. */
+/* Rows of older timelines are left out if "pnvs.after_promotion" says so. */
 static int32
 oldest_timeline(void)
 {
@@ -235,7 +243,10 @@ oldest_timeline(void)
 		(int32) GetWALInsertionTimeLine() : PG_INT32_MIN;
 }
 
-/* Claims the rows, which are locked, and notes where they stand from then on. */
+/*
+ * Claims the rows, which are locked, and notes where they are from then on.  A row that is
+ * not claimed after all is dropped from claims.
+ */
 static void
 claim_rows(const PnvsClaimer *claimer, Datum *tids, PnvsClaim *claims, int *nclaims)
 {
@@ -244,13 +255,10 @@ claim_rows(const PnvsClaimer *claimer, Datum *tids, PnvsClaim *claims, int *ncla
 	int			nclaimed;
 	int			kept = 0;
 
-	values[0] = pnvs_array_of_tids(tids, *nclaims);
+	values[0] = pnvs_array_make(TIDOID, tids, NULL, *nclaims);
 	values[1] = Int64GetDatum(claimer->number);
 	values[2] = TimestampTzGetDatum(claims[0].dispatched_at);
-	nclaimed = (int) pnvs_table_run(PNVS_CLAIM, values, NULL);
-	ids = palloc((nclaimed + 1) * sizeof(int64));
-	for (int row = 0; row < nclaimed; row++)
-		ids[row] = DatumGetInt64(pnvs_table_value(row, 1, NULL));
+	nclaimed = pnvs_table_run_for_ids(PNVS_CLAIM, values, &ids);
 	for (int i = 0; i < *nclaims; i++)
 	{
 		/* mostly in the same order */
@@ -261,7 +269,8 @@ claim_rows(const PnvsClaimer *claimer, Datum *tids, PnvsClaim *claims, int *ncla
 			if (ids[row] != claims[i].id)
 				continue;
 			claims[kept] = claims[i];
-			claims[kept++].place = *(ItemPointer) DatumGetPointer(pnvs_table_value(row, 2, NULL));
+			claims[kept++].place =
+				*(ItemPointer) DatumGetPointer(pnvs_result_datum(row, PNVS_CLAIMED_PLACE));
 			break;
 		}
 	}

@@ -7,8 +7,7 @@
  */
 #include "postgres.h"
 
-#include "utils/builtins.h"
-#include "utils/timestamp.h"
+#include "catalog/pg_type.h"
 
 #include "queue/rows/array.h"
 #include "queue/rows/settle.h"
@@ -17,10 +16,40 @@
 /* Each module above registers one at most. */
 #define MAX_OBSERVERS 4
 
+/* A member of a verdict that is written, with its SQL type. */
+typedef struct Field
+{
+	size_t		offset;
+	Oid			type;
+} Field;
+
+#define FIELD(member, type) {offsetof(PnvsVerdict, member), type}
+
+/* In the order of the parameters of PNVS_SETTLE. */
+static const Field fields[] = {
+	FIELD(id, INT8OID),
+	FIELD(was, TEXTOID),
+	FIELD(state, TEXTOID),
+	FIELD(settled_at, TIMESTAMPTZOID),
+	FIELD(recipient, TEXTOID),
+	FIELD(not_before, TIMESTAMPTZOID),
+	FIELD(request_id, TEXTOID),
+	FIELD(verification_id, TEXTOID),
+	FIELD(status, TEXTOID),
+	FIELD(code, TEXTOID),
+	FIELD(message, TEXTOID),
+	FIELD(http_status, INT4OID),
+	FIELD(unknown_since, TIMESTAMPTZOID),
+	FIELD(uncounted, INT4OID),
+	FIELD(place, TIDOID),
+};
+
 static PnvsSettleObserver observers[MAX_OBSERVERS];
 static int	nobservers = 0;
 
 static void write_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts);
+static Datum field_array(const Field *field, const PnvsVerdict *verdicts, int nverdicts);
+static Datum field_value(const void *member, Oid type, bool *isnull);
 static void tell_observers(const PnvsVerdict *verdicts, int nverdicts);
 
 /*
@@ -56,66 +85,15 @@ pnvs_settle_cancel(int64 id, const char *recipient, Oid requester)
 	PnvsVerdict verdict;
 	Datum		values[4];
 
-	pnvs_verdict_settled(&verdict, &claim, "queued", "canceled", NULL, NULL);
+	pnvs_verdict_settled(&verdict, &claim, PNVS_STATE_QUEUED, PNVS_STATE_CANCELED);
 	values[0] = Int64GetDatum(id);
 	values[1] = TimestampTzGetDatum(verdict.settled_at);
-	values[2] = CStringGetTextDatum(verdict.masked);
+	values[2] = CStringGetTextDatum(verdict.recipient);
 	values[3] = ObjectIdGetDatum(requester);
-	if (pnvs_table_run(PNVS_CANCEL, values, NULL) != 1)
+	if (pnvs_table_run(PNVS_CANCEL, values) != 1)
 		return false;
 	tell_observers(&verdict, 1);
 	return true;
-}
-
-static void
-tell_observers(const PnvsVerdict *verdicts, int nverdicts)
-{
-	for (int i = 0; i < nobservers; i++)
-		observers[i] (verdicts, nverdicts);
-}
-
-static void
-write_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts)
-{
-	int64	   *ids = palloc(nverdicts * sizeof(int64));
-	bool		in_place = true;
-	Datum		values[16];
-
-	for (int i = 0; i < nverdicts; i++)
-	{
-		ids[i] = verdicts[i].id;
-		in_place = in_place && ItemPointerIsValid(&verdicts[i].place);
-	}
-#define TEXTS(member) pnvs_array_of_texts(verdicts, nverdicts, offsetof(PnvsVerdict, member))
-#define NUMBERS(member) pnvs_array_of_numbers(verdicts, nverdicts, offsetof(PnvsVerdict, member))
-#define TIMES(member) pnvs_array_of_times(verdicts, nverdicts, offsetof(PnvsVerdict, member))
-	values[0] = pnvs_array_of_ids(ids, nverdicts);
-	values[1] = TEXTS(was);
-	values[2] = TEXTS(state);
-	values[3] = TIMES(settled_at);
-	values[4] = pnvs_array_of_masked(verdicts, nverdicts);
-	values[5] = TIMES(not_before);
-	values[6] = TEXTS(request_id);
-	values[7] = TEXTS(verification_id);
-	values[8] = TEXTS(status);
-	values[9] = TEXTS(code);
-	values[10] = TEXTS(message);
-	values[11] = NUMBERS(http_status);
-	values[12] = TIMES(unknown_since);
-	values[13] = NUMBERS(uncounted);
-	values[14] = pnvs_array_of_places(verdicts, nverdicts);
-	values[15] = Int64GetDatum(claimer->number);
-#undef NUMBERS
-#undef TEXTS
-#undef TIMES
-	if (in_place && (int) pnvs_table_run(PNVS_SETTLE_IN_PLACE, values, NULL) == nverdicts)
-		return;
-
-	/*
-	 * those that are settled by now are not again: they are no longer what
-	 * they were
-	 */
-	(void) pnvs_table_run(PNVS_SETTLE, values, NULL);
 }
 
 /*
@@ -126,18 +104,76 @@ int
 pnvs_settle_find_locked(int64 *ids, int nids)
 {
 	Datum		values[2];
+	int64	   *lockable;
 	int64	   *locked;
+	int			nlockable;
 	int			nlocked;
-	int			nheld;
 
 	values[0] = pnvs_array_of_ids(ids, nids);
-	nlocked = (int) pnvs_table_run(PNVS_LOCK_ROWS, values, NULL);
-	locked = palloc((nlocked + 1) * sizeof(int64));
-	for (int row = 0; row < nlocked; row++)
-		locked[row] = DatumGetInt64(pnvs_table_value(row, 1, NULL));
-	values[1] = pnvs_array_of_ids(locked, nlocked);
-	nheld = (int) pnvs_table_run(PNVS_SELECT_EXISTING, values, NULL);
-	for (int row = 0; row < nheld; row++)
-		ids[row] = DatumGetInt64(pnvs_table_value(row, 1, NULL));
-	return nheld;
+	nlockable = pnvs_table_run_for_ids(PNVS_LOCK_ROWS, values, &lockable);
+	values[1] = pnvs_array_of_ids(lockable, nlockable);
+	nlocked = pnvs_table_run_for_ids(PNVS_SELECT_EXISTING, values, &locked);
+	memcpy(ids, locked, nlocked * sizeof(int64));
+	return nlocked;
+}
+
+static void
+write_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts)
+{
+	Datum		values[lengthof(fields) + 1];
+	bool		in_place = true;
+
+	for (int i = 0; i < nverdicts; i++)
+		in_place = in_place && ItemPointerIsValid(&verdicts[i].place);
+	for (size_t i = 0; i < lengthof(fields); i++)
+		values[i] = field_array(&fields[i], verdicts, nverdicts);
+	values[lengthof(fields)] = Int64GetDatum(claimer->number);
+	if (in_place && pnvs_table_run(PNVS_SETTLE_IN_PLACE, values) == nverdicts)
+		return;
+
+	/* rows that were settled just now are skipped: their state has changed */
+	(void) pnvs_table_run(PNVS_SETTLE, values);
+}
+
+/* One member of all verdicts, as an array. */
+static Datum
+field_array(const Field *field, const PnvsVerdict *verdicts, int nverdicts)
+{
+	Datum	   *values = palloc(nverdicts * sizeof(Datum));
+	bool	   *nulls = palloc(nverdicts * sizeof(bool));
+
+	for (int i = 0; i < nverdicts; i++)
+		values[i] = field_value((const char *) &verdicts[i] + field->offset, field->type, &nulls[i]);
+	return pnvs_array_make(field->type, values, nulls, nverdicts);
+}
+
+/* NULL and 0 stand for SQL's NULL. */
+static Datum
+field_value(const void *member, Oid type, bool *isnull)
+{
+	const char *text;
+
+	switch (type)
+	{
+		case TIDOID:
+			*isnull = false;
+			return PointerGetDatum(member);
+		case TEXTOID:
+			text = *(const char *const *) member;
+			*isnull = text == NULL;
+			return text ? CStringGetTextDatum(text) : (Datum) 0;
+		case INT4OID:
+			*isnull = *(const int32 *) member == 0;
+			return Int32GetDatum(*(const int32 *) member);
+		default:				/* int8 and timestamptz */
+			*isnull = *(const int64 *) member == 0;
+			return Int64GetDatum(*(const int64 *) member);
+	}
+}
+
+static void
+tell_observers(const PnvsVerdict *verdicts, int nverdicts)
+{
+	for (int i = 0; i < nobservers; i++)
+		observers[i] (verdicts, nverdicts);
 }

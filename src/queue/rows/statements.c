@@ -4,9 +4,9 @@
  *	  The statements on the queue's table: their texts, plans and results.
  *
  * Every column that is read has a cast, so that a result has the types that the
- * library expects whatever the table has become; where a value must not be NULL,
- * reading one raises.  The conditions on origin_timeline, and on origin_database, let
- * the planner use an index that no other role's query can (see the install script).
+ * library expects whatever the table has become; a NULL that must not be there raises
+ * an error.  The conditions on origin_timeline, and on origin_database, let the planner
+ * use an index that no other role's query can (see the install script).
  *
  *-------------------------------------------------------------------------
  */
@@ -27,10 +27,10 @@
 #define MAX_PARAMETERS 16
 
 /*
- * What is not settled is asked for in a way that the index of open rows does not
- * fit: a row is to be found by its ID, or by its place.  found_by leaves no other
- * way, not even where the planner expects a handful of rows and would look for
- * each of them among ours: there may be a million when the plan is used.
+ * A row is to be found by its ID, or by its place.  found_by leaves no other way, not
+ * even if the planner expects a handful of rows and would look for each of them among
+ * ours: there may be a million when the plan is used.  For the same reason the condition
+ * that a row is not settled is not written in the way of the index of open rows.
  */
 #define SETTLE(found_by) \
 	"UPDATE ONLY %1$s AS q SET state = u.state, settled_at = u.settled_at," \
@@ -56,6 +56,7 @@
 	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
 	 TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TIDARRAYOID, INT8OID}
 
+/* The columns are those of PnvsDueColumn. */
 #define SELECT_DUE(condition) \
 	"SELECT ctid::tid, id::bigint, attempts::integer, not_before::timestamptz," \
 	" send_before::timestamptz, created_at::timestamptz, origin_system::bigint," \
@@ -66,6 +67,13 @@
 	" AND origin_timeline >= $5 ORDER BY not_before, id LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED"
 
 #define SELECT_DUE_TYPES {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID}
+
+/* The columns are those of PnvsUnknownColumn. */
+#define SELECT_UNKNOWN \
+	"SELECT id::bigint, channel::text, recipient::text, service_sid::text," \
+	" coalesce(dispatched_at, created_at)::timestamptz," \
+	" coalesce(unknown_since, dispatched_at, created_at)::timestamptz, not_before::timestamptz" \
+	" FROM ONLY %1$s WHERE settled_at IS NULL"
 
 typedef struct Statement
 {
@@ -81,10 +89,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		{OIDOID, TEXTOID, TIMESTAMPTZOID}
 	},
 
-	/*
-	 * By the requester, so that no row is waited for that is not the caller's
-	 * to cancel.
-	 */
+	/* By the requester, so that nobody waits for the lock of another's row. */
 	[PNVS_CANCEL] = {
 		"UPDATE ONLY %1$s SET state = 'canceled', settled_at = $2, recipient = $3,"
 		" retain_from = greatest(retain_from, $2)"
@@ -105,7 +110,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE origin_database >= '0' ORDER BY id DESC LIMIT 1",
 		{0}
 	},
-	/* Texts last: what stands behind one in a row takes longer to find. */
+	/* Texts last: a column behind a text takes longer to find in a row. */
 	[PNVS_SELECT_DUE] = {SELECT_DUE(""), SELECT_DUE_TYPES},
 	[PNVS_SELECT_LATE] = {SELECT_DUE(" AND send_before <= $3"), SELECT_DUE_TYPES},
 	[PNVS_CLAIM] = {
@@ -114,7 +119,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		{TIDARRAYOID, INT8OID, TIMESTAMPTZOID}
 	},
 
-	/* Those that nobody else has locked; they are locked then. */
+	/* Locks those that nobody else has locked. */
 	[PNVS_LOCK_ROWS] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE id = ANY ($1) AND origin_database >= '0'"
 		" FOR NO KEY UPDATE SKIP LOCKED",
@@ -172,19 +177,16 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		{TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 	},
 	[PNVS_SELECT_UNKNOWN] = {
-		"SELECT id::bigint, channel::text, recipient::text, service_sid::text,"
-		" coalesce(dispatched_at, created_at)::timestamptz,"
-		" coalesce(unknown_since, dispatched_at, created_at)::timestamptz, not_before::timestamptz"
-		" FROM ONLY %1$s WHERE settled_at IS NULL AND state = 'unknown' AND origin_timeline >= 0"
+		SELECT_UNKNOWN " AND state = 'unknown' AND origin_timeline >= 0"
 		" AND not_before <= $1"
 		" AND id <> ALL ($3) ORDER BY not_before, id LIMIT $2",
 		{TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
 	},
 
 	/*
-	 * Still under way: what is found for their number may be theirs.  Here
-	 * and below the state is asked for in a way that the index of open rows
-	 * does not fit, in which all that is being sent, or was, would be read.
+	 * A record of the number may be of a message that is still being sent.
+	 * The state is not written in the way of the index of open rows, here and
+	 * below: all rows that are being sent, or were, would be read in it.
 	 */
 	[PNVS_SELECT_BEING_SENT] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE settled_at IS NULL AND claimer IS NOT NULL"
@@ -193,11 +195,9 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		{TEXTOID, TEXTOID, INT8OID, INT4OID}
 	},
 
-	/* Of the same number: what is found for it may be theirs, too. */
+	/* A record of the number may be of any of these. */
 	[PNVS_SELECT_SIBLINGS] = {
-		"SELECT id::bigint, coalesce(dispatched_at, created_at)::timestamptz,"
-		" unknown_since::timestamptz, not_before::timestamptz FROM ONLY %1$s"
-		" WHERE settled_at IS NULL AND unknown_since IS NOT NULL AND recipient = $1"
+		SELECT_UNKNOWN " AND unknown_since IS NOT NULL AND recipient = $1"
 		" AND service_sid = $2 AND channel = $3 AND state || '' = 'unknown'",
 		{TEXTOID, TEXTOID, TEXTOID}
 	},
@@ -212,80 +212,93 @@ static SPIPlanPtr plans[PNVS_STATEMENT_COUNT];
 static Oid	planned_table = InvalidOid;
 static char *planned_name = NULL;	/* qualified */
 
-static uint64 run_plan(PnvsStatementId id, Datum *values, const char *nulls, bool read_only);
+static int	run_plan(PnvsStatementId id, Datum *values, bool read_only);
 static SPIPlanPtr plan_of(PnvsStatementId id);
 static void forget_plans_of_another_table(void);
 pg_noreturn static void raise_null(int column);
 
 /* Runs a statement within a visit and returns the number of rows. */
-uint64
-pnvs_table_run(PnvsStatementId id, Datum *values, const char *nulls)
+int
+pnvs_table_run(PnvsStatementId id, Datum *values)
 {
-	return run_plan(id, values, nulls, false);
+	return run_plan(id, values, false);
 }
 
 /*
  * Runs a query and sees what has been committed by now and what this
- * transaction has done, also where the transaction's own snapshot is older.
+ * transaction has done, also if the transaction's own snapshot is older.
  */
-uint64
-pnvs_table_read(PnvsStatementId id, Datum *values, const char *nulls)
+int
+pnvs_table_read(PnvsStatementId id, Datum *values)
 {
-	uint64		nrows;
+	int			nrows;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	nrows = run_plan(id, values, nulls, true);
+	nrows = run_plan(id, values, true);
 	PopActiveSnapshot();
 	return nrows;
 }
 
-/*
- * A column, counted from 1, of a row, counted from 0, of the last result.  Without
- * isnull a NULL raises.
- */
-Datum
-pnvs_table_value(uint64 row, int column, bool *isnull)
+/* Runs a statement whose first column is an ID; the rows' IDs, and their number. */
+int
+pnvs_table_run_for_ids(PnvsStatementId id, Datum *values, int64 **ids)
 {
-	bool		is_really;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column,
-									  &is_really);
+	int			nrows = run_plan(id, values, false);
 
-	if (isnull != NULL)
-		*isnull = is_really;
-	else if (is_really)
+	*ids = palloc((nrows + 1) * sizeof(int64));
+	for (int row = 0; row < nrows; row++)
+		(*ids)[row] = pnvs_result_int64(row, PNVS_FIRST_COLUMN);
+	return nrows;
+}
+
+/* Runs a statement whose first column is a time; that of the first row, or DT_NOEND. */
+TimestampTz
+pnvs_table_run_for_time(PnvsStatementId id, Datum *values)
+{
+	return run_plan(id, values, false) == 0 ? DT_NOEND : pnvs_result_time(0, PNVS_FIRST_COLUMN);
+}
+
+/* A column, counted from 1, of a row, counted from 0, of the last result. */
+Datum
+pnvs_result_value(int row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+/* The same of a column that must not be NULL: an error otherwise. */
+Datum
+pnvs_result_datum(int row, int column)
+{
+	bool		isnull;
+	Datum		value = pnvs_result_value(row, column, &isnull);
+
+	if (isnull)
 		raise_null(column);
 	return value;
 }
 
-/* The same of a text, copied to the current memory context. */
+/* The same of a text that may be NULL, copied to the current memory context. */
 char *
-pnvs_table_text(uint64 row, int column)
-{
-	return TextDatumGetCString(pnvs_table_value(row, column, NULL));
-}
-
-/* The same of a text that may be NULL. */
-char *
-pnvs_table_optional_text(uint64 row, int column)
+pnvs_result_optional_text(int row, int column)
 {
 	bool		isnull;
-	Datum		value = pnvs_table_value(row, column, &isnull);
+	Datum		value = pnvs_result_value(row, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
-static uint64
-run_plan(PnvsStatementId id, Datum *values, const char *nulls, bool read_only)
+static int
+run_plan(PnvsStatementId id, Datum *values, bool read_only)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	int			result = SPI_execute_plan(plan_of(id), values, nulls, read_only, 0);
+	int			result = SPI_execute_plan(plan_of(id), values, NULL, read_only, 0);
 
 	/* SPI leaves its own behind, whatever was there before */
 	MemoryContextSwitchTo(caller);
 	if (result < 0)
 		elog(ERROR, "could not run a statement of the queue: %s",
 			 SPI_result_code_string(result));
-	return SPI_processed;
+	return (int) SPI_processed;
 }
 
 static SPIPlanPtr

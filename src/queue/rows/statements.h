@@ -10,7 +10,10 @@
 #ifndef PNVS_STATEMENTS_H
 #define PNVS_STATEMENTS_H
 
+#include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 typedef enum PnvsStatementId
 {
@@ -43,10 +46,66 @@ typedef enum PnvsStatementId
 /* The columns that verification_queue shows, the first of PNVS_FIND's, in their order. */
 #define PNVS_QUEUE_COLUMNS 19
 
-extern uint64 pnvs_table_run(PnvsStatementId id, Datum *values, const char *nulls);
-extern uint64 pnvs_table_read(PnvsStatementId id, Datum *values, const char *nulls);
-extern Datum pnvs_table_value(uint64 row, int column, bool *isnull);
-extern char *pnvs_table_text(uint64 row, int column);
-extern char *pnvs_table_optional_text(uint64 row, int column);
+/* The columns of PNVS_FIND behind these. */
+typedef enum PnvsFindColumn
+{
+	PNVS_FIND_REQUESTED_BY = PNVS_QUEUE_COLUMNS + 1,
+	PNVS_FIND_XMIN
+} PnvsFindColumn;
+
+/* The columns of PNVS_SELECT_DUE and PNVS_SELECT_LATE. */
+typedef enum PnvsDueColumn
+{
+	PNVS_DUE_PLACE = 1,
+	PNVS_DUE_ID,
+	PNVS_DUE_ATTEMPTS,
+	PNVS_DUE_NOT_BEFORE,
+	PNVS_DUE_SEND_BEFORE,
+	PNVS_DUE_CREATED_AT,
+	PNVS_DUE_ORIGIN_SYSTEM,
+	PNVS_DUE_ORIGIN_DATABASE,
+	PNVS_DUE_ORIGIN_TIMELINE,
+	PNVS_DUE_CHANNEL,
+	PNVS_DUE_RECIPIENT,
+	PNVS_DUE_SERVICE_SID
+} PnvsDueColumn;
+
+/* The columns of PNVS_CLAIM. */
+typedef enum PnvsClaimedColumn
+{
+	PNVS_CLAIMED_ID = 1,
+	PNVS_CLAIMED_PLACE
+} PnvsClaimedColumn;
+
+/* The columns of PNVS_SELECT_UNKNOWN and PNVS_SELECT_SIBLINGS. */
+typedef enum PnvsUnknownColumn
+{
+	PNVS_UNKNOWN_ID = 1,
+	PNVS_UNKNOWN_CHANNEL,
+	PNVS_UNKNOWN_RECIPIENT,
+	PNVS_UNKNOWN_SERVICE_SID,
+	PNVS_UNKNOWN_DISPATCHED_AT,
+	PNVS_UNKNOWN_SINCE,
+	PNVS_UNKNOWN_NOT_BEFORE
+} PnvsUnknownColumn;
+
+/* Other statements return one column. */
+#define PNVS_FIRST_COLUMN 1
+
+extern int	pnvs_table_run(PnvsStatementId id, Datum *values);
+extern int	pnvs_table_read(PnvsStatementId id, Datum *values);
+extern int	pnvs_table_run_for_ids(PnvsStatementId id, Datum *values, int64 **ids);
+extern TimestampTz pnvs_table_run_for_time(PnvsStatementId id, Datum *values);
+extern Datum pnvs_result_value(int row, int column, bool *isnull);
+extern Datum pnvs_result_datum(int row, int column);
+extern char *pnvs_result_optional_text(int row, int column);
+
+/* A column by its type; a NULL raises an error.  Texts are copied. */
+#define pnvs_result_int32(row, column) DatumGetInt32(pnvs_result_datum(row, column))
+#define pnvs_result_int64(row, column) DatumGetInt64(pnvs_result_datum(row, column))
+#define pnvs_result_oid(row, column) DatumGetObjectId(pnvs_result_datum(row, column))
+#define pnvs_result_xid(row, column) DatumGetTransactionId(pnvs_result_datum(row, column))
+#define pnvs_result_time(row, column) DatumGetTimestampTz(pnvs_result_datum(row, column))
+#define pnvs_result_text(row, column) TextDatumGetCString(pnvs_result_datum(row, column))
 
 #endif							/* PNVS_STATEMENTS_H */

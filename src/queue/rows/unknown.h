@@ -17,8 +17,8 @@ extern int	pnvs_unknown_select(PnvsClaim *claims, int max, const int64 *under_wa
 								int nunder_way);
 extern TimestampTz pnvs_unknown_next(const PnvsClaim *claims, int nclaims,
 									 const int64 *under_way, int nunder_way);
-extern bool pnvs_unknown_is_number_busy(const PnvsClaim *claim, bool never_sent);
-extern int	pnvs_unknown_siblings(const PnvsClaim *claim, PnvsClaim **siblings);
+extern bool pnvs_unknown_is_number_busy(const PnvsClaim *claim, bool verifying);
+extern int	pnvs_unknown_siblings(const PnvsClaim *claim, PnvsClaim **rows);
 extern int	pnvs_unknown_taken_ids(const char *const *ids, int nids, const char ***taken);
 
 #endif							/* PNVS_UNKNOWN_H */

@@ -1,36 +1,32 @@
 /*-------------------------------------------------------------------------
  *
  * verdict.c
- *	  What becomes of a row of the queue, by what became of its request.
+ *	  What is to be written into a row of the queue, by what became of its request.
  *
- *	  accepted             sent
- *	  refused              failed
- *	  throttled, or a      queued again, later; expired where that is too late,
- *	  connection was lost  failed where it was tried often enough
- *	  everybody's fault    queued again, at once, which is no attempt: the sender
- *	                       pauses (see outages.c)
- *	  ambiguous            unknown, and looked up from then on
- *
- * Texts that the service may have quoted a number in are stored without it: the
- * row outlives its recipient.
+ * core/decision decides; here its decision is put into the words and columns of a row.
+ * Texts in which the service may have quoted a number are stored without it: the row
+ * outlives its recipient.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "common/pg_prng.h"
 #include "utils/timestamp.h"
 
-#include "core/backoff.h"
 #include "compat.h"
 #include "queue/rows/verdict.h"
 #include "remote/credentials.h"
 #include "remote/fault_text.h"
 #include "settings.h"
 
-static void take_reply(PnvsVerdict *verdict, const PnvsReply *reply);
+static void fill(PnvsVerdict *verdict, const PnvsClaim *claim, PnvsState was,
+				 const PnvsDecision *decision);
+static PnvsMessageFacts facts_of(const PnvsClaim *claim);
 static const char *unsent_code(const PnvsAnswer *answer);
+static PnvsFault fault_of(const PnvsAnswer *answer, PnvsCause cause);
 static PnvsCause cause_of(const PnvsAnswer *answer);
-static char *redacted(const char *text);
+static const char *redacted(const char *text);
 
 /*
  * A place for another verdict, in the current memory context; valid until the
@@ -52,197 +48,186 @@ pnvs_verdicts_add(PnvsVerdicts *verdicts)
 	return &verdicts->list[verdicts->n++];
 }
 
+/* What an answer shows about other messages; the code is in the current memory context. */
+PnvsEvidence
+pnvs_verdict_evidence(const PnvsAnswer *answer)
+{
+	PnvsEvidence evidence = {.cause = cause_of(answer)};
+
+	evidence.fault = fault_of(answer, evidence.cause);
+	if (evidence.cause != PNVS_CAUSE_NONE)
+		evidence.code = redacted(answer->has_reply && answer->reply.code ? answer->reply.code :
+								 unsent_code(answer));
+	return evidence;
+}
+
+/* Lets a verdict show the evidence of its request. */
+void
+pnvs_verdict_show(PnvsVerdict *verdict, const PnvsEvidence *evidence)
+{
+	verdict->fault = evidence->fault;
+	verdict->cause = evidence->cause;
+	verdict->cause_code = evidence->code;
+}
+
 /*
- * The verdict on a request to send, by its answer.  Texts belong to the answer
+ * The verdict on a row whose message was sent, by the answer.  Texts belong to the answer
  * or are allocated in the current memory context.
  */
 void
 pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
-					   const PnvsAnswer *answer)
+					   const PnvsAnswer *answer, const PnvsEvidence *evidence)
 {
+	PnvsMessageFacts facts = facts_of(claim);
+	PnvsDecision decision = pnvs_decision_on_answer(&facts, answer->outcome, evidence->fault,
+													answer->http.retry_after_ms,
+													GetCurrentTimestamp());
 	const char *code = answer->has_reply ? answer->reply.code : NULL;
-	const char *message = answer->has_reply ? answer->reply.message : NULL;
+	const char *message = answer->has_reply ? answer->reply.message :
+	answer->http.fault == PNVS_HTTP_NO_FAULT ? pnvs_fault_text_reply(answer) :
+	pnvs_fault_text_transport(answer);
 
-	if (!answer->has_reply)
-		message = answer->http.fault == PNVS_HTTP_NO_FAULT ?
-			pnvs_fault_text_reply(answer) : pnvs_fault_text_transport(answer);
-
-	switch (answer->outcome)
-	{
-		case PNVS_ACCEPTED:
-			pnvs_verdict_settled(verdict, claim, "sending", "sent", code, message);
-			break;
-		case PNVS_REFUSED:
-			if (pnvs_verdict_fault(answer) == PNVS_FAULT_EVERYBODY)
-				pnvs_verdict_waits(verdict, claim, code, message);
-			else
-				pnvs_verdict_settled(verdict, claim, "sending", "failed", code, message);
-			break;
-		case PNVS_THROTTLED:
-			pnvs_verdict_unsent(verdict, claim, code, message, answer->http.retry_after_ms);
-			break;
-		case PNVS_UNSENT:
-			if (pnvs_verdict_fault(answer) == PNVS_FAULT_EVERYBODY)
-				pnvs_verdict_waits(verdict, claim, unsent_code(answer), message);
-			else
-				pnvs_verdict_unsent(verdict, claim, unsent_code(answer), message, -1);
-			break;
-		case PNVS_AMBIGUOUS:
-			pnvs_verdict_unknown(verdict, claim,
-								 code ? code : "Local.NoReply", message);
-			break;
-	}
-	if (answer->has_reply)
-		take_reply(verdict, &answer->reply);
+	if (answer->outcome == PNVS_UNSENT)
+		code = unsent_code(answer);
+	else if (answer->outcome == PNVS_AMBIGUOUS && code == NULL)
+		code = "Local.NoReply";
+	fill(verdict, claim, PNVS_STATE_SENDING, &decision);
+	pnvs_verdict_explain(verdict, code, message);
+	pnvs_verdict_show(verdict, evidence);
 	verdict->http_status = answer->http.status;
-	pnvs_verdict_blame_answer(verdict, answer);
+	if (!answer->has_reply)
+		return;
+	verdict->request_id = answer->reply.request_id;
+	verdict->status = answer->reply.status;
+
+	/*
+	 * an ID that is not certain would keep a look-up from giving it to
+	 * another row
+	 */
+	if (decision.state == PNVS_STATE_SENT)
+		verdict->verification_id = answer->reply.verification_id;
+}
+
+/* The verdict on a row of unknown fate that was looked up and not found; without a code. */
+void
+pnvs_verdict_not_found(PnvsVerdict *verdict, const PnvsClaim *claim,
+					   const PnvsNotFoundFacts *facts)
+{
+	PnvsDecision decision = pnvs_decision_not_found(facts, GetCurrentTimestamp());
+
+	fill(verdict, claim, PNVS_STATE_UNKNOWN, &decision);
 }
 
 /*
- * The verdict on a row that provably was not sent: another try, later, unless
- * that would come too late or was tried often enough.
+ * The verdict on a row that provably was not sent: another attempt, later, unless
+ * that would come too late or there were too many.
  */
 void
 pnvs_verdict_unsent(PnvsVerdict *verdict, const PnvsClaim *claim, const char *code,
-					const char *message, int64 retry_after_ms)
+					const char *message)
 {
-	int64		wait_ms;
-	TimestampTz next;
-	uint32		random;
+	PnvsMessageFacts facts = facts_of(claim);
+	PnvsDecision decision = pnvs_decision_on_unsent(&facts, -1, GetCurrentTimestamp());
 
-	if (!pg_strong_random(&random, sizeof(random)))
-		random = UINT32_MAX;
-	wait_ms = pnvs_backoff_ms(claim->attempts, random, retry_after_ms);
-	next = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait_ms);
-
-	if (claim->attempts >= pnvs_max_attempts)
-		pnvs_verdict_settled(verdict, claim, "sending", "failed", code, message);
-	else if (next >= claim->send_before)
-		pnvs_verdict_settled(verdict, claim, "sending", "expired", code, message);
-	else
-	{
-		pnvs_verdict_settled(verdict, claim, "sending", "queued", code, message);
-		verdict->settled_at = 0;
-		verdict->masked[0] = '\0';
-		verdict->not_before = next;
-	}
+	fill(verdict, claim, PNVS_STATE_SENDING, &decision);
+	pnvs_verdict_explain(verdict, code, message);
 }
 
 /*
- * The verdict on a row that was not sent through no fault of its own: it waits, behind
- * all that are due, and that was no attempt.  One that is refused though others are
- * sent waits ever longer.
+ * The verdict on a row that was not sent because none is, or because the sender ends: it
+ * is queued again, and that was no attempt.
  */
 void
 pnvs_verdict_waits(PnvsVerdict *verdict, const PnvsClaim *claim, const char *code,
 				   const char *message)
 {
-	TimestampTz next = GetCurrentTimestamp();
-	uint32		random;
+	PnvsMessageFacts facts = facts_of(claim);
+	TimestampTz until = pnvs_decision_next_try_us(&facts, GetCurrentTimestamp());
 
-	if (next >= claim->send_before)
-	{
-		pnvs_verdict_settled(verdict, claim, "sending", "expired", "Local.Expired",
-							 "its time was over before it could be sent");
-		verdict->uncounted = 1;
-		return;
-	}
-	if (claim->own_refusals > 0)
-	{
-		if (!pg_strong_random(&random, sizeof(random)))
-			random = UINT32_MAX;
-		next = TimestampTzPlusMilliseconds(next, pnvs_backoff_ms(claim->own_refusals + 1,
-																 random, -1));
-	}
-	pnvs_verdict_settled(verdict, claim, "sending", "queued", code, message);
-	verdict->settled_at = 0;
-	verdict->masked[0] = '\0';
-	verdict->not_before = Min(next, claim->send_before);
-	verdict->uncounted = 1;
+	pnvs_verdict_deferred(verdict, claim, until, code, message);
 }
 
-/*
- * Whose fault it was.  A code counts for as much as the outcome does: an "OK" may be a
- * refusal.
- */
-PnvsFault
-pnvs_verdict_fault(const PnvsAnswer *answer)
-{
-	switch (answer->outcome)
-	{
-		case PNVS_ACCEPTED:
-			return PNVS_FAULT_NOBODY;
-		case PNVS_REFUSED:
-			return answer->code_group == PNVS_CODE_OK ? PNVS_FAULT_UNCLEAR :
-				pnvs_fault_of_code(answer->code_group);
-		case PNVS_UNSENT:
-			return cause_of(answer) == PNVS_CAUSE_NONE ? PNVS_FAULT_UNCLEAR :
-				PNVS_FAULT_EVERYBODY;
-		case PNVS_THROTTLED:
-		case PNVS_AMBIGUOUS:
-			break;
-	}
-	return PNVS_FAULT_UNCLEAR;
-}
-
-/* Notes what others have to expect; code goes with a cause. */
+/* The verdict on a row that is not sent before a time; that is no attempt. */
 void
-pnvs_verdict_blame(PnvsVerdict *verdict, PnvsFault fault, PnvsCause cause, const char *code)
+pnvs_verdict_deferred(PnvsVerdict *verdict, const PnvsClaim *claim, TimestampTz until,
+					  const char *code, const char *message)
 {
-	verdict->fault = fault;
-	verdict->cause = cause;
-	verdict->cause_code = cause == PNVS_CAUSE_NONE ? NULL : redacted(code);
+	PnvsMessageFacts facts = facts_of(claim);
+	PnvsDecision decision = pnvs_decision_deferred(&facts, until, GetCurrentTimestamp());
+
+	fill(verdict, claim, PNVS_STATE_SENDING, &decision);
+	pnvs_verdict_explain(verdict, code, message);
 }
 
-/* The same, by the answer to a request. */
-void
-pnvs_verdict_blame_answer(PnvsVerdict *verdict, const PnvsAnswer *answer)
-{
-	pnvs_verdict_blame(verdict, pnvs_verdict_fault(answer), cause_of(answer),
-					   answer->has_reply && answer->reply.code ? answer->reply.code :
-					   unsent_code(answer));
-}
-
-/* A verdict that is final. */
-void
-pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim, const char *was,
-					 const char *state, const char *code, const char *message)
-{
-	memset(verdict, 0, sizeof(*verdict));
-	verdict->id = claim->id;
-	verdict->place = claim->place;
-	verdict->was = was;
-	verdict->state = state;
-	verdict->settled_at = GetCurrentTimestamp();
-	verdict->code = code ? redacted(code) : NULL;
-	verdict->message = message ? redacted(message) : NULL;
-	pnvs_phone_number_mask(claim->recipient, verdict->masked);
-}
-
-/* The verdict on a row that nobody can judge: it is looked up from now on. */
+/* The verdict on a row that may have been sent: it is looked up from now on. */
 void
 pnvs_verdict_unknown(PnvsVerdict *verdict, const PnvsClaim *claim, const char *code,
 					 const char *message)
 {
-	pnvs_verdict_settled(verdict, claim, "sending", "unknown", code, message);
-	verdict->unknown_since = verdict->settled_at;
-	verdict->not_before = verdict->settled_at;
-	verdict->settled_at = 0;
-	verdict->masked[0] = '\0';
+	PnvsDecision decision = {.state = PNVS_STATE_UNKNOWN,.due_us = GetCurrentTimestamp()};
+
+	fill(verdict, claim, PNVS_STATE_SENDING, &decision);
+	pnvs_verdict_explain(verdict, code, message);
 }
 
-static void
-take_reply(PnvsVerdict *verdict, const PnvsReply *reply)
+/* A verdict that is for good, without a code. */
+void
+pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim, PnvsState was,
+					 PnvsState state)
 {
-	verdict->request_id = reply->request_id;
+	PnvsDecision decision = {.state = state,.settled_us = GetCurrentTimestamp()};
 
-	/*
-	 * an ID that only may be its own would make a look-up take it for another
-	 * row's
-	 */
-	verdict->verification_id = strcmp(verdict->state, "sent") == 0 ?
-		reply->verification_id : NULL;
-	verdict->status = reply->status;
+	fill(verdict, claim, was, &decision);
+}
+
+/*
+ * Gives the reason for a verdict; code and message can be NULL.  A message whose time ran
+ * out while it waited for others' sake has that as its reason.
+ */
+void
+pnvs_verdict_explain(PnvsVerdict *verdict, const char *code, const char *message)
+{
+	bool		waited_too_long = verdict->uncounted && verdict->settled_at != 0;
+
+	verdict->code = waited_too_long ? "Local.Expired" : redacted(code);
+	verdict->message = waited_too_long ? PNVS_EXPIRED_MESSAGE : redacted(message);
+}
+
+/* Everything but the reason, and what the service said. */
+static void
+fill(PnvsVerdict *verdict, const PnvsClaim *claim, PnvsState was, const PnvsDecision *decision)
+{
+	memset(verdict, 0, sizeof(*verdict));
+	verdict->id = claim->id;
+	verdict->place = claim->place;
+	verdict->was = pnvs_state_name(was);
+	verdict->state = pnvs_state_name(decision->state);
+	verdict->settled_at = decision->settled_us;
+	verdict->not_before = decision->due_us;
+	verdict->uncounted = decision->uncounted;
+	if (was == PNVS_STATE_SENDING && decision->state == PNVS_STATE_UNKNOWN)
+		verdict->unknown_since = decision->due_us;
+	if (decision->settled_us != 0)
+	{
+		char	   *masked = palloc(PNVS_PHONE_NUMBER_SIZE);
+
+		pnvs_phone_number_mask(claim->recipient, masked);
+		verdict->recipient = masked;
+	}
+}
+
+/* Jitter needs no better random numbers than that. */
+static PnvsMessageFacts
+facts_of(const PnvsClaim *claim)
+{
+	return (PnvsMessageFacts)
+	{
+		.attempts = claim->attempts,
+			.max_attempts = pnvs_max_attempts,
+			.own_refusals = claim->own_refusals,
+			.send_before_us = claim->send_before,
+			.random = pg_prng_uint32(&pg_global_prng_state)
+	};
 }
 
 /* Of a request that did not get through, by the stage that it ended at. */
@@ -260,7 +245,27 @@ unsent_code(const PnvsAnswer *answer)
 	return codes[answer->http.stage];
 }
 
-/* What keeps others from being sent, too. */
+/* A code counts for as much as the outcome does: an "OK" may be a refusal. */
+static PnvsFault
+fault_of(const PnvsAnswer *answer, PnvsCause cause)
+{
+	switch (answer->outcome)
+	{
+		case PNVS_ACCEPTED:
+			return PNVS_FAULT_NOBODY;
+		case PNVS_REFUSED:
+			return answer->code_group == PNVS_CODE_OK ? PNVS_FAULT_UNCLEAR :
+				pnvs_fault_of_code(answer->code_group);
+		case PNVS_UNSENT:
+			return cause == PNVS_CAUSE_NONE ? PNVS_FAULT_UNCLEAR : PNVS_FAULT_EVERYBODY;
+		case PNVS_THROTTLED:
+		case PNVS_AMBIGUOUS:
+			break;
+	}
+	return PNVS_FAULT_UNCLEAR;
+}
+
+/* The reason why other messages are not sent, either. */
 static PnvsCause
 cause_of(const PnvsAnswer *answer)
 {
@@ -278,11 +283,13 @@ cause_of(const PnvsAnswer *answer)
 	return PNVS_CAUSE_NONE;
 }
 
-static char *
+/* A copy without credentials; NULL stays NULL. */
+static const char *
 redacted(const char *text)
 {
-	char	   *copy = pstrdup(text);
+	char	   *copy = text ? pstrdup(text) : NULL;
 
-	pnvs_credentials_hide(copy);
+	if (copy != NULL)
+		pnvs_credentials_hide(copy);
 	return copy;
 }

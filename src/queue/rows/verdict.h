@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * verdict.h
- *	  What becomes of a row of the queue, by what became of its request.
+ *	  What is to be written into a row of the queue, by what became of its request.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,14 +11,18 @@
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
 
+#include "core/decision.h"
 #include "core/phone_number.h"
 #include "remote/client.h"
+
+/* Why a message expires. */
+#define PNVS_EXPIRED_MESSAGE "its time was over before it could be sent"
 
 /* A claimed row; texts are in UTF-8, which ASCII is. */
 typedef struct PnvsClaim
 {
 	int64		id;
-	ItemPointerData place;		/* its ctid as claimed, or invalid */
+	ItemPointerData place;		/* its ctid once claimed, or invalid */
 	const char *channel;
 	const char *recipient;		/* digits */
 	const char *service_sid;
@@ -26,11 +30,19 @@ typedef struct PnvsClaim
 	TimestampTz not_before;
 	TimestampTz send_before;
 	TimestampTz created_at;
-	TimestampTz dispatched_at;	/* of an unknown one: when it was claimed */
-	TimestampTz unknown_since;	/* of an unknown one */
+	TimestampTz dispatched_at;	/* when it was claimed to be sent */
+	TimestampTz unknown_since;	/* of a row of unknown fate */
 	bool		verify_first;	/* may have been sent before a promotion */
 	int			own_refusals;	/* see outage.h */
 } PnvsClaim;
+
+/* What the end of a request shows about other messages. */
+typedef struct PnvsEvidence
+{
+	PnvsFault	fault;
+	PnvsCause	cause;
+	const char *code;			/* of the cause, if there is one */
+} PnvsEvidence;
 
 /* What is to be written into the row; NULL and 0 stand for SQL's NULL. */
 typedef struct PnvsVerdict
@@ -42,19 +54,19 @@ typedef struct PnvsVerdict
 	TimestampTz settled_at;
 	TimestampTz not_before;		/* 0: as it is */
 	TimestampTz unknown_since;	/* 0: as it is */
-	char		masked[PNVS_PHONE_NUMBER_SIZE]; /* once settled, else "" */
+	const char *recipient;		/* masked, once settled; NULL: as it is */
 	const char *request_id;
 	const char *verification_id;
 	const char *status;
 	const char *code;
 	const char *message;
 	int			http_status;
-	int			uncounted;		/* so many attempts were none of the row's */
+	int			uncounted;		/* so many attempts do not count */
 
-	/* of the request, not of the row: what others have to expect */
+	/* evidence; not written */
 	PnvsFault	fault;
 	PnvsCause	cause;
-	const char *cause_code;		/* where there is a cause */
+	const char *cause_code;
 } PnvsVerdict;
 
 /* Verdicts, one after the other. */
@@ -66,21 +78,22 @@ typedef struct PnvsVerdicts
 } PnvsVerdicts;
 
 extern PnvsVerdict *pnvs_verdicts_add(PnvsVerdicts *verdicts);
+extern PnvsEvidence pnvs_verdict_evidence(const PnvsAnswer *answer);
+extern void pnvs_verdict_show(PnvsVerdict *verdict, const PnvsEvidence *evidence);
 extern void pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
-								   const PnvsAnswer *answer);
+								   const PnvsAnswer *answer, const PnvsEvidence *evidence);
+extern void pnvs_verdict_not_found(PnvsVerdict *verdict, const PnvsClaim *claim,
+								   const PnvsNotFoundFacts *facts);
 extern void pnvs_verdict_unsent(PnvsVerdict *verdict, const PnvsClaim *claim,
-								const char *code, const char *message,
-								int64 retry_after_ms);
+								const char *code, const char *message);
 extern void pnvs_verdict_waits(PnvsVerdict *verdict, const PnvsClaim *claim,
 							   const char *code, const char *message);
-extern PnvsFault pnvs_verdict_fault(const PnvsAnswer *answer);
-extern void pnvs_verdict_blame(PnvsVerdict *verdict, PnvsFault fault, PnvsCause cause,
-							   const char *code);
-extern void pnvs_verdict_blame_answer(PnvsVerdict *verdict, const PnvsAnswer *answer);
-extern void pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim,
-								 const char *was, const char *state,
-								 const char *code, const char *message);
+extern void pnvs_verdict_deferred(PnvsVerdict *verdict, const PnvsClaim *claim,
+								  TimestampTz until, const char *code, const char *message);
 extern void pnvs_verdict_unknown(PnvsVerdict *verdict, const PnvsClaim *claim,
 								 const char *code, const char *message);
+extern void pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim,
+								 PnvsState was, PnvsState state);
+extern void pnvs_verdict_explain(PnvsVerdict *verdict, const char *code, const char *message);
 
 #endif							/* PNVS_VERDICT_H */

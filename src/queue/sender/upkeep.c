@@ -141,24 +141,23 @@ visit_unlocked(PnvsTableVisit *visit)
 static int
 find_interrupted(const PnvsClaimer *claimer, int64 **ids)
 {
-	int			nclaimers = (int) pnvs_table_run(PNVS_CLAIMERS, NULL, NULL);
-	int64	   *claimers = palloc(Max(nclaimers, 1) * sizeof(int64));
+	int64	   *claimers;
+	int			nclaimers = pnvs_table_run_for_ids(PNVS_CLAIMERS, NULL, &claimers);
 	int			nids = 0;
 
 	*ids = palloc(sizeof(int64));
 	for (int i = 0; i < nclaimers; i++)
-		claimers[i] = DatumGetInt64(pnvs_table_value(i, 1, NULL));
-	for (int i = 0; i < nclaimers; i++)
 	{
 		Datum		value = Int64GetDatum(claimers[i]);
-		int			nrows;
+		int64	   *claimed;
+		int			nclaimed;
 
 		if (claimers[i] == claimer->number || !pnvs_claimer_is_dead(claimers[i]))
 			continue;
-		nrows = (int) pnvs_table_run(PNVS_SELECT_CLAIMED, &value, NULL);
-		*ids = repalloc(*ids, (nids + nrows + 1) * sizeof(int64));
-		for (int row = 0; row < nrows; row++)
-			(*ids)[nids++] = DatumGetInt64(pnvs_table_value(row, 1, NULL));
+		nclaimed = pnvs_table_run_for_ids(PNVS_SELECT_CLAIMED, &value, &claimed);
+		*ids = repalloc(*ids, (nids + nclaimed + 1) * sizeof(int64));
+		memcpy(*ids + nids, claimed, nclaimed * sizeof(int64));
+		nids += nclaimed;
 	}
 	return nids;
 }
@@ -171,7 +170,7 @@ interrupt(const int64 *ids, int nids)
 
 	values[0] = pnvs_array_of_ids(ids, nids);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	return (int) pnvs_table_run(PNVS_INTERRUPT, values, NULL) == nids;
+	return pnvs_table_run(PNVS_INTERRUPT, values) == nids;
 }
 
 /*
@@ -190,10 +189,10 @@ delete_old(PnvsClaimer *claimer, int max)
 	values[0] = TimestampTzGetDatum(claimer->purged_up_to);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() - retention_us());
 	values[2] = Int64GetDatum(max);
-	nrows = (int) pnvs_table_run(PNVS_PURGE, values, NULL);
+	nrows = pnvs_table_run(PNVS_PURGE, values);
 	for (int row = 0; row < nrows; row++)
 		claimer->purged_up_to = Max(claimer->purged_up_to,
-									DatumGetTimestampTz(pnvs_table_value(row, 1, NULL)));
+									pnvs_result_time(row, PNVS_FIRST_COLUMN));
 	if (nrows < max)
 		claimer->purged_up_to = DT_NOBEGIN;
 	return nrows;
@@ -206,9 +205,9 @@ next_purge_us(const PnvsClaimer *claimer)
 	Datum		value = TimestampTzGetDatum(claimer->purged_up_to);
 	TimestampTz oldest;
 
-	if (pnvs_table_is_referenced() || pnvs_table_run(PNVS_OLDEST_RETAINED, &value, NULL) == 0)
+	if (pnvs_table_is_referenced())
 		return PNVS_NEVER;
-	oldest = DatumGetTimestampTz(pnvs_table_value(0, 1, NULL));
+	oldest = pnvs_table_run_for_time(PNVS_OLDEST_RETAINED, &value);
 	/* somebody may have set it to the end of time, or infinity, to keep a row */
 	if (oldest > DT_NOEND - retention_us())
 		return PNVS_NEVER;

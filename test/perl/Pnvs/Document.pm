@@ -52,17 +52,14 @@ sub names
 	return map { substr $_, 1 + length $ROOT } sort(glob("$ROOT/doc/*.md $ROOT/doc/*/*.md")), "$ROOT/README.md";
 }
 
-# What the pattern captures on the only page, or the first, that it fits; a test cannot
-# do without.
+# What the pattern captures, on the only page that it fits.
 sub captured
 {
 	my ($class, $pattern) = @_;
+	my @found = map { $class->read($_)->{text} =~ $pattern ? [ $_, $1 ] : () } $class->names;
 
-	for my $page (map { $class->read($_) } $class->names)
-	{
-		return $1 if $page->{text} =~ $pattern;
-	}
-	croak "no page has this: $pattern";
+	croak "not on one page ($pattern): " . join(' ', map { $_->[0] } @found) unless @found == 1;
+	return $found[0][1];
 }
 
 # The rows of the table whose head begins so, as lists of cells.

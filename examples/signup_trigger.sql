@@ -14,6 +14,20 @@ CREATE TABLE member (
 CREATE TRIGGER send_code AFTER INSERT OR UPDATE ON member
     FOR EACH ROW EXECUTE FUNCTION pnvs.enqueue_verification_trigger('SMS', 'phone', '', 'id');
 
+-- A verification belongs to one number. It ends with another number, not with another
+-- way of writing it: the trigger above sends no code for that.
+CREATE FUNCTION forget_verification() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    NEW.verified_at := NULL;
+    RETURN NEW;
+END
+$$;
+CREATE TRIGGER forget_verification BEFORE UPDATE ON member FOR EACH ROW
+    WHEN (pnvs.normalize_phone_number(OLD.phone::text) <> pnvs.normalize_phone_number(NEW.phone::text))
+    EXECUTE FUNCTION forget_verification();
+
 -- Confirms a code that a member typed.  The number and the message are the
 -- member's own; the newest message counts.  How often a code can be tried is for
 -- the caller to limit, as in login.sql.

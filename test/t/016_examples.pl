@@ -63,6 +63,14 @@ is(sql(q{SELECT confirm_member(1, 'x')}), 'f', 'a wrong code does not confirm a 
 is(sql(q{SELECT confirm_member(1, '} . code_of('6281210000001') . q{')}),
 	't', 'the right code confirms a member');
 is(sql(q{SELECT verified_at IS NOT NULL FROM member}), 't', 'the member is marked');
+sql(q{UPDATE member SET phone = '+6281210000001'});
+is(sql(q{SELECT verified_at IS NOT NULL FROM member}), 't', 'the member stays verified where the number is written in another way');
+sql(q{UPDATE member SET phone = '+62 812-1000-0011'});
+is(sql(q{SELECT verified_at IS NULL FROM member}), 't', 'another number is not verified');
+becomes(q{SELECT count(*) = 2 FROM verification_queue WHERE reference = '1' AND state = 'sent'},
+	'the other number gets a code of its own');
+is(sql(q{SELECT confirm_member(1, '} . code_of('6281210000001') . q{')}), 'f', 'the code of the first number does not confirm it');
+is(sql(q{SELECT confirm_member(1, '} . code_of('6281210000011') . q{')}), 't', 'its own code does');
 is(sql(q{SELECT confirm_member(2, 'x')}), 'f', 'somebody without a message is not confirmed');
 
 # --- send again

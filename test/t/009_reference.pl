@@ -182,7 +182,7 @@ sub check_every_message
 	for my $literals (source() =~ /\b(?:errmsg|misuse|refuse)\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/g)
 	{
 		my $message = join('', $literals =~ /"((?:[^"\\]|\\.)*)"/g) =~ s/\\"/"/gr;
-		my $shown = $message =~ s/%(?:[sdm]|ld)/.../gr;
+		my $shown = $message =~ s/%(?:[sm]|l*d)/.../gr;
 
 		push @unexplained, $message
 		  if $message ne '%s' && !$explained{$shown} && !$explained{ $shown =~ s/\d+/.../gr };
@@ -203,7 +203,7 @@ sub check_messages
 		my $pattern = quotemeta $message;
 
 		next if $POSTGRESQL{$message} || $message eq $UNREADABLE;
-		$pattern =~ s/\\\.\\\.\\\./(?:%(?:[sd]|ld)|\\\\"%s\\\\"|"%s")/g;
+		$pattern =~ s/\\\.\\\.\\\./(?:%(?:s|l*d)|\\\\"%s\\\\"|"%s")/g;
 		$pattern =~ s/\\"/\\\\?"/g;
 		ok($source =~ /"$pattern"/, "there is a message: $message");
 	}

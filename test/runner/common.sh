@@ -154,9 +154,17 @@ finish_counts()
 	[ "$failed" -eq 0 ]
 }
 
-# Ends a script that could not begin to test.
+# Ends a script that could not begin to test; counts as a failed test, so that nobody
+# takes it for a run without any.
 stop_counting()
 {
 	say "0 passed, 1 failed"
 	exit 1
+}
+
+# broken WHY
+broken()
+{
+	say "test/run $command: $*" >&2
+	stop_counting
 }

@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * compat.h
- *	  The one place that knows versions: of PostgreSQL (15 to 19) and of
- *	  libcurl (7.80 and later).
+ *	  The differences between versions of PostgreSQL (15 to 19) and of libcurl (7.80
+ *	  and later); no other file compares versions.
  *
- * The libcurl part is there only for a file that has included <curl/curl.h>
- * before.
+ * The libcurl part is for files that include <curl/curl.h> before this header.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,15 +24,12 @@
 #error "pnvs waits with epoll and timerfd, and so needs Linux"
 #endif
 
-/* 18 renamed pg_attribute_noreturn() and put it in front. */
+/* 18 replaced pg_attribute_noreturn(). */
 #ifndef pg_noreturn
 #define pg_noreturn __attribute__((noreturn))
 #endif
 
-/*
- * Values and extras of settings must come from GUC's own allocator since 16,
- * and from malloc() before.
- */
+/* Values and extras of settings come from GUC's allocator since 16, from malloc() before. */
 #if PG_VERSION_NUM >= 160000
 #define pnvs_guc_malloc(size) guc_malloc(LOG, size)
 #define pnvs_guc_strdup(text) guc_strdup(LOG, text)
@@ -44,7 +40,7 @@
 #define pnvs_guc_free(pointer) free(pointer)
 #endif
 
-/* The JSON parser's actions return a verdict since 16. */
+/* The JSON parser's actions return a result since 16. */
 #if PG_VERSION_NUM >= 160000
 #define PNVS_JSON_ACTION JsonParseErrorType
 #define PNVS_JSON_ACTION_DONE return JSON_SUCCESS
@@ -53,14 +49,14 @@
 #define PNVS_JSON_ACTION_DONE return
 #endif
 
-/* A signal's handler gets more than its number since 19. */
+/* A signal handler gets a second argument since 19. */
 #if PG_VERSION_NUM >= 190000
 #define PNVS_SIGNAL_PASS postgres_signal_arg, pg_siginfo
 #else
 #define PNVS_SIGNAL_PASS postgres_signal_arg
 #endif
 
-/* 17 lets the caller bring the lexer's memory. */
+/* 17 lets the caller pass the lexer's memory. */
 #if PG_VERSION_NUM >= 170000
 #define pnvs_make_json_lexer(json, len, encoding, need_escapes) \
 	makeJsonLexContextCstringLen(NULL, json, len, encoding, need_escapes)
@@ -80,14 +76,14 @@
 #define PNVS_EXECUTOR_RUN_PASS query, direction, count, execute_once
 #endif
 
-/* A set for good: since 17 it would belong to a resource owner by default. */
+/* A set that is never freed: since 17 it could belong to a resource owner. */
 #if PG_VERSION_NUM >= 170000
 #define pnvs_create_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)
 #else
 #define pnvs_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
 #endif
 
-/* A worker that CREATE, ALTER and DROP DATABASE may end, since 19. */
+/* Since 19, CREATE, ALTER and DROP DATABASE may end such a worker. */
 #ifdef BGWORKER_INTERRUPTIBLE
 #define PNVS_BGWORKER_INTERRUPTIBLE BGWORKER_INTERRUPTIBLE
 #else
@@ -106,7 +102,7 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 #endif
 }
 
-/* 18 lets a row be left out of the comparison. */
+/* 18 can exclude a row from the comparison. */
 #if PG_VERSION_NUM >= 180000
 #define pnvs_check_index_constraints(result, slot, state, conflict, arbiters) \
 	ExecCheckIndexConstraints(result, slot, state, conflict, NULL, arbiters)
@@ -115,7 +111,7 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 	ExecCheckIndexConstraints(result, slot, state, conflict, arbiters)
 #endif
 
-/* 16 made one function of those for each kind of object. */
+/* Until 15 each kind of object had its own function. */
 #if PG_VERSION_NUM >= 160000
 #define pnvs_owns_database(database, role) \
 	object_ownercheck(DatabaseRelationId, database, role)
@@ -124,7 +120,7 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 	pg_database_ownercheck(database, role)
 #endif
 
-/* All settings, for a file that has included utils/guc_tables.h. */
+/* All settings; for files that include utils/guc_tables.h. */
 #if PG_VERSION_NUM >= 160000
 #define pnvs_guc_variables(n) get_guc_variables(n)
 #else
@@ -134,8 +130,8 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 #ifdef LIBCURL_VERSION_NUM
 
 /*
- * Before 7.80 nothing can stop libcurl from posting a request a second time by
- * itself (CURLOPT_PREREQFUNCTION), so a message could be sent twice.
+ * Before 7.80 libcurl lacks CURLOPT_PREREQFUNCTION, the only means to stop it from sending
+ * a request a second time by itself.
  */
 #if LIBCURL_VERSION_NUM < 0x075000
 #error "pnvs needs libcurl 7.80 or later"
@@ -152,14 +148,14 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 #endif
 
 /*
- * Before 7.87 a call that is cancelled while its host name is looked up waits
- * until the resolver gives up: libcurl joins its resolver thread.
+ * Before 7.87 libcurl joins its resolver thread, so a call that is cancelled during the
+ * name look-up waits until the resolver gives up.
  */
 #if LIBCURL_VERSION_NUM >= 0x075700
 #define PNVS_HAVE_QUICK_EXIT 1
 #endif
 
-/* Since 8.20 that goes for the end of all connections, too. */
+/* Since 8.20 the end of all connections does not wait for it either. */
 #if LIBCURL_VERSION_NUM >= 0x081400
 #define PNVS_HAVE_MULTI_QUICK_EXIT 1
 #endif
@@ -170,15 +166,15 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 #endif
 
 /*
- * Whether a libcurl of this version takes NULL for the authorities it was built with,
- * where others take it for none: 8.17 to 8.22 do.
+ * Whether NULL means the built-in authorities, as it does from 8.17 to 8.22; for other
+ * versions it means none.
  */
 #define pnvs_curl_null_is_default_ca(version_num) \
 	((version_num) >= 0x081100 && (version_num) < 0x081700)
 
 /*
- * CURLE_TOO_LARGE: what a header line beyond libcurl's own bound of 100 KB ends
- * with since 8.6.  A number, for the library may be newer than its header.
+ * CURLE_TOO_LARGE: since 8.6 the error for a header line of more than 100 kB.  A number,
+ * for the library may be newer than its header.
  */
 #define PNVS_CURLE_TOO_LARGE 100
 

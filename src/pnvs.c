@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pnvs.c
- *	  The front door: what happens when the library is loaded.
+ *	  Initialises the library when it is loaded.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * backoff.c
- *	  How long to wait before another attempt.
+ *	  Computes how long to wait before the next attempt.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,13 +19,12 @@ pnvs_backoff_doubled_ms(int failures, int64_t first_ms, int64_t longest_ms)
 }
 
 /*
- * Exponential backoff with full jitter: a random time up to a bound that
- * doubles with every attempt, so that those who failed together do not come
- * back together.
+ * Exponential backoff with full jitter: a random time up to a bound that doubles with
+ * every attempt, so that attempts that failed together are not repeated together.
  *
- * attempts is how many have failed, from 1; random is any number, evenly
- * distributed.  at_least_ms is what the service asked for, or a negative number:
- * the jitter then comes on top of it.
+ * attempts is the number of attempts that failed, from 1.  random is any number, evenly
+ * distributed.  at_least_ms is the time that the service asked for, to which the jitter
+ * is added, or a negative number.
  *
  * Source: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
  */

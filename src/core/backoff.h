@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * backoff.h
- *	  How long to wait before another attempt.
+ *	  Computes how long to wait before the next attempt.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,11 +10,11 @@
 
 #include <stdint.h>
 
-/* What the first wait is at the most, and what every wait is. */
+/* The upper bounds of the first wait, and of every wait. */
 #define PNVS_BACKOFF_BASE_MS 1000
 #define PNVS_BACKOFF_MAX_MS 60000
 
-/* Below this a repeat meets the very condition that the last try met. */
+/* A shorter wait would meet the condition that made the last attempt fail. */
 #define PNVS_BACKOFF_MIN_MS 50
 
 extern int64_t pnvs_backoff_doubled_ms(int failures, int64_t first_ms, int64_t longest_ms);

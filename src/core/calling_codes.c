@@ -3,9 +3,8 @@
  * calling_codes.c
  *	  Finds the numbering plan of a phone number, and its region.
  *
- * Numbers are normalised ones: the calling code and the national number, in
- * digits.  The table is a snapshot: plans change, and a number that it does not
- * know may still exist.
+ * Numbers are normalised: the digits of the calling code and the national number.  The
+ * table is a snapshot: plans change, and a number that is not in it may exist.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,7 +15,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-/* The longest beginning that the tables have is shorter, and fits into 32 bits. */
+/* No prefix in the tables is longer; this one fits into 32 bits. */
 #define MAX_PREFIX_LEN 9
 
 static const PnvsRegionPrefix *find_region(uint32_t prefix);
@@ -25,8 +24,8 @@ static int	compare_prefixes(const void *key, const void *row);
 static uint32_t leading_digits(const char *digits, size_t len);
 
 /*
- * The plan of the calling code that a number begins with, or NULL if the table
- * has none.  No code is the beginning of another one (E.164, section 6.2.1).
+ * The plan of the calling code that a number begins with, or NULL if the table has none.
+ * No code is a prefix of another one (E.164, section 6.2.1).
  */
 const PnvsCallingCode *
 pnvs_calling_code_find(const char *digits)
@@ -51,10 +50,7 @@ pnvs_calling_code_len(const PnvsCallingCode *plan)
 	return plan->code < 10 ? 1 : plan->code < 100 ? 2 : 3;
 }
 
-/*
- * The region of a number, as ISO 3166 names it, or NULL if the table knows none.
- * Of several that begin with the same digits it is the main one.
- */
+/* The region of a number by ISO 3166, or NULL if the table has none. */
 const char *
 pnvs_calling_code_region(const char *digits)
 {
@@ -70,7 +66,7 @@ pnvs_calling_code_region(const char *digits)
 	return plan && plan->region[0] ? plan->region : NULL;
 }
 
-/* Whether a number is of a range in which there are only premium-rate numbers. */
+/* Whether a number is in a range of premium-rate numbers alone. */
 bool
 pnvs_calling_code_is_premium(const char *digits)
 {

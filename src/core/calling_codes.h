@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * calling_codes.h
- *	  The numbering plans of the world: calling codes, the regions that share
- *	  one, and what numbers look like behind it.
+ *	  The numbering plans of the world: calling codes, the regions that share a
+ *	  code, and the form of national numbers.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,13 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A region as ISO 3166 names it, and a NUL. */
+/* A region by ISO 3166, and a NUL. */
 #define PNVS_REGION_SIZE 3
 
 typedef enum PnvsPlanKind
 {
 	PNVS_PLAN_GEOGRAPHIC,
-	PNVS_PLAN_SATELLITE,		/* and other networks of no country */
+	PNVS_PLAN_SATELLITE,		/* and other networks without a country */
 	PNVS_PLAN_PREMIUM,
 	PNVS_PLAN_SERVICE			/* freephone, shared cost and the like */
 } PnvsPlanKind;
@@ -28,14 +28,14 @@ typedef enum PnvsPlanKind
 typedef struct PnvsCallingCode
 {
 	uint16_t	code;
-	char		region[PNVS_REGION_SIZE];	/* empty: none that is main */
-	uint8_t		leading_zeros;	/* with how many a national number may begin */
+	char		region[PNVS_REGION_SIZE];	/* the main one, or empty */
+	uint8_t		leading_zeros;	/* at most, of a national number */
 	uint8_t		shortest;
 	uint8_t		longest;
 	uint8_t		kind;			/* a PnvsPlanKind */
 } PnvsCallingCode;
 
-/* The beginning of the numbers of one region among several of a calling code. */
+/* A prefix of the numbers of one region, where several regions share a calling code. */
 typedef struct PnvsRegionPrefix
 {
 	uint32_t	prefix;			/* with the calling code */

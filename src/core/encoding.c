@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * encoding.c
- *	  Percent-encoding, hexadecimal, UTC timestamps.
+ *	  Writes percent-encoding, hexadecimal digits and UTC timestamps.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,9 +18,9 @@ static bool is_unreserved(char c);
 static void put_decimal(char *out, int value, int digits);
 
 /*
- * Appends text as RFC 3986, section 2.1, with every byte outside of the
- * unreserved set of section 2.3 encoded: a space is %20, an asterisk %2A.  That
- * is the form of which the service computes its signature.
+ * Appends text with every byte encoded (RFC 3986, section 2.1) that is not in the
+ * unreserved set (section 2.3): a space is %20, an asterisk %2A.  The service computes
+ * its signature of this form.
  */
 void
 pnvs_encoding_append_percent(PnvsTextBuffer *buffer, const char *text)
@@ -65,8 +65,8 @@ pnvs_encoding_append_hex(PnvsTextBuffer *buffer, const unsigned char *bytes, siz
 }
 
 /*
- * Writes seconds since the epoch as "yyyy-MM-ddTHH:mm:ssZ".  Returns false for
- * a time outside of the years 1970 to 9999, which that form cannot hold.
+ * Writes seconds since the epoch as "yyyy-MM-ddTHH:mm:ssZ".  Returns false for a time
+ * outside of the years 1970 to 9999.
  */
 bool
 pnvs_encoding_utc_timestamp(int64_t epoch_s, char out[PNVS_UTC_TIMESTAMP_SIZE])
@@ -81,8 +81,8 @@ pnvs_encoding_utc_timestamp(int64_t epoch_s, char out[PNVS_UTC_TIMESTAMP_SIZE])
 		return false;
 
 	/*
-	 * Days since 1 March 0000: years that begin in March end in their leap
-	 * day, and their months have lengths that repeat every five (153 days).
+	 * Days since 1 March 0000: a year that begins in March ends with its leap
+	 * day, and the lengths of its months repeat every five months (153 days).
 	 */
 	second = (int) (epoch_s % DAY);
 	day = (int) (epoch_s / DAY) + 719468;

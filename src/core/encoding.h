@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * encoding.h
- *	  The text forms that the service's protocol asks for: percent-encoding,
- *	  hexadecimal, UTC timestamps.
+ *	  Writes percent-encoding, hexadecimal digits and UTC timestamps, as the service's
+ *	  protocol requires.
  *
  *-------------------------------------------------------------------------
  */

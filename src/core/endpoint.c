@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * endpoint.c
- *	  Reading the address of the service.
+ *	  Reads the address of the service.
  *
- * This takes far less than a URL on purpose: scheme, host and optional port.
- * What it takes, libcurl cannot read in another way, for there is no user, no
- * path, no query, no escape and no character outside of letters, digits, dots
- * and hyphens that the two could see differently.
+ * It accepts far less than a URL on purpose: scheme, host and optional port.  libcurl
+ * cannot read such an address differently, for it has no user, path, query or escape, and
+ * no character other than letters, digits, dots and hyphens.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,11 +28,11 @@ static bool is_ipv4(const char *host, size_t len);
 static bool is_loopback(const char *host, size_t len);
 
 /*
- * Reads "https://host[:port]" or "http://loopback-address[:port]".  A host is a
- * name, an IPv4 address or an IPv6 address in brackets.  The host header is
- * lower-cased and leaves the scheme's default port out, as libcurl and the
- * service do.  *endpoint is valid only where the result is PNVS_ENDPOINT_OK, or
- * PNVS_ENDPOINT_NOT_LOOPBACK: that is found last.
+ * Reads "https://host[:port]" or "http://loopback-address[:port]".  A host is a name, an
+ * IPv4 address, or an IPv6 address in brackets.  The host header is in lower case and
+ * leaves out the scheme's default port, as libcurl and the service do.  *endpoint is
+ * valid if the result is PNVS_ENDPOINT_OK or PNVS_ENDPOINT_NOT_LOOPBACK, which is checked
+ * last.
  */
 PnvsEndpointFault
 pnvs_endpoint_parse(const char *text, PnvsEndpoint *endpoint)
@@ -91,8 +90,8 @@ skip_prefix(const char **text, const char *prefix)
 }
 
 /*
- * The length of the host name or IPv4 address that text begins with, or 0: labels
- * of letters, digits and inner hyphens (RFC 1123, section 2.1), dots between.
+ * The length of the host name or IPv4 address that text begins with, or 0: labels of
+ * letters, digits and inner hyphens (RFC 1123, section 2.1), separated by dots.
  */
 static size_t
 name_len(const char *text)
@@ -118,9 +117,8 @@ name_len(const char *text)
 }
 
 /*
- * The length of the bracketed IPv6 address that text begins with, brackets
- * included, or 0.  Whether the digits make an address is left to libcurl, which
- * refuses what does not; zones ("%eth0") are not taken.
+ * The length of the IPv6 address that text begins with, its brackets included, or 0.
+ * libcurl refuses what has this form and is no address.  Zones ("%eth0") are not accepted.
  */
 static size_t
 ipv6_len(const char *text)
@@ -158,9 +156,9 @@ parse_port(const char *text, uint32_t *port)
 }
 
 /*
- * Whether the last label is a decimal or hexadecimal number.  libcurl reads such
- * a host as an IPv4 address where inet_aton() would, "127.1" and "0x7f000001"
- * included, and so connects to another host than is written and signed.
+ * Whether the last label is a decimal or hexadecimal number.  libcurl reads such a host as
+ * an IPv4 address if inet_aton() does, such as "127.1" or "0x7f000001", and would connect
+ * to another host than the written and signed one.
  */
 static bool
 ends_in_number(const char *host, size_t len)
@@ -210,8 +208,8 @@ is_ipv4(const char *host, size_t len)
 }
 
 /*
- * Whether the host is an address of this machine: 127.0.0.0/8 or [::1].
- * "localhost" is a name, and a name can be made to lead elsewhere.
+ * Whether the host is an address of this machine: 127.0.0.0/8 or [::1].  "localhost" is a
+ * name, which may resolve to another machine.
  */
 static bool
 is_loopback(const char *host, size_t len)

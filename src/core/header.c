@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * header.c
- *	  One line of a reply's headers, read.
+ *	  Reads a line of a reply's headers.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,14 +10,13 @@
 #include "core/ascii.h"
 #include "core/header.h"
 
-/* No service means more than a day. */
+/* A longer time is taken for a mistake. */
 #define MAX_MILLISECONDS (24 * 60 * 60 * 1000)
 
 /*
- * Whether a header line, its line break included and not NUL-terminated, is the
- * named header (name in lower case).  If so, its value without surrounding
- * white space is copied to value as a NUL-terminated text.  A value that does
- * not fit, or that holds a NUL, is no value: false.
+ * Whether a header line is the named header (name in lower case).  If so, its value is
+ * copied to value, NUL-terminated and without surrounding white space.  The line has its
+ * line break and no NUL at its end.  False, too, if the value does not fit or holds a NUL.
  */
 bool
 pnvs_header_value(const char *line, size_t line_len, const char *name,

@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * matching.c
- *	  Which record of the service belongs to which message.
+ *	  Finds out which record of the service belongs to which message.
  *
- * Again and again the closest pair of a message and a record is taken, until no
- * message has a record within its time.  Each message remembers the closest record
- * that was free when it last looked, and looks again only if another message has
- * taken that; a look is a binary search, and records that were taken are skipped
- * through links, which get shorter with every walk.  So n messages and m records
- * cost about n * n simple comparisons and n log m looks, and no memory.
+ * It takes the closest pair of a message and a record, again and again, until no message
+ * has a record within its time.  Each message remembers the closest record that was free
+ * when it last searched, and searches again only if another message has taken that.  A
+ * search is a binary search; it skips taken records by links, which each walk shortens.
+ * So n messages and m records cost about n * n comparisons and n log m steps of searches.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,7 +58,7 @@ pnvs_matching_fits_number(const char *shown, const char *number)
 		}
 		else if (resume != NULL && *resume)
 		{
-			/* the mask hides one digit more */
+			/* the mask hides one more digit */
 			text = after_mask;
 			number = ++resume;
 		}
@@ -117,7 +116,7 @@ is_separator(char c)
 	return c == '+' || c == '-' || c == ' ' || c == '(' || c == ')';
 }
 
-/* The free record closest to when the candidate was dispatched, within its time, or -1. */
+/* The free record closest to the candidate's dispatch and within its time, or -1. */
 static int
 closest_record(const PnvsCandidate *candidate, PnvsSentRecord *records, int nrecords)
 {
@@ -147,7 +146,7 @@ closest_record(const PnvsCandidate *candidate, PnvsSentRecord *records, int nrec
 		before : after;
 }
 
-/* The last free record up to this one, or -1; halves the way for the next walk. */
+/* The last free record up to this one, or -1; halves the links for the next walk. */
 static int
 free_before(PnvsSentRecord *records, int record)
 {

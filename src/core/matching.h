@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * matching.h
- *	  Which record of the service belongs to which message.
+ *	  Finds out which record of the service belongs to which message.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * operation.c
- *	  The table of the service's operations.
+ *	  The table of the service's operations, and of its channels.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,10 +60,7 @@ pnvs_operation_get(PnvsOperationId id)
 	return &operations[id];
 }
 
-/*
- * The service's own spelling of a channel that is given in any letter case, or
- * NULL where there is no such channel.  The result is constant.
- */
+/* The service's spelling of a channel in any letter case, or NULL; constant. */
 const char *
 pnvs_operation_channel(const char *text)
 {

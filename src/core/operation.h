@@ -19,10 +19,10 @@
 
 #define PNVS_API_VERSION "2017-07-25"
 
-/* The operation with most parameters, SearchVerification, has seven. */
+/* SearchVerification has most: seven. */
 #define PNVS_MAX_PARAMETERS 8
 
-/* The service's own have about 30 characters. */
+/* Those of the service have about 30 characters. */
 #define PNVS_MAX_VERIFICATION_ID_LEN 256
 
 typedef enum PnvsOperationId

@@ -1,15 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * outage.c
- *	  While messages are refused for what is everybody's fault: who may be tried.
+ *	  Decides which messages may be tried during an outage: while messages are refused
+ *	  for a reason that concerns all of them.
  *
- * An outage begins with such a refusal (a dead key, no connection), and ends with
- * the first message that the service takes, or refuses for its own sake.  In between
- * one at a time is tried, the probe, each time another one, and pauses get longer.
+ * An outage begins with such a refusal (a revoked key, no connection).  It ends with the
+ * first message that the service accepts, or refuses for a reason of that message.  Until
+ * then only one message at a time is tried, the probe, each time another message, with
+ * longer and longer pauses.
  *
- * Some of these codes are also said of one number.  So as long as one message alone
- * was refused, any other is tried at once.  And a message that is refused again
- * after others were sent is on its own: it begins no outage, and waits by itself.
+ * Some of these refusals can also concern a single number.  So while only one message was
+ * refused, any other is tried at once.  And a message that is refused again after others
+ * were sent is refused alone: it begins no outage, and only this message pauses.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,7 +25,7 @@ static void begin_pause(PnvsOutage *outage, int64_t now_us, uint32_t random);
 static PnvsSuspect *find_suspect(PnvsOutage *outage, int64_t id);
 static PnvsSuspect *add_suspect(PnvsOutage *outage, int64_t id);
 
-/* Who may be tried now. */
+/* Which messages may be tried now. */
 PnvsTryable
 pnvs_outage_tryable(const PnvsOutage *outage, int64_t now_us)
 {
@@ -36,10 +38,7 @@ pnvs_outage_tryable(const PnvsOutage *outage, int64_t now_us)
 	return outage->only != 0 ? PNVS_TRY_ONE_OTHER : PNVS_TRY_NONE;
 }
 
-/*
- * From when on it is worth while to look at what is due: to try one, or to find those
- * whose time is over.
- */
+/* When to look next at the messages that are due: to try one, or to expire some. */
 int64_t
 pnvs_outage_next_us(const PnvsOutage *outage)
 {
@@ -50,14 +49,14 @@ pnvs_outage_next_us(const PnvsOutage *outage)
 	return outage->next_probe_us;
 }
 
-/* What is due was looked at. */
+/* The messages that are due were looked at. */
 void
 pnvs_outage_looked(PnvsOutage *outage, int64_t now_us)
 {
 	outage->next_look_us = now_us + PNVS_OUTAGE_LOOK_US;
 }
 
-/* Something may be due that was not there at the last look. */
+/* A message may be due that was not at the last look. */
 void
 pnvs_outage_something_new(PnvsOutage *outage)
 {
@@ -65,7 +64,7 @@ pnvs_outage_something_new(PnvsOutage *outage)
 		outage->next_look_us = PNVS_OUTAGE_AT_ONCE;
 }
 
-/* A message is being tried; outside an outage none is a probe. */
+/* A message is being tried; during an outage it is the probe. */
 void
 pnvs_outage_probe_started(PnvsOutage *outage, int64_t id)
 {
@@ -74,8 +73,8 @@ pnvs_outage_probe_started(PnvsOutage *outage, int64_t id)
 }
 
 /*
- * A message was refused for what is everybody's fault.  Those that were under way when
- * the outage began are refused, too, but that makes no pause longer.  random is any
+ * A message was refused for a reason that concerns all.  The messages that were under way
+ * when the outage began are refused, too, which makes no pause longer.  random is any
  * number, evenly distributed.
  */
 void
@@ -96,7 +95,7 @@ pnvs_outage_failed(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t rand
 	{
 		outage->begun_us = now_us;
 		outage->only = id;
-		/* those that are there may be others */
+		/* others may be due already */
 		outage->next_look_us = PNVS_OUTAGE_AT_ONCE;
 		begin_pause(outage, now_us, random);
 	}
@@ -107,7 +106,7 @@ pnvs_outage_failed(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t rand
 	outage->last = id;
 }
 
-/* A message came to nothing that proves nothing: if it was the probe, it has failed. */
+/* A message failed for an unclear reason: as the probe it has failed, too. */
 void
 pnvs_outage_undecided(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t random)
 {
@@ -116,8 +115,8 @@ pnvs_outage_undecided(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t r
 }
 
 /*
- * The service took a message, or judged it, which ends an outage.  A message that was
- * refused before, and is refused again, is refused for its own sake.
+ * The service accepted a message, or refused it for a reason of its own, which ends an
+ * outage.  Messages that were refused before, and are refused again, are refused alone.
  */
 void
 pnvs_outage_succeeded(PnvsOutage *outage, int64_t id)
@@ -134,7 +133,7 @@ pnvs_outage_succeeded(PnvsOutage *outage, int64_t id)
 	outage->probe = outage->only = outage->last = 0;
 }
 
-/* Somebody may have mended it: one is tried at once, and pauses are short again. */
+/* The reason may be gone: a probe is tried at once, and pauses are short again. */
 void
 pnvs_outage_try_again(PnvsOutage *outage, int64_t now_us)
 {
@@ -145,7 +144,7 @@ pnvs_outage_try_again(PnvsOutage *outage, int64_t now_us)
 	outage->next_probe_us = outage->next_look_us = now_us;
 }
 
-/* How often a message was refused that is on its own, or 0. */
+/* How often a message was refused that is refused alone; 0 for others. */
 int
 pnvs_outage_own_refusals(const PnvsOutage *outage, int64_t id)
 {
@@ -157,7 +156,7 @@ pnvs_outage_own_refusals(const PnvsOutage *outage, int64_t id)
 	return 0;
 }
 
-/* Until the next probe. */
+/* The pause until the next probe. */
 static void
 begin_pause(PnvsOutage *outage, int64_t now_us, uint32_t random)
 {
@@ -178,7 +177,7 @@ find_suspect(PnvsOutage *outage, int64_t id)
 	return NULL;
 }
 
-/* In the place of the oldest, if there is no other. */
+/* Takes the place of the oldest. */
 static PnvsSuspect *
 add_suspect(PnvsOutage *outage, int64_t id)
 {

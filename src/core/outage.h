@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * outage.h
- *	  While messages are refused for what is everybody's fault: who may be tried.
+ *	  Decides which messages may be tried during an outage.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,18 +11,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Messages that were refused last; more at a time make one number's trouble unlikely. */
+/* So many refused messages are remembered; more of them are an outage for certain. */
 #define PNVS_OUTAGE_SUSPECTS 16
 
-/* How often it is looked for messages whose time is over while none may be tried. */
+/* How often to look for messages that expire while none may be tried. */
 #define PNVS_OUTAGE_LOOK_US (10 * INT64_C(1000000))
 
-/* No time at all: before every other. */
+/* A time before every other. */
 #define PNVS_OUTAGE_AT_ONCE INT64_MIN
 
 typedef struct PnvsSuspect
 {
-	int64_t		id;				/* 0: a free place */
+	int64_t		id;				/* 0: the place is free */
 	int			refusals;
 	bool		alone;			/* others were sent after it was refused */
 } PnvsSuspect;
@@ -35,19 +35,18 @@ typedef struct PnvsOutage
 	int64_t		next_probe_us;
 	int64_t		next_look_us;
 	int64_t		probe;			/* under way, or 0 */
-	int64_t		only;			/* all failures were this one's; 0: several's */
-	int64_t		last;			/* refused last */
+	int64_t		only;			/* the only message that was refused, or 0 */
+	int64_t		last;			/* the message that was refused last */
 	PnvsSuspect suspects[PNVS_OUTAGE_SUSPECTS];
-	int			next_suspect;	/* the place that is given away next */
+	int			next_suspect;	/* the place that is overwritten next */
 } PnvsOutage;
 
-/* Who may be tried now. */
+/* Which messages may be tried. */
 typedef enum PnvsTryable
 {
 	PNVS_TRY_ALL,				/* there is no outage */
-	PNVS_TRY_ONE,				/* another than was refused last, if there is
-								 * one */
-	PNVS_TRY_ONE_OTHER,			/* the same, and else none */
+	PNVS_TRY_ONE,				/* preferably not the one refused last */
+	PNVS_TRY_ONE_OTHER,			/* not the one refused last */
 	PNVS_TRY_NONE
 } PnvsTryable;
 

@@ -25,7 +25,7 @@ static const CodeRow code_rows[] = {
 	{"OK", PNVS_CODE_OK},
 
 	{"InvalidAccessKeyId*", PNVS_CODE_CREDENTIALS},
-	/* the help page has this sentence in its column of codes */
+	/* this sentence is in the help page's column of codes */
 	{"Specified AccessKeyId is not found*", PNVS_CODE_CREDENTIALS},
 	{"MissingSecurityToken", PNVS_CODE_CREDENTIALS},
 	{"InvalidSecurityToken*", PNVS_CODE_CREDENTIALS},
@@ -49,16 +49,16 @@ static const CodeRow code_rows[] = {
 	{"SENTINEL_BLOCK_EXCEPTION", PNVS_CODE_THROTTLED},
 
 	/*
-	 * Each request has a random nonce of its own, so the service has seen
-	 * this very request before: something on the way delivered it twice, and
-	 * the first may have been accepted.
+	 * Each request has its own random nonce, so the service has received this
+	 * very request before: something on the way delivered it twice, and the
+	 * first copy may have been accepted.
 	 */
 	{"SignatureNonceUsed", PNVS_CODE_AMBIGUOUS},
 	{"InternalError*", PNVS_CODE_AMBIGUOUS},
 	{"ServiceUnavailable*", PNVS_CODE_AMBIGUOUS},
-	/* known are those with SMS_, VOICE_ and WHATSAPP_ before it */
+	/* the help pages have it with SMS_, VOICE_ and WHATSAPP_ */
 	{"*SYSTEM_ERROR", PNVS_CODE_AMBIGUOUS},
-	/* and what no page mentions, but whose name says that nobody knows */
+	/* undocumented, but their names say that the outcome is not known */
 	{"*SystemError", PNVS_CODE_AMBIGUOUS},
 	{"*Timeout", PNVS_CODE_AMBIGUOUS},
 	{"UnknownError*", PNVS_CODE_AMBIGUOUS},
@@ -102,7 +102,7 @@ static const struct
 
 static bool code_fits(const char *code, const char *pattern);
 
-/* The stage's name as it stands in DETAIL; constant. */
+/* The stage's name for DETAIL; constant. */
 const char *
 pnvs_stage_name(PnvsStage stage)
 {
@@ -111,7 +111,7 @@ pnvs_stage_name(PnvsStage stage)
 	return names[stage];
 }
 
-/* The group of a Code; NULL and what no page mentions are PNVS_CODE_UNKNOWN. */
+/* The group of a Code; PNVS_CODE_UNKNOWN for NULL and for undocumented codes. */
 PnvsCodeGroup
 pnvs_code_group(const char *code)
 {
@@ -181,7 +181,7 @@ pnvs_cause_of_stage(PnvsStage stage)
 	return causes[stage];
 }
 
-/* Who has to act so that a message refused with a Code of this group can be sent. */
+/* Whether a Code of this group concerns its message or all messages. */
 PnvsFault
 pnvs_fault_of_code(PnvsCodeGroup group)
 {

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * outcome.h
- *	  What became of a request, judged from facts: how far it got, and what the
- *	  service said.
+ *	  Decides what became of a request: from how far it got, and from the service's
+ *	  reply.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,20 +18,20 @@ typedef enum PnvsStage
 	PNVS_STAGE_CONNECT,			/* TCP, and a proxy's CONNECT */
 	PNVS_STAGE_TLS,				/* handshake and certificate */
 	PNVS_STAGE_REQUEST,			/* the request is being written */
-	PNVS_STAGE_REPLY			/* it was written; the reply is awaited or
-								 * read */
+	PNVS_STAGE_REPLY			/* it was written; the reply is being read */
 } PnvsStage;
 
 typedef enum PnvsOutcome
 {
-	PNVS_ACCEPTED,				/* the service did it */
+	PNVS_ACCEPTED,				/* the service executed the request */
 	PNVS_REFUSED,				/* it did not, and a repeat would not help */
 	PNVS_THROTTLED,				/* it did not, and a later repeat may help */
-	PNVS_UNSENT,				/* the service never saw the request */
-	PNVS_AMBIGUOUS				/* it may have done it: never repeat by itself */
+	PNVS_UNSENT,				/* the service never received the request */
+	PNVS_AMBIGUOUS				/* it may have executed it: never repeat it
+								 * automatically */
 } PnvsOutcome;
 
-/* The service's word on success, where it has one. */
+/* The reply's Success, if it has this field. */
 typedef enum PnvsTruth
 {
 	PNVS_UNKNOWN,
@@ -39,15 +39,14 @@ typedef enum PnvsTruth
 	PNVS_TRUE
 } PnvsTruth;
 
-/* What a Code of the service is about; finer than the outcome. */
+/* What a Code of the service means; finer than the outcome. */
 typedef enum PnvsCodeGroup
 {
 	PNVS_CODE_OK,
 	PNVS_CODE_REFUSED,			/* the caller's or the configuration's fault */
 	PNVS_CODE_CREDENTIALS,
 	PNVS_CODE_ACCOUNT,			/* not activated, or nothing left to pay with */
-	PNVS_CODE_ENDPOINT,			/* another product, or another way to speak to
-								 * it */
+	PNVS_CODE_ENDPOINT,			/* another product's, or without TLS */
 	PNVS_CODE_CLOCK,			/* the clocks differ by more than 15 minutes */
 	PNVS_CODE_TIME_STAMP,		/* the time stamp cannot be read */
 	PNVS_CODE_THROTTLED,
@@ -55,21 +54,21 @@ typedef enum PnvsCodeGroup
 	PNVS_CODE_UNKNOWN
 } PnvsCodeGroup;
 
-/* Whose fault it was that a request came to nothing. */
+/* Whether the failure of a request concerns its message or all messages. */
 typedef enum PnvsFault
 {
 	PNVS_FAULT_UNCLEAR,			/* nobody knows */
-	PNVS_FAULT_NOBODY,			/* the service did it */
-	PNVS_FAULT_ROW,				/* the service judged this message: others may
-								 * fare better */
-	PNVS_FAULT_EVERYBODY		/* every message would fare the same */
+	PNVS_FAULT_NOBODY,			/* it did not fail */
+	PNVS_FAULT_ROW,				/* the service refused this message: others
+								 * may succeed */
+	PNVS_FAULT_EVERYBODY		/* every message would fail */
 } PnvsFault;
 
-/* What keeps all messages from being sent, as people have to know it to mend it. */
+/* The reason that stops all messages, for the administrator. */
 typedef enum PnvsCause
 {
-	PNVS_CAUSE_NONE,			/* nothing, or nothing that concerns all */
-	PNVS_CAUSE_SETTINGS,		/* no request can be made of them */
+	PNVS_CAUSE_NONE,			/* there is none */
+	PNVS_CAUSE_SETTINGS,		/* no request can be made with them */
 	PNVS_CAUSE_CREDENTIALS,
 	PNVS_CAUSE_ACCOUNT,
 	PNVS_CAUSE_ENDPOINT,

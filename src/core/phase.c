@@ -1,61 +1,56 @@
 /*-------------------------------------------------------------------------
  *
  * phase.c
- *	  How far the request of a claimed row has got, and what may follow.
+ *	  The phases of a claimed row's request, and the order in which they follow each
+ *	  other.
  *
  *	  TO_VERIFY   <-> VERIFYING  -> TO_SEND
  *	  TO_SEND     <-> SENDING
  *	  TO_LOOK_UP  <-> LOOKING_UP
  *
- * From any TO_ phase a request that cannot be made ends in NOT_MADE or
- * NOT_LOOKED_UP, and one that must not be sent in WITHHELD.  An answer ends the
- * request, whose row then has a verdict and no phase.
+ * From a TO_ phase, a request that cannot be made goes to NOT_MADE or NOT_LOOKED_UP, and
+ * a request that must not be sent to WITHHELD.  An answer ends the request: its row then
+ * has a verdict and no phase.
  *
  *-------------------------------------------------------------------------
  */
+#include <stddef.h>
+
 #include "core/phase.h"
 
-/* The phase that follows; an event that cannot happen in a phase changes nothing. */
+static const struct
+{
+	PnvsPhase	from;
+	PnvsPhaseEvent event;
+	PnvsPhase	to;
+}			transitions[] = {
+	{PNVS_PHASE_TO_VERIFY, PNVS_PHASE_STARTED, PNVS_PHASE_VERIFYING},
+	{PNVS_PHASE_TO_SEND, PNVS_PHASE_STARTED, PNVS_PHASE_SENDING},
+	{PNVS_PHASE_TO_LOOK_UP, PNVS_PHASE_STARTED, PNVS_PHASE_LOOKING_UP},
+	{PNVS_PHASE_TO_VERIFY, PNVS_PHASE_START_FAILED, PNVS_PHASE_NOT_MADE},
+	{PNVS_PHASE_TO_SEND, PNVS_PHASE_START_FAILED, PNVS_PHASE_NOT_MADE},
+	{PNVS_PHASE_TO_LOOK_UP, PNVS_PHASE_START_FAILED, PNVS_PHASE_NOT_LOOKED_UP},
+	{PNVS_PHASE_TO_VERIFY, PNVS_PHASE_WITHHOLD, PNVS_PHASE_WITHHELD},
+	{PNVS_PHASE_TO_SEND, PNVS_PHASE_WITHHOLD, PNVS_PHASE_WITHHELD},
+	{PNVS_PHASE_VERIFYING, PNVS_PHASE_REPEAT, PNVS_PHASE_TO_VERIFY},
+	{PNVS_PHASE_SENDING, PNVS_PHASE_REPEAT, PNVS_PHASE_TO_SEND},
+	{PNVS_PHASE_LOOKING_UP, PNVS_PHASE_REPEAT, PNVS_PHASE_TO_LOOK_UP},
+	{PNVS_PHASE_VERIFYING, PNVS_PHASE_NOT_SENT_YET, PNVS_PHASE_TO_SEND},
+};
+
+/* The phase after an event; an event that cannot happen in a phase changes nothing. */
 PnvsPhase
 pnvs_phase_next(PnvsPhase phase, PnvsPhaseEvent event)
 {
-	switch (event)
+	for (size_t i = 0; i < sizeof(transitions) / sizeof(transitions[0]); i++)
 	{
-		case PNVS_PHASE_STARTED:
-			if (phase == PNVS_PHASE_TO_VERIFY)
-				return PNVS_PHASE_VERIFYING;
-			if (phase == PNVS_PHASE_TO_SEND)
-				return PNVS_PHASE_SENDING;
-			if (phase == PNVS_PHASE_TO_LOOK_UP)
-				return PNVS_PHASE_LOOKING_UP;
-			break;
-		case PNVS_PHASE_START_FAILED:
-			if (phase == PNVS_PHASE_TO_LOOK_UP)
-				return PNVS_PHASE_NOT_LOOKED_UP;
-			if (phase == PNVS_PHASE_TO_VERIFY || phase == PNVS_PHASE_TO_SEND)
-				return PNVS_PHASE_NOT_MADE;
-			break;
-		case PNVS_PHASE_WITHHOLD:
-			if (phase == PNVS_PHASE_TO_VERIFY || phase == PNVS_PHASE_TO_SEND)
-				return PNVS_PHASE_WITHHELD;
-			break;
-		case PNVS_PHASE_REPEAT:
-			if (phase == PNVS_PHASE_VERIFYING)
-				return PNVS_PHASE_TO_VERIFY;
-			if (phase == PNVS_PHASE_SENDING)
-				return PNVS_PHASE_TO_SEND;
-			if (phase == PNVS_PHASE_LOOKING_UP)
-				return PNVS_PHASE_TO_LOOK_UP;
-			break;
-		case PNVS_PHASE_NOT_SENT_YET:
-			if (phase == PNVS_PHASE_VERIFYING)
-				return PNVS_PHASE_TO_SEND;
-			break;
+		if (transitions[i].from == phase && transitions[i].event == event)
+			return transitions[i].to;
 	}
 	return phase;
 }
 
-/* Whether the next thing to do is to start a request. */
+/* Whether a request is to be started next. */
 bool
 pnvs_phase_is_to_start(PnvsPhase phase)
 {
@@ -63,7 +58,7 @@ pnvs_phase_is_to_start(PnvsPhase phase)
 		phase == PNVS_PHASE_TO_LOOK_UP;
 }
 
-/* Whether a request has been started whose answer was not taken yet. */
+/* Whether a request is under way. */
 bool
 pnvs_phase_is_under_way(PnvsPhase phase)
 {
@@ -71,7 +66,7 @@ pnvs_phase_is_under_way(PnvsPhase phase)
 		phase == PNVS_PHASE_LOOKING_UP;
 }
 
-/* Whether the request is for a row of unknown fate. */
+/* Whether the request looks up a row of unknown fate. */
 bool
 pnvs_phase_is_look_up(PnvsPhase phase)
 {
@@ -80,9 +75,9 @@ pnvs_phase_is_look_up(PnvsPhase phase)
 }
 
 /*
- * What is known of the row if its request ends here.  maybe_sent: some of the request
- * under way may have arrived.  What was answered and is to be made again was
- * refused, so that it is unsent, too; and a search sends nothing.
+ * The fate of the row if its request is given up.  maybe_sent: the service may have received
+ * the request under way.  A request that was answered and is to be repeated was refused,
+ * so its message is unsent; and a search sends no message.
  */
 PnvsAbandoned
 pnvs_phase_abandon(PnvsPhase phase, bool maybe_sent)

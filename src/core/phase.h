@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * phase.h
- *	  How far the request of a claimed row has got, and what may follow.
+ *	  The phases of a claimed row's request.
  *
  *-------------------------------------------------------------------------
  */
@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-/* In a phase that begins with TO a request is to be started, for the first time or again. */
+/* In a TO_ phase a request is to be started, for the first time or again. */
 typedef enum PnvsPhase
 {
 	PNVS_PHASE_TO_VERIFY,		/* SearchVerification, before the first send */
@@ -21,9 +21,8 @@ typedef enum PnvsPhase
 								 * fate */
 	PNVS_PHASE_LOOKING_UP,
 	PNVS_PHASE_WITHHELD,		/* must not be sent: its claim is not safe */
-	PNVS_PHASE_NOT_MADE,		/* the request, a search before the send
-								 * included, could not be made */
-	PNVS_PHASE_NOT_LOOKED_UP	/* the same of a row of unknown fate */
+	PNVS_PHASE_NOT_MADE,		/* the request could not be made */
+	PNVS_PHASE_NOT_LOOKED_UP	/* the same, for a row of unknown fate */
 } PnvsPhase;
 
 typedef enum PnvsPhaseEvent
@@ -31,16 +30,17 @@ typedef enum PnvsPhaseEvent
 	PNVS_PHASE_STARTED,
 	PNVS_PHASE_START_FAILED,
 	PNVS_PHASE_WITHHOLD,
-	PNVS_PHASE_REPEAT,			/* the next page, or by the service's clock */
-	PNVS_PHASE_NOT_SENT_YET		/* says the search before the send */
+	PNVS_PHASE_REPEAT,			/* for the next page, or with the clock
+								 * corrected */
+	PNVS_PHASE_NOT_SENT_YET		/* the search before the send found nothing */
 } PnvsPhaseEvent;
 
-/* What is known of a row whose request nobody waits for any longer. */
+/* The fate of a row whose request is given up. */
 typedef enum PnvsAbandoned
 {
 	PNVS_ABANDONED_UNSENT,
 	PNVS_ABANDONED_UNKNOWN,
-	PNVS_ABANDONED_AS_IT_WAS	/* of unknown fate, and to be looked up again */
+	PNVS_ABANDONED_AS_IT_WAS	/* still unknown, to be looked up again */
 } PnvsAbandoned;
 
 extern PnvsPhase pnvs_phase_next(PnvsPhase phase, PnvsPhaseEvent event);

@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * phone_number.c
- *	  Normalising, comparing and masking phone numbers.
+ *	  Normalises, compares and masks phone numbers.
  *
- * A number is judged by the form that ITU-T E.164 gives it, by its separators,
- * and by the zeros behind its calling code, and by nothing else: which ranges
- * are in use changes from week to week, and the service knows better.
+ * A number is checked by its form (ITU-T E.164), its separators and the zeros after its
+ * calling code, and by nothing else: the ranges in use change every week, and the service
+ * knows them better.
  *
- * What has one meaning is taken as that: any script's digits, any hyphen or
- * space, marks that nobody sees.  What could mean two numbers is refused: a
- * guess could send a code to a stranger.
+ * A notation with one meaning is accepted: digits of any script, any hyphen or space,
+ * invisible characters.  A notation that could mean two numbers is refused, for a guess
+ * could send a code to a stranger.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,21 +21,20 @@
 #include "core/phone_number.h"
 #include "core/unicode.h"
 
-/* How much of a number a mask leaves in sight at its end, and what it hides. */
+/* How many digits a mask shows at the end of a number, and how many it hides. */
 #define MASK_TAIL 2
 #define MASK_HIDDEN 4
 
-/* So many decimals are a fraction; a group of digits behind a dot has more. */
+/* So many digits after a dot can be a fraction; a group of digits has more. */
 #define MAX_DECIMALS 2
 
-/* A number while it is read. */
+/* The state of reading a number. */
 typedef struct Reading
 {
 	char		digits[PNVS_PHONE_NUMBER_SIZE];
-	size_t		ndigits;		/* more than fit are counted */
-	uint32_t	gaps;			/* bit n: something separates digit n from
-								 * what is before it */
-	size_t		group_start;	/* of the parenthesis that is open, in digits */
+	size_t		ndigits;		/* those that do not fit are counted, too */
+	uint32_t	gaps;			/* bit n: a separator stands before digit n */
+	size_t		group_start;	/* digits before the open parenthesis */
 	bool		in_group;
 	bool		seen_plus;
 	bool		seen_point;
@@ -57,10 +56,10 @@ static bool is_fraction(const char *text, bool grouped);
 static bool is_exponent(const char *text);
 
 /*
- * Writes the digits of a number that is given in UTF-8 as people write and paste
- * it: with or without a leading plus sign or "tel:", with spaces, hyphens, dots
- * and parentheses between the digits.  out is a NUL-terminated string of 7 to 15
- * digits if the result is PNVS_PHONE_NUMBER_OK, and an empty one otherwise.
+ * Writes the digits of a number in UTF-8, as people write and paste it: with or without a
+ * leading plus sign or "tel:", with spaces, hyphens, dots and parentheses between the
+ * digits.  out has 7 to 15 digits if the result is PNVS_PHONE_NUMBER_OK, and is empty
+ * otherwise.
  */
 PnvsPhoneNumberFault
 pnvs_phone_number_normalise(const char *text, char out[PNVS_PHONE_NUMBER_SIZE])
@@ -76,10 +75,7 @@ pnvs_phone_number_normalise(const char *text, char out[PNVS_PHONE_NUMBER_SIZE])
 	return fault;
 }
 
-/*
- * Whether two texts in UTF-8 have the same digits in the same order, so that one
- * is the other in another notation.
- */
+/* Whether two texts in UTF-8 have the same digits: one number in two notations. */
 bool
 pnvs_phone_number_same_digits(const char *one, const char *other)
 {
@@ -105,9 +101,8 @@ pnvs_phone_number_same_digits(const char *one, const char *other)
 }
 
 /*
- * Writes a number as it may be shown: "6281234567890" as "6281234****90".  The
- * argument is a normalised number; of anything shorter than one, nothing is
- * shown.
+ * Writes a normalised number as it may be shown: "6281234567890" as "6281234****90".  Of
+ * a text that is shorter or longer than a number, nothing is shown.
  */
 void
 pnvs_phone_number_mask(const char *digits, char out[PNVS_PHONE_NUMBER_SIZE])
@@ -194,8 +189,7 @@ read_character(Reading *reading, uint32_t character, const char *rest)
 	else if (pnvs_unicode_is_line_break(character))
 	{
 		/*
-		 * Between digits, it can be the end of one number and the start of
-		 * another.
+		 * Between digits it can separate two numbers.
 		 */
 		if ((reading->ndigits > 0 || reading->seen_plus) && !pnvs_unicode_is_blank(rest))
 			return PNVS_PHONE_NUMBER_BAD_CHARACTER;
@@ -221,7 +215,7 @@ add_gap(Reading *reading)
 		reading->gaps |= UINT32_C(1) << reading->ndigits;
 }
 
-/* "(0)" could be dropped, but whoever wrote it meant two numbers at once. */
+/* "(0)" could be dropped, but it means two numbers: with and without the zero. */
 static PnvsPhoneNumberFault
 close_group(Reading *reading)
 {
@@ -236,9 +230,8 @@ close_group(Reading *reading)
 }
 
 /*
- * A dot separates groups of digits, but can be a decimal point: digits that are
- * taken from behind it would make another person's number.  A comma separates
- * nothing here.
+ * A dot separates groups of digits, but can also be a decimal point: with the decimals it
+ * would be another person's number.  A comma is no separator.
  */
 static PnvsPhoneNumberFault
 add_point(Reading *reading, bool separates, const char *rest)
@@ -252,7 +245,7 @@ add_point(Reading *reading, bool separates, const char *rest)
 	return PNVS_PHONE_NUMBER_OK;
 }
 
-/* What cannot stand in a number, by the name that its writer knows. */
+/* Names the mistake that a character shows which is no part of a number. */
 static PnvsPhoneNumberFault
 foreign_character(const Reading *reading, uint32_t character, const char *rest)
 {
@@ -289,9 +282,8 @@ judge(const Reading *reading)
 }
 
 /*
- * Whether there are more zeros behind the calling code than the country's numbers
- * begin with.  One that stands alone, as in "+39 0 333 ...", is a trunk prefix in
- * any country.
+ * Whether more zeros follow the calling code than the country's numbers begin with.  A zero
+ * by itself, as in "+39 0 333 ...", is a trunk prefix in any country.
  */
 static bool
 has_trunk_zero(const Reading *reading)
@@ -308,7 +300,7 @@ has_trunk_zero(const Reading *reading)
 		(zeros > 0 && (reading->gaps >> code_len & 3) == 3);
 }
 
-/* The next character that can be seen, full-width ones as ASCII. */
+/* Reads the next visible character; full-width ones become ASCII. */
 static const char *
 next_visible(const char *text, uint32_t *character)
 {
@@ -320,8 +312,8 @@ next_visible(const char *text, uint32_t *character)
 }
 
 /*
- * Whether what follows a point ends a decimal fraction: at the most two digits,
- * or, behind digits that are not in groups, any number of zeros.
+ * Whether the text after a point is a decimal fraction: at most two digits, or any number
+ * of zeros if the digits before the point are not in groups.
  */
 static bool
 is_fraction(const char *text, bool grouped)
@@ -349,7 +341,7 @@ is_fraction(const char *text, bool grouped)
 	return ndigits > 0 && (ndigits <= MAX_DECIMALS || (zeros && !grouped));
 }
 
-/* Whether what follows an E is the exponent of a decimal number. */
+/* Whether the text after an E is the exponent of a decimal number. */
 static bool
 is_exponent(const char *text)
 {

@@ -1,8 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * phone_number.h
- *	  Phone numbers: as people write them, as the service takes them, and as
- *	  they may be shown.
+ *	  Normalises, compares and masks phone numbers.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* ITU-T E.164, section 6: calling code and number have 15 digits at the most. */
+/* ITU-T E.164, section 6: at most 15 digits, the calling code included. */
 #define PNVS_PHONE_NUMBER_MAX_DIGITS 15
 
 /* The shortest international numbers (Saint Helena, Niue) have 7 digits. */
@@ -29,7 +28,7 @@ typedef enum PnvsPhoneNumberFault
 	PNVS_PHONE_NUMBER_EXTENSION,
 	PNVS_PHONE_NUMBER_DECIMAL,	/* of a spreadsheet or a numeric column */
 	PNVS_PHONE_NUMBER_TRUNK_PREFIX, /* "(0)", which is not dialled from abroad */
-	PNVS_PHONE_NUMBER_TRUNK_ZERO,	/* the same behind the calling code */
+	PNVS_PHONE_NUMBER_TRUNK_ZERO,	/* the same after the calling code */
 	PNVS_PHONE_NUMBER_INTERNATIONAL_PREFIX, /* 00 */
 	PNVS_PHONE_NUMBER_LEADING_ZERO, /* no calling code begins with 0 */
 	PNVS_PHONE_NUMBER_TOO_SHORT,

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * redaction.c
- *	  Texts of the service, made fit for a message or a log.
+ *	  Hides secrets in a text of the service before it is shown or logged.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,10 +21,10 @@ static size_t word_len(const char *text, const char *const *words, int nwords);
 static size_t count_digits(const char *text);
 
 /*
- * Overwrites, in place and with asterisks, what the service may have quoted of a
- * request: every occurrence of a word (an empty one is none), and, where digits are
- * to be hidden, every run of four or more, which is how numbers and codes look.
- * Texts and words are in the same encoding.
+ * Overwrites with asterisks, in place, what the service may have quoted from a request:
+ * every occurrence of a word (an empty word has none) and, if digits is set, every run of
+ * four or more digits, for it may be a number or a code.  Text and words are in the same
+ * encoding.
  */
 void
 pnvs_redact(char *text, const char *const *words, int nwords, bool digits)
@@ -32,7 +32,7 @@ pnvs_redact(char *text, const char *const *words, int nwords, bool digits)
 	size_t		run = 0;		/* digits from here on */
 	size_t		hidden = 0;		/* bytes from here on */
 
-	/* Looks ahead before it overwrites, so that what overlaps is found. */
+	/* It looks ahead before it overwrites, so that overlaps are found. */
 	for (char *c = text; *c; c++)
 	{
 		size_t		len = word_len(c, words, nwords);
@@ -52,7 +52,7 @@ pnvs_redact(char *text, const char *const *words, int nwords, bool digits)
 	}
 }
 
-/* A character that the database does not have, as JSON escapes it. */
+/* Whether the digits are those of a character that JSON escapes. */
 static bool
 is_escape(const char *text, size_t ndigits)
 {

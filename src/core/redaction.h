@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * redaction.h
- *	  Texts of the service, made fit for a message or a log.
+ *	  Hides secrets in a text of the service before it is shown or logged.
  *
  *-------------------------------------------------------------------------
  */

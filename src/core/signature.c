@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * signature.c
- *	  Signature version 3, ACS3-HMAC-SHA256.
+ *	  Computes Alibaba Cloud's signature version 3, ACS3-HMAC-SHA256.
  *
- * Source: Alibaba Cloud, "Request syntax and signature method V3".  The digests
- * are OpenSSL's; its objects are fetched once in a process and kept, which
- * halves the time of a signature.
+ * Source: Alibaba Cloud, "Request syntax and signature method V3".  OpenSSL computes the
+ * digests; its objects are fetched once in a process and kept, which halves the time of a
+ * signature.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +22,7 @@
 #define SHA256_LEN 32
 #define MAX_QUERY_PARAMETERS 64
 
-/* In the order of their bytes, as the signature wants them. */
+/* In the order of their bytes, as the signature requires. */
 #define SIGNED_HEADERS \
 	"host;x-acs-action;x-acs-content-sha256;x-acs-date;" \
 	"x-acs-signature-nonce;x-acs-version"
@@ -45,9 +45,9 @@ static bool sign(const PnvsTextBuffer *text, const char *key,
 static void forget_key(void);
 
 /*
- * Appends the query "name=value&..." in the order of the names, percent-encoded.
- * It is both what is signed and what is sent.  Returns false where it does not
- * fit, or where there are more than 64 parameters.
+ * Appends the query "name=value&..." in the order of the names, percent-encoded; it is
+ * signed and sent in this form.  Returns false if it does not fit, or has more than 64
+ * parameters.
  */
 bool
 pnvs_signature_canonical_query(PnvsTextBuffer *out,
@@ -100,8 +100,8 @@ pnvs_signature_canonical_request(PnvsTextBuffer *out, const PnvsSignedRequest *r
 }
 
 /*
- * Appends the string to sign.  Returns false where it does not fit
- * (PNVS_STRING_TO_SIGN_SIZE is enough) or where OpenSSL fails.
+ * Appends the string to sign.  Returns false if it does not fit (PNVS_STRING_TO_SIGN_SIZE
+ * is enough) or OpenSSL fails.
  */
 bool
 pnvs_signature_string_to_sign(PnvsTextBuffer *out,
@@ -139,7 +139,7 @@ pnvs_signature_authorization(PnvsTextBuffer *out, const PnvsTextBuffer *string_t
 	return !out->overflowed;
 }
 
-/* An insertion sort: there are seven parameters at the most, sorted already. */
+/* An insertion sort, for at most seven parameters that are mostly sorted already. */
 static int
 sort_by_name(const PnvsQueryParameter *parameters, int nparameters,
 			 const PnvsQueryParameter **sorted)
@@ -169,7 +169,7 @@ append_header(PnvsTextBuffer *out, const char *name, const char *value)
 	pnvs_text_buffer_append_char(out, '\n');
 }
 
-/* What is fetched stays until the process ends; a failure is tried again. */
+/* The objects stay until the process ends; after a failure the next call tries again. */
 static bool
 fetch_algorithms(void)
 {
@@ -225,8 +225,8 @@ sign(const PnvsTextBuffer *text, const char *key, unsigned char out[SHA256_LEN])
 }
 
 /*
- * OpenSSL keeps the key, and what it made of it, until another takes its place:
- * that takes 0.5 us, a new context for each signature 0.8.
+ * OpenSSL keeps the key, and values derived from it, until another key replaces them.  That
+ * takes 0.5 us; a new context for each signature would take 0.8.
  */
 static void
 forget_key(void)

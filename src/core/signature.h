@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * signature.h
- *	  Alibaba Cloud's signature version 3, ACS3-HMAC-SHA256, in its stages.
+ *	  Computes Alibaba Cloud's signature version 3, ACS3-HMAC-SHA256, in its stages.
  *
  *	  parameters -> canonical query -> canonical request -> string to sign
  *	  -> authorization
  *
- * Each stage is a text and can be looked at by itself, as the service's help
- * page on signatures does.
+ * Each stage is a text that can be compared with the help page on signatures.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,7 +17,7 @@
 
 #include "core/text_buffer.h"
 
-/* SHA-256 of the empty body that every signed request has. */
+/* SHA-256 of an empty body, which every signed request has. */
 #define PNVS_EMPTY_BODY_SHA256 \
 	"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -28,13 +27,13 @@
 typedef struct PnvsQueryParameter
 {
 	const char *name;
-	const char *value;			/* UTF-8, not encoded; NULL leaves it out */
+	const char *value;			/* UTF-8, not encoded; NULL omits it */
 } PnvsQueryParameter;
 
 typedef struct PnvsSignedRequest
 {
 	const char *method;
-	const char *host;			/* with the port where it is not the default */
+	const char *host;			/* with the port, unless it is the default */
 	const char *action;
 	const char *version;
 	const char *date;			/* yyyy-MM-ddTHH:mm:ssZ */

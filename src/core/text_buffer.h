@@ -3,10 +3,10 @@
  * text_buffer.h
  *	  A bounded buffer that text is appended to.
  *
- * The core floor allocates nothing, so its callers bring the memory.  An
- * append that does not fit writes nothing and marks the buffer as overflowed;
- * every later append is then ignored too, so that a chain of appends needs one
- * check at its end.  The content is always NUL-terminated.
+ * The core allocates nothing, so its callers provide the memory.  An append that does not
+ * fit writes nothing and marks the buffer as overflowed; all later appends are ignored,
+ * so that a chain of appends needs one check at its end.  The text is always
+ * NUL-terminated.  All of it is inline, for most texts have a constant length.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,15 +25,7 @@ typedef struct PnvsTextBuffer
 	bool		overflowed;
 } PnvsTextBuffer;
 
-/*
- * All of it is inline, for the length of most texts is known where they are
- * appended.
- */
-
-/*
- * Starts an empty text in data, which must hold at least one byte and stays
- * the caller's.
- */
+/* Starts an empty text in data, which holds at least one byte and stays the caller's. */
 static inline void
 pnvs_text_buffer_init(PnvsTextBuffer *buffer, char *data, size_t size)
 {
@@ -44,7 +36,7 @@ pnvs_text_buffer_init(PnvsTextBuffer *buffer, char *data, size_t size)
 	data[0] = '\0';
 }
 
-/* Appends len bytes, or nothing at all where they do not fit. */
+/* Appends len bytes, or nothing if they do not fit. */
 static inline void
 pnvs_text_buffer_append_len(PnvsTextBuffer *buffer, const char *text, size_t len)
 {

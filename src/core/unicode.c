@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * unicode.c
- *	  Digits, white space and hyphens as they are written all over the world.
+ *	  Reads UTF-8, and recognises digits, white space and hyphens of all scripts.
  *
  * The properties are those of Unicode 15 (UnicodeData.txt): general categories
- * Nd, Zs and Pd, and the format characters (Cf) that texts are pasted with.
+ * Nd, Zs and Pd, and the format characters (Cf) that come with pasted texts.
  *
  *-------------------------------------------------------------------------
  */
@@ -47,7 +47,7 @@ static const Range invisible[] = {
 	{0x202A, 0x202E}, {0x2060, 0x2064}, {0x2066, 0x206F}, {0xFE00, 0xFE0F}, {0xFEFF, 0xFEFF}
 };
 
-/* With the minus sign, and the long-vowel mark that Japanese keyboards give instead. */
+/* With the minus sign, and the long-vowel mark that Japanese keyboards produce instead. */
 static const Range hyphens[] = {
 	{0x002D, 0x002D}, {0x2010, 0x2015}, {0x2043, 0x2043}, {0x2212, 0x2212}, {0x30FC, 0x30FC},
 	{0xFE58, 0xFE58}, {0xFE63, 0xFE63}, {0xFF0D, 0xFF0D}, {0xFF70, 0xFF70}
@@ -57,9 +57,9 @@ static bool is_within(uint32_t character, const Range *ranges, size_t nranges);
 static int	sequence_length(unsigned char lead, uint32_t *bits);
 
 /*
- * Reads one character of a text in UTF-8, and returns where the next one begins.
- * The NUL at the end is read as 0 and not passed.  What is not UTF-8 is passed
- * by a byte at a time, as PNVS_UNICODE_INVALID.
+ * Reads a character of a text in UTF-8, and returns where the next one begins.  The NUL at
+ * the end is read as 0, again and again.  A byte that is not UTF-8 is read as
+ * PNVS_UNICODE_INVALID.
  */
 const char *
 pnvs_unicode_next(const char *text, uint32_t *character)
@@ -101,21 +101,20 @@ pnvs_unicode_digit(uint32_t character)
 	return -1;
 }
 
-/* Spaces within a line, the no-break ones as well. */
+/* Spaces within a line, even no-break ones. */
 bool
 pnvs_unicode_is_space(uint32_t character)
 {
 	return is_within(character, spaces, LENGTH(spaces));
 }
 
-/* What ends a line or a cell: line breaks and tabs. */
+/* Ends of lines and of cells: line breaks and tabs. */
 bool
 pnvs_unicode_is_line_break(uint32_t character)
 {
 	return is_within(character, line_breaks, LENGTH(line_breaks));
 }
 
-/* What nobody sees. */
 bool
 pnvs_unicode_is_invisible(uint32_t character)
 {
@@ -128,14 +127,14 @@ pnvs_unicode_is_hyphen(uint32_t character)
 	return is_within(character, hyphens, LENGTH(hyphens));
 }
 
-/* The ASCII character that a full-width one stands for; others stay. */
+/* A full-width character as ASCII; others stay. */
 uint32_t
 pnvs_unicode_narrow(uint32_t character)
 {
 	return character >= 0xFF01 && character <= 0xFF5E ? character - 0xFEE0 : character;
 }
 
-/* Whether a text has nothing to be seen in it. */
+/* Whether a text has nothing but white space and invisible characters. */
 bool
 pnvs_unicode_is_blank(const char *text)
 {
@@ -149,8 +148,8 @@ pnvs_unicode_is_blank(const char *text)
 }
 
 /*
- * A typed code as it was meant, in place: white space and invisible characters
- * are dropped, and decimal digits become ASCII.  All else stays.
+ * Cleans a typed code, in place: white space and invisible characters are dropped, decimal
+ * digits become ASCII, and other characters stay.
  */
 void
 pnvs_unicode_clean_code(char *text)
@@ -177,7 +176,7 @@ pnvs_unicode_clean_code(char *text)
 	*out = '\0';
 }
 
-/* Ranges stand in order. */
+/* The ranges are in ascending order. */
 static bool
 is_within(uint32_t character, const Range *ranges, size_t nranges)
 {
@@ -189,7 +188,7 @@ is_within(uint32_t character, const Range *ranges, size_t nranges)
 	return false;
 }
 
-/* How many bytes begin with this one, and the bits that it adds; 0 if none do. */
+/* The length of the sequence that a byte begins, or 0, and the byte's bits. */
 static int
 sequence_length(unsigned char lead, uint32_t *bits)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * unicode.h
- *	  Digits, white space and hyphens as they are written all over the world.
+ *	  Reads UTF-8, and recognises digits, white space and hyphens of all scripts.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,9 +3,9 @@
  * enqueue_verification_trigger.c
  *	  enqueue_verification_trigger(): queues a message for each row of a table.
  *
- * Arguments of the trigger: the channel, the name of the column with the number,
- * and, optionally, the service's ID ('' for the setting's) and the name of a
- * column whose value is kept as the queue's reference.
+ * Arguments of the trigger: the channel, the column with the number and, optionally, the
+ * service's ID ('' for the setting's) and a column whose value is kept as the queue's
+ * reference.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,10 +22,10 @@
 #include "settings.h"
 #include "sql/sql.h"
 
-/* Longer ones do not fit into the index of references; keys of rows do. */
+/* A longer value does not fit into the index of references; keys of rows do. */
 #define MAX_REFERENCE_LEN 1024
 
-/* As the default of enqueue_verification(). */
+/* The default of enqueue_verification(). */
 #define SEND_WITHIN_US (5 * 60 * USECS_PER_SEC)
 
 PG_FUNCTION_INFO_V1(pnvs_enqueue_verification_trigger);
@@ -83,7 +83,7 @@ check_trigger(const TriggerData *trigger)
 							 "The channels are SMS, VOICE and WHATSAPP.");
 }
 
-/* A column's number; partitions have their own, so names are looked up each time. */
+/* A column's number, looked up each time, for partitions have other numbers. */
 static int
 column_named(const TriggerData *trigger, const char *name)
 {
@@ -115,9 +115,9 @@ service_of(const TriggerData *trigger)
 }
 
 /*
- * The number that the row now has, in UTF-8, or NULL if there is none or it has
- * not changed.  A table's numbers can be written anew, and that must not send to
- * everybody: an UPDATE counts only if the digits differ.
+ * The row's number in UTF-8, or NULL if it has none or an UPDATE has not changed it.  An
+ * UPDATE that rewrites all numbers in another notation must not send to everybody, so it
+ * counts only if the digits differ.
  */
 static const char *
 new_number(const TriggerData *trigger)
@@ -148,7 +148,7 @@ new_number(const TriggerData *trigger)
 	return number;
 }
 
-/* What is kept as the message's reference, or NULL. */
+/* The value to keep as the message's reference, or NULL. */
 static const char *
 reference_of(const TriggerData *trigger)
 {

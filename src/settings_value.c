@@ -17,60 +17,49 @@
 #include "compat.h"
 #include "settings_value.h"
 
-static void read_secret(const PnvsSetting *setting, const char *text,
+/*
+ * Readers of each kind fill in the value and, unless it is the text itself, the text to
+ * keep.  False: it is invalid, because of the fault they name, or of the setting's rule.
+ */
+typedef bool (*Reader) (const PnvsSetting *setting, const char *text,
 						PnvsSettingReading *reading);
-static void read_endpoint(const char *text, PnvsSettingReading *reading);
-static bool is_proxy(const char *text);
-static void read_switch(const PnvsSetting *setting, const char *text,
-						PnvsSettingReading *reading);
-static void read_choice(const PnvsSetting *setting, const char *text,
-						PnvsSettingReading *reading);
-static void read_number(const PnvsSetting *setting, const char *text,
-						PnvsSettingReading *reading);
-static void show_number(const PnvsSetting *setting, PnvsSettingReading *reading);
+
+static bool read_secret(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
+static bool read_endpoint(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
+static bool read_proxy(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
+static bool read_file(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
+static bool read_word(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
+static bool read_switch(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
+static bool read_choice(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
+static bool read_number(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
 static bool is_visible_ascii(const char *text, int max_len);
+
+static const Reader readers[] = {
+	[PNVS_SETTING_SECRET] = read_secret,
+	[PNVS_SETTING_ENDPOINT] = read_endpoint,
+	[PNVS_SETTING_PROXY] = read_proxy,
+	[PNVS_SETTING_FILE] = read_file,
+	[PNVS_SETTING_WORD] = read_word,
+	[PNVS_SETTING_SWITCH] = read_switch,
+	[PNVS_SETTING_CHOICE] = read_choice,
+	[PNVS_SETTING_NUMBER] = read_number,
+};
 
 /* Fills in all of the reading, except from where the text comes. */
 void
 pnvs_setting_read(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
+	PnvsSettingReading boot = {.kept = setting->boot};
+
 	memset(reading, 0, sizeof(*reading));
 	reading->kept = text;
-	switch (setting->kind)
-	{
-		case PNVS_SETTING_SECRET:
-			read_secret(setting, text, reading);
-			break;
-		case PNVS_SETTING_ENDPOINT:
-			read_endpoint(text, reading);
-			break;
-		case PNVS_SETTING_PROXY:
-			if (!is_proxy(text))
-			{
-				reading->value.fault = setting->rule;
-				reading->value.hint = "A proxy that asks for a password cannot be used.";
-			}
-			break;
-		case PNVS_SETTING_FILE:
-			if (text[0] != '\0' && !is_absolute_path(text))
-				reading->value.fault = setting->rule;
-			break;
-		case PNVS_SETTING_WORD:
-			if (!is_visible_ascii(text, setting->max))
-				reading->value.fault = setting->rule;
-			break;
-		case PNVS_SETTING_SWITCH:
-			read_switch(setting, text, reading);
-			break;
-		case PNVS_SETTING_CHOICE:
-			read_choice(setting, text, reading);
-			break;
-		case PNVS_SETTING_NUMBER:
-			read_number(setting, text, reading);
-			break;
-	}
-	if (reading->value.fault != NULL)
-		reading->kept = NULL;
+	if (readers[setting->kind] (setting, text, reading))
+		return;
+	if (reading->value.fault == NULL)
+		reading->value.fault = setting->rule;
+	(void) readers[setting->kind] (setting, setting->boot, &boot);
+	reading->value.number = boot.value.number;
+	reading->kept = NULL;
 }
 
 /*
@@ -127,7 +116,7 @@ pnvs_setting_show(const PnvsSetting *setting)
  * A parallel worker gets its leader's text, which is the mask.  It never calls the service,
  * so an empty secret will do.
  */
-static void
+static bool
 read_secret(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
 	bool		is_mask = strcmp(text, PNVS_MASK) == 0;
@@ -136,23 +125,24 @@ read_secret(const PnvsSetting *setting, const char *text, PnvsSettingReading *re
 	reading->value.number = text[0] != '\0';
 	reading->kept = PNVS_MASK;
 	if (is_mask && InitializingParallelWorker)
-		return;
+		return true;
 	if (is_mask || strcmp(text, PNVS_NO_SECRET) == 0)
 	{
 		reading->value.fault = "This is what is shown, not the secret.";
 		reading->value.hint = "Set the secret itself.";
+		return false;
 	}
-	else if (!is_visible_ascii(text, setting->max))
+	if (!is_visible_ascii(text, setting->max))
 	{
-		reading->value.fault = setting->rule;
 		reading->value.hint = "Look for a space or a line break at its end.";
+		return false;
 	}
-	else
-		reading->value.data = text;
+	reading->value.data = text;
+	return true;
 }
 
-static void
-read_endpoint(const char *text, PnvsSettingReading *reading)
+static bool
+read_endpoint(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
 	static const char *const faults[] = {
 		[PNVS_ENDPOINT_OK] = NULL,
@@ -164,91 +154,85 @@ read_endpoint(const char *text, PnvsSettingReading *reading)
 
 	reading->value.fault = faults[pnvs_endpoint_parse(text, &reading->endpoint)];
 	reading->value.data = reading->value.fault ? NULL : &reading->endpoint;
+	return reading->value.fault == NULL;
 }
 
 static bool
-is_proxy(const char *text)
+read_proxy(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
-	PnvsEndpoint endpoint;
-	PnvsEndpointFault fault;
+	PnvsEndpointFault fault = pnvs_endpoint_parse(text, &reading->endpoint);
 
-	if (text[0] == '\0')
+	if (text[0] == '\0' || fault == PNVS_ENDPOINT_OK || fault == PNVS_ENDPOINT_NOT_LOOPBACK)
 		return true;
-	fault = pnvs_endpoint_parse(text, &endpoint);
-	return fault == PNVS_ENDPOINT_OK || fault == PNVS_ENDPOINT_NOT_LOOPBACK;
+	reading->value.hint = "A proxy that asks for a password cannot be used.";
+	return false;
 }
 
-static void
+static bool
+read_file(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
+{
+	return text[0] == '\0' || is_absolute_path(text);
+}
+
+static bool
+read_word(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
+{
+	return is_visible_ascii(text, setting->max);
+}
+
+static bool
 read_switch(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
 	bool		is_on = false;
+	bool		valid = parse_bool(text, &is_on);
 
-	if (!parse_bool(text, &is_on))
-	{
-		reading->value.fault = setting->rule;
-		(void) parse_bool(setting->boot, &is_on);
-	}
 	reading->value.number = is_on;
 	reading->kept = is_on ? "on" : "off";
+	return valid;
 }
 
-static void
+static bool
 read_choice(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
 	const struct config_enum_entry *option = setting->options;
 
 	while (option->name != NULL && pg_strcasecmp(option->name, text) != 0)
 		option++;
-	if (option->name == NULL)
-	{
-		reading->value.fault = setting->rule;
-		/* the default is the first */
-		option = setting->options;
-	}
 	reading->value.number = option->val;
 	reading->kept = option->name;
+	return option->name != NULL;
 }
 
-static void
+/* It is shown like PostgreSQL's own: in the largest unit that leaves no fraction. */
+static bool
 read_number(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
-{
-	int			number;
-
-	if (!parse_int(text, &number, setting->flags, NULL) ||
-		number < setting->min || number > setting->max)
-	{
-		reading->value.fault = setting->rule;
-		(void) parse_int(setting->boot, &number, setting->flags, NULL);
-	}
-	reading->value.number = number;
-	show_number(setting, reading);
-}
-
-/* Shown like PostgreSQL's own: in the largest unit that leaves no fraction. */
-static void
-show_number(const PnvsSetting *setting, PnvsSettingReading *reading)
 {
 	static const struct
 	{
 		const char *name;
 		int64		ms;
 	}			units[] = {{"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}};
-	int64		number = reading->value.number;
 	const char *unit = "";
+	int64		shown;
 
+	if (!parse_int(text, &reading->value.number, setting->flags, NULL) ||
+		reading->value.number < setting->min || reading->value.number > setting->max)
+		return false;
+	shown = reading->value.number;
 	if (setting->flags & GUC_UNIT_S)
-		number *= 1000;
-	if (setting->flags != 0 && number != 0)
+		shown *= 1000;
+	if (setting->flags != 0 && shown != 0)
 	{
 		int			i = 0;
 
-		while (number % units[i].ms != 0)
+		while (shown % units[i].ms != 0)
 			i++;
-		number /= units[i].ms;
+		shown /= units[i].ms;
 		unit = units[i].name;
 	}
-	snprintf(reading->buffer, sizeof(reading->buffer), INT64_FORMAT "%s", number, unit);
+	snprintf(reading->buffer, sizeof(reading->buffer), INT64_FORMAT "%s", shown, unit);
 	reading->kept = reading->buffer;
+	return true;
 }
 
 /* Whether text has at most max_len characters, each of them 0x21 to 0x7E. */

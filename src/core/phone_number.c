@@ -128,8 +128,7 @@ skip_scheme(const char *text)
 	uint32_t	character;
 
 	while ((next = pnvs_unicode_next(start, &character)) != start &&
-		   (pnvs_unicode_is_space(character) || pnvs_unicode_is_line_break(character) ||
-			pnvs_unicode_is_invisible(character)))
+		   pnvs_unicode_is_ignorable(character))
 		start = next;
 	for (size_t i = 0; scheme[i]; i++)
 	{

@@ -54,7 +54,7 @@ static const Range hyphens[] = {
 };
 
 static bool is_within(uint32_t character, const Range *ranges, size_t nranges);
-static int	sequence_length(unsigned char lead, uint32_t *bits);
+static int	sequence_length(unsigned char lead);
 
 /*
  * Reads a character of a text in UTF-8, and returns where the next one begins.  The NUL at
@@ -66,8 +66,8 @@ pnvs_unicode_next(const char *text, uint32_t *character)
 {
 	static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
 	const unsigned char *bytes = (const unsigned char *) text;
-	uint32_t	value = 0;
-	int			length = sequence_length(bytes[0], &value);
+	int			length = sequence_length(bytes[0]);
+	uint32_t	value = bytes[0] & (length == 1 ? 0x7F : 0x7F >> length);
 
 	for (int i = 1; i < length; i++)
 	{
@@ -121,6 +121,14 @@ pnvs_unicode_is_invisible(uint32_t character)
 	return is_within(character, invisible, LENGTH(invisible));
 }
 
+/* White space of any kind, and invisible characters. */
+bool
+pnvs_unicode_is_ignorable(uint32_t character)
+{
+	return pnvs_unicode_is_space(character) || pnvs_unicode_is_line_break(character) ||
+		pnvs_unicode_is_invisible(character);
+}
+
 bool
 pnvs_unicode_is_hyphen(uint32_t character)
 {
@@ -134,7 +142,7 @@ pnvs_unicode_narrow(uint32_t character)
 	return character >= 0xFF01 && character <= 0xFF5E ? character - 0xFEE0 : character;
 }
 
-/* Whether a text has nothing but white space and invisible characters. */
+/* Whether a text has nothing but ignorable characters. */
 bool
 pnvs_unicode_is_blank(const char *text)
 {
@@ -142,14 +150,13 @@ pnvs_unicode_is_blank(const char *text)
 
 	do
 		text = pnvs_unicode_next(text, &character);
-	while (pnvs_unicode_is_space(character) || pnvs_unicode_is_line_break(character) ||
-		   pnvs_unicode_is_invisible(character));
+	while (pnvs_unicode_is_ignorable(character));
 	return character == 0;
 }
 
 /*
- * Cleans a typed code, in place: white space and invisible characters are dropped, decimal
- * digits become ASCII, and other characters stay.
+ * Cleans a typed code, in place: ignorable characters are dropped, decimal digits become ASCII,
+ * and other characters stay.
  */
 void
 pnvs_unicode_clean_code(char *text)
@@ -165,8 +172,7 @@ pnvs_unicode_clean_code(char *text)
 
 		if (digit >= 0)
 			*out++ = (char) ('0' + digit);
-		else if (!pnvs_unicode_is_space(character) && !pnvs_unicode_is_line_break(character) &&
-				 !pnvs_unicode_is_invisible(character))
+		else if (!pnvs_unicode_is_ignorable(character))
 		{
 			while (in < next)
 				*out++ = *in++;
@@ -188,25 +194,15 @@ is_within(uint32_t character, const Range *ranges, size_t nranges)
 	return false;
 }
 
-/* The length of the sequence that a byte begins, or 0, and the byte's bits. */
+/* The length of the sequence that begins with a byte, or 0. */
 static int
-sequence_length(unsigned char lead, uint32_t *bits)
+sequence_length(unsigned char lead)
 {
 	if (lead < 0x80)
-	{
-		*bits = lead;
 		return 1;
-	}
-	if ((lead & 0xE0) == 0xC0)
-	{
-		*bits = lead & 0x1F;
+	if (lead >> 5 == 0x06)
 		return 2;
-	}
-	if ((lead & 0xF0) == 0xE0)
-	{
-		*bits = lead & 0x0F;
+	if (lead >> 4 == 0x0E)
 		return 3;
-	}
-	*bits = lead & 0x07;
-	return (lead & 0xF8) == 0xF0 ? 4 : 0;
+	return lead >> 3 == 0x1E ? 4 : 0;
 }

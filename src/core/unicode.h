@@ -21,6 +21,7 @@ extern bool pnvs_unicode_is_line_break(uint32_t character);
 extern bool pnvs_unicode_is_invisible(uint32_t character);
 extern bool pnvs_unicode_is_hyphen(uint32_t character);
 extern uint32_t pnvs_unicode_narrow(uint32_t character);
+extern bool pnvs_unicode_is_ignorable(uint32_t character);
 extern bool pnvs_unicode_is_blank(const char *text);
 extern void pnvs_unicode_clean_code(char *text);
 

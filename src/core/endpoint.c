@@ -164,19 +164,17 @@ static bool
 ends_in_number(const char *host, size_t len)
 {
 	size_t		start = len;
-	size_t		i;
+	bool		is_hex;
 
 	while (start > 0 && host[start - 1] != '.')
 		start--;
-	if (len - start >= 2 && host[start] == '0' && pnvs_ascii_lower(host[start + 1]) == 'x')
+	is_hex = len - start >= 2 && host[start] == '0' && pnvs_ascii_lower(host[start + 1]) == 'x';
+	for (size_t i = is_hex ? start + 2 : start; i < len; i++)
 	{
-		for (i = start + 2; i < len && pnvs_ascii_is_hex_digit(host[i]);)
-			i++;
-		return i == len;
+		if (is_hex ? !pnvs_ascii_is_hex_digit(host[i]) : !pnvs_ascii_is_digit(host[i]))
+			return false;
 	}
-	for (i = start; i < len && pnvs_ascii_is_digit(host[i]);)
-		i++;
-	return i == len;
+	return true;
 }
 
 /* Whether the host is an IPv4 address of four decimal parts without leading zeros. */

@@ -23,7 +23,6 @@ static const PnvsOperation operations[PNVS_OPERATION_COUNT] = {
 	},
 	[PNVS_CHECK_VERIFICATION] = {
 		.name = "CheckVerification",
-		.sends_message = false,
 		.nparameters = 4,
 		.parameters = {
 			[PNVS_CHECK_CODE] = {"Code", true, PNVS_SECRET},
@@ -34,7 +33,6 @@ static const PnvsOperation operations[PNVS_OPERATION_COUNT] = {
 	},
 	[PNVS_SEARCH_VERIFICATION] = {
 		.name = "SearchVerification",
-		.sends_message = false,
 		.nparameters = 7,
 		.parameters = {
 			[PNVS_SEARCH_CODE] = {"Code", false, PNVS_SECRET},

@@ -22,7 +22,7 @@
 #include "core/outage.h"
 
 static void begin_pause(PnvsOutage *outage, int64_t now_us, uint32_t random);
-static PnvsSuspect *find_suspect(PnvsOutage *outage, int64_t id);
+static int	find_suspect(const PnvsOutage *outage, int64_t id);
 static PnvsSuspect *add_suspect(PnvsOutage *outage, int64_t id);
 
 /* Which messages may be tried now. */
@@ -80,10 +80,9 @@ pnvs_outage_probe_started(PnvsOutage *outage, int64_t id)
 void
 pnvs_outage_failed(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t random)
 {
-	PnvsSuspect *suspect = find_suspect(outage, id);
+	int			found = find_suspect(outage, id);
+	PnvsSuspect *suspect = found < 0 ? add_suspect(outage, id) : &outage->suspects[found];
 
-	if (suspect == NULL)
-		suspect = add_suspect(outage, id);
 	if (suspect->refusals < INT32_MAX)
 		suspect->refusals++;
 	if (suspect->alone)
@@ -148,12 +147,9 @@ pnvs_outage_try_again(PnvsOutage *outage, int64_t now_us)
 int
 pnvs_outage_own_refusals(const PnvsOutage *outage, int64_t id)
 {
-	for (int i = 0; i < PNVS_OUTAGE_SUSPECTS; i++)
-	{
-		if (outage->suspects[i].id == id)
-			return outage->suspects[i].alone ? outage->suspects[i].refusals : 0;
-	}
-	return 0;
+	int			found = find_suspect(outage, id);
+
+	return found >= 0 && outage->suspects[found].alone ? outage->suspects[found].refusals : 0;
 }
 
 /* The pause until the next probe. */
@@ -166,15 +162,16 @@ begin_pause(PnvsOutage *outage, int64_t now_us, uint32_t random)
 	outage->next_probe_us = now_us + pnvs_backoff_ms(outage->failures, random, -1) * 1000;
 }
 
-static PnvsSuspect *
-find_suspect(PnvsOutage *outage, int64_t id)
+/* The index of a message, or -1. */
+static int
+find_suspect(const PnvsOutage *outage, int64_t id)
 {
 	for (int i = 0; i < PNVS_OUTAGE_SUSPECTS; i++)
 	{
 		if (outage->suspects[i].id == id)
-			return &outage->suspects[i];
+			return i;
 	}
-	return NULL;
+	return -1;
 }
 
 /* Takes the place of the oldest. */

@@ -82,7 +82,7 @@ static const PnvsCallingCode calling_codes[] = {
 	{994, "AZ", 0, 9, 9, GEO}, {995, "GE", 0, 9, 9, GEO}, {996, "KG", 0, 9, 10, GEO}, {998, "UZ", 0, 9, 9, GEO}
 };
 
-/* Beginnings of numbers, with their calling code, of other regions than its main one. */
+/* Prefixes, with the calling code, of regions other than its main one. */
 static const PnvsRegionPrefix region_prefixes[] = {
 	{77, "KZ"}, {733, "KZ"}, {1201, "US"}, {1202, "US"}, {1203, "US"}, {1204, "CA"}, {1205, "US"}, {1206, "US"},
 	{1207, "US"}, {1208, "US"}, {1209, "US"}, {1210, "US"}, {1212, "US"}, {1213, "US"}, {1214, "US"},
@@ -159,7 +159,7 @@ static const PnvsRegionPrefix region_prefixes[] = {
 	{61851176, "CC"}, {61851222, "CX"}, {61851223, "CC"}, {61851235, "CX"}, {61891703, "CC"}, {61891958, "CX"}
 };
 
-/* Beginnings, with their calling code, of numbers that cost whoever calls them. */
+/* Prefixes of premium-rate numbers, with the calling code. */
 static const uint32_t premium_prefixes[] = {
 	279, 409, 439, 449, 589, 641, 909, 1900, 2090, 2368, 2409, 2428, 2509, 2549, 2559, 2569, 2679, 2689, 2698,
 	3090, 3190, 3270, 3290, 3383, 3385, 3386, 3389, 3559, 3690, 3691, 3719, 3729, 3739, 3759, 3769, 3787, 3819,

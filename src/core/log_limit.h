@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * log_limit.h
- *	  Decides whether a trouble that lasts is logged again: once an interval for
- *	  each cause, with the number of cases since.
+ *	  Limits how often the log repeats itself: once an interval for each cause, with
+ *	  the number of cases since.
  *
  *-------------------------------------------------------------------------
  */

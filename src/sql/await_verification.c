@@ -1,27 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * await_verification.c
- *	  await_verification(): waits for what becomes of a queued message.
+ *	  await_verification(): waits until a queued message is settled.
  *
- * Where the library is preloaded a worker's announcement ends the wait; else,
- * and for what is settled in other ways, the row is looked at again and again.
+ * If the library is preloaded, a worker that settles the row ends the wait.  Otherwise,
+ * and for a row that is settled in another way, the row is polled.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
 #include "errcodes.h"
-#include "queue/queue.h"
 #include "queue/registry/registry.h"
 #include "queue/registry/waiters.h"
 #include "sql/sql.h"
 
-/* Between two looks at the row. */
+/* The time between two polls. */
 #define LOOK_MS 1000
 #define LOOK_UNSHARED_MS 50
 
@@ -63,7 +60,7 @@ pnvs_await_verification(PG_FUNCTION_ARGS)
 	return make_row(fcinfo, &row);
 }
 
-/* Whether the row is settled; throws where it never can be seen to be. */
+/* Whether the row is settled; throws if this transaction can never see that. */
 static bool
 look(int64 id, PnvsQueueRow *row)
 {

@@ -113,7 +113,7 @@ ask_for_page(Search *search, const char **values, PnvsCallState *call)
 }
 
 /*
- * Throws for what could go on without end: another page than the requested one, a page
+ * Throws if the pages might never end: for another page than the requested one, a page
  * that came before, or more pages than max_records can need.  That number is based on
  * the length of the first page, for the service may return shorter pages than requested.
  */

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * statement.c
- *	  Follows which statement is running, to tell which execution of which statement
- *	  calls a function.
+ *	  Follows which statement is running, so that a function knows which execution of
+ *	  which statement calls it.
  *
  * A function's call frame does not say so.  It has the memory context that the
  * expression was prepared in.  In a statement that the executor runs, that is the

@@ -11,9 +11,9 @@
 #include "miscadmin.h"
 
 #include "queue/process/launcher.h"
-#include "queue/registry/registry.h"
-#include "queue/registry/waiters.h"
 #include "queue/process/utility.h"
+#include "queue/registry/memory.h"
+#include "queue/registry/waiters.h"
 #include "settings.h"
 #include "sql/sql.h"
 

@@ -43,9 +43,9 @@
 
 #include "compat.h"
 #include "errcodes.h"
-#include "queue/rows/lock_class.h"
 #include "queue/queue.h"
 #include "queue/registry/registry.h"
+#include "queue/rows/lock_class.h"
 #include "queue/rows/settle.h"
 #include "queue/rows/table.h"
 

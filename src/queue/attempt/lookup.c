@@ -26,9 +26,9 @@
 
 #include "compat.h"
 #include "core/matching.h"
+#include "queue/attempt/lookup.h"
 #include "queue/rows/lock_class.h"
 #include "queue/rows/unknown.h"
-#include "queue/attempt/lookup.h"
 #include "settings.h"
 
 #define PAGE_SIZE "100"

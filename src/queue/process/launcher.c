@@ -43,8 +43,8 @@
 #include "core/log_limit.h"
 #include "monotonic.h"
 #include "queue/process/launcher.h"
-#include "queue/registry/registry.h"
 #include "queue/process/worker.h"
+#include "queue/registry/registry.h"
 #include "settings.h"
 
 /* The postmaster starts a launcher that has ended again after so long. */

@@ -33,9 +33,9 @@
 
 #include "compat.h"
 #include "monotonic.h"
+#include "queue/process/utility.h"
 #include "queue/registry/prepared.h"
 #include "queue/registry/registry.h"
-#include "queue/process/utility.h"
 
 /* Longer than a worker takes to leave, shorter than PostgreSQL's own patience. */
 #define LEAVE_PATIENCE_US INT64CONST(4500000)

@@ -26,11 +26,11 @@
 
 #include "compat.h"
 #include "monotonic.h"
+#include "queue/process/worker.h"
+#include "queue/process/worker_process.h"
 #include "queue/registry/registry.h"
 #include "queue/sender/sender.h"
 #include "queue/sender/upkeep.h"
-#include "queue/process/worker.h"
-#include "queue/process/worker_process.h"
 #include "settings.h"
 
 /* How long requests under way may come back; DROP DATABASE waits 5 s in all. */

@@ -30,9 +30,9 @@
 
 #include "compat.h"
 #include "monotonic.h"
-#include "queue/sender/failure_log.h"
-#include "queue/rows/table.h"
 #include "queue/process/worker_process.h"
+#include "queue/rows/table.h"
+#include "queue/sender/failure_log.h"
 #include "remote/client.h"
 #include "settings.h"
 

@@ -13,6 +13,7 @@
 #include "storage/lock.h"
 
 #include "queue/registry/memory.h"
+#include "queue/registry/registry.h"
 #include "queue/rows/lock_class.h"
 
 static LOCKTAG tag_of(Oid database);

@@ -12,6 +12,7 @@
 
 #include "monotonic.h"
 #include "queue/registry/memory.h"
+#include "queue/registry/registry.h"
 
 static PnvsRegistrySlot *lock_unstarted(Oid database);
 static void close_launcher(int code, Datum arg);

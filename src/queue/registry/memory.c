@@ -112,14 +112,6 @@ pnvs_registry_add_slot(Oid database)
 	return slot;
 }
 
-/* From when on a worker is wanted for what sessions have announced, or DT_NOEND. */
-TimestampTz
-pnvs_registry_wanted_from(PnvsRegistrySlot *slot)
-{
-	return pg_atomic_read_u32(&slot->recovery_asked) != 0 ? DT_NOBEGIN :
-		(TimestampTz) pg_atomic_read_u64(&slot->announced);
-}
-
 /* Latches are those of processes; a process that ends takes its own out first. */
 void
 pnvs_registry_set_latch(Latch *latch)

@@ -12,7 +12,7 @@
 
 #include "storage/lwlock.h"
 
-#include "queue/registry/registry.h"
+#include "queue/registry/slot.h"
 
 /* All fields are protected by the lock, but for those that are atomic. */
 typedef struct PnvsRegistry
@@ -26,6 +26,7 @@ typedef struct PnvsRegistry
 
 extern PnvsRegistry *pnvs_registry; /* NULL if the library is not preloaded */
 
+extern void pnvs_registry_init(void);
 extern PnvsRegistrySlot *pnvs_registry_lock(LWLockMode mode, Oid database);
 extern PnvsRegistrySlot *pnvs_registry_add_slot(Oid database);
 extern void pnvs_registry_unlock(void);

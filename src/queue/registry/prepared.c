@@ -18,8 +18,8 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 
-#include "queue/rows/lock_class.h"
 #include "queue/registry/prepared.h"
+#include "queue/rows/lock_class.h"
 
 /* What PREPARE TRANSACTION has said last; the transaction ends after it. */
 static LOCKTAG noted;

@@ -21,6 +21,7 @@
 #include "monotonic.h"
 #include "queue/registry/memory.h"
 #include "queue/registry/prepared.h"
+#include "queue/registry/registry.h"
 
 /* The earliest row that this transaction announces when it ends, or DT_NOEND. */
 static TimestampTz wake_on_commit = DT_NOEND;

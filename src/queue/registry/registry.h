@@ -11,16 +11,7 @@
 #ifndef PNVS_REGISTRY_H
 #define PNVS_REGISTRY_H
 
-#include "datatype/timestamp.h"
-#include "port/atomics.h"
-#include "storage/latch.h"
-
-typedef enum PnvsWorkerState
-{
-	PNVS_WORKER_ABSENT,
-	PNVS_WORKER_STARTING,		/* the launcher has asked for one */
-	PNVS_WORKER_PRESENT			/* can be woken */
-} PnvsWorkerState;
+#include "queue/registry/slot.h"
 
 /* What sessions have announced to a worker since it looked last. */
 typedef struct PnvsWakeUp
@@ -37,27 +28,6 @@ typedef struct PnvsNextWorker
 	int64		not_before_us;	/* by the monotonic clock: not earlier; or 0 */
 } PnvsNextWorker;
 
-/* A database.  Others than the registry's own files see copies. */
-typedef struct PnvsRegistrySlot
-{
-	Oid			database;		/* 0: free */
-	PnvsWorkerState state;
-	bool		has_queue;		/* as the last worker found */
-	bool		stays;			/* the worker has found work */
-	bool		sent_away;		/* the worker has to leave */
-	pid_t		worker_pid;		/* while present */
-	Latch	   *worker_latch;	/* in shared memory; while present */
-	pg_atomic_uint64 announced; /* not_before of the earliest row that no
-								 * worker has taken notice of, or DT_NOEND */
-	pg_atomic_uint32 recovery_asked;	/* by a session; 0 or 1 */
-	TimestampTz due;			/* when an absent worker is needed again */
-	int64		not_before_us;	/* monotonic: none is started earlier; or 0 */
-	int64		waits_since_us; /* monotonic: for a worker's place, or
-								 * PNVS_NEVER */
-	int			failures;		/* workers in a row that did not start */
-} PnvsRegistrySlot;
-
-extern void pnvs_registry_init(void);
 extern bool pnvs_registry_is_shared(void);
 
 /* registry.c, for sessions */
@@ -82,7 +52,6 @@ extern void pnvs_registry_drop(Oid database);
 /* launch.c, for the launcher */
 extern void pnvs_registry_open(void);
 extern int	pnvs_registry_copy(PnvsRegistrySlot *slots);
-extern TimestampTz pnvs_registry_wanted_from(PnvsRegistrySlot *slot);
 extern bool pnvs_registry_note_start(Oid database);
 extern void pnvs_registry_note_no_place(Oid database);
 extern void pnvs_registry_note_failure(Oid database, int64 retry_at_us);

@@ -18,9 +18,9 @@
 #include "monotonic.h"
 #include "queue/rows/durability.h"
 #include "queue/rows/settle.h"
-#include "queue/sender/exchange.h"
 #include "queue/rows/table.h"
 #include "queue/rows/unknown.h"
+#include "queue/sender/exchange.h"
 
 /* A row that somebody has locked is tried again after this. */
 #define LOCKED_RETRY_US USECS_PER_SEC

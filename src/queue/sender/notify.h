@@ -8,8 +8,8 @@
 #ifndef PNVS_NOTIFY_H
 #define PNVS_NOTIFY_H
 
-#include "queue/sender/transaction.h"
 #include "queue/rows/verdict.h"
+#include "queue/sender/transaction.h"
 
 extern void pnvs_notify_announce(PnvsTransact transact, const PnvsVerdict *verdicts,
 								 int nverdicts);

@@ -46,7 +46,7 @@
 #include "queue/queue.h"
 #include "queue/registry/registry.h"
 #include "queue/rows/lock_class.h"
-#include "queue/rows/settle.h"
+#include "queue/rows/rows.h"
 #include "queue/rows/table.h"
 
 static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id);

@@ -15,7 +15,6 @@
 #include "errcodes.h"
 #include "queue/process/call.h"
 #include "queue/rows/table.h"
-#include "queue/rows/table_check.h"
 #include "settings.h"
 #include "sql/sql.h"
 

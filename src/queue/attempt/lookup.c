@@ -28,7 +28,7 @@
 #include "core/matching.h"
 #include "queue/attempt/lookup.h"
 #include "queue/rows/lock_class.h"
-#include "queue/rows/unknown.h"
+#include "queue/rows/rows.h"
 #include "settings.h"
 
 #define PAGE_SIZE "100"

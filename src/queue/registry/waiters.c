@@ -18,7 +18,7 @@
 #include "storage/latch.h"
 
 #include "queue/registry/waiters.h"
-#include "queue/rows/settle.h"
+#include "queue/rows/rows.h"
 #include "shared/memory.h"
 
 /*

@@ -22,10 +22,8 @@
 #include "miscadmin.h"
 
 #include "compat.h"
-#include "queue/rows/array.h"
-#include "queue/rows/claim.h"
-#include "queue/rows/settle.h"
 #include "queue/rows/statements.h"
+#include "queue/rows/rows.h"
 #include "queue/rows/table.h"
 #include "settings.h"
 
@@ -70,7 +68,7 @@ pnvs_claim_due(PnvsClaimer *claimer, int max, const PnvsClaimLimit *limit,
 		PnvsClaim  *claim = &claims[*nclaims];
 
 		if (read_due(row, now, claim, verdicts))
-			tids[(*nclaims)++] = pnvs_result_datum(row, PNVS_DUE_PLACE);
+			tids[(*nclaims)++] = pnvs_result_datum(row, PNVS_ROW_PLACE);
 		/* a row that may be left out is to be seen again */
 		if (limit->tryable != PNVS_TRY_ALL && *nclaims > 0)
 			continue;
@@ -101,6 +99,23 @@ pnvs_claim_expire(const PnvsClaimer *claimer, int max, PnvsVerdicts *verdicts)
 		(void) read_due(row, now, &claim, verdicts);
 	pnvs_settle_rows(claimer, verdicts->list + nbefore, verdicts->n - nbefore);
 	return nrows;
+}
+
+/* Reads a row of the last result; its place is left out, for it moves with the claim. */
+void
+pnvs_claim_read(int row, PnvsClaim *claim)
+{
+	memset(claim, 0, sizeof(*claim));
+	claim->id = pnvs_result_int64(row, PNVS_ROW_ID);
+	claim->attempts = pnvs_result_int32(row, PNVS_ROW_ATTEMPTS);
+	claim->not_before = pnvs_result_time(row, PNVS_ROW_NOT_BEFORE);
+	claim->send_before = pnvs_result_time(row, PNVS_ROW_SEND_BEFORE);
+	claim->created_at = pnvs_result_time(row, PNVS_ROW_CREATED_AT);
+	claim->dispatched_at = pnvs_result_time(row, PNVS_ROW_DISPATCHED_AT);
+	claim->unknown_since = pnvs_result_time(row, PNVS_ROW_UNKNOWN_SINCE);
+	claim->channel = pnvs_result_text(row, PNVS_ROW_CHANNEL);
+	claim->recipient = pnvs_result_text(row, PNVS_ROW_RECIPIENT);
+	claim->service_sid = pnvs_result_text(row, PNVS_ROW_SERVICE_SID);
 }
 
 /*
@@ -145,19 +160,12 @@ read_due(int row, TimestampTz now, PnvsClaim *claim, PnvsVerdicts *verdicts)
 {
 	PnvsState	state;
 
-	memset(claim, 0, sizeof(*claim));
-	claim->id = pnvs_result_int64(row, PNVS_DUE_ID);
+	pnvs_claim_read(row, claim);
 	/* a row that was written by hand can have the largest number */
-	claim->attempts = Min(pnvs_result_int32(row, PNVS_DUE_ATTEMPTS), PG_INT32_MAX - 1) + 1;
-	claim->not_before = pnvs_result_time(row, PNVS_DUE_NOT_BEFORE);
-	claim->send_before = pnvs_result_time(row, PNVS_DUE_SEND_BEFORE);
-	claim->created_at = pnvs_result_time(row, PNVS_DUE_CREATED_AT);
-	claim->channel = pnvs_result_text(row, PNVS_DUE_CHANNEL);
-	claim->recipient = pnvs_result_text(row, PNVS_DUE_RECIPIENT);
-	claim->service_sid = pnvs_result_text(row, PNVS_DUE_SERVICE_SID);
+	claim->attempts = Min(claim->attempts, PG_INT32_MAX - 1) + 1;
 	claim->dispatched_at = now;
 	claim->verify_first = pnvs_after_promotion == PNVS_AFTER_PROMOTION_VERIFY &&
-		pnvs_result_int32(row, PNVS_DUE_ORIGIN_TIMELINE) < (int32) GetWALInsertionTimeLine();
+		pnvs_result_int32(row, PNVS_ROW_ORIGIN_TIMELINE) < (int32) GetWALInsertionTimeLine();
 
 	state = pnvs_decision_on_due(is_foreign(row), is_sendable(claim), claim->send_before, now);
 	if (state == PNVS_STATE_SENDING)
@@ -219,8 +227,8 @@ next_after(PnvsPosition position)
 static bool
 is_foreign(int row)
 {
-	return pnvs_result_int64(row, PNVS_DUE_ORIGIN_SYSTEM) != (int64) GetSystemIdentifier() ||
-		pnvs_result_oid(row, PNVS_DUE_ORIGIN_DATABASE) != MyDatabaseId;
+	return pnvs_result_int64(row, PNVS_ROW_ORIGIN_SYSTEM) != (int64) GetSystemIdentifier() ||
+		pnvs_result_oid(row, PNVS_ROW_ORIGIN_DATABASE) != MyDatabaseId;
 }
 
 /*

@@ -17,7 +17,7 @@
 
 #include "compat.h"
 #include "errcodes.h"
-#include "queue/rows/claimer.h"
+#include "queue/rows/rows.h"
 #include "queue/rows/lock_class.h"
 
 static void set_claimer_tag(LOCKTAG *tag, int64 claimer);

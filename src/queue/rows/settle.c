@@ -9,9 +9,8 @@
 
 #include "catalog/pg_type.h"
 
-#include "queue/rows/array.h"
-#include "queue/rows/settle.h"
 #include "queue/rows/statements.h"
+#include "queue/rows/rows.h"
 
 /* Each module above registers one at most. */
 #define MAX_OBSERVERS 4

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * statements.c
- *	  The statements on the queue's table: their texts, plans and results.
+ *	  The statements on the queue's table: their texts, plans, parameters and results.
  *
  * Every column that is read has a cast, so that a result has the types that the
  * library expects whatever the table has become; a NULL that must not be there raises
@@ -13,7 +13,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/builtins.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -56,24 +56,25 @@
 	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
 	 TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TIDARRAYOID, INT8OID}
 
-/* The columns are those of PnvsDueColumn. */
-#define SELECT_DUE(condition) \
+/*
+ * A row that is claimed or looked up; the columns are those of PnvsRowColumn.  Texts
+ * last: a column behind a text takes longer to find in a row.
+ */
+#define SELECT_ROWS \
 	"SELECT ctid::tid, id::bigint, attempts::integer, not_before::timestamptz," \
-	" send_before::timestamptz, created_at::timestamptz, origin_system::bigint," \
-	" origin_database::oid, origin_timeline::integer, channel::text, recipient::text," \
-	" service_sid::text" \
-	" FROM ONLY %1$s WHERE settled_at IS NULL AND state = 'queued' AND origin_timeline >= 0" \
+	" send_before::timestamptz, created_at::timestamptz," \
+	" coalesce(dispatched_at, created_at)::timestamptz," \
+	" coalesce(unknown_since, dispatched_at, created_at)::timestamptz," \
+	" origin_system::bigint, origin_database::oid, origin_timeline::integer," \
+	" channel::text, recipient::text, service_sid::text" \
+	" FROM ONLY %1$s WHERE settled_at IS NULL"
+
+#define SELECT_DUE(condition) \
+	SELECT_ROWS " AND state = 'queued' AND origin_timeline >= 0" \
 	" AND (not_before, id) > ($1, $2) AND not_before <= $3" condition \
 	" AND origin_timeline >= $5 ORDER BY not_before, id LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED"
 
 #define SELECT_DUE_TYPES {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID}
-
-/* The columns are those of PnvsUnknownColumn. */
-#define SELECT_UNKNOWN \
-	"SELECT id::bigint, channel::text, recipient::text, service_sid::text," \
-	" coalesce(dispatched_at, created_at)::timestamptz," \
-	" coalesce(unknown_since, dispatched_at, created_at)::timestamptz, not_before::timestamptz" \
-	" FROM ONLY %1$s WHERE settled_at IS NULL"
 
 typedef struct Statement
 {
@@ -110,7 +111,6 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE origin_database >= '0' ORDER BY id DESC LIMIT 1",
 		{0}
 	},
-	/* Texts last: a column behind a text takes longer to find in a row. */
 	[PNVS_SELECT_DUE] = {SELECT_DUE(""), SELECT_DUE_TYPES},
 	[PNVS_SELECT_LATE] = {SELECT_DUE(" AND send_before <= $3"), SELECT_DUE_TYPES},
 	[PNVS_CLAIM] = {
@@ -177,7 +177,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		{TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 	},
 	[PNVS_SELECT_UNKNOWN] = {
-		SELECT_UNKNOWN " AND state = 'unknown' AND origin_timeline >= 0"
+		SELECT_ROWS " AND state = 'unknown' AND origin_timeline >= 0"
 		" AND not_before <= $1"
 		" AND id <> ALL ($3) ORDER BY not_before, id LIMIT $2",
 		{TIMESTAMPTZOID, INT8OID, INT8ARRAYOID}
@@ -197,7 +197,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 
 	/* A record of the number may be of any of these. */
 	[PNVS_SELECT_SIBLINGS] = {
-		SELECT_UNKNOWN " AND unknown_since IS NOT NULL AND recipient = $1"
+		SELECT_ROWS " AND unknown_since IS NOT NULL AND recipient = $1"
 		" AND service_sid = $2 AND channel = $3 AND state || '' = 'unknown'",
 		{TEXTOID, TEXTOID, TEXTOID}
 	},
@@ -216,6 +216,40 @@ static int	run_plan(PnvsStatementId id, Datum *values, bool read_only);
 static SPIPlanPtr plan_of(PnvsStatementId id);
 static void forget_plans_of_another_table(void);
 pg_noreturn static void raise_null(int column);
+
+/* An array of a type, in the current memory context; nulls can be NULL: there are none. */
+Datum
+pnvs_array_make(Oid type, Datum *values, bool *nulls, int n)
+{
+	int			lower_bound = 1;
+	int16		len;
+	bool		by_value;
+	char		align;
+
+	get_typlenbyvalalign(type, &len, &by_value, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, n > 0 ? 1 : 0, &n, &lower_bound,
+											  type, len, by_value, align));
+}
+
+Datum
+pnvs_array_of_ids(const int64 *ids, int nids)
+{
+	Datum	   *values = palloc((nids + 1) * sizeof(Datum));
+
+	for (int i = 0; i < nids; i++)
+		values[i] = Int64GetDatum(ids[i]);
+	return pnvs_array_make(INT8OID, values, NULL, nids);
+}
+
+Datum
+pnvs_array_of_texts(const char *const *texts, int ntexts)
+{
+	Datum	   *values = palloc((ntexts + 1) * sizeof(Datum));
+
+	for (int i = 0; i < ntexts; i++)
+		values[i] = CStringGetTextDatum(texts[i]);
+	return pnvs_array_make(TEXTOID, values, NULL, ntexts);
+}
 
 /* Runs a statement within a visit and returns the number of rows. */
 int

@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * statements.h
- *	  The statements on the queue's table: their texts, plans and results.
+ *	  The statements on the queue's table: their texts, plans, parameters and results.
  *
- * All functions are to be called within a visit (see table.h), and throw.
+ * Statements are run, and results read, within a visit (see table.h).  Functions throw.
  *
  *-------------------------------------------------------------------------
  */
@@ -53,45 +53,34 @@ typedef enum PnvsFindColumn
 	PNVS_FIND_XMIN
 } PnvsFindColumn;
 
-/* The columns of PNVS_SELECT_DUE and PNVS_SELECT_LATE. */
-typedef enum PnvsDueColumn
+/* The columns of PNVS_SELECT_DUE, _LATE, _UNKNOWN and _SIBLINGS. */
+typedef enum PnvsRowColumn
 {
-	PNVS_DUE_PLACE = 1,
-	PNVS_DUE_ID,
-	PNVS_DUE_ATTEMPTS,
-	PNVS_DUE_NOT_BEFORE,
-	PNVS_DUE_SEND_BEFORE,
-	PNVS_DUE_CREATED_AT,
-	PNVS_DUE_ORIGIN_SYSTEM,
-	PNVS_DUE_ORIGIN_DATABASE,
-	PNVS_DUE_ORIGIN_TIMELINE,
-	PNVS_DUE_CHANNEL,
-	PNVS_DUE_RECIPIENT,
-	PNVS_DUE_SERVICE_SID
-} PnvsDueColumn;
+	PNVS_ROW_PLACE = 1,
+	PNVS_ROW_ID,
+	PNVS_ROW_ATTEMPTS,
+	PNVS_ROW_NOT_BEFORE,
+	PNVS_ROW_SEND_BEFORE,
+	PNVS_ROW_CREATED_AT,
+	PNVS_ROW_DISPATCHED_AT,
+	PNVS_ROW_UNKNOWN_SINCE,
+	PNVS_ROW_ORIGIN_SYSTEM,
+	PNVS_ROW_ORIGIN_DATABASE,
+	PNVS_ROW_ORIGIN_TIMELINE,
+	PNVS_ROW_CHANNEL,
+	PNVS_ROW_RECIPIENT,
+	PNVS_ROW_SERVICE_SID
+} PnvsRowColumn;
 
-/* The columns of PNVS_CLAIM. */
-typedef enum PnvsClaimedColumn
-{
-	PNVS_CLAIMED_ID = 1,
-	PNVS_CLAIMED_PLACE
-} PnvsClaimedColumn;
-
-/* The columns of PNVS_SELECT_UNKNOWN and PNVS_SELECT_SIBLINGS. */
-typedef enum PnvsUnknownColumn
-{
-	PNVS_UNKNOWN_ID = 1,
-	PNVS_UNKNOWN_CHANNEL,
-	PNVS_UNKNOWN_RECIPIENT,
-	PNVS_UNKNOWN_SERVICE_SID,
-	PNVS_UNKNOWN_DISPATCHED_AT,
-	PNVS_UNKNOWN_SINCE,
-	PNVS_UNKNOWN_NOT_BEFORE
-} PnvsUnknownColumn;
+/* PNVS_CLAIM returns the ID first, and then the new place. */
+#define PNVS_CLAIMED_PLACE 2
 
 /* Other statements return one column. */
 #define PNVS_FIRST_COLUMN 1
 
+extern Datum pnvs_array_make(Oid type, Datum *values, bool *nulls, int n);
+extern Datum pnvs_array_of_ids(const int64 *ids, int nids);
+extern Datum pnvs_array_of_texts(const char *const *texts, int ntexts);
 extern int	pnvs_table_run(PnvsStatementId id, Datum *values);
 extern int	pnvs_table_read(PnvsStatementId id, Datum *values);
 extern int	pnvs_table_run_for_ids(PnvsStatementId id, Datum *values, int64 **ids);

@@ -32,7 +32,6 @@
 #include "compat.h"
 #include "errcodes.h"
 #include "queue/rows/table.h"
-#include "queue/rows/table_check.h"
 
 #define SCHEMA_NAME "pnvs_internal"
 #define TABLE_NAME "queue"

@@ -60,6 +60,8 @@ extern Oid	pnvs_table_oid(void);
 extern Oid	pnvs_table_sequence(void);
 extern Oid	pnvs_table_owner(void);
 extern Relation pnvs_table_open(LOCKMODE mode);
+extern void pnvs_table_check(Oid table);
+extern bool pnvs_table_is_referenced(void);
 extern void pnvs_table_enter(PnvsTableVisit *visit, LOCKMODE mode);
 extern void pnvs_table_enter_unattended(PnvsTableVisit *visit);
 extern void pnvs_table_leave(PnvsTableVisit *visit);

@@ -33,7 +33,6 @@
 #include "compat.h"
 #include "errcodes.h"
 #include "queue/rows/table.h"
-#include "queue/rows/table_check.h"
 
 typedef struct Column
 {

@@ -10,17 +10,14 @@
 #include "access/xlog.h"
 
 #include "compat.h"
-#include "queue/rows/array.h"
 #include "queue/rows/statements.h"
-#include "queue/rows/unknown.h"
+#include "queue/rows/rows.h"
 
 /*
  * Rows that one search is for; if a number has more of one service and channel, they are
  * looked up once these are settled.
  */
 #define MAX_SIBLINGS 2000
-
-static void read_unknown(int row, PnvsClaim *claim);
 
 /*
  * Reads up to max rows of unknown fate that are to be looked up now, except
@@ -37,7 +34,7 @@ pnvs_unknown_select(PnvsClaim *claims, int max, const int64 *under_way, int nund
 	values[2] = pnvs_array_of_ids(under_way, nunder_way);
 	nrows = pnvs_table_run(PNVS_SELECT_UNKNOWN, values);
 	for (int row = 0; row < nrows; row++)
-		read_unknown(row, &claims[row]);
+		pnvs_claim_read(row, &claims[row]);
 	return nrows;
 }
 
@@ -93,8 +90,8 @@ pnvs_unknown_siblings(const PnvsClaim *claim, PnvsClaim **rows)
 	(*rows)[0] = *claim;
 	for (int i = 0; i < nsiblings; i++)
 	{
-		if (pnvs_result_int64(i, PNVS_UNKNOWN_ID) != claim->id)
-			read_unknown(i, &(*rows)[nrows++]);
+		if (pnvs_result_int64(i, PNVS_ROW_ID) != claim->id)
+			pnvs_claim_read(i, &(*rows)[nrows++]);
 	}
 	return nrows;
 }
@@ -110,17 +107,4 @@ pnvs_unknown_taken_ids(const char *const *ids, int nids, const char ***taken)
 	for (int row = 0; row < ntaken; row++)
 		(*taken)[row] = pnvs_result_text(row, PNVS_FIRST_COLUMN);
 	return ntaken;
-}
-
-static void
-read_unknown(int row, PnvsClaim *claim)
-{
-	memset(claim, 0, sizeof(*claim));
-	claim->id = pnvs_result_int64(row, PNVS_UNKNOWN_ID);
-	claim->channel = pnvs_result_text(row, PNVS_UNKNOWN_CHANNEL);
-	claim->recipient = pnvs_result_text(row, PNVS_UNKNOWN_RECIPIENT);
-	claim->service_sid = pnvs_result_text(row, PNVS_UNKNOWN_SERVICE_SID);
-	claim->dispatched_at = pnvs_result_time(row, PNVS_UNKNOWN_DISPATCHED_AT);
-	claim->unknown_since = pnvs_result_time(row, PNVS_UNKNOWN_SINCE);
-	claim->not_before = pnvs_result_time(row, PNVS_UNKNOWN_NOT_BEFORE);
 }

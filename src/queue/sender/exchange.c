@@ -17,9 +17,8 @@
 #include "compat.h"
 #include "monotonic.h"
 #include "queue/rows/durability.h"
-#include "queue/rows/settle.h"
+#include "queue/rows/rows.h"
 #include "queue/rows/table.h"
-#include "queue/rows/unknown.h"
 #include "queue/sender/exchange.h"
 
 /* A row that somebody has locked is tried again after this. */

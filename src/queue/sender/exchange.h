@@ -9,7 +9,7 @@
 #define PNVS_EXCHANGE_H
 
 #include "queue/attempt/attempt.h"
-#include "queue/rows/claim.h"
+#include "queue/rows/rows.h"
 #include "queue/sender/outages.h"
 
 typedef struct PnvsExchange

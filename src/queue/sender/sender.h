@@ -13,7 +13,7 @@
 
 #include "datatype/timestamp.h"
 
-#include "queue/rows/claim.h"
+#include "queue/rows/rows.h"
 #include "queue/sender/transaction.h"
 
 typedef struct PnvsSender PnvsSender;

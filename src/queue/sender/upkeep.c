@@ -13,10 +13,8 @@
 
 #include "compat.h"
 #include "monotonic.h"
-#include "queue/rows/array.h"
 #include "queue/rows/statements.h"
 #include "queue/rows/table.h"
-#include "queue/rows/table_check.h"
 #include "queue/sender/upkeep.h"
 #include "settings.h"
 

@@ -8,7 +8,7 @@
 #ifndef PNVS_UPKEEP_H
 #define PNVS_UPKEEP_H
 
-#include "queue/rows/claim.h"
+#include "queue/rows/rows.h"
 #include "queue/sender/transaction.h"
 
 extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer);

@@ -1,16 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * queue.c
- *	  What sessions do with the queue: put in, take back, look up.
+ *	  What sessions do with the queue: queue a message, cancel it, read its row.
  *
- * The requester is the role that is in effect at the call.  It sees and takes
- * back its own rows alone; the table's owner, and who has the owner's rights,
- * all of them.
+ * The requester is the role that is in effect at the call.  It sees and cancels only its
+ * own rows; the table's owner, and roles that have the owner's rights, all rows.
  *
- * A repeat of a deduplication key waits for a transaction under way that has
- * queued the same key: the key is locked until the end of the transaction.  The
- * lock is an advisory one of a class that SQL's functions cannot ask for, on a hash
- * under a key of the server's: so nobody can find another key with the same lock.
+ * A deduplication key is locked until the end of the transaction that has used it, so
+ * that a repeat waits for that.  The lock is an advisory one of a class that SQL functions
+ * cannot take, on a hash under a secret of the server: so nobody can find another key
+ * with the same lock.
  *
  * A message is inserted by the executor without a statement: no other extension
  * logs its number as a parameter, and it takes less time.
@@ -61,8 +60,8 @@ static void lock_key(Oid requester, const char *key);
 static bool may_see(Oid caller, Oid requester);
 
 /*
- * Queues a message in the transaction under way and returns its ID, or the ID
- * of the one that a deduplication key was used for before.
+ * Queues a message in the transaction under way and returns its ID, or the ID of the
+ * message that was queued with the same deduplication key before.
  */
 int64
 pnvs_queue_enqueue(const PnvsQueueRequest *request)
@@ -70,7 +69,7 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request)
 	Oid			requester = GetUserId();
 	int64		id;
 
-	/* A repeat within one statement must see the first one. */
+	/* a repeat within one statement sees the first message, too */
 	if (request->dedup_key != NULL)
 	{
 		lock_key(requester, request->dedup_key);
@@ -83,9 +82,9 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request)
 }
 
 /*
- * Takes a message back; true where it was still queued.  Whether it goes out is
- * settled when the transaction commits.  No row is locked that is not the caller's
- * to take back: its message would wait for the end of the transaction.
+ * Cancels a message; true if it was still queued.  If the transaction is rolled back, the
+ * message is sent.  Only rows that the caller may cancel are locked: the message of a
+ * locked row waits for the end of the transaction.
  */
 bool
 pnvs_queue_cancel(int64 id)
@@ -99,7 +98,7 @@ pnvs_queue_cancel(int64 id)
 	pnvs_table_enter(&visit, RowExclusiveLock);
 	if (find_row(id, &row) && may_see(caller, row.requester) && strcmp(row.state, "queued") == 0)
 	{
-		/* a worker skips a locked row, and has to be told if it comes free */
+		/* a worker skips a locked row, and is woken when the lock is gone */
 		pnvs_registry_wake_at_end(DatumGetTimestampTz(row.values[PNVS_COLUMN_NOT_BEFORE - 1]), true);
 		canceled = pnvs_settle_cancel(id, TextDatumGetCString(row.values[PNVS_COLUMN_RECIPIENT - 1]),
 									  row.requester);
@@ -108,7 +107,7 @@ pnvs_queue_cancel(int64 id)
 	return canceled;
 }
 
-/* Looks a row up as it is by now; false where the caller has none of that ID. */
+/* Reads a row as it is by now; false if the caller may see no row of that ID. */
 bool
 pnvs_queue_find(int64 id, PnvsQueueRow *row)
 {
@@ -125,7 +124,7 @@ pnvs_queue_find(int64 id, PnvsQueueRow *row)
 	return found;
 }
 
-/* Within a visit; what is found is copied to the current memory context. */
+/* Within a visit; copies the row to the current memory context. */
 static bool
 find_row(int64 id, PnvsQueueRow *row)
 {
@@ -220,7 +219,7 @@ fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot *slot)
 		PUT(PNVS_COLUMN_REFERENCE, CStringGetTextDatum(request->reference));
 	if (request->dedup_key != NULL)
 		PUT(PNVS_COLUMN_DEDUP_KEY, CStringGetTextDatum(request->dedup_key));
-	/* a repeat of the key must find it for as long as that counts */
+	/* a repeat of the key must find the row as long as the key counts */
 	PUT(PNVS_COLUMN_RETAIN_FROM,
 		TimestampTzGetDatum(request->dedup_key == NULL ? request->now :
 							request->now + (request->now - request->dedup_since)));
@@ -232,8 +231,8 @@ fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot *slot)
 }
 
 /*
- * Gives the row an ID that no other has.  The sequence can be behind the rows after
- * a restore of the data alone: then it is set forward.
+ * Gives the row an ID that no other row has.  After a restore of the data alone the
+ * sequence can be behind the rows: then it is set forward.
  */
 static int64
 choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
@@ -272,7 +271,7 @@ is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
 	return true;
 }
 
-/* Behind the highest ID there are free ones, but the table's owner can alter the way. */
+/* IDs above the highest are free, but the owner can alter the sequence to go elsewhere. */
 static void
 require_ascending(Oid sequence)
 {
@@ -293,7 +292,7 @@ require_ascending(Oid sequence)
 				 pnvs_errhide()));
 }
 
-/* The sequence goes on behind the highest ID. */
+/* Lets the sequence go on after the highest ID. */
 static void
 set_forward(Oid sequence)
 {
@@ -316,7 +315,7 @@ lock_key(Oid requester, const char *key)
 	pg_hmac_ctx *hmac = pg_hmac_create(PG_SHA256);
 	LOCKTAG		tag;
 
-	/* the server's own secret, which its standbys share */
+	/* a secret of the server, which its standbys share */
 	if (hmac == NULL ||
 		pg_hmac_init(hmac, (uint8 *) GetMockAuthenticationNonce(), MOCK_AUTH_NONCE_LEN) < 0 ||
 		pg_hmac_update(hmac, (uint8 *) &requester, sizeof(requester)) < 0 ||

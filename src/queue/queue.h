@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * queue.h
- *	  What sessions do with the queue: put in, take back, look up.
+ *	  What sessions do with the queue: queue a message, cancel it, read its row.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,7 +31,7 @@ typedef struct PnvsQueueRow
 {
 	const char *state;
 	bool		settled;
-	bool		own_transaction;	/* put there by the transaction under way */
+	bool		own_transaction;	/* queued by the transaction under way */
 	const char *verification_id;	/* or NULL */
 	const char *service_sid;
 	Oid			requester;

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * claimer.c
- *	  Who claims rows: its number, and how far it has looked.
+ *	  A claimer: the number that marks its claims, and how far it has looked.
  *
- * As long as a claimer lives it holds a lock of its number, which its claims carry.
- * A claim whose lock is free is a dead claimer's, and its row becomes unknown.  So
- * nobody needs leases, clocks or process IDs, and a crash, which frees all locks, is
- * no special case.
+ * A claimer holds a lock on its number as long as it lives.  If the lock on a claim's
+ * number is free, the claimer is dead, and the row becomes unknown.  So there are no
+ * leases, clocks or process IDs, and a crash, which frees all locks, is no special case.
  *
  *-------------------------------------------------------------------------
  */
@@ -22,7 +21,7 @@
 
 static void set_claimer_tag(LOCKTAG *tag, int64 claimer);
 
-/* Begins to claim, under a new number.  To be called in a transaction. */
+/* Makes a claimer with a new number.  To be called in a transaction. */
 void
 pnvs_claimer_open(PnvsClaimer *claimer)
 {
@@ -40,7 +39,7 @@ pnvs_claimer_open(PnvsClaimer *claimer)
 	(void) LockAcquire(&tag, ExclusiveLock, true, false);
 }
 
-/* Gives the claims up: what is still claimed can be recovered by others. */
+/* Gives the claims up: others can recover the rows that are still claimed. */
 void
 pnvs_claimer_close(PnvsClaimer *claimer)
 {
@@ -50,7 +49,7 @@ pnvs_claimer_close(PnvsClaimer *claimer)
 	(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
-/* Something is due from not_before on that may not have been seen. */
+/* Lets the claimer look again at rows that are due from not_before on. */
 void
 pnvs_claimer_rewind(PnvsClaimer *claimer, TimestampTz not_before)
 {

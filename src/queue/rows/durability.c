@@ -1,14 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * durability.c
- *	  Commits that are where they have to be before a request goes out.
+ *	  Makes sure that a claim is flushed and replicated before its request goes out.
  *
- * A wait for a synchronous standby that is cut short, by a cancel say, is a mere
- * warning: the next statement runs.  PostgreSQL has no function that tells, and
- * where it keeps the standbys' positions in shared memory is its own affair, which
- * a minor release has changed.  But its wait looks at them itself, and ends at once
- * where there is nothing to wait for; so it is begun once more, with a cancel that
- * is pending from the start.  Who is left with that cancel did not have to wait.
+ * If the wait for a synchronous standby is cut short, by a cancel for example, PostgreSQL
+ * gives a warning and runs the next statement.  No function tells whether the commit is
+ * replicated, and the standbys' positions in shared memory are internal: a minor release
+ * has moved them.  But the wait itself looks at them, and returns at once if there is
+ * nothing to wait for.  So the wait is begun once more, with a cancel pending from the
+ * start.  If the cancel is still pending afterwards, there was nothing to wait for.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,9 +26,10 @@
 #include "queue/rows/durability.h"
 #include "remote/signal_mask.h"
 
-/* The transaction under way asks for it. */
+/* The transaction under way needs a durable commit. */
 static bool demanded = false;
 
+/* Whether the last such commit is durable. */
 static bool reached = true;
 
 static void on_transaction_end(XactEvent event, void *arg);
@@ -53,7 +54,7 @@ pnvs_durability_demand(void)
 								 GUC_ACTION_LOCAL, true, 0, false);
 }
 
-/* Whether the last commit that demanded it is where it has to be. */
+/* Whether the last commit that was to be durable is. */
 bool
 pnvs_durability_is_reached(void)
 {
@@ -72,7 +73,7 @@ on_transaction_end(XactEvent event, void *arg)
 
 /*
  * Whether a wait for standbys would be over at once.  A cancel that comes meanwhile
- * is served afterwards.  Who is to die sends nothing more.
+ * is served afterwards.  A process that is to end sends nothing more.
  */
 static bool
 need_not_wait(void)
@@ -98,7 +99,7 @@ need_not_wait(void)
 	return is_over;
 }
 
-/* An emit_log_hook: PostgreSQL has said already that its wait was cut short. */
+/* An emit_log_hook: PostgreSQL has already logged that its wait was cut short. */
 static void
 say_nothing(ErrorData *error)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * durability.h
- *	  Commits that are where they have to be before a request goes out.
+ *	  Makes sure that a claim is flushed and replicated before its request goes out.
  *
  *-------------------------------------------------------------------------
  */

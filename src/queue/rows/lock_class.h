@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * lock_class.h
- *	  The classes of advisory locks that are pnvs's own.
+ *	  The classes of pnvs's advisory locks.
  *
- * SQL's functions take locks of the classes 1 and 2, so these never meet one.
- * They show in pg_locks as "advisory", with the class as objsubid.
+ * SQL functions take advisory locks of the classes 1 and 2, and so never one of these.
+ * pg_locks shows them as "advisory", with the class as objsubid.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,13 +17,13 @@
 /* A claimer, for as long as it lives. */
 #define PNVS_LOCK_CLAIMER 0x7077
 
-/* What the look-ups of a database have found, while one takes its share. */
+/* The records that look-ups of a database have found, while they are given to rows. */
 #define PNVS_LOCK_LOOK_UP 0x7078
 
-/* A database that somebody wants for himself: no worker is to come. */
+/* A database that a session needs for itself: no worker is to connect. */
 #define PNVS_LOCK_KEPT_OUT 0x7079
 
-/* The name of a prepared transaction that has queued or taken back something. */
+/* The name of a prepared transaction that has queued or canceled a message. */
 #define PNVS_LOCK_PREPARED 0x707a
 
 #endif							/* PNVS_LOCK_CLASS_H */

@@ -64,7 +64,7 @@ PnvsDecision
 pnvs_decision_on_answer(const PnvsMessageFacts *message, PnvsOutcome outcome, PnvsFault fault,
 						int64_t retry_after_ms, int64_t now_us)
 {
-	if ((outcome == PNVS_REFUSED || outcome == PNVS_UNSENT) && fault == PNVS_FAULT_EVERYBODY)
+	if ((outcome == PNVS_REFUSED || outcome == PNVS_UNSENT) && fault == PNVS_FAULT_ALL)
 		return pnvs_decision_deferred(message, pnvs_decision_next_try_us(message, now_us), now_us);
 	switch (outcome)
 	{

@@ -58,10 +58,10 @@ typedef enum PnvsCodeGroup
 typedef enum PnvsFault
 {
 	PNVS_FAULT_UNCLEAR,			/* nobody knows */
-	PNVS_FAULT_NOBODY,			/* it did not fail */
-	PNVS_FAULT_ROW,				/* the service refused this message: others
+	PNVS_FAULT_NONE,			/* it did not fail */
+	PNVS_FAULT_MESSAGE,			/* the service refused this message: others
 								 * may succeed */
-	PNVS_FAULT_EVERYBODY		/* every message would fail */
+	PNVS_FAULT_ALL				/* every message would fail */
 } PnvsFault;
 
 /* The reason that stops all messages, for the administrator. */

@@ -58,9 +58,9 @@ test_answers(void)
 {
 	const PnvsMessageFacts message = third_attempt();
 
-	is_decided(pnvs_decision_on_answer(&message, PNVS_ACCEPTED, PNVS_FAULT_NOBODY, -1, NOW_US),
+	is_decided(pnvs_decision_on_answer(&message, PNVS_ACCEPTED, PNVS_FAULT_NONE, -1, NOW_US),
 			   PNVS_STATE_SENT, 0, "an accepted message is sent");
-	is_decided(pnvs_decision_on_answer(&message, PNVS_REFUSED, PNVS_FAULT_ROW, -1, NOW_US),
+	is_decided(pnvs_decision_on_answer(&message, PNVS_REFUSED, PNVS_FAULT_MESSAGE, -1, NOW_US),
 			   PNVS_STATE_FAILED, 0, "a refused one has failed");
 	is_decided(pnvs_decision_on_answer(&message, PNVS_REFUSED, PNVS_FAULT_UNCLEAR, -1, NOW_US),
 			   PNVS_STATE_FAILED, 0, "also if nobody knows whose fault that was");
@@ -104,12 +104,12 @@ test_outage(void)
 
 	for (PnvsOutcome outcome = PNVS_REFUSED; outcome <= PNVS_UNSENT; outcome += PNVS_UNSENT - PNVS_REFUSED)
 	{
-		decision = pnvs_decision_on_answer(&message, outcome, PNVS_FAULT_EVERYBODY, -1, NOW_US);
+		decision = pnvs_decision_on_answer(&message, outcome, PNVS_FAULT_ALL, -1, NOW_US);
 		is_decided(decision, PNVS_STATE_QUEUED, NOW_US, "in an outage a message is due at once");
 		tap_ok(decision.uncounted, "and that was no attempt");
 	}
 	message.own_refusals = 2;
-	decision = pnvs_decision_on_answer(&message, PNVS_REFUSED, PNVS_FAULT_EVERYBODY, -1, NOW_US);
+	decision = pnvs_decision_on_answer(&message, PNVS_REFUSED, PNVS_FAULT_ALL, -1, NOW_US);
 	is_decided(decision, PNVS_STATE_QUEUED, NOW_US + pause_us(3, -1),
 			   "a message that is refused while others are sent waits longer each time");
 	tap_ok(decision.uncounted, "and that was no attempt, either");

@@ -231,7 +231,7 @@ note_start_failure(PnvsAttempt *attempt)
 	if (error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR || pnvs_settings_invalid_name() != NULL)
 		attempt->evidence = (PnvsEvidence)
 	{
-		PNVS_FAULT_EVERYBODY, PNVS_CAUSE_SETTINGS, message
+		PNVS_FAULT_ALL, PNVS_CAUSE_SETTINGS, message
 	};
 	FreeErrorData(error);
 	attempt->phase = pnvs_phase_next(attempt->phase, PNVS_PHASE_START_FAILED);
@@ -275,7 +275,7 @@ is_to_repeat(PnvsAttempt *attempt)
 static void
 judge_not_made(const PnvsAttempt *attempt, PnvsVerdict *verdict)
 {
-	if (attempt->evidence.fault == PNVS_FAULT_EVERYBODY)
+	if (attempt->evidence.fault == PNVS_FAULT_ALL)
 		pnvs_verdict_waits(verdict, &attempt->claim, attempt->start_code, attempt->start_message);
 	else
 		pnvs_verdict_unsent(verdict, &attempt->claim, attempt->start_code,

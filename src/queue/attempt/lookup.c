@@ -194,7 +194,7 @@ decide(PnvsAttempt *attempt, const PnvsClaim *row, const PnvsFoundRecord *found,
 	}
 	else if (!verifying)
 		give_up_or_wait(attempt, row, obstacle, verdict);
-	else if (attempt->evidence.fault == PNVS_FAULT_EVERYBODY)
+	else if (attempt->evidence.fault == PNVS_FAULT_ALL)
 		pnvs_verdict_waits(verdict, row, "Local.Unverified", obstacle);
 	else
 		pnvs_verdict_unsent(verdict, row, "Local.Unverified", obstacle);
@@ -208,7 +208,7 @@ give_up_or_wait(const PnvsAttempt *attempt, const PnvsClaim *row, const char *ob
 {
 	const PnvsNotFoundFacts facts = {
 		.obstacle = obstacle != NULL,
-		.outage = attempt->evidence.fault == PNVS_FAULT_EVERYBODY,
+		.outage = attempt->evidence.fault == PNVS_FAULT_ALL,
 		.unknown_since_us = row->unknown_since,
 		.due_us = row->not_before,
 		/* a search that could not be started has failed just now */

@@ -252,12 +252,12 @@ fault_of(const PnvsAnswer *answer, PnvsCause cause)
 	switch (answer->outcome)
 	{
 		case PNVS_ACCEPTED:
-			return PNVS_FAULT_NOBODY;
+			return PNVS_FAULT_NONE;
 		case PNVS_REFUSED:
 			return answer->code_group == PNVS_CODE_OK ? PNVS_FAULT_UNCLEAR :
 				pnvs_fault_of_code(answer->code_group);
 		case PNVS_UNSENT:
-			return cause == PNVS_CAUSE_NONE ? PNVS_FAULT_UNCLEAR : PNVS_FAULT_EVERYBODY;
+			return cause == PNVS_CAUSE_NONE ? PNVS_FAULT_UNCLEAR : PNVS_FAULT_ALL;
 		case PNVS_THROTTLED:
 		case PNVS_AMBIGUOUS:
 			break;

@@ -146,7 +146,7 @@ note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 
 		if (strcmp(verdict->was, was) != 0)
 			continue;
-		if (verdict->fault == PNVS_FAULT_EVERYBODY)
+		if (verdict->fault == PNVS_FAULT_ALL)
 			pnvs_outage_failed(outage, verdict->id, now_us, random);
 		else if (verdict->fault == PNVS_FAULT_UNCLEAR)
 			pnvs_outage_undecided(outage, verdict->id, now_us, random);
@@ -156,7 +156,7 @@ note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 		const PnvsVerdict *verdict = &verdicts->list[i];
 
 		if (strcmp(verdict->was, was) == 0 &&
-			(verdict->fault == PNVS_FAULT_NOBODY || verdict->fault == PNVS_FAULT_ROW))
+			(verdict->fault == PNVS_FAULT_NONE || verdict->fault == PNVS_FAULT_MESSAGE))
 			pnvs_outage_succeeded(outage, verdict->id);
 	}
 }
@@ -171,7 +171,7 @@ complain(const PnvsVerdict *verdict)
 
 	if (count == 0)
 		return;
-	if (verdict->fault == PNVS_FAULT_EVERYBODY)
+	if (verdict->fault == PNVS_FAULT_ALL)
 		told = true;
 	ereport(WARNING,
 			(errmsg("messages wait in the queue of pnvs: %s",

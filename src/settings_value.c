@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "core/ascii.h"
 #include "settings_value.h"
 
 /*
@@ -32,7 +33,6 @@ static bool read_word(const PnvsSetting *setting, const char *text, PnvsSettingR
 static bool read_switch(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
 static bool read_choice(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
 static bool read_number(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
-static bool is_visible_ascii(const char *text, int max_len);
 
 static const Reader readers[] = {
 	[PNVS_SETTING_SECRET] = read_secret,
@@ -132,7 +132,7 @@ read_secret(const PnvsSetting *setting, const char *text, PnvsSettingReading *re
 		reading->value.hint = "Set the secret itself.";
 		return false;
 	}
-	if (!is_visible_ascii(text, setting->max))
+	if (!pnvs_ascii_is_visible(text, setting->max))
 	{
 		reading->value.hint = "Look for a space or a line break at its end.";
 		return false;
@@ -177,7 +177,7 @@ read_file(const PnvsSetting *setting, const char *text, PnvsSettingReading *read
 static bool
 read_word(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading)
 {
-	return is_visible_ascii(text, setting->max);
+	return pnvs_ascii_is_visible(text, setting->max);
 }
 
 static bool
@@ -232,19 +232,5 @@ read_number(const PnvsSetting *setting, const char *text, PnvsSettingReading *re
 	}
 	snprintf(reading->buffer, sizeof(reading->buffer), INT64_FORMAT "%s", shown, unit);
 	reading->kept = reading->buffer;
-	return true;
-}
-
-/* Whether text has at most max_len characters, each of them 0x21 to 0x7E. */
-static bool
-is_visible_ascii(const char *text, int max_len)
-{
-	int			len = 0;
-
-	for (; *text; text++, len++)
-	{
-		if (*text < 0x21 || *text > 0x7E || len == max_len)
-			return false;
-	}
 	return true;
 }

@@ -43,4 +43,16 @@ pnvs_ascii_is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+/* Whether a text has at most max_len characters, all of them visible and no space. */
+static inline bool
+pnvs_ascii_is_visible(const char *text, int max_len)
+{
+	for (int len = 0; text[len] != '\0'; len++)
+	{
+		if (text[len] < 0x21 || text[len] > 0x7E || len == max_len)
+			return false;
+	}
+	return true;
+}
+
 #endif							/* PNVS_ASCII_H */

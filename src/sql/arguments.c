@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "core/ascii.h"
 #include "core/phone_number.h"
 #include "core/unicode.h"
 #include "errcodes.h"
@@ -43,10 +44,8 @@
 #define MAX_SEND_DATE_AHEAD (15 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 static const char *text_argument(FunctionCallInfo fcinfo, int n);
-static const char *check_typed_code(const char *typed);
 static const char *clean_code(const char *typed);
 static int	count_characters(const char *text);
-static const char *check_verification_id(const char *id);
 
 /* The value, which must not be NULL: a message must not be lost silently. */
 const char *
@@ -103,22 +102,47 @@ pnvs_argument_required_service_sid(FunctionCallInfo fcinfo, int n)
 	return service_sid;
 }
 
-/* A code that a person typed. */
+/*
+ * The code in a text that a person typed or pasted.  A verification's ID is longer than a
+ * code, or has '/' or '+' in it: this finds the two in the wrong order.
+ */
 const char *
 pnvs_argument_typed_code(FunctionCallInfo fcinfo, int n)
 {
-	const char *code = text_argument(fcinfo, n);
+	const char *typed = text_argument(fcinfo, n);
+	const char *code;
 
-	return code ? check_typed_code(code) : NULL;
+	if (typed == NULL)
+		return NULL;
+	code = clean_code(typed);
+	if (code[0] == '\0')
+		pnvs_argument_refuse("code is empty", "Pass what the person typed.");
+	if (strpbrk(code, "/+") != NULL)
+		pnvs_argument_refuse("invalid code",
+							 "This looks like a verification ID: code comes first, verification_id second.");
+	if (count_characters(code) > MAX_TYPED_CODE_LEN)
+		pnvs_argument_refuse("invalid code",
+							 "A code has 16 characters at the most; code comes first, verification_id second.");
+	return code;
 }
 
-/* A verification's ID. */
+/* A verification's ID, which has letters in it; codes and the queue's IDs have none. */
 const char *
 pnvs_argument_verification_id(FunctionCallInfo fcinfo, int n)
 {
 	const char *id = text_argument(fcinfo, n);
+	const char *code;
 
-	return id ? check_verification_id(id) : NULL;
+	if (id == NULL)
+		return NULL;
+	if (id[0] == '\0' || strlen(id) > PNVS_MAX_VERIFICATION_ID_LEN)
+		pnvs_argument_refuse("invalid verification_id",
+							 "Pass the verification_id that start_verification() returned.");
+	code = clean_code(id);
+	if (code[strspn(code, "0123456789")] == '\0')
+		pnvs_argument_refuse("invalid verification_id",
+							 "This looks like a code or a queue ID: code comes first, verification_id second. For a queue ID call check_queued_verification().");
+	return id;
 }
 
 /* A timestamptz of the last 30 days, as milliseconds since the epoch. */
@@ -308,38 +332,13 @@ pnvs_argument_check_number(const char *text)
 const char *
 pnvs_argument_check_service_sid(const char *text)
 {
-	size_t		len = strlen(text);
-
-	if (len == 0 || len > PNVS_MAX_SERVICE_SID_LEN)
+	if (text[0] == '\0' || strlen(text) > PNVS_MAX_SERVICE_SID_LEN)
 		pnvs_argument_refuse("invalid service_sid",
 							 "It must have 1 to 128 characters; NULL means \"pnvs.service_sid\".");
-	for (size_t i = 0; i < len; i++)
-	{
-		if (text[i] < 0x21 || text[i] > 0x7E)
-			pnvs_argument_refuse("invalid service_sid",
-								 "It is the service's ID as the console shows it, such as FA00000000000001.");
-	}
+	if (!pnvs_ascii_is_visible(text, PNVS_MAX_SERVICE_SID_LEN))
+		pnvs_argument_refuse("invalid service_sid",
+							 "It is the service's ID as the console shows it, such as FA00000000000001.");
 	return text;
-}
-
-/*
- * The code in a text that a person typed or pasted.  A verification's ID is longer than a
- * code, or has '/' or '+' in it: this finds the two in the wrong order.
- */
-static const char *
-check_typed_code(const char *typed)
-{
-	const char *code = clean_code(typed);
-
-	if (code[0] == '\0')
-		pnvs_argument_refuse("code is empty", "Pass what the person typed.");
-	if (strpbrk(code, "/+") != NULL)
-		pnvs_argument_refuse("invalid code",
-							 "This looks like a verification ID: code comes first, verification_id second.");
-	if (count_characters(code) > MAX_TYPED_CODE_LEN)
-		pnvs_argument_refuse("invalid code",
-							 "A code has 16 characters at the most; code comes first, verification_id second.");
-	return code;
 }
 
 static const char *
@@ -360,20 +359,4 @@ count_characters(const char *text)
 	for (; *text; text += pg_utf_mblen((const unsigned char *) text))
 		count++;
 	return count;
-}
-
-/* The service's IDs have letters in them; codes and the queue's IDs have none. */
-static const char *
-check_verification_id(const char *id)
-{
-	const char *code;
-
-	if (id[0] == '\0' || strlen(id) > PNVS_MAX_VERIFICATION_ID_LEN)
-		pnvs_argument_refuse("invalid verification_id",
-							 "Pass the verification_id that start_verification() returned.");
-	code = clean_code(id);
-	if (code[strspn(code, "0123456789")] == '\0')
-		pnvs_argument_refuse("invalid verification_id",
-							 "This looks like a code or a queue ID: code comes first, verification_id second. For a queue ID call check_queued_verification().");
-	return id;
 }

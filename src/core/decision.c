@@ -163,19 +163,17 @@ is_last_look_up(const PnvsNotFoundFacts *row, bool late, int64_t now_us)
 static PnvsDecision
 settled_as(PnvsState state, int64_t now_us)
 {
-	return (PnvsDecision)
-	{
-		.state = state,.settled_us = now_us
-	};
+	PnvsDecision decision = {.state = state,.settled_us = now_us};
+
+	return decision;
 }
 
 static PnvsDecision
 due_at(PnvsState state, int64_t due_us)
 {
-	return (PnvsDecision)
-	{
-		.state = state,.due_us = due_us
-	};
+	PnvsDecision decision = {.state = state,.due_us = due_us};
+
+	return decision;
 }
 
 static int64_t

@@ -16,11 +16,12 @@
 static PnvsMessageFacts
 third_attempt(void)
 {
-	return (PnvsMessageFacts)
-	{
+	PnvsMessageFacts message = {
 		.attempts = 3,.max_attempts = 5,.send_before_us = NOW_US + 300 * SECOND_US,
-			.random = UINT32_MAX
+		.random = UINT32_MAX
 	};
+
+	return message;
 }
 
 static int64_t

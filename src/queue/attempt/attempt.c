@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * attempt.c
- *	  One request for a claimed row, and the verdict that comes of it.
+ *	  An attempt: one request for a claimed row, from its start to its verdict.
  *
  * The answer is taken in a transaction, for its texts are converted to the database's
  * encoding, and the records of a search are compared with other rows.  If that transaction
@@ -229,10 +229,11 @@ note_start_failure(PnvsAttempt *attempt)
 	attempt->start_message = message;
 	/* a setting may have become invalid since the claim */
 	if (error->sqlerrcode == ERRCODE_CONFIG_FILE_ERROR || pnvs_settings_invalid_name() != NULL)
-		attempt->evidence = (PnvsEvidence)
 	{
-		PNVS_FAULT_ALL, PNVS_CAUSE_SETTINGS, message
-	};
+		attempt->evidence.fault = PNVS_FAULT_ALL;
+		attempt->evidence.cause = PNVS_CAUSE_SETTINGS;
+		attempt->evidence.code = message;
+	}
 	FreeErrorData(error);
 	attempt->phase = pnvs_phase_next(attempt->phase, PNVS_PHASE_START_FAILED);
 	MemoryContextReset(attempt->call_context);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * attempt.h
- *	  One request for a claimed row, and the verdict that comes of it.
+ *	  An attempt: one request for a claimed row, from its start to its verdict.
  *
  *-------------------------------------------------------------------------
  */

@@ -47,20 +47,19 @@ static void claim_rows(const PnvsClaimer *claimer, Datum *tids, PnvsClaim *claim
 					   int *nclaims);
 
 /*
- * Claims up to max rows that are due, in their order, into claims, whose texts
- * are allocated in the current memory context.  Rows that must not be sent (too late,
- * queued elsewhere) are settled on the way, which adds their verdicts.  A limit leaves out
- * all but one of the others, or all.  Returns the number of rows looked at: fewer than max
- * means that no more are due.
+ * Claims rows that are due, in their order and up to a limit, into claims, whose texts are
+ * allocated in the current memory context.  Rows that must not be sent (too late, queued
+ * elsewhere) are settled on the way, which adds their verdicts.  Returns the number of rows
+ * looked at: fewer than the limit's max means that no more are due.
  */
 int
-pnvs_claim_due(PnvsClaimer *claimer, int max, const PnvsClaimLimit *limit,
-			   PnvsClaim *claims, int *nclaims, PnvsVerdicts *verdicts)
+pnvs_claim_due(PnvsClaimer *claimer, const PnvsClaimLimit *limit, PnvsClaim *claims,
+			   int *nclaims, PnvsVerdicts *verdicts)
 {
-	Datum	   *tids = palloc(max * sizeof(Datum));
+	Datum	   *tids = palloc(limit->max * sizeof(Datum));
 	int			nbefore = verdicts->n;
 	TimestampTz now = GetCurrentTimestamp();
-	int			nrows = select_due(claimer, PNVS_SELECT_DUE, max, now);
+	int			nrows = select_due(claimer, PNVS_SELECT_DUE, limit->max, now);
 
 	*nclaims = 0;
 	for (int row = 0; row < nrows; row++)
@@ -79,7 +78,8 @@ pnvs_claim_due(PnvsClaimer *claimer, int max, const PnvsClaimLimit *limit,
 		*nclaims = choose_claim(limit, claims, tids, *nclaims);
 	if (*nclaims > 0)
 		claim_rows(claimer, tids, claims, nclaims);
-	pnvs_settle_rows(claimer, verdicts->list + nbefore, verdicts->n - nbefore);
+	if (verdicts->n > nbefore)
+		pnvs_settle_rows(claimer, verdicts->list + nbefore, verdicts->n - nbefore);
 	return nrows;
 }
 
@@ -97,7 +97,8 @@ pnvs_claim_expire(const PnvsClaimer *claimer, int max, PnvsVerdicts *verdicts)
 
 	for (int row = 0; row < nrows; row++)
 		(void) read_due(row, now, &claim, verdicts);
-	pnvs_settle_rows(claimer, verdicts->list + nbefore, verdicts->n - nbefore);
+	if (verdicts->n > nbefore)
+		pnvs_settle_rows(claimer, verdicts->list + nbefore, verdicts->n - nbefore);
 	return nrows;
 }
 

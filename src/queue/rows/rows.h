@@ -30,9 +30,10 @@ typedef struct PnvsClaimer
 	TimestampTz purged_up_to;	/* the next batch begins here */
 } PnvsClaimer;
 
-/* During an outage: which row may be claimed. */
+/* Which rows may be claimed; unless PNVS_TRY_ALL, one or none. */
 typedef struct PnvsClaimLimit
 {
+	int			max;			/* so many are looked at */
 	PnvsTryable tryable;
 	int64		avoid;			/* the row that was refused last, or 0 */
 } PnvsClaimLimit;
@@ -51,7 +52,7 @@ extern bool pnvs_claimer_is_dead(int64 number);
 
 /* claim.c */
 extern void pnvs_claim_read(int row, PnvsClaim *claim);
-extern int	pnvs_claim_due(PnvsClaimer *claimer, int max, const PnvsClaimLimit *limit,
+extern int	pnvs_claim_due(PnvsClaimer *claimer, const PnvsClaimLimit *limit,
 						   PnvsClaim *claims, int *nclaims, PnvsVerdicts *verdicts);
 extern int	pnvs_claim_expire(const PnvsClaimer *claimer, int max, PnvsVerdicts *verdicts);
 extern TimestampTz pnvs_claim_next(PnvsClaimer *claimer);

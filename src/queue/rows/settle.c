@@ -63,12 +63,10 @@ pnvs_settle_observe(PnvsSettleObserver observer)
 	observers[nobservers++] = observer;
 }
 
-/* Writes verdicts into their rows; a row that has gone is skipped. */
+/* Writes verdicts, one at least, into their rows; a row that has gone is skipped. */
 void
 pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts)
 {
-	if (nverdicts == 0)
-		return;
 	write_rows(claimer, verdicts, nverdicts);
 	tell_observers(verdicts, nverdicts);
 }

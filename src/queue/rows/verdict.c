@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * verdict.c
- *	  What is to be written into a row of the queue, by what became of its request.
+ *	  Turns what became of a request into the values that are written into its row.
  *
  * core/decision decides; here its decision is put into the words and columns of a row.
  * Texts in which the service may have quoted a number are stored without it: the row
@@ -83,14 +83,17 @@ pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
 													answer->http.retry_after_ms,
 													GetCurrentTimestamp());
 	const char *code = answer->has_reply ? answer->reply.code : NULL;
-	const char *message = answer->has_reply ? answer->reply.message :
-	answer->http.fault == PNVS_HTTP_NO_FAULT ? pnvs_fault_text_reply(answer) :
-	pnvs_fault_text_transport(answer);
+	const char *message;
 
 	if (answer->outcome == PNVS_UNSENT)
 		code = unsent_code(answer);
 	else if (answer->outcome == PNVS_AMBIGUOUS && code == NULL)
 		code = "Local.NoReply";
+	if (answer->has_reply)
+		message = answer->reply.message;
+	else
+		message = answer->http.fault == PNVS_HTTP_NO_FAULT ?
+			pnvs_fault_text_reply(answer) : pnvs_fault_text_transport(answer);
 	fill(verdict, claim, PNVS_STATE_SENDING, &decision);
 	pnvs_verdict_explain(verdict, code, message);
 	pnvs_verdict_show(verdict, evidence);
@@ -100,10 +103,7 @@ pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
 	verdict->request_id = answer->reply.request_id;
 	verdict->status = answer->reply.status;
 
-	/*
-	 * an ID that is not certain would keep a look-up from giving it to
-	 * another row
-	 */
+	/* an uncertain ID would hide its record from the row that it belongs to */
 	if (decision.state == PNVS_STATE_SENT)
 		verdict->verification_id = answer->reply.verification_id;
 }
@@ -220,14 +220,15 @@ fill(PnvsVerdict *verdict, const PnvsClaim *claim, PnvsState was, const PnvsDeci
 static PnvsMessageFacts
 facts_of(const PnvsClaim *claim)
 {
-	return (PnvsMessageFacts)
-	{
+	PnvsMessageFacts facts = {
 		.attempts = claim->attempts,
-			.max_attempts = pnvs_max_attempts,
-			.own_refusals = claim->own_refusals,
-			.send_before_us = claim->send_before,
-			.random = pg_prng_uint32(&pg_global_prng_state)
+		.max_attempts = pnvs_max_attempts,
+		.own_refusals = claim->own_refusals,
+		.send_before_us = claim->send_before,
+		.random = pg_prng_uint32(&pg_global_prng_state)
 	};
+
+	return facts;
 }
 
 /* Of a request that did not get through, by the stage that it ended at. */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * verdict.h
- *	  What is to be written into a row of the queue, by what became of its request.
+ *	  Turns what became of a request into the values that are written into its row.
  *
  *-------------------------------------------------------------------------
  */

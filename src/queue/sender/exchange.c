@@ -187,14 +187,18 @@ claim_queued(PnvsExchange *exchange)
 {
 	MemoryContext visit = MemoryContextSwitchTo(exchange->scratch);
 	PnvsOutage *outage = &exchange->outages.sends;
-	PnvsClaimLimit limit = {pnvs_outage_tryable(outage, pnvs_monotonic_us()), outage->last};
+	PnvsClaimLimit limit = {
+		.max = exchange->capacity,
+		.tryable = pnvs_outage_tryable(outage, pnvs_monotonic_us()),
+		.avoid = outage->last
+	};
 
 	if (limit.tryable == PNVS_TRY_ALL)
 	{
 		PnvsClaim  *claims = palloc(exchange->capacity * sizeof(PnvsClaim));
 		int			nclaims;
-		int			nrows = pnvs_claim_due(exchange->claimer, exchange->capacity, &limit,
-										   claims, &nclaims, &exchange->verdicts);
+		int			nrows = pnvs_claim_due(exchange->claimer, &limit, claims, &nclaims,
+										   &exchange->verdicts);
 
 		add_claims(exchange, claims, nclaims);
 		if (nrows < exchange->capacity)
@@ -202,7 +206,10 @@ claim_queued(PnvsExchange *exchange)
 		exchange->capacity -= nclaims;
 	}
 	else
+	{
+		limit.max = LOOKED_AT_FOR_ONE;
 		claim_one(exchange, &limit);
+	}
 	MemoryContextSwitchTo(visit);
 }
 
@@ -218,8 +225,8 @@ claim_one(PnvsExchange *exchange, const PnvsClaimLimit *limit)
 	int			nclaims;
 	int			nlate = pnvs_claim_expire(exchange->claimer, MAX_EXPIRED, &exchange->verdicts);
 	int			nbefore = exchange->verdicts.n;
-	int			nrows = pnvs_claim_due(exchange->claimer, LOOKED_AT_FOR_ONE, limit, claims,
-									   &nclaims, &exchange->verdicts);
+	int			nrows = pnvs_claim_due(exchange->claimer, limit, claims, &nclaims,
+									   &exchange->verdicts);
 	int			nsettled = exchange->verdicts.n - nbefore;
 
 	add_claims(exchange, claims, nclaims);

@@ -10,20 +10,21 @@
 #ifndef PNVS_MONOTONIC_H
 #define PNVS_MONOTONIC_H
 
-#include "portability/instr_time.h"
+#include <time.h>
+
 #include "utils/timestamp.h"
 
 /* The time that never comes. */
 #define PNVS_NEVER PG_INT64_MAX
 
-/* Microseconds since some time before the process began. */
+/* Microseconds since the system's start, by the clock of timerfd and libcurl. */
 static inline int64
 pnvs_monotonic_us(void)
 {
-	instr_time	now;
+	struct timespec now;
 
-	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 /* How long it is until a time of the wall clock, in us: 0 if it is past, or PNVS_NEVER. */

@@ -1,19 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * http.c
- *	  HTTP requests in flight: libcurl's multi interface behind one descriptor.
+ *	  Runs HTTP requests by libcurl's multi interface, behind one descriptor.
  *
- * This file and http_slot.c, _route.c, _setup.c and _trust.c alone know libcurl, and
- * http_turn.c what it makes of OpenSSL.  Some rules hold
- * throughout:
+ * Rules for all files http*.c:
  *
- * - Nothing throws inside a callback of libcurl: it notes the reason in its
- *	 slot and tells libcurl to stop.
- * - libcurl allocates by malloc(), never by palloc(): its connections outlive
- *	 every memory context.  What belongs to one transfer hangs on the memory
- *	 context that the transfer was started in, and goes with it.
- * - libcurl looks names up in a thread.  All signals are blocked while it
- *	 starts one, so that no handler of PostgreSQL runs on it.
+ * - Nothing throws inside a callback of libcurl: the callback notes the reason in
+ *	 its transfer and tells libcurl to stop.
+ * - libcurl allocates by malloc(), never by palloc(), because its connections
+ *	 outlive every memory context.  A transfer is malloc'ed, too, and goes back to
+ *	 the idle ones when the memory context that it was started in is reset.
+ * - libcurl looks names up in a thread.  All signals are blocked while it starts
+ *	 one, so that no handler of PostgreSQL runs on it.
  * - Nothing of libcurl or OpenSSL is initialised before the first request, so
  *	 never in the postmaster.
  *
@@ -23,19 +21,13 @@
  */
 #include "postgres.h"
 
-#include <curl/curl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
-#include "compat.h"
-#include "remote/http.h"
-#include "remote/http_setup.h"
-#include "remote/http_slot.h"
-#include "remote/http_trust.h"
-#include "remote/http_turn.h"
+#include "remote/http_internal.h"
 #include "remote/poll_set.h"
 #include "remote/signal_mask.h"
 
@@ -47,23 +39,23 @@
 
 #define CANNOT_PREPARE "could not prepare a request to the verification service"
 
-struct PnvsHttpTransfer
-{
-	PnvsHttpSlot *slot;
-	MemoryContextCallback on_reset;
-};
+/* So that libcurl's events and ours need no translation. */
+StaticAssertDecl(PNVS_POLL_READ == CURL_POLL_IN && PNVS_POLL_WRITE == CURL_POLL_OUT &&
+				 PNVS_POLL_READ == CURL_CSELECT_IN && PNVS_POLL_WRITE == CURL_CSELECT_OUT &&
+				 PNVS_POLL_ERROR == CURL_CSELECT_ERR && PNVS_POLL_TIMER == CURL_SOCKET_TIMEOUT,
+				 "events must be those of libcurl");
 
 /* The engine of this process; multi is NULL until the first request. */
 static struct
 {
 	CURLM	   *multi;
-	PnvsHttpShared shared;
 	PnvsPollSet poll_set;
 	bool		poll_set_is_open;
-	PnvsHttpSlot *idle;
+	PnvsHttpTransfer *idle;
 	int			nconnections;	/* to be kept; 0: MAX_CONNECTIONS */
-	int			ntransfers;		/* that have not been taken back */
-	PnvsHttpSlot *lone;			/* the one there is, where known */
+	int			ntransfers;		/* that are not idle */
+	PnvsHttpTransfer *only;		/* the only one that is not, or NULL if that
+								 * is not known */
 	bool		signals_blocked;
 	sigset_t	saved_signals;
 	bool		exhausted;		/* out of memory: to be replaced, see
@@ -74,17 +66,13 @@ static void open_engine(void);
 static void set_up_multi(PnvsHttpObstacle *obstacle);
 static void close_engine(void);
 static void note_exhaustion(void);
-static PnvsHttpSlot *take_slot(void);
-static void release_slot(void *arg);
+static PnvsHttpTransfer *take_transfer(void);
+static void release_transfer(void *arg);
 static void act_on_events(void);
 static void note_finished(void);
-static int	on_resolver_start(void *resolver, void *reserved, void *userp);
 static int	on_socket(CURL *easy, curl_socket_t socket, int what, void *userp,
 					  void *socketp);
 static int	on_timer(CURLM *multi, long timeout_ms, void *userp);
-static curl_socket_t on_open(void *clientp, curlsocktype purpose,
-							 struct curl_sockaddr *address);
-static int	on_close(void *clientp, curl_socket_t socket);
 
 /*
  * Starts a request.  The transfer belongs to the current memory context: when
@@ -106,27 +94,21 @@ pnvs_http_start(const PnvsHttpRequest *request)
 	/* notice now which of the kept connections have ended */
 	pnvs_http_advance();
 
-	transfer = palloc0(sizeof(PnvsHttpTransfer));
-	transfer->slot = take_slot();
-	engine.lone = engine.ntransfers++ == 0 ? transfer->slot : NULL;
-	transfer->on_reset.func = release_slot;
-	transfer->on_reset.arg = transfer->slot;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->on_reset);
-
+	transfer = take_transfer();
 	pnvs_http_trust_renew(request, &obstacle);
-	pnvs_http_slot_prepare(transfer->slot, request, &obstacle);
+	pnvs_http_transfer_begin(transfer, request, &obstacle);
 	if (obstacle.what == NULL)
-		pnvs_http_setup_note_multi(&obstacle, "curl_multi_add_handle",
-								   curl_multi_add_handle(engine.multi, transfer->slot->easy));
+		pnvs_http_note_multi(&obstacle, "curl_multi_add_handle",
+							 curl_multi_add_handle(engine.multi, transfer->easy));
 	if (obstacle.what != NULL)
-		pnvs_http_setup_failed(&obstacle, CANNOT_PREPARE);
+		pnvs_http_failed(&obstacle, CANNOT_PREPARE);
 
 	pnvs_http_advance();
 	return transfer;
 }
 
 /*
- * Readable whenever pnvs_http_advance() has something to do.  Throws where the
+ * Readable whenever pnvs_http_advance() has something to do.  Throws if the
  * engine of this process cannot be opened.
  */
 int
@@ -138,8 +120,8 @@ pnvs_http_descriptor(void)
 }
 
 /*
- * Keeps up to so many connections, rather than the few of a session.  Throws
- * where the engine of this process cannot be opened.
+ * Keeps up to so many connections, rather than the few of a session.  Throws if
+ * the engine of this process cannot be opened.
  */
 void
 pnvs_http_keep_connections(int nconnections)
@@ -166,58 +148,25 @@ pnvs_http_advance(void)
 }
 
 /*
- * Ends a transfer whose time is over.  libcurl does so by itself; but where it
- * runs out of memory at the wrong moment it forgets a transfer, and its
- * time-out with it.
+ * Ends a transfer whose time is over.  libcurl does so by itself, unless it ran out
+ * of memory at the wrong moment: then it forgets a transfer and its time-out.
  */
 void
 pnvs_http_time_out(PnvsHttpTransfer *transfer)
 {
-	transfer->slot->code = CURLE_OPERATION_TIMEDOUT;
-	transfer->slot->done = true;
+	transfer->code = CURLE_OPERATION_TIMEDOUT;
+	transfer->done = true;
 	engine.exhausted = true;
 }
 
 /*
- * Whether who has many transfers under way is to start no more until the last one has
- * been taken back: libcurl has run out of memory, and can be replaced then alone.
+ * Whether no more transfers should be started until the last one is released:
+ * libcurl has run out of memory, and can be replaced only then.
  */
 bool
 pnvs_http_needs_rest(void)
 {
 	return engine.exhausted && engine.ntransfers > 0;
-}
-
-/* Whether the transfer has ended, well or not. */
-bool
-pnvs_http_is_done(const PnvsHttpTransfer *transfer)
-{
-	return transfer->slot->done;
-}
-
-/* How far the transfer has got, also while it is under way. */
-PnvsStage
-pnvs_http_stage(const PnvsHttpTransfer *transfer)
-{
-	return pnvs_http_slot_stage(transfer->slot);
-}
-
-/* Whether some of the request may have reached the service. */
-bool
-pnvs_http_maybe_sent(const PnvsHttpTransfer *transfer)
-{
-	return pnvs_http_slot_maybe_sent(transfer->slot);
-}
-
-/*
- * Fills in the result of a transfer that is done.  The body is the transfer's
- * and lives until its memory context goes.
- */
-void
-pnvs_http_result(const PnvsHttpTransfer *transfer, PnvsHttpResult *result)
-{
-	Assert(transfer->slot->done);
-	pnvs_http_slot_result(transfer->slot, result);
 }
 
 /* The Date header's time, in seconds since the epoch, or -1. */
@@ -228,24 +177,24 @@ pnvs_http_server_time_s(const PnvsHttpResult *result)
 }
 
 /*
- * Opens the engine of this process, or throws.  What is waited on stays open
- * from then on, for others wait on it too.
+ * Opens the engine of this process, or throws.  The descriptor stays open from then
+ * on, even if the engine is closed, because it is part of the client's wait set.
  */
 static void
 open_engine(void)
 {
 	PnvsHttpObstacle obstacle = {0};
 
-	/* a file for the keys of all TLS sessions, which libcurl would open */
+	/* libcurl would write the keys of all TLS sessions into this file */
 	unsetenv("SSLKEYLOGFILE");
-	pnvs_http_setup_note(&obstacle, "curl_global_init",
-						 curl_global_init(CURL_GLOBAL_DEFAULT));
+	pnvs_http_note(&obstacle, "curl_global_init",
+				   curl_global_init(CURL_GLOBAL_DEFAULT));
 	if (obstacle.what != NULL)
-		pnvs_http_setup_failed(&obstacle, "could not initialize libcurl");
+		pnvs_http_failed(&obstacle, "could not initialize libcurl");
 	if (!engine.poll_set_is_open)
 	{
 		if (!pnvs_poll_set_open(&engine.poll_set))
-			pnvs_http_setup_failed(&obstacle, "could not create a descriptor to wait on");
+			pnvs_http_failed(&obstacle, "could not create a descriptor to wait on");
 		ReserveExternalFD();
 		ReserveExternalFD();
 		engine.poll_set_is_open = true;
@@ -254,14 +203,11 @@ open_engine(void)
 	if (obstacle.what != NULL)
 	{
 		close_engine();
-		pnvs_http_setup_failed(&obstacle, "could not set libcurl up");
+		pnvs_http_failed(&obstacle, "could not set libcurl up");
 	}
-	engine.shared.on_open = on_open;
-	engine.shared.on_close = on_close;
-	engine.shared.on_resolver_start = on_resolver_start;
 }
 
-/* Makes what all transfers have in common; what keeps it from that is noted. */
+/* Makes the multi handle; the first obstacle is noted. */
 static void
 set_up_multi(PnvsHttpObstacle *obstacle)
 {
@@ -269,7 +215,7 @@ set_up_multi(PnvsHttpObstacle *obstacle)
 	engine.multi = curl_multi_init();
 	if (engine.multi == NULL)
 	{
-		pnvs_http_setup_note_memory(obstacle, "curl_multi_init");
+		pnvs_http_note(obstacle, "curl_multi_init", CURLE_OUT_OF_MEMORY);
 		return;
 	}
 	pnvs_http_multi_set(obstacle, engine.multi, CURLMOPT_SOCKETFUNCTION, on_socket);
@@ -292,10 +238,10 @@ close_engine(void)
 {
 	while (engine.idle)
 	{
-		PnvsHttpSlot *slot = engine.idle;
+		PnvsHttpTransfer *transfer = engine.idle;
 
-		engine.idle = slot->next_idle;
-		pnvs_http_slot_destroy(slot);
+		engine.idle = transfer->next_idle;
+		pnvs_http_transfer_destroy(transfer);
 	}
 	pnvs_http_turn_begin();
 	if (engine.multi)
@@ -307,57 +253,62 @@ close_engine(void)
 }
 
 /*
- * libcurl has run out of memory, and does not say which transfer it has
- * forgotten; where there is one alone, that ends here and not by its time-out.
+ * libcurl has run out of memory, and does not say which transfer it has forgotten.
+ * If there is only one, it ends now instead of by its time-out.
  */
 static void
 note_exhaustion(void)
 {
 	engine.exhausted = true;
-	if (engine.lone != NULL && !engine.lone->done)
+	if (engine.only != NULL && !engine.only->done)
 	{
-		engine.lone->code = CURLE_OUT_OF_MEMORY;
-		engine.lone->done = true;
+		engine.only->code = CURLE_OUT_OF_MEMORY;
+		engine.only->done = true;
 	}
 }
 
-/* An idle slot, or a new one; cleared.  Throws where there is no memory. */
-static PnvsHttpSlot *
-take_slot(void)
+/*
+ * An idle transfer, or a new one, for the current memory context.  Throws if there
+ * is no memory.
+ */
+static PnvsHttpTransfer *
+take_transfer(void)
 {
-	PnvsHttpSlot *slot = engine.idle;
+	PnvsHttpTransfer *transfer = engine.idle;
 	PnvsHttpObstacle obstacle = {0};
 
-	if (slot != NULL)
-		engine.idle = slot->next_idle;
+	if (transfer != NULL)
+		engine.idle = transfer->next_idle;
 	else
-		slot = pnvs_http_slot_create(&engine.shared, &obstacle);
-	if (slot == NULL)
-		pnvs_http_setup_failed(&obstacle, CANNOT_PREPARE);
-	pnvs_http_slot_clear(slot);
-	return slot;
+		transfer = pnvs_http_transfer_create(&obstacle);
+	if (transfer == NULL)
+		pnvs_http_failed(&obstacle, CANNOT_PREPARE);
+	engine.only = engine.ntransfers++ == 0 ? transfer : NULL;
+	transfer->on_reset.func = release_transfer;
+	transfer->on_reset.arg = transfer;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &transfer->on_reset);
+	return transfer;
 }
 
 /*
- * Memory context callback: takes a transfer back, whether it is done or not.  A
- * connection with a request under way is closed by libcurl.  The reply may hold
- * a one-time code and is wiped.
+ * Memory context callback: takes a transfer back, whether it is done or not.
+ * libcurl closes a connection with a request under way.
  */
 static void
-release_slot(void *arg)
+release_transfer(void *arg)
 {
-	PnvsHttpSlot *slot = arg;
+	PnvsHttpTransfer *transfer = arg;
 
 	pnvs_http_turn_begin();
-	curl_multi_remove_handle(engine.multi, slot->easy);
-	/* that was not within an advance, which would see to it */
+	curl_multi_remove_handle(engine.multi, transfer->easy);
+	/* pnvs_http_advance() would see to this, but is not under way */
 	if (engine.poll_set.timer_due)
 		(void) pnvs_poll_set_timer(&engine.poll_set, 1);
-	engine.lone = NULL;
+	engine.only = NULL;
 	engine.ntransfers--;
-	pnvs_http_slot_wipe(slot);
-	slot->next_idle = engine.idle;
-	engine.idle = slot;
+	pnvs_http_transfer_end(transfer);
+	transfer->next_idle = engine.idle;
+	engine.idle = transfer;
 }
 
 static void
@@ -373,8 +324,8 @@ act_on_events(void)
 		nevents = pnvs_poll_set_collect(&engine.poll_set, events, lengthof(events));
 
 		/*
-		 * These first: what libcurl does below can close such a socket and
-		 * open another one of the same number.
+		 * Idle sockets first: libcurl can close such a socket below, and open
+		 * another one of the same number.
 		 */
 		for (int i = 0; i < nevents; i++)
 		{
@@ -383,21 +334,11 @@ act_on_events(void)
 		}
 		for (int i = 0; i < nevents; i++)
 		{
-			int			what = 0;
-
 			if (events[i].what == PNVS_POLL_IDLE)
 				continue;
-			if (events[i].what & PNVS_POLL_READ)
-				what |= CURL_CSELECT_IN;
-			if (events[i].what & PNVS_POLL_WRITE)
-				what |= CURL_CSELECT_OUT;
-			if (events[i].what & PNVS_POLL_ERROR)
-				what |= CURL_CSELECT_ERR;
 			pnvs_http_turn_begin();
-			if (curl_multi_socket_action(engine.multi,
-										 events[i].socket == PNVS_POLL_TIMER ?
-										 CURL_SOCKET_TIMEOUT : events[i].socket,
-										 what, &running) != CURLM_OK)
+			if (curl_multi_socket_action(engine.multi, events[i].socket, events[i].what,
+										 &running) != CURLM_OK)
 				note_exhaustion();
 		}
 	} while (engine.poll_set.timer_due && ++rounds < MAX_ROUNDS);
@@ -415,17 +356,17 @@ note_finished(void)
 
 	while ((message = curl_multi_info_read(engine.multi, &remaining)) != NULL)
 	{
-		PnvsHttpSlot *slot;
+		PnvsHttpTransfer *transfer;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &slot);
-		slot->code = message->data.result;
-		slot->done = true;
-		if (slot->code == CURLE_OUT_OF_MEMORY)
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &transfer);
+		transfer->code = message->data.result;
+		transfer->done = true;
+		if (transfer->code == CURLE_OUT_OF_MEMORY)
 			engine.exhausted = true;
-		else if (slot->code == CURLE_SSL_CONNECT_ERROR ||
-				 slot->code == CURLE_PEER_FAILED_VERIFICATION)
+		else if (transfer->code == CURLE_SSL_CONNECT_ERROR ||
+				 transfer->code == CURLE_PEER_FAILED_VERIFICATION)
 			pnvs_http_trust_doubt();
 	}
 }
@@ -434,19 +375,11 @@ note_finished(void)
 static int
 on_socket(CURL *easy, curl_socket_t socket, int what, void *userp, void *socketp)
 {
-	int			events = 0;
-
-	if (what == CURL_POLL_REMOVE)
-	{
-		/* kept for another request, or about to be closed */
-		(void) pnvs_poll_set_watch(&engine.poll_set, socket, PNVS_POLL_IDLE);
-		return 0;
-	}
-	if (what & CURL_POLL_IN)
-		events |= PNVS_POLL_READ;
-	if (what & CURL_POLL_OUT)
-		events |= PNVS_POLL_WRITE;
-	return pnvs_poll_set_watch(&engine.poll_set, socket, events) ? 0 : -1;
+	if (what != CURL_POLL_REMOVE)
+		return pnvs_poll_set_watch(&engine.poll_set, socket, what) ? 0 : -1;
+	/* kept for another request, or about to be closed */
+	(void) pnvs_poll_set_watch(&engine.poll_set, socket, PNVS_POLL_IDLE);
+	return 0;
 }
 
 /* libcurl wants to be called after a while. */
@@ -456,9 +389,9 @@ on_timer(CURLM *multi, long timeout_ms, void *userp)
 	return pnvs_poll_set_timer(&engine.poll_set, timeout_ms) ? 0 : -1;
 }
 
-/* No program that the session starts (COPY ... PROGRAM) inherits the socket. */
-static curl_socket_t
-on_open(void *clientp, curlsocktype purpose, struct curl_sockaddr *address)
+/* Opens a socket that no program of the session (COPY ... PROGRAM) inherits. */
+curl_socket_t
+pnvs_http_on_open(void *clientp, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	int			opened = socket(address->family, address->socktype | SOCK_CLOEXEC,
 								address->protocol);
@@ -468,19 +401,19 @@ on_open(void *clientp, curlsocktype purpose, struct curl_sockaddr *address)
 }
 
 /*
- * Closing alone does not take a socket out of an epoll set while another process
- * holds it too, and its number would soon be that of something else.
+ * Unwatches the socket, then closes it.  Closing alone does not take it out of the
+ * epoll set if another process holds it too, and its number is soon used again.
  */
-static int
-on_close(void *clientp, curl_socket_t socket)
+int
+pnvs_http_on_close(void *clientp, curl_socket_t socket)
 {
 	pnvs_poll_set_unwatch(&engine.poll_set, socket);
 	return close(socket);
 }
 
 /* libcurl is about to look a name up, in a thread of its own. */
-static int
-on_resolver_start(void *resolver, void *reserved, void *userp)
+int
+pnvs_http_on_resolver_start(void *resolver, void *reserved, void *userp)
 {
 	if (!engine.signals_blocked)
 	{

@@ -1,34 +1,39 @@
 /*-------------------------------------------------------------------------
  *
  * http_trust.c
- *	  Whose certificates are trusted, and for how long what was trusted is.
+ *	  Whose certificates are trusted, and for how long that is not asked again.
  *
- * A kept connection goes on to where the service once was, and a TLS session is
+ * A kept connection leads to where the service once was, and a TLS session is
  * resumed without a look at the certificate.  So both last for minutes, and no
- * longer than the authorities that they were made with: when the file, or the
- * folder, is another one than before, sessions are made anew, connections from
- * before are not used again, and libcurl does not go by what it has read of it.
+ * longer than the authorities that they were made with: if the file or the folder
+ * has changed, sessions are made anew, older connections are not used again, and
+ * libcurl reads the authorities again.
+ *
+ * A folder that c_rehash or update-ca-certificates made holds each authority under
+ * a hash of its name, so that OpenSSL reads the one certificate that it needs: 2 ms
+ * for the first connection of a process.  Reading the whole bundle takes 20.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <curl/curl.h>
+#include <dirent.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#include "compat.h"
-#include "remote/http_trust.h"
-#include "remote/trust_store.h"
+#include "monotonic.h"
+#include "remote/http_internal.h"
 
 /*
- * A service that moves leaves its old address up for longer, and a handshake in two
+ * A service that moves serves its old address for longer, and a handshake in two
  * minutes costs nothing.
  */
 #define LIFETIME_S 120
 
-/* How long libcurl may keep the authorities that it has read from a file; else a day. */
+/* How long libcurl may keep the authorities that it has read; by default it is a day. */
 #define CACHE_S 60
+
+/* The name of a certificate in a hashed folder: "5ed36f99.0" */
+#define HASH_DIGITS 8
 
 /* The authorities of this process's requests. */
 static struct
@@ -43,29 +48,29 @@ static struct
 	bool		doubted;		/* since the sessions were made */
 }			trust;
 
+static void choose_authorities(const char *folder, const char *bundle, bool needs_file);
+static bool find_hashed(const char *folder, char path[MAXPGPATH]);
+static bool is_hashed_name(const char *name);
 static PnvsHttpSessions *make_sessions(PnvsHttpObstacle *obstacle);
 static bool have_changed(const PnvsHttpRequest *request);
 static int64 now_s(void);
 
-/* To be called once libcurl is initialised.  What keeps it from that is noted. */
+/* To be called once libcurl is initialised.  The first obstacle is noted. */
 void
 pnvs_http_trust_open(PnvsHttpObstacle *obstacle)
 {
 	const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
 	bool		null_is_default = pnvs_curl_null_is_default_ca(info->version_num);
 
+	memset(&trust, 0, sizeof(trust));
 	trust.system.no_folder = null_is_default ? "/dev/null" : NULL;
-	pnvs_trust_store_choose(info->capath, info->cainfo, null_is_default,
-							&trust.system.folder, &trust.system.file);
-	memset(&trust.mark, 0, sizeof(trust.mark));
+	choose_authorities(info->capath, info->cainfo, null_is_default);
 	trust.renewed_s = now_s();
-	trust.changed_s = trust.renewed_s - LIFETIME_S;
-	trust.doubted_s = trust.renewed_s - LIFETIME_S;
-	trust.doubted = false;
+	trust.changed_s = trust.doubted_s = trust.renewed_s - LIFETIME_S;
 	trust.sessions = make_sessions(obstacle);
 }
 
-/* When there is no transfer any more. */
+/* To be called if no transfer is left. */
 void
 pnvs_http_trust_close(void)
 {
@@ -74,7 +79,7 @@ pnvs_http_trust_close(void)
 	trust.sessions = NULL;
 }
 
-/* Before each request: makes anew what must not last. */
+/* To be called before each request: makes sessions anew that must not last longer. */
 void
 pnvs_http_trust_renew(const PnvsHttpRequest *request, PnvsHttpObstacle *obstacle)
 {
@@ -114,7 +119,7 @@ pnvs_http_trust_authorities(void)
 	return &trust.system;
 }
 
-/* The sessions for a new transfer, which is to leave them at its end. */
+/* The sessions for a new transfer, which leaves them at its end. */
 PnvsHttpSessions *
 pnvs_http_trust_use_sessions(void)
 {
@@ -149,6 +154,52 @@ pnvs_http_trust_cache_s(void)
 	return (long) Min(CACHE_S, Max(fresh_s - 1, 0));
 }
 
+/*
+ * Chooses between a folder and a bundle that hold the same authorities: the folder
+ * alone if its certificates have their hashes as names, else the bundle.  needs_file:
+ * without a file libcurl would use the bundle again, so it gets one certificate of
+ * the folder.
+ */
+static void
+choose_authorities(const char *folder, const char *bundle, bool needs_file)
+{
+	static char certificate[MAXPGPATH];
+	bool		hashed = find_hashed(folder, certificate);
+
+	trust.system.folder = hashed ? folder : NULL;
+	trust.system.file = hashed ? (needs_file ? certificate : NULL) : bundle;
+}
+
+/*
+ * Whether a folder is there and has at least one certificate with its hash as name;
+ * path is set to that one.
+ */
+static bool
+find_hashed(const char *folder, char path[MAXPGPATH])
+{
+	DIR		   *dir;
+	struct dirent *entry;
+	bool		found = false;
+
+	if (folder == NULL)
+		return false;
+	dir = opendir(folder);
+	if (dir == NULL)
+		return false;
+	while (!found && (entry = readdir(dir)) != NULL)
+		found = is_hashed_name(entry->d_name) &&
+			snprintf(path, MAXPGPATH, "%s/%s", folder, entry->d_name) < MAXPGPATH;
+	closedir(dir);
+	return found;
+}
+
+static bool
+is_hashed_name(const char *name)
+{
+	return strspn(name, "0123456789abcdef") == HASH_DIGITS &&
+		name[HASH_DIGITS] == '.' && isdigit((unsigned char) name[HASH_DIGITS + 1]);
+}
+
 static PnvsHttpSessions *
 make_sessions(PnvsHttpObstacle *obstacle)
 {
@@ -165,15 +216,15 @@ make_sessions(PnvsHttpObstacle *obstacle)
 	}
 	if (code == CURLSHE_OK)
 		return sessions;
-	pnvs_http_setup_note(obstacle, "CURL_LOCK_DATA_SSL_SESSION",
-						 code == CURLSHE_NOMEM ? CURLE_OUT_OF_MEMORY : CURLE_NOT_BUILT_IN);
+	pnvs_http_note(obstacle, "CURL_LOCK_DATA_SSL_SESSION",
+				   code == CURLSHE_NOMEM ? CURLE_OUT_OF_MEMORY : CURLE_NOT_BUILT_IN);
 	if (sessions != NULL && sessions->share != NULL)
 		curl_share_cleanup(sessions->share);
 	free(sessions);
 	return NULL;
 }
 
-/* Whether the request's authorities are others than those of the one before. */
+/* Whether the request's authorities differ from those of the request before. */
 static bool
 have_changed(const PnvsHttpRequest *request)
 {
@@ -199,8 +250,5 @@ have_changed(const PnvsHttpRequest *request)
 static int64
 now_s(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
+	return pnvs_monotonic_us() / USECS_PER_SEC;
 }

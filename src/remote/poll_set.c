@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * poll_set.c
- *	  Sockets and a timer behind one descriptor.
+ *	  Watches sockets and a timer by one descriptor.
  *
- * PostgreSQL's WaitEventSet cannot drop a socket again.  So everything that
- * comes and goes is watched by an epoll descriptor of our own, and PostgreSQL
- * waits for that one, beside its latch.
+ * PostgreSQL's WaitEventSet cannot drop a socket.  So an epoll descriptor watches
+ * everything that comes and goes, and PostgreSQL waits for that descriptor and its
+ * latch.
  *
  * Nothing here throws: the callers run inside libcurl's callbacks.
  *
@@ -18,23 +18,24 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "monotonic.h"
 #include "remote/poll_set.h"
 
 #define MAX_EVENTS 64
 
-/* Beside what a socket is watched for: its closing will be told of. */
+/*
+ * Beside a socket's events: pnvs_poll_set_unwatch() will be called before it is
+ * closed, so what is known of it stays true.  libcurl opens and closes the sockets of
+ * its resolver's thread by itself, without a word.
+ */
 #define OURS 0x80
 
 static bool make_room(PnvsPollSet *set, int socket);
 static uint32 epoll_events(int what);
 static bool arm_timer(PnvsPollSet *set);
 static bool timer_ran_out(PnvsPollSet *set);
-static int64 now_ns(void);
 
-/*
- * Opens a set.  On failure it returns false, sets errno and leaves nothing
- * open.
- */
+/* Opens a set.  If it fails, returns false, sets errno and leaves nothing open. */
 bool
 pnvs_poll_set_open(PnvsPollSet *set)
 {
@@ -58,10 +59,12 @@ pnvs_poll_set_open(PnvsPollSet *set)
 }
 
 /*
- * Watches a socket, or changes what it is watched for; false: out of memory.
- * Each call asks for a socket and then lets it idle, for which the kernel is to
- * look out for the same: so it is told of real changes alone, where it cannot
- * have forgotten the socket meanwhile.
+ * Watches a socket, or changes its events.  False: out of memory.
+ *
+ * A call of the service first reads from its socket and then leaves it idle, which
+ * the kernel watches in the same way.  So the kernel is told only if something
+ * changes for it, or if it may have forgotten the socket: closing one that is not
+ * ours removes it from the set.
  */
 bool
 pnvs_poll_set_watch(PnvsPollSet *set, int socket, int what)
@@ -87,11 +90,7 @@ pnvs_poll_set_watch(PnvsPollSet *set, int socket, int what)
 	return true;
 }
 
-/*
- * A socket that was just opened, and will be unwatched before it is closed.
- * libcurl has others, for its resolver's thread, which it opens and closes by
- * itself: whatever is known of their number may be of another one.
- */
+/* Notes that a socket was just opened, and is ours. */
 void
 pnvs_poll_set_begin(PnvsPollSet *set, int socket)
 {
@@ -99,7 +98,7 @@ pnvs_poll_set_begin(PnvsPollSet *set, int socket)
 		set->watched[socket] = OURS;
 }
 
-/* Forgets a socket; one that was closed already has been forgotten. */
+/* Stops watching a socket, which may be closed already. */
 void
 pnvs_poll_set_unwatch(PnvsPollSet *set, int socket)
 {
@@ -109,10 +108,10 @@ pnvs_poll_set_unwatch(PnvsPollSet *set, int socket)
 }
 
 /*
- * Ends a kept connection on which something has come though nothing was asked:
- * mostly the service's close.  libcurl's own check before it uses such a
- * connection again sees the socket's end, but not TLS's before it, and would
- * write a request of which nobody can say whether it was read.
+ * Ends a kept connection on which something came though nothing was asked, mostly
+ * the service's close.  Before libcurl uses such a connection again it checks for
+ * the socket's end, but not for the end of TLS, which comes first.  It would write a
+ * request, and nobody could say whether that was read.
  */
 void
 pnvs_poll_set_end(PnvsPollSet *set, int socket)
@@ -121,7 +120,7 @@ pnvs_poll_set_end(PnvsPollSet *set, int socket)
 	bool		ours = socket < set->nwatched && (set->watched[socket] & OURS) != 0;
 
 	pnvs_poll_set_unwatch(set, socket);
-	/* libcurl's own, by which its threads wake it, stays as it is */
+	/* libcurl's own, by which its threads wake it */
 	if (!ours)
 		return;
 	shutdown(socket, SHUT_RDWR);
@@ -129,24 +128,18 @@ pnvs_poll_set_end(PnvsPollSet *set, int socket)
 		;
 }
 
-/*
- * Sets the one timer to run out after wait_ms milliseconds, or never where
- * that is negative.
- */
+/* Sets the timer to run out after wait_ms milliseconds, or never if negative. */
 bool
 pnvs_poll_set_timer(PnvsPollSet *set, long wait_ms)
 {
 	set->timer_due = wait_ms == 0;
-	set->due_ns = wait_ms > 0 ? now_ns() + (int64) wait_ms * 1000000 : 0;
-	return set->due_ns == 0 ||
-		(set->armed_ns != 0 && set->armed_ns <= set->due_ns) ||
+	set->due_us = wait_ms > 0 ? pnvs_monotonic_us() + (int64) wait_ms * 1000 : 0;
+	return set->due_us == 0 ||
+		(set->armed_us != 0 && set->armed_us <= set->due_us) ||
 		arm_timer(set);
 }
 
-/*
- * Takes what has happened, up to max_events of it, without waiting.  Returns
- * their number.
- */
+/* Takes up to max_events events, without waiting.  Returns their number. */
 int
 pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
 {
@@ -156,14 +149,13 @@ pnvs_poll_set_collect(PnvsPollSet *set, PnvsPollEvent *events, int max_events)
 
 	if (set->timer_due)
 	{
-		/* what else has happened keeps until the next time */
+		/* other events keep until the next time */
 		set->timer_due = false;
 		events[0].socket = PNVS_POLL_TIMER;
 		events[0].what = 0;
 		return 1;
 	}
-	nready = epoll_wait(set->descriptor, ready,
-						Min(MAX_EVENTS, max_events - nevents), 0);
+	nready = epoll_wait(set->descriptor, ready, Min(MAX_EVENTS, max_events), 0);
 	for (int i = 0; i < nready; i++)
 	{
 		PnvsPollEvent *event = &events[nevents++];
@@ -219,33 +211,24 @@ arm_timer(PnvsPollSet *set)
 {
 	struct itimerspec spec = {0};
 
-	spec.it_value.tv_sec = set->due_ns / 1000000000;
-	spec.it_value.tv_nsec = set->due_ns % 1000000000;
-	set->armed_ns = set->due_ns;
+	spec.it_value.tv_sec = set->due_us / 1000000;
+	spec.it_value.tv_nsec = set->due_us % 1000000 * 1000;
+	set->armed_us = set->due_us;
 	return timerfd_settime(set->timer, TFD_TIMER_ABSTIME, &spec, NULL) == 0;
 }
 
-/* Whether it is time; where the timer was only early, it is set again. */
+/* Whether it is time; a timer that was early is set again. */
 static bool
 timer_ran_out(PnvsPollSet *set)
 {
 	uint64		expirations;
 
 	(void) !read(set->timer, &expirations, sizeof(expirations));
-	set->armed_ns = 0;
-	if (set->due_ns == 0)
+	set->armed_us = 0;
+	if (set->due_us == 0)
 		return false;
-	if (now_ns() < set->due_ns)
+	if (pnvs_monotonic_us() < set->due_us)
 		return !arm_timer(set);
-	set->due_ns = 0;
+	set->due_us = 0;
 	return true;
-}
-
-static int64
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64) now.tv_sec * 1000000000 + now.tv_nsec;
 }

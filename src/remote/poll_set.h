@@ -1,25 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * poll_set.h
- *	  Sockets and a timer behind one descriptor.
+ *	  Watches sockets and a timer by one descriptor.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PNVS_POLL_SET_H
 #define PNVS_POLL_SET_H
 
-/* What a socket is watched for, and what happened to it. */
+/* A socket's events: what it is watched for, and what happened. */
 #define PNVS_POLL_READ	0x1
 #define PNVS_POLL_WRITE 0x2
 #define PNVS_POLL_ERROR 0x4
 
 /*
- * By itself: nobody uses the socket, so nothing should come.  As an event:
- * something did, if only the end of the connection.
+ * A socket that nobody uses is watched for this: nothing should come.  It is an event
+ * if something does, or if the connection ends.
  */
 #define PNVS_POLL_IDLE	0x8
 
-/* In place of a socket: the timer ran out. */
+/* Stands for a socket in the event that the timer has run out. */
 #define PNVS_POLL_TIMER (-1)
 
 typedef struct PnvsPollEvent
@@ -32,11 +32,11 @@ typedef struct PnvsPollSet
 {
 	int			descriptor;		/* readable when there is an event */
 	int			timer;
-	unsigned char *watched;		/* by socket: PNVS_POLL_…, or 0; malloc'ed */
+	unsigned char *watched;		/* events, by socket; malloc'ed */
 	int			nwatched;		/* its length */
-	bool		timer_due;		/* it was set to nothing: no need to wait */
-	int64		due_ns;			/* when it is to run out, or 0 */
-	int64		armed_ns;		/* when timer will, never later; or 0 */
+	bool		timer_due;		/* it was set to run out at once */
+	int64		due_us;			/* when it should run out, or 0 */
+	int64		armed_us;		/* when the kernel's will, never later; or 0 */
 } PnvsPollSet;
 
 extern bool pnvs_poll_set_open(PnvsPollSet *set);

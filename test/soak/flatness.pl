@@ -25,7 +25,7 @@ my $FULL = $ENV{PNVS_FULL};
 my $CALLS = $FULL ? 10_000 : 2_000;
 my $ROUNDS = 10;
 
-# How long a connection is kept is 10 s (MAX_IDLE_S in src/remote/http_slot.c).
+# How long a connection is kept is 10 s (MAX_IDLE_S in src/remote/http_transfer.c).
 my $IDLE_S = $FULL ? 180 : 12;
 
 my $SESSIONS = 64;

@@ -4,8 +4,8 @@
  *	  Turns what became of a request into the values that are written into its row.
  *
  * core/decision decides; here its decision is put into the words and columns of a row.
- * Texts in which the service may have quoted a number are stored without it: the row
- * outlives its recipient.
+ * No text shows a number or a key, for the row outlives its recipient: the reader of
+ * replies has hidden what the service quotes of a request.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,7 +48,7 @@ pnvs_verdicts_add(PnvsVerdicts *verdicts)
 	return &verdicts->list[verdicts->n++];
 }
 
-/* What an answer shows about other messages; the code is in the current memory context. */
+/* What an answer shows about other messages; the code is constant or belongs to the answer. */
 PnvsEvidence
 pnvs_verdict_evidence(const PnvsAnswer *answer)
 {
@@ -56,8 +56,8 @@ pnvs_verdict_evidence(const PnvsAnswer *answer)
 
 	evidence.fault = fault_of(answer, evidence.cause);
 	if (evidence.cause != PNVS_CAUSE_NONE)
-		evidence.code = redacted(answer->has_reply && answer->reply.code ? answer->reply.code :
-								 unsent_code(answer));
+		evidence.code = answer->has_reply && answer->reply.code ? answer->reply.code :
+			unsent_code(answer);
 	return evidence;
 }
 
@@ -181,15 +181,15 @@ pnvs_verdict_settled(PnvsVerdict *verdict, const PnvsClaim *claim, PnvsState was
 }
 
 /*
- * Gives the reason for a verdict; code and message can be NULL.  A message whose time ran
- * out while it waited for others' sake has that as its reason.
+ * Gives the reason for a verdict; code and message can be NULL, and the code is not copied.
+ * If a message's time ran out while it waited for others' sake, that is the reason.
  */
 void
 pnvs_verdict_explain(PnvsVerdict *verdict, const char *code, const char *message)
 {
 	bool		waited_too_long = verdict->uncounted && verdict->settled_at != 0;
 
-	verdict->code = waited_too_long ? "Local.Expired" : redacted(code);
+	verdict->code = waited_too_long ? "Local.Expired" : code;
 	verdict->message = waited_too_long ? PNVS_EXPIRED_MESSAGE : redacted(message);
 }
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * client.c
- *	  One operation of the service, from its parameters to its answer.
+ *	  Calls an operation of the service, and judges the answer.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,21 +21,19 @@
 #include "remote/signed_request.h"
 #include "settings.h"
 
-/* libcurl ends a call by itself in time; only where it does not, we do. */
+/* libcurl ends a call in time; if it does not, we do after so long. */
 #define GRACE_MS 1000
 
-/* A shorter word is no code, and hiding it would blot out half a message. */
+/* A shorter word is no code, and hiding it would hide half a message. */
 #define MIN_HIDDEN_LEN 4
 
 struct PnvsCall
 {
+	const PnvsOperation *operation;
+	const PnvsHttpRequest *request;
 	PnvsHttpTransfer *transfer;
-	const char *action;
-	PnvsSecrets secrets;		/* what its reply must not repeat */
-	int			connect_timeout_ms;
-	int			request_timeout_ms;
-	int64		end_us;			/* by the monotonic clock, some time after
-								 * libcurl's */
+	PnvsSecrets secrets;		/* its reply must not repeat them */
+	int64		end_us;			/* by the monotonic clock, after libcurl's */
 };
 
 static PnvsHttpRequest *make_request(const PnvsOperation *operation,
@@ -47,35 +45,31 @@ static void keep_secret(PnvsSecrets *secrets, const char *word);
 static void log_times(const PnvsCall *call, const PnvsHttpTimes *times);
 static void perform(const PnvsOperation *operation, const char *const *values,
 					PnvsAnswer *answer);
-static void serve_interrupts(void);
 static void wait_for(const PnvsCall *call);
-static uint32 wait_event(void);
 static WaitEventSet *wait_set(void);
 static bool can_open_descriptor(void);
 static void describe_wait(void *arg);
 
 /*
- * Starts an operation with the settings of this moment.  values are by the
- * operation's own enumeration, in UTF-8, NULL where left out; they are not
- * kept.  The call lives in the current memory context and is given up when that
- * is reset.  Throws where it cannot be started; then nothing has been sent.
+ * Starts an operation with the settings of this moment.  values are indexed by the
+ * operation's enumeration, in UTF-8, and NULL if left out; they are not kept.  The
+ * call lives in the current memory context and is cancelled when that is reset.
+ * Throws if it cannot be started; then nothing has been sent.
  */
 PnvsCall *
 pnvs_client_start(const PnvsOperation *operation, const char *const *values)
 {
 	PnvsCall   *call = palloc(sizeof(PnvsCall));
 	PnvsCredentials credentials;
-	PnvsHttpRequest *request;
 
 	pnvs_settings_refuse_if_invalid();
 	pnvs_credentials_get(&credentials);
 	keep_secrets(&call->secrets, operation, values, &credentials);
-	request = make_request(operation, values, &credentials);
-	call->action = operation->name;
-	call->connect_timeout_ms = request->connect_timeout_ms;
-	call->request_timeout_ms = request->request_timeout_ms;
-	call->end_us = pnvs_monotonic_us() + (int64) (call->request_timeout_ms + GRACE_MS) * 1000;
-	call->transfer = pnvs_http_start(request);
+	call->operation = operation;
+	call->request = make_request(operation, values, &credentials);
+	call->end_us = pnvs_monotonic_us() +
+		(int64) (call->request->request_timeout_ms + GRACE_MS) * 1000;
+	call->transfer = pnvs_http_start(call->request);
 	return call;
 }
 
@@ -87,8 +81,8 @@ pnvs_client_is_done(const PnvsCall *call)
 }
 
 /*
- * Ends a call that libcurl should have ended long ago.  Returns how many
- * milliseconds it has left otherwise, and 0 where it is done.
+ * How many milliseconds a call has left, 0 if it is done.  Ends a call that libcurl
+ * should have ended long ago.
  */
 long
 pnvs_client_time_left_ms(const PnvsCall *call)
@@ -103,42 +97,25 @@ pnvs_client_time_left_ms(const PnvsCall *call)
 	return Max(left_ms, 0);
 }
 
-/* How far a call has got that is still under way. */
+/* Whether some of the request may have reached the service so far. */
 bool
 pnvs_client_maybe_sent(const PnvsCall *call)
 {
 	return pnvs_http_maybe_sent(call->transfer);
 }
 
-/*
- * Opens what pnvs_client_wait() waits with, or throws: nothing has been sent
- * then.
- */
+/* Makes the wait set of pnvs_client_wait(), or throws; then nothing has been sent. */
 void
 pnvs_client_prepare_to_wait(void)
 {
 	(void) wait_set();
 }
 
-/* So many calls at once are to find a kept connection. */
-void
-pnvs_client_expect_calls(int ncalls)
-{
-	pnvs_http_keep_connections(ncalls);
-}
-
-/* Whether no more calls are to be started before those under way are over. */
-bool
-pnvs_client_needs_rest(void)
-{
-	return pnvs_http_needs_rest();
-}
-
 /*
- * Waits for the latch and for the network, wait_ms milliseconds at the most, or
- * without end where that is negative, and moves every call of the process as
- * far as it gets.  Returns whether the latch was set; it is reset then, and
- * serving what it was set for is left to the caller.
+ * Waits for the latch and for the network, up to wait_ms milliseconds, or without
+ * end if that is negative, and moves every call of the process as far as it gets.
+ * Returns whether the latch was set; it is reset then, and the caller serves what it
+ * was set for.
  */
 bool
 pnvs_client_wait(long wait_ms, uint32 wait_event)
@@ -162,8 +139,8 @@ void
 pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer)
 {
 	memset(answer, 0, sizeof(*answer));
-	answer->connect_timeout_ms = call->connect_timeout_ms;
-	answer->request_timeout_ms = call->request_timeout_ms;
+	answer->connect_timeout_ms = call->request->connect_timeout_ms;
+	answer->request_timeout_ms = call->request->request_timeout_ms;
 	pnvs_http_result(call->transfer, &answer->http);
 	log_times(call, &answer->http.times);
 
@@ -267,7 +244,7 @@ keep_secret(PnvsSecrets *secrets, const char *word)
 		secrets->words[secrets->nwords++] = pstrdup(word);
 }
 
-/* What a call has waited for; nothing of what it said. */
+/* What a call has waited for, without anything that it said. */
 static void
 log_times(const PnvsCall *call, const PnvsHttpTimes *times)
 {
@@ -275,7 +252,7 @@ log_times(const PnvsCall *call, const PnvsHttpTimes *times)
 			(errmsg_internal("pnvs: %s took " INT64_FORMAT " us: name " INT64_FORMAT
 							 ", connection " INT64_FORMAT ", TLS " INT64_FORMAT
 							 ", first byte " INT64_FORMAT,
-							 call->action, times->total_us, times->looked_up_us,
+							 call->operation->name, times->total_us, times->looked_up_us,
 							 times->connected_us, times->secured_us, times->first_byte_us),
 			 pnvs_errhide()));
 }
@@ -287,9 +264,9 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
 
-	serve_interrupts();
+	/* a cancel that is pending before the call must not cost a message */
+	wait_for(NULL);
 	pnvs_client_prepare_to_wait();
-	(void) wait_event();
 	context = AllocSetContextCreate(caller, "pnvs call", ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
@@ -305,8 +282,8 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 	PG_FINALLY();
 	{
 		/*
-		 * Not left to the caller's context: in a PL/pgSQL block that traps a
-		 * cancel, that one lives on, and the request with it.
+		 * Not left to the caller's context: a PL/pgSQL block that traps a
+		 * cancel keeps that one, and so the request.
 		 */
 		MemoryContextSwitchTo(caller);
 		MemoryContextDelete(context);
@@ -314,55 +291,35 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 	PG_END_TRY();
 }
 
-/* A cancel that is waiting before a call must not cost a message. */
-static void
-serve_interrupts(void)
-{
-	ErrorContextCallback context;
-
-	context.callback = describe_wait;
-	context.arg = NULL;
-	context.previous = error_context_stack;
-	error_context_stack = &context;
-	CHECK_FOR_INTERRUPTS();
-	error_context_stack = context.previous;
-}
-
-/* Waits for the end of a call, on the latch and on the network together. */
+/*
+ * Waits for the end of a call, on the latch and on the network together, and serves
+ * interrupts; without a call, only those that are pending.
+ */
 static void
 wait_for(const PnvsCall *call)
 {
+	static uint32 wait_event = 0;
 	ErrorContextCallback context;
+	long		left_ms;
 
+	pnvs_name_wait_event(&wait_event, "PnvsReply");
 	context.callback = describe_wait;
 	context.arg = unconstify(PnvsCall *, call);
 	context.previous = error_context_stack;
 	error_context_stack = &context;
-	for (;;)
+	if (call == NULL)
+		CHECK_FOR_INTERRUPTS();
+	while (call != NULL && (left_ms = pnvs_client_time_left_ms(call)) > 0)
 	{
-		long		left_ms = pnvs_client_time_left_ms(call);
-
-		if (left_ms == 0)
-			break;
-		if (pnvs_client_wait(left_ms, wait_event()))
+		if (pnvs_client_wait(left_ms, wait_event))
 			CHECK_FOR_INTERRUPTS();
 	}
 	error_context_stack = context.previous;
 }
 
-/* The name of the wait for a reply; throws at the first time alone. */
-static uint32
-wait_event(void)
-{
-	static uint32 known = 0;
-
-	pnvs_name_wait_event(&known, "PnvsReply");
-	return known;
-}
-
 /*
- * What every wait of this process is for.  WaitLatchOrSocket() would make, fill
- * and close such a set for each wait, by five system calls.
+ * The set of every wait of this process.  WaitLatchOrSocket() would make, fill and
+ * close a set for each wait, by five system calls.
  */
 static WaitEventSet *
 wait_set(void)
@@ -388,7 +345,7 @@ wait_set(void)
 	return set;
 }
 
-/* PostgreSQL's own error about a wait set would have no SQLSTATE to tell by. */
+/* Tried first, because PostgreSQL's error about a wait set has no SQLSTATE of its own. */
 static bool
 can_open_descriptor(void)
 {
@@ -398,13 +355,13 @@ can_open_descriptor(void)
 }
 
 /*
- * Error context callback: says how far the call (NULL before it began) had got
- * when something else, such as a cancel, ended it.  Like our own errors it says so
- * to the client and keeps the statement out of the log.
+ * Error context callback: says how far the call (NULL before it began) had got when
+ * something else, such as a cancel, ended it.  Like our own errors this tells the
+ * client and keeps the statement out of the log.
  *
- * Drivers repeat a statement by themselves that ended in a conflict with
- * recovery on a standby, or for a lack of memory: that must not send a second
- * message.
+ * Drivers repeat a statement that ended for a conflict with recovery on a standby or
+ * for a lack of memory.  That must not send a second message, so such an error gets
+ * our code if the request may have been sent.
  */
 static void
 describe_wait(void *arg)

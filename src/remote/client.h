@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * client.h
- *	  One operation of the service, from its parameters to its answer.
+ *	  Calls an operation of the service, and judges the answer.
  *
- * A session calls pnvs_client_call(), which waits.  What has many calls under
- * way at once takes the steps apart: start, wait for all of them, finish.
+ * A session uses pnvs_client_call(), which waits.  A sender with many calls under
+ * way takes the steps by themselves: start, wait for all calls, finish each.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,11 +20,11 @@ typedef struct PnvsAnswer
 	PnvsOutcome outcome;
 	PnvsCodeGroup code_group;
 	PnvsHttpResult http;
-	PnvsReplyFault reply_fault; /* where the transport had no fault */
-	PnvsReply	reply;			/* where neither had one */
+	PnvsReplyFault reply_fault; /* if the transport had no fault */
+	PnvsReply	reply;			/* if has_reply: neither had a fault */
 	bool		has_reply;
 	bool		succeeded;		/* the service says so */
-	int			connect_timeout_ms; /* that it ran under */
+	int			connect_timeout_ms; /* of the request */
 	int			request_timeout_ms;
 } PnvsAnswer;
 
@@ -43,12 +43,13 @@ extern bool pnvs_client_is_done(const PnvsCall *call);
 extern long pnvs_client_time_left_ms(const PnvsCall *call);
 extern bool pnvs_client_maybe_sent(const PnvsCall *call);
 extern void pnvs_client_prepare_to_wait(void);
-extern void pnvs_client_expect_calls(int ncalls);
-extern bool pnvs_client_needs_rest(void);
 extern bool pnvs_client_wait(long wait_ms, uint32 wait_event);
 extern void pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer);
 extern void pnvs_client_call(const PnvsOperation *operation,
 							 const char *const *values, PnvsAnswer *answer);
 extern PnvsRepeat pnvs_client_repeat(const PnvsAnswer *answer, int repeated);
+
+/* client_fault.c */
+extern const char *pnvs_client_fault(const PnvsAnswer *answer);
 
 #endif							/* PNVS_CLIENT_H */

@@ -14,7 +14,6 @@
 #include "mb/pg_wchar.h"
 
 #include "errcodes.h"
-#include "remote/fault_text.h"
 #include "sql/sql.h"
 
 /* Of a text of the service; a row has it whole. */
@@ -107,7 +106,7 @@ throw_transport(const PnvsCallState *call)
 
 	ereport(ERROR,
 			(errcode(maybe_sent ? PNVS_ERRCODE_MAYBE_SENT : PNVS_ERRCODE_UNSENT),
-			 errmsg("%s", pnvs_fault_text_transport(answer)),
+			 errmsg("%s", pnvs_client_fault(answer)),
 			 errdetail("sent=%s stage=%s: %s", maybe_sent ? "maybe" : "no",
 					   pnvs_stage_name(answer->http.stage), answer->http.detail),
 			 errhint("%s", maybe_sent ? resend_hint(call->operation) : transport_hint(answer)),
@@ -123,7 +122,7 @@ throw_reply(const PnvsCallState *call)
 	ereport(ERROR,
 			(errcode(PNVS_ERRCODE_MAYBE_SENT),
 			 errmsg("the verification service gave no usable reply: %s",
-					pnvs_fault_text_reply(answer)),
+					pnvs_client_fault(answer)),
 			 errdetail("sent=maybe stage=reply: HTTP status %d, %zu bytes.",
 					   answer->http.status, answer->http.body_len),
 			 errhint("%s", resend_hint(call->operation)),

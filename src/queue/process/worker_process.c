@@ -130,7 +130,7 @@ pnvs_worker_make_room_for_connections(void)
 	struct rlimit limit;
 	rlim_t		needed = pnvs_max_in_flight + SPARE_DESCRIPTORS;
 
-	pnvs_client_expect_calls(pnvs_max_in_flight);
+	pnvs_http_keep_connections(pnvs_max_in_flight);
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
 		return;
 	limit.rlim_cur = Min(needed, limit.rlim_max);

@@ -17,7 +17,6 @@
 #include "compat.h"
 #include "queue/rows/verdict.h"
 #include "remote/credentials.h"
-#include "remote/fault_text.h"
 #include "settings.h"
 
 static void fill(PnvsVerdict *verdict, const PnvsClaim *claim, PnvsState was,
@@ -83,17 +82,12 @@ pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
 													answer->http.retry_after_ms,
 													GetCurrentTimestamp());
 	const char *code = answer->has_reply ? answer->reply.code : NULL;
-	const char *message;
+	const char *message = answer->has_reply ? answer->reply.message : pnvs_client_fault(answer);
 
 	if (answer->outcome == PNVS_UNSENT)
 		code = unsent_code(answer);
 	else if (answer->outcome == PNVS_AMBIGUOUS && code == NULL)
 		code = "Local.NoReply";
-	if (answer->has_reply)
-		message = answer->reply.message;
-	else
-		message = answer->http.fault == PNVS_HTTP_NO_FAULT ?
-			pnvs_fault_text_reply(answer) : pnvs_fault_text_transport(answer);
 	fill(verdict, claim, PNVS_STATE_SENDING, &decision);
 	pnvs_verdict_explain(verdict, code, message);
 	pnvs_verdict_show(verdict, evidence);

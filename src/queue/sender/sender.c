@@ -293,7 +293,7 @@ static bool
 claims(const PnvsSender *sender)
 {
 	return sender->may_claim && sender->has_table && sender->nallowed > 0 &&
-		!pnvs_client_needs_rest() && pnvs_settings_invalid_name() == NULL;
+		!pnvs_http_needs_rest() && pnvs_settings_invalid_name() == NULL;
 }
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * credentials.c
- *	  What requests are signed with: the access key of the settings.
+ *	  Gets the access key that requests are signed with, from the settings.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,8 +13,8 @@
 #include "settings.h"
 
 /*
- * Fills in the credentials, or throws where there are none.  The texts belong
- * to the settings: use them at once, keep none.
+ * Fills in the credentials, or throws if there are none.  The texts belong to the
+ * settings, and must not be kept.
  */
 void
 pnvs_credentials_get(PnvsCredentials *credentials)
@@ -38,8 +38,8 @@ pnvs_credentials_get(PnvsCredentials *credentials)
 }
 
 /*
- * Overwrites, in place, the credentials in a text that is not ours, and whatever
- * looks like a number or a code.
+ * Overwrites the credentials in a text that is not ours, and whatever looks like a
+ * number or a code.
  */
 void
 pnvs_credentials_hide(char *text)

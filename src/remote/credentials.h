@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * credentials.h
- *	  What requests are signed with.
+ *	  The access key that requests are signed with.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,7 @@ typedef struct PnvsCredentials
 {
 	const char *access_key_id;
 	const char *access_key_secret;
-	const char *security_token; /* NULL where the key is not a temporary one */
+	const char *security_token; /* NULL for a permanent key */
 } PnvsCredentials;
 
 extern void pnvs_credentials_hide(char *text);

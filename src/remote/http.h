@@ -1,13 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * http.h
- *	  HTTP requests in flight, behind one descriptor that can be waited on.
+ *	  HTTP requests under way, behind a single descriptor.
  *
- * How to use it: start a transfer, then wait until pnvs_http_descriptor() is
- * readable, call pnvs_http_advance(), and look whether the transfer is done;
- * read its result and release it.  Any number of transfers can be under way.
- * Nothing here waits, and nothing here looks for interrupts: both are the
- * caller's, who waits on its latch at the same time.
+ * Start transfers, as many as you like.  Wait until pnvs_http_descriptor() is
+ * readable, call pnvs_http_advance(), and read the result of each transfer that is
+ * done.  A transfer ends with its memory context.  Nothing here waits or looks for
+ * interrupts; the caller does both, and waits for its latch at the same time.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,7 +28,7 @@ typedef enum PnvsHttpFault
 {
 	PNVS_HTTP_NO_FAULT,
 	PNVS_HTTP_TIMED_OUT,
-	PNVS_HTTP_UNTRUSTED,		/* certificate or host name do not hold */
+	PNVS_HTTP_UNTRUSTED,		/* the certificate or its host name is wrong */
 	PNVS_HTTP_BAD_CA,			/* the trusted certificates cannot be read */
 	PNVS_HTTP_TOO_LARGE,		/* the reply passes a limit above */
 	PNVS_HTTP_MALFORMED,		/* the reply is not HTTP */
@@ -40,8 +39,7 @@ typedef enum PnvsHttpFault
 
 typedef struct PnvsHttpRequest
 {
-	const char *origin;			/* scheme, host and port, as a URL; may be the
-								 * setting's */
+	const char *origin;			/* scheme, host and port, as a URL */
 	const char *method;			/* in capital letters */
 	const char *target;			/* path and query, encoded */
 	const char *const *headers; /* "Name: value", the last one NULL */
@@ -78,7 +76,7 @@ typedef struct PnvsHttpResult
 	int64		retry_after_ms; /* the x-acs-retry-after header, or -1 */
 	PnvsHttpTimes times;
 	char		detail[PNVS_HTTP_DETAIL_SIZE];	/* libcurl's words on a fault,
-												 * ASCII */
+												 * in ASCII */
 } PnvsHttpResult;
 
 typedef struct PnvsHttpTransfer PnvsHttpTransfer;

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * json_text.c
- *	  The texts of a reply, on their way into the database's encoding.
+ *	  Converts the texts of a JSON reply to the database's encoding.
  *
- * After an accepted send the reply is all there is, so nothing in it that is
- * merely odd may be an error: a NUL or half a surrogate pair, which PostgreSQL
- * cannot hold, stays in the text as the escape that it came as, and so does
- * what the database's encoding does not have.
+ * After an accepted send its reply must not be lost for an odd character.  So no
+ * text is an error: a NUL, half a surrogate pair or a character that the database's
+ * encoding does not have stays in the text as its JSON escape.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,14 +22,12 @@
 
 static int	read_escape(const char *text, const char *end, pg_wchar *c);
 static bool read_hex4(const char *text, const char *end, pg_wchar *value);
-static char *convert_text(const char *text, int len);
 static void append_escape(StringInfo out, pg_wchar c);
 
 /*
- * Copies a JSON text so that PostgreSQL's parser meets no escape that it could
- * not turn into a character of the database's encoding: one above ASCII becomes
- * the character itself, in UTF-8, and one that stands for no character (NUL,
- * half a surrogate pair) becomes plain text by a second backslash.
+ * Copies a JSON text without the escapes that PostgreSQL's parser may refuse.  An
+ * escape above ASCII becomes its character, in UTF-8; an escape of no character (NUL,
+ * half a surrogate pair) gets a second backslash, which makes it plain text.
  */
 char *
 pnvs_json_text_plain_escapes(const char *body, size_t len, size_t *out_len)
@@ -98,66 +95,18 @@ pnvs_json_text_trim(char *text)
 
 /*
  * A copy of a text of UTF-8 in the database's encoding, with an escape for each
- * character that it does not have; NULL for an empty one.
+ * character that it does not have; NULL for an empty text.
  */
 char *
 pnvs_json_text_convert(const char *text)
 {
-	return text[0] != '\0' ? convert_text(text, (int) strlen(text)) : NULL;
-}
-
-/*
- * Reads the escape, or the pair of two that makes one character, at text.
- * Returns the number of bytes that it takes, or 0 where it stands for no
- * character.
- */
-static int
-read_escape(const char *text, const char *end, pg_wchar *c)
-{
-	pg_wchar	second;
-
-	if (!read_hex4(text, end, c))
-	{
-		/* not an escape at all: left to the parser, which will refuse it */
-		*c = 1;
-		return ESCAPE_LEN;
-	}
-	if (is_utf16_surrogate_first(*c))
-	{
-		if (!read_hex4(text + ESCAPE_LEN, end, &second) ||
-			!is_utf16_surrogate_second(second))
-			return 0;
-		*c = surrogate_pair_to_codepoint(*c, second);
-		return 2 * ESCAPE_LEN;
-	}
-	return is_utf16_surrogate_second(*c) ? 0 : ESCAPE_LEN;
-}
-
-static bool
-read_hex4(const char *text, const char *end, pg_wchar *value)
-{
-	if (end - text < ESCAPE_LEN || text[0] != '\\' || text[1] != 'u')
-		return false;
-	*value = 0;
-	for (int i = 2; i < ESCAPE_LEN; i++)
-	{
-		const char *digits = "0123456789abcdef";
-		const char *digit = strchr(digits, pg_tolower((unsigned char) text[i]));
-
-		if (digit == NULL || *digit == '\0')
-			return false;
-		*value = (*value << 4) | (pg_wchar) (digit - digits);
-	}
-	return true;
-}
-
-static char *
-convert_text(const char *text, int len)
-{
+	int			len = (int) strlen(text);
 	int			encoding = GetDatabaseEncoding();
 	Oid			conversion;
 	StringInfoData out;
 
+	if (len == 0)
+		return NULL;
 	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
 		return pnstrdup(text, len);
 	conversion = FindDefaultConversionProc(PG_UTF8, encoding);
@@ -196,7 +145,51 @@ convert_text(const char *text, int len)
 	return out.data;
 }
 
-/* A character as JSON escapes it: outside of the first plane, as two halves. */
+/*
+ * Reads the escape, or the pair of escapes for a single character, at text.  Returns
+ * its number of bytes, or 0 if it stands for no character.
+ */
+static int
+read_escape(const char *text, const char *end, pg_wchar *c)
+{
+	pg_wchar	second;
+
+	if (!read_hex4(text, end, c))
+	{
+		/* no escape: the parser will refuse it */
+		*c = 1;
+		return ESCAPE_LEN;
+	}
+	if (is_utf16_surrogate_first(*c))
+	{
+		if (!read_hex4(text + ESCAPE_LEN, end, &second) ||
+			!is_utf16_surrogate_second(second))
+			return 0;
+		*c = surrogate_pair_to_codepoint(*c, second);
+		return 2 * ESCAPE_LEN;
+	}
+	return is_utf16_surrogate_second(*c) ? 0 : ESCAPE_LEN;
+}
+
+static bool
+read_hex4(const char *text, const char *end, pg_wchar *value)
+{
+	if (end - text < ESCAPE_LEN || text[0] != '\\' || text[1] != 'u')
+		return false;
+	*value = 0;
+	for (int i = 2; i < ESCAPE_LEN; i++)
+	{
+		const char *digits = "0123456789abcdef";
+		const char *digit = strchr(digits, pg_tolower((unsigned char) text[i]));
+
+		if (digit == NULL || *digit == '\0')
+			return false;
+		*value = (*value << 4) | (pg_wchar) (digit - digits);
+	}
+	return true;
+}
+
+/* Appends the JSON escape of a character; beyond the first plane it has two halves. */
 static void
 append_escape(StringInfo out, pg_wchar c)
 {

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * json_text.h
- *	  The texts of a reply, on their way into the database's encoding.
+ *	  Converts the texts of a JSON reply to the database's encoding.
  *
  *-------------------------------------------------------------------------
  */

@@ -3,11 +3,9 @@
  * signed_request.c
  *	  Makes a signed HTTP request of an action and its parameters.
  *
- * Clocks.  The service refuses a request whose time stamp is more than 15
- * minutes off.  Such a refusal is answered once, with the clock of the
- * service's own Date header, and the difference is kept for the requests that
- * follow in this process; that a clock is set right later is found out in the
- * same way.
+ * The service refuses a request whose time stamp is more than 15 minutes off, and
+ * tells its time in the Date header.  The difference is kept and corrects the
+ * requests that follow in this process, until another refusal replaces it.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,8 +29,8 @@
 #define NONCES_IN_STOCK 64
 
 /*
- * A time zone that is taken for another, or a day.  What somebody else makes of the
- * Date header is signed: a request for next year would be good until then.
+ * Enough for a wrong time zone or date.  Whoever forges the Date header chooses the
+ * time stamp that we sign: a request for next year could be used until then.
  */
 #define MAX_CLOCK_OFFSET_S INT64CONST(86400)
 
@@ -46,7 +44,6 @@
 #define MAX_HEADERS 16
 #define HEADERS_SIZE 2048		/* beside the security token's */
 
-/* What one request says beside its query. */
 typedef struct Stamp
 {
 	char		date[PNVS_UTC_TIMESTAMP_SIZE];
@@ -56,7 +53,6 @@ typedef struct Stamp
 /* The service's clock minus ours, in seconds. */
 static int64 clock_offset_s = 0;
 
-static bool is_near(int64 offset_s);
 static void make_stamp(Stamp *stamp);
 static void make_authorization(const PnvsSignedRequest *request,
 							   const PnvsCredentials *credentials,
@@ -116,28 +112,21 @@ pnvs_signed_request_make(const PnvsEndpoint *endpoint, const PnvsCredentials *cr
 }
 
 /*
- * Takes over the service's clock, in seconds since the epoch, or -1 where it is
- * not known.  False where it is none.
+ * Follows the service's clock, in seconds since the epoch or -1 if not known.
+ * False if it is not followed; the log says once that it is too far off.
  */
 bool
 pnvs_signed_request_correct_clock(int64 server_time_s)
 {
-	int64		offset_s = server_time_s - (int64) time(NULL);
-
-	if (server_time_s < 0 || !is_near(offset_s))
-		return false;
-	clock_offset_s = offset_s;
-	return true;
-}
-
-/* Whether a clock may be followed; the log says once that one is not. */
-static bool
-is_near(int64 offset_s)
-{
 	static bool told = false;
+	int64		offset_s = server_time_s - (int64) time(NULL);
 	bool		near = offset_s <= MAX_CLOCK_OFFSET_S && offset_s >= -MAX_CLOCK_OFFSET_S;
 
-	if (!near && !told)
+	if (server_time_s < 0)
+		return false;
+	if (near)
+		clock_offset_s = offset_s;
+	else if (!told)
 		ereport(LOG,
 				(errmsg("pnvs does not follow the clock of the verification service, which is more than a day off"),
 				 errhint("Set the clock of this server."),
@@ -146,7 +135,7 @@ is_near(int64 offset_s)
 	return near;
 }
 
-/* The time, by the service's clock as far as it is known, and a new nonce. */
+/* The time, by the service's clock if that is known, and a new nonce. */
 static void
 make_stamp(Stamp *stamp)
 {
@@ -173,8 +162,8 @@ make_authorization(const PnvsSignedRequest *request, const PnvsCredentials *cred
 	PnvsTextBuffer string_to_sign;
 
 	/*
-	 * Where it is deepest: after the send, PostgreSQL's JSON parser looks at
-	 * the stack, and then the verification ID would be lost.
+	 * Checked before the send, where the stack is deepest: PostgreSQL's JSON
+	 * parser checks it after the send, and would lose the verification ID.
 	 */
 	check_stack_depth();
 
@@ -192,9 +181,8 @@ make_authorization(const PnvsSignedRequest *request, const PnvsCredentials *cred
 }
 
 /*
- * The request's headers, NULL-terminated, in the current memory context.  An
- * empty value stops libcurl from adding that header by itself: it would not be
- * among those that are signed.
+ * The request's headers, with a NULL at the end, in the current memory context.  A
+ * header without a value stops libcurl from adding it unsigned.
  */
 static const char **
 make_headers(const PnvsSignedRequest *request, const char *authorization)
@@ -226,7 +214,7 @@ make_headers(const PnvsSignedRequest *request, const char *authorization)
 	return headers;
 }
 
-/* A header, with its NUL, at the end of texts. */
+/* Appends a header to texts, with its NUL. */
 static const char *
 make_header(PnvsTextBuffer *texts, const char *name, const char *value)
 {

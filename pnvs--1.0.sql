@@ -145,22 +145,22 @@ SELECT pg_catalog.pg_extension_config_dump('pnvs_internal.queue_id_seq', '');
 -- of other roles that it meets.  So an index either begins with the requester, which
 -- serves a role on its own rows, or it depends on a column that the view lacks, and only
 -- the library's statements can use it.  For the index of IDs that is a column of its own:
--- otherwise the planner would read all of it where it expects a handful of rows.
+-- otherwise the planner would read the whole index if it expects a handful of rows.
 CREATE UNIQUE INDEX queue_id_idx ON pnvs_internal.queue (id)
 	WHERE origin_database OPERATOR(pg_catalog.>=) 0::pg_catalog.oid;
--- what is still to be done, in the order in which it is to be done
+-- open rows, in the order in which they are due
 CREATE INDEX queue_open_idx ON pnvs_internal.queue (state, not_before, id)
 	WHERE settled_at IS NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;
--- what may be on its way to a number, or may have reached it
+-- rows that are being sent to a number, or may have been
 CREATE INDEX queue_recipient_idx ON pnvs_internal.queue (recipient, service_sid)
 	WHERE settled_at IS NULL AND (claimer IS NOT NULL OR unknown_since IS NOT NULL);
--- what a record of the service is compared with
+-- verification IDs, to which a record of the service is compared
 CREATE INDEX queue_verification_idx ON pnvs_internal.queue (verification_id)
 	WHERE verification_id IS NOT NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;
--- what is done, by its age
+-- settled rows, by their age
 CREATE INDEX queue_retain_idx ON pnvs_internal.queue (retain_from)
 	WHERE settled_at IS NOT NULL;
--- what a repeat is compared with, and what an application looks up
+-- for a repeat of a key, and for an application's look-ups
 CREATE INDEX queue_dedup_idx ON pnvs_internal.queue (requested_by, dedup_key, created_at)
 	WHERE dedup_key IS NOT NULL;
 CREATE INDEX queue_reference_idx ON pnvs_internal.queue (requested_by, reference)
@@ -258,7 +258,7 @@ COMMENT ON FUNCTION check_queued_verification(text, bigint, text) IS
 COMMENT ON FUNCTION enqueue_verification_trigger() IS
 'queue a one-time code for each row of a table';
 COMMENT ON PROCEDURE process_verification_queue(integer) IS
-'send what is due from this session';
+'send the messages that are due from this session';
 
 -- Nobody but the owner holds any privilege on any of this: not PUBLIC, and not
 -- the roles that somebody's ALTER DEFAULT PRIVILEGES names.

@@ -50,7 +50,7 @@ for my $case (@refused)
 	unlike($row->{recipient}, qr/\A[0-9]+\z/, "$service_sid: its number is masked");
 }
 
-# --- what is everybody's fault: the message waits, and that was no attempt
+# --- an outage: the message waits, and that was no attempt
 
 my @everybodys = (
 	map({ [ "sim:code:$_:200", $_, 200 ] } qw(BIZ_NOT_OPEN_STATUS RESOURCE_NOT_ENOUGH InsufficientBalance)),

@@ -137,13 +137,13 @@ is(scalar(uniq(map { $_->{verification_id} } @row)), 4, 'each has a record of it
 is_deeply([ sort map { $_->{verification_id} } @row ],
 	[ sort map { $_->{verification_id} } $service->events('sent', to => $number) ], 'and the service knows them all');
 
-# A rival that is under way: what is found may be that one's.
-my $rival = $queue->enqueue('sim-start:slow:600');
-Pnvs::Simulator::wait_until('it is under way', sub { $queue->requests($rival) });
-my $patient = unknown('sim-start:slow:600', $queue->number($rival), ago => $RECONCILE_FOR_S - 1);
-my $busy_row = $queue->settled($rival);
+# Another message to the number is being sent: the record may be its own.
+my $other = $queue->enqueue('sim-start:slow:600');
+Pnvs::Simulator::wait_until('it is under way', sub { $queue->requests($other) });
+my $patient = unknown('sim-start:slow:600', $queue->number($other), ago => $RECONCILE_FOR_S - 1);
+my $busy_row = $queue->settled($other);
 is($busy_row->{state}, 'sent', 'a message that is under way beside an unknown one is sent');
-is($busy_row->{verification_id}, message($rival)->{verification_id}, 'and has its own record');
+is($busy_row->{verification_id}, message($other)->{verification_id}, 'and has its own record');
 my $patient_row = $queue->settled($patient);
 is($patient_row->{state}, 'unknown', 'the unknown one stays unknown');
 is($patient_row->{verification_id}, undef, 'and does not take that record');

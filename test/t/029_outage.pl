@@ -1,5 +1,5 @@
-# What is everybody's fault costs no message its attempts; a request that is to be made
-# again is given up as what is known of it; and a look-up takes no stranger's record.
+# An outage costs no message its attempts; a request that is to be made again keeps what is
+# known of it if it is given up; and a look-up takes no record of another message.
 
 use strict;
 use warnings;

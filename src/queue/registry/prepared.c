@@ -37,7 +37,7 @@ pnvs_prepared_note_name(const char *gid)
 
 /*
  * The transaction that is being prepared has to do with the queue.  To be called
- * while it can still take locks.  Where it has no name that was noted, who ends it
+ * while it can still take locks.  If no name was noted, whoever ends it
  * will not know, and the next scan of the queue finds what it did.
  */
 void

@@ -125,11 +125,18 @@ unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/hunter2|with spac
 
 reload_with("pnvs.worker = 'disabled'");
 my $id = $queue->enqueue('FA1');
+my $PLACE = "SELECT ctid FROM pnvs_internal.queue WHERE id = $id";
+my $place = $session->value($PLACE);
 is($session->query('CALL process_verification_queue()')->sqlstate, '22023', 'the procedure is refused');
 my @worker = $queue->workers;
 $session->run("SELECT pg_terminate_backend($_)") for @worker;
-Pnvs::Simulator::wait_until('another worker has come', sub { my ($pid) = $queue->workers; $pid && !grep { $pid == $_ } @worker });
+Pnvs::Simulator::wait_until('another worker has looked at the queue', sub {
+	my ($pid) = $session->run(q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'pnvs worker' AND wait_event_type = 'Extension'))->column('pid');
+
+	$pid && !grep { $pid == $_ } @worker;
+});
 is($queue->row($id)->{state} . $queue->row($id)->{attempts}, 'queued0', 'a queued message waits, and no attempt counts');
+is($session->value($PLACE), $place, 'nor is it claimed meanwhile');
 reload_with();
 is($queue->settled($id)->{state}, 'sent', 'and is sent as soon as the value is right');
 is($queue->row($id)->{attempts}, 1, 'at the first attempt');

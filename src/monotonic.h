@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * monotonic.h
- *	  A clock that nobody sets, for pauses and time-outs inside a process.
+ *	  A clock that nobody sets, and waits by it, for pauses and time-outs inside a process.
  *
  * Times that stand in rows are those of the wall clock: GetCurrentTimestamp().
  *
@@ -12,6 +12,8 @@
 
 #include <time.h>
 
+#include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/timestamp.h"
 
 /* The time that never comes. */
@@ -34,6 +36,22 @@ pnvs_us_until(TimestampTz time)
 	TimestampTz now = GetCurrentTimestamp();
 
 	return time == DT_NOEND ? PNVS_NEVER : time <= now ? 0 : time - now;
+}
+
+/* In ms, rounded up.  A day at the most: a longer wait does not fit everywhere. */
+static inline long
+pnvs_wait_ms(int64 wait_us)
+{
+	return (long) ((Min(Max(wait_us, 0), USECS_PER_DAY) + 999) / 1000);
+}
+
+/* Waits until the process's latch is set, which it resets, or for wait_ms. */
+static inline void
+pnvs_wait_latch(long wait_ms, uint32 wait_event)
+{
+	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
+				  wait_event) & WL_LATCH_SET)
+		ResetLatch(MyLatch);
 }
 
 #endif							/* PNVS_MONOTONIC_H */

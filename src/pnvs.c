@@ -10,8 +10,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "queue/process/launcher.h"
-#include "queue/process/utility.h"
+#include "queue/process/process.h"
 #include "queue/registry/memory.h"
 #include "queue/registry/waiters.h"
 #include "settings.h"

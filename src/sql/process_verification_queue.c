@@ -13,7 +13,7 @@
 
 #include "compat.h"
 #include "errcodes.h"
-#include "queue/process/call.h"
+#include "queue/process/process.h"
 #include "queue/rows/table.h"
 #include "settings.h"
 #include "sql/sql.h"

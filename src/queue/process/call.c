@@ -31,11 +31,10 @@
 #include "compat.h"
 #include "errcodes.h"
 #include "monotonic.h"
-#include "queue/process/call.h"
+#include "queue/process/process.h"
 #include "queue/registry/registry.h"
-#include "queue/sender/failure_log.h"
 #include "queue/sender/sender.h"
-#include "queue/sender/upkeep.h"
+#include "queue/sender/transaction.h"
 #include "remote/client.h"
 #include "settings.h"
 
@@ -53,7 +52,7 @@ static void leave_nothing(int code, Datum arg);
 static void send_due(PnvsSender *sender);
 pg_noreturn static void give_up(PnvsSender *sender);
 static void begin(void);
-static PnvsCommit transact(void (*work) (void *arg), void *arg);
+static ErrorData *transact(void (*work) (void *arg), void *arg);
 
 /*
  * Sends up to max_requests messages that are due.  The caller is a procedure that may
@@ -133,18 +132,18 @@ send_due(PnvsSender *sender)
 	for (;;)
 	{
 		int64		began_us;
-		long		wait_ms;
+		int64		wait_us;
 		bool		in_vain;
 
 		pnvs_sender_turn(sender);
 		began_us = pnvs_monotonic_us();
 		if (pnvs_sender_is_done(sender) || !pnvs_sender_has_table(sender))
 			return;
-		wait_ms = pnvs_sender_wait_ms(sender);
+		wait_us = pnvs_sender_wait_us(sender);
 		in_vain = !pnvs_sender_is_waiting(sender);
-		if (in_vain && (wait_ms < 0 || wait_ms > patience_us / 1000))
-			wait_ms = (long) (patience_us / 1000 + 1);
-		if (pnvs_client_wait(wait_ms, wait_event))
+		if (in_vain)
+			wait_us = Min(wait_us, patience_us);
+		if (pnvs_client_wait(pnvs_wait_ms(wait_us), wait_event))
 			CHECK_FOR_INTERRUPTS();
 		if (in_vain)
 			patience_us -= pnvs_monotonic_us() - began_us;
@@ -195,36 +194,33 @@ begin(void)
 	}
 }
 
-/* A PnvsTransact.  What fails is rolled back to a savepoint. */
-static PnvsCommit
+/* A PnvsTransact.  Work that fails is rolled back to a savepoint. */
+static ErrorData *
 transact(void (*work) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile PnvsCommit result = PNVS_NOT_COMMITTED;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
 		work(arg);
 		ReleaseCurrentSubTransaction();
-		result = PNVS_COMMITTED;
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		error = pnvs_transaction_take_error(context);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-
-		/* before anything else: else the session would be left within it */
+		/*
+		 * before an error is thrown: it would leave the session in the
+		 * savepoint
+		 */
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			ReThrowError(error);
-		result = pnvs_failure_log(error);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -235,21 +231,16 @@ transact(void (*work) (void *arg), void *arg)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		/* SPI has begun another transaction */
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
+		error = pnvs_transaction_take_error(context);
 		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			ReThrowError(error);
-		result = pnvs_failure_log(error);
 	}
 	PG_END_TRY();
 	begin();
 	MemoryContextSwitchTo(context);
 
-	/* waits for locks and standbys have reset it, whatever it was set for */
+	/* a wait for a lock or a standby may have reset the latch */
 	SetLatch(MyLatch);
-	return result;
+	return error;
 }

@@ -29,7 +29,6 @@
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -42,8 +41,7 @@
 #include "core/backoff.h"
 #include "core/log_limit.h"
 #include "monotonic.h"
-#include "queue/process/launcher.h"
-#include "queue/process/worker.h"
+#include "queue/process/process.h"
 #include "queue/registry/registry.h"
 #include "settings.h"
 
@@ -94,14 +92,9 @@ static void wait(int64 wait_us);
 void
 pnvs_launcher_register(void)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 
-	snprintf(worker.bgw_name, BGW_MAXLEN, "pnvs launcher");
-	snprintf(worker.bgw_type, BGW_MAXLEN, "pnvs launcher");
-	snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), "pnvs");
-	snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), "pnvs_launcher_main");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	pnvs_worker_describe(&worker, "pnvs launcher", "pnvs_launcher_main");
 	worker.bgw_restart_time = RESTART_S;
 	RegisterBackgroundWorker(&worker);
 }
@@ -398,10 +391,7 @@ static void
 wait(int64 wait_us)
 {
 	static uint32 wait_event = 0;
-	int64		wait_ms = Min(Max(wait_us, 0) / 1000 + (wait_us > 0), INT64CONST(86400000));
 
 	pnvs_name_wait_event(&wait_event, "PnvsLauncher");
-	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (long) wait_ms,
-				  wait_event) & WL_LATCH_SET)
-		ResetLatch(MyLatch);
+	pnvs_wait_latch(pnvs_wait_ms(wait_us), wait_event);
 }

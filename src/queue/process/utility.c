@@ -33,7 +33,7 @@
 
 #include "compat.h"
 #include "monotonic.h"
-#include "queue/process/utility.h"
+#include "queue/process/process.h"
 #include "queue/registry/prepared.h"
 #include "queue/registry/registry.h"
 
@@ -225,8 +225,6 @@ wait_for_leave(Oid database)
 	while (pnvs_registry_is_present(database) && pnvs_monotonic_us() < end_us)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LEAVE_CHECK_MS,
-					  wait_event) & WL_LATCH_SET)
-			ResetLatch(MyLatch);
+		pnvs_wait_latch(LEAVE_CHECK_MS, wait_event);
 	}
 }

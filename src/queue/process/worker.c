@@ -26,11 +26,10 @@
 
 #include "compat.h"
 #include "monotonic.h"
-#include "queue/process/worker.h"
-#include "queue/process/worker_process.h"
+#include "queue/process/process.h"
 #include "queue/registry/registry.h"
 #include "queue/sender/sender.h"
-#include "queue/sender/upkeep.h"
+#include "queue/sender/transaction.h"
 #include "settings.h"
 
 /* How long requests under way may come back; DROP DATABASE waits 5 s in all. */
@@ -85,15 +84,11 @@ static void leave_registry(int code, Datum arg);
 bool
 pnvs_worker_start(Oid database, BackgroundWorkerHandle **handle)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker;
 
+	pnvs_worker_describe(&worker, "pnvs worker", "pnvs_worker_main");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "pnvs worker for database %u", database);
-	snprintf(worker.bgw_type, BGW_MAXLEN, "pnvs worker");
-	snprintf(worker.bgw_library_name, sizeof(worker.bgw_library_name), "pnvs");
-	snprintf(worker.bgw_function_name, sizeof(worker.bgw_function_name), "pnvs_worker_main");
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION |
-		PNVS_BGWORKER_INTERRUPTIBLE;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_flags |= PNVS_BGWORKER_INTERRUPTIBLE;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_main_arg = ObjectIdGetDatum(database);
 	worker.bgw_notify_pid = MyProcPid;
@@ -136,7 +131,7 @@ serve(Worker *worker)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			pnvs_worker_make_room_for_connections();
+			pnvs_worker_expect_connections();
 			pnvs_sender_settings_changed(worker->sender);
 			/* the settings may let more rows be sent, or deleted */
 			worker->next_scan_us = worker->next_purge_us = 0;
@@ -277,8 +272,7 @@ wait_for_something(const Worker *worker)
 	int64		now_us = pnvs_monotonic_us();
 	int64		next_us = Min(Min(worker->next_scan_us, worker->next_recovery_us),
 							  Min(purge_due_us(worker), pnvs_worker_stats_due_us()));
-	long		wait_ms = pnvs_sender_wait_ms(worker->sender);
-	int64		left_us;
+	int64		wait_us;
 
 	pnvs_name_wait_event(&wait_event, "PnvsWorker");
 
@@ -286,10 +280,9 @@ wait_for_something(const Worker *worker)
 	if (worker->busy_us != 0 && pnvs_sender_is_idle(worker->sender) &&
 		pnvs_sender_next_due(worker->sender) > GetCurrentTimestamp())
 		next_us = Min(next_us, worker->busy_us + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
-	left_us = Max(Min(next_us - now_us, pnvs_settings_complain(false)), 0);
-	if (wait_ms < 0 || wait_ms > left_us / 1000)
-		wait_ms = (long) (left_us / 1000 + (left_us % 1000 > 0));
-	(void) pnvs_client_wait(wait_ms, wait_event);
+	wait_us = Min(Min(next_us - now_us, pnvs_settings_complain(false)),
+				  pnvs_sender_wait_us(worker->sender));
+	(void) pnvs_client_wait(pnvs_wait_ms(wait_us), wait_event);
 }
 
 /*
@@ -322,12 +315,12 @@ finish(Worker *worker)
 	pnvs_sender_stop_claiming(worker->sender);
 	while (!pnvs_sender_is_idle(worker->sender))
 	{
-		long		left_ms = (long) ((end_us - pnvs_monotonic_us() + 999) / 1000);
-		long		wait_ms = pnvs_sender_wait_ms(worker->sender);
+		int64		left_us = end_us - pnvs_monotonic_us();
 
-		if (left_ms <= 0)
+		if (left_us <= 0)
 			break;
-		(void) pnvs_client_wait(wait_ms < 0 ? left_ms : Min(wait_ms, left_ms), wait_event);
+		(void) pnvs_client_wait(pnvs_wait_ms(Min(left_us, pnvs_sender_wait_us(worker->sender))),
+								wait_event);
 		CHECK_FOR_INTERRUPTS();
 		pnvs_sender_turn(worker->sender);
 	}

@@ -19,7 +19,6 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
@@ -30,9 +29,9 @@
 
 #include "compat.h"
 #include "monotonic.h"
-#include "queue/process/worker_process.h"
+#include "queue/process/process.h"
 #include "queue/rows/table.h"
-#include "queue/sender/failure_log.h"
+#include "queue/sender/transaction.h"
 #include "remote/client.h"
 #include "settings.h"
 
@@ -52,6 +51,19 @@ static void on_interrupt(SIGNAL_ARGS);
 static void pin_session(void);
 static void keep_memory(void);
 static void check_termination(void);
+
+/* The description of a background worker, as the launcher and workers share it. */
+void
+pnvs_worker_describe(BackgroundWorker *worker, const char *type, const char *function)
+{
+	memset(worker, 0, sizeof(*worker));
+	strlcpy(worker->bgw_name, type, BGW_MAXLEN);
+	strlcpy(worker->bgw_type, type, BGW_MAXLEN);
+	strlcpy(worker->bgw_library_name, "pnvs", sizeof(worker->bgw_library_name));
+	strlcpy(worker->bgw_function_name, function, BGW_MAXLEN);
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+}
 
 /* SIGTERM asks the worker to leave; SIGINT is no cancel. */
 void
@@ -125,7 +137,7 @@ keep_memory(void)
 
 /* The usual limit of 1,024 files is below what a wide window needs. */
 void
-pnvs_worker_make_room_for_connections(void)
+pnvs_worker_expect_connections(void)
 {
 	struct rlimit limit;
 	rlim_t		needed = pnvs_max_in_flight + SPARE_DESCRIPTORS;
@@ -140,12 +152,12 @@ pnvs_worker_make_room_for_connections(void)
 				 errhint("Raise the limit of open files of the server, or lower the setting.")));
 }
 
-/* A PnvsTransact: runs work in a transaction, and logs what it failed for. */
-PnvsCommit
+/* A PnvsTransact. */
+ErrorData *
 pnvs_worker_transact(void (*work) (void *arg), void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
-	volatile PnvsCommit result = PNVS_NOT_COMMITTED;
+	ErrorData  *volatile error = NULL;
 
 	pgstat_report_activity(STATE_RUNNING, "exchanging rows with the queue");
 	enable_timeout_every(termination_check,
@@ -158,17 +170,11 @@ pnvs_worker_transact(void (*work) (void *arg), void *arg)
 		StartTransactionCommand();
 		work(arg);
 		CommitTransactionCommand();
-		result = PNVS_COMMITTED;
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
 		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		result = pnvs_failure_log(error);
+		error = pnvs_transaction_take_error(context);
 		AbortCurrentTransaction();
 		RESUME_INTERRUPTS();
 	}
@@ -178,9 +184,9 @@ pnvs_worker_transact(void (*work) (void *arg), void *arg)
 	pnvs_worker_report_stats(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 
-	/* waits for locks and standbys have reset it, whatever it was set for */
+	/* a wait for a lock or a standby may have reset the latch */
 	SetLatch(MyLatch);
-	return result;
+	return error;
 }
 
 /* A timer's handler, while a transaction runs. */

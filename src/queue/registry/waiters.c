@@ -17,6 +17,7 @@
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 
+#include "monotonic.h"
 #include "queue/registry/waiters.h"
 #include "queue/rows/rows.h"
 #include "shared/memory.h"
@@ -94,9 +95,7 @@ pnvs_waiters_wait(int64 id, long wait_ms, uint32 wait_event)
 		(void) ConditionVariableTimedSleep(&lists[list_of(id)], wait_ms, wait_event);
 		return;
 	}
-	if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait_ms,
-				  wait_event) & WL_LATCH_SET)
-		ResetLatch(MyLatch);
+	pnvs_wait_latch(wait_ms, wait_event);
 	CHECK_FOR_INTERRUPTS();
 }
 

@@ -1,52 +1,49 @@
 /*-------------------------------------------------------------------------
  *
  * exchange.h
- *	  The one transaction of a sender: settle what has come back, claim more.
+ *	  The transaction of a sender: it settles the requests that have come back, and claims
+ *	  rows for new requests.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PNVS_EXCHANGE_H
 #define PNVS_EXCHANGE_H
 
-#include "queue/attempt/attempt.h"
-#include "queue/rows/rows.h"
+#include "queue/attempt/window.h"
 #include "queue/sender/outages.h"
+#include "queue/sender/transaction.h"
 
 typedef struct PnvsExchange
 {
-	/* what to do */
+	/* the sender's; its window is not changed */
 	PnvsClaimer *claimer;
+	const PnvsWindow *window;
 	MemoryContext attempt_context;	/* where new attempts are created */
-	MemoryContext scratch;		/* of everything below; the caller resets it */
-	PnvsAttempt **attempts;		/* these are settled, if done */
-	int			nattempts;
-	int64	   *looked_up;		/* rows that are being looked up already */
-	int			nlooked_up;
-	bool		abandon;		/* settle also what is not done */
-	bool		start_no_more;	/* nor start anything again */
-	bool		skip_locked;	/* leave out rows that somebody has locked */
-	int			capacity;		/* claim so many rows */
-	int			places;			/* the window takes so many attempts beside
-								 * those that it keeps */
-	int			look_up_capacity;	/* so many of them may be of unknown fate */
+	MemoryContext scratch;		/* of the results; the caller resets it */
+
+	/* what to do */
+	bool		abandon;		/* settle also requests under way */
+	bool		start_no_more;	/* settle what would be started again */
+	bool		skip_locked;	/* leave locked rows for later */
 	bool		queued_due;
 	bool		unknown_due;
-	bool		unknown_first;	/* it is their turn */
+	bool		unknown_first;	/* claim rows of unknown fate first */
+	int			capacity;		/* claim so many rows */
+	int			look_up_capacity;	/* so many of them of unknown fate */
 
-	/* as they are before, and, once it is committed, after */
+	/* in: the sender's; out: those after a commit */
 	PnvsOutages outages;
-
-	/* what was done; counts only where the transaction was committed */
-	bool		table_locked;	/* nothing, somebody has locked the table */
-	bool		has_table;
-	PnvsAttempt **finished;
-	int			nfinished;
-	PnvsVerdicts verdicts;
-	PnvsAttempt **claimed;
-	int			nclaimed;
-	bool		met_locked;		/* some rows were left out */
 	TimestampTz next_queued;
 	TimestampTz next_unknown;
+
+	/* the results, which count only after a commit */
+	PnvsTableLock lock;			/* nothing was done unless it was locked */
+	PnvsAttempt **finished;
+	int			nfinished;
+	PnvsAttempt **claimed;
+	int			nclaimed;
+	PnvsVerdicts verdicts;
+	bool		met_locked;		/* some rows were left for later */
 } PnvsExchange;
 
 extern void pnvs_exchange_work(void *arg);

@@ -1,91 +1,83 @@
 /*-------------------------------------------------------------------------
  *
  * notify.c
- *	  Sends a NOTIFY for each row that was settled.
+ *	  Sends a NOTIFY for each message that was settled.
  *
- * A NOTIFY's commit takes a lock that is one for the whole server, so it stands
- * in a transaction of its own, after that which settles, and waits for the lock
- * shortly only.  One that is lost is a hint that is lost: the rows are there.
+ * The commit of a NOTIFY takes a lock that the whole server shares.  So the NOTIFYs have a
+ * transaction of their own, after the transaction that settles, and it waits for the lock
+ * only shortly.  A lost NOTIFY is no more than a lost hint: the rows say the same.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "commands/async.h"
 #include "utils/guc.h"
 
-#include "compat.h"
+#include "core/log_limit.h"
+#include "errcodes.h"
 #include "monotonic.h"
-#include "queue/sender/failure_log.h"
-#include "queue/sender/notify.h"
+#include "queue/sender/transaction.h"
 #include "settings.h"
 
 #define CHANNEL "pnvs_verification"
 #define LOCK_TIMEOUT "100ms"
 
-/* Where somebody holds NOTIFY up, sending must not wait for it time and again. */
+/* If a session blocks NOTIFY, sending does not wait for it again for this long. */
 #define SILENCE_US (5 * USECS_PER_SEC)
 
-typedef struct News
-{
-	const PnvsVerdict *verdicts;
-	int			nverdicts;
-} News;
-
-static void tell(PnvsTransact transact, News *news);
 static void notify(void *arg);
+static void log_failure(const ErrorData *error);
 
-/* To be called after the commit; throws a cancel of the query alone. */
+/* To be called after the commit of the verdicts; throws a cancel of the query alone. */
 void
-pnvs_notify_announce(PnvsTransact transact, const PnvsVerdict *verdicts, int nverdicts)
-{
-	News		news = {verdicts, nverdicts};
-	bool		any = false;
-
-	for (int i = 0; i < nverdicts && !any; i++)
-		any = verdicts[i].settled_at != 0;
-	if (any && pnvs_notify)
-		tell(transact, &news);
-}
-
-static void
-tell(PnvsTransact transact, News *news)
+pnvs_notify_announce(PnvsTransact transact, PnvsVerdicts *verdicts)
 {
 	static int64 silent_until_us = 0;
+	ErrorData  *error;
+	bool		any = false;
 
-	if (pnvs_monotonic_us() < silent_until_us)
+	for (int i = 0; i < verdicts->n; i++)
+		any = any || verdicts->list[i].settled_at != 0;
+	if (!any || !pnvs_notify || pnvs_monotonic_us() < silent_until_us)
 		return;
-	pnvs_failure_log_telling(true);
-	PG_TRY();
-	{
-		silent_until_us = transact(notify, news) == PNVS_COMMITTED ? 0 :
-			pnvs_monotonic_us() + SILENCE_US;
-	}
-	PG_FINALLY();
-	{
-		pnvs_failure_log_telling(false);
-	}
-	PG_END_TRY();
+	error = transact(notify, verdicts);
+	if (error == NULL)
+		return;
+	silent_until_us = pnvs_monotonic_us() + SILENCE_US;
+	log_failure(error);
+	FreeErrorData(error);
 }
 
 static void
 notify(void *arg)
 {
-	const News *news = arg;
+	const PnvsVerdicts *verdicts = arg;
 
 	(void) set_config_option("lock_timeout", LOCK_TIMEOUT, PGC_SUSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
-	for (int i = 0; i < news->nverdicts; i++)
+	for (int i = 0; i < verdicts->n; i++)
 	{
-		char		payload[64];
+		const PnvsVerdict *settled = &verdicts->list[i];
 
-		if (news->verdicts[i].settled_at == 0)
-			continue;
-		snprintf(payload, sizeof(payload), "{\"id\":" INT64_FORMAT ",\"state\":\"%s\"}",
-				 news->verdicts[i].id, news->verdicts[i].state);
-		Async_Notify(CHANNEL, payload);
+		if (settled->settled_at != 0)
+			Async_Notify(CHANNEL, psprintf("{\"id\":" INT64_FORMAT ",\"state\":\"%s\"}",
+										   settled->id, settled->state));
 	}
+}
+
+static void
+log_failure(const ErrorData *error)
+{
+	static PnvsLogLimit limit;
+
+	if (pnvs_log_limit_count(&limit, "NOTIFY", pnvs_monotonic_us(), PNVS_LOG_LIMIT_INTERVAL_US) == 0)
+		return;
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("pnvs could not notify others of settled messages: %s", error->message),
+			 errhint("Nothing else is lost: the rows say the same. Look for who holds up NOTIFY."),
+			 pnvs_errhide()));
 }

@@ -1,7 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * outages.c
- *	  What a sender waits for because of what is everybody's fault.
+ *	  Makes a sender pause during an outage, while the service refuses all requests, and
+ *	  tells the log why.
+ *
+ * core/outage.c decides which messages may be tried.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,8 +23,7 @@ typedef struct CauseText
 
 static const CauseText texts[PNVS_CAUSE_COUNT] = {
 	[PNVS_CAUSE_SETTINGS] = {
-		NULL,					/* the error in making a request stands for
-								 * code and cause */
+		NULL,					/* the verdict's cause_code says it */
 		"Correct the settings of pnvs in the server's configuration and reload."
 	},
 	[PNVS_CAUSE_CREDENTIALS] = {
@@ -58,14 +60,13 @@ static const CauseText texts[PNVS_CAUSE_COUNT] = {
 	},
 };
 
-/* A line tells of an outage that has not been said to be over. */
+/* The log tells of an outage, and not yet of its end. */
 static bool told = false;
 
 static void note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was);
-static void complain(const PnvsVerdict *verdict);
-static bool has_ended(const PnvsOutage *before, const PnvsOutage *after);
+static void log_cause(const PnvsVerdict *verdict);
 
-/* Draws the conclusions from what became of rows. */
+/* Takes note of requests that have come back, by the verdicts on their rows. */
 void
 pnvs_outages_note(PnvsOutages *outages, const PnvsVerdicts *verdicts)
 {
@@ -73,71 +74,14 @@ pnvs_outages_note(PnvsOutages *outages, const PnvsVerdicts *verdicts)
 	note(&outages->look_ups, verdicts, "unknown");
 }
 
-/*
- * Says what has gone wrong for all, or may have, once a minute for each cause; and when it is over,
- * if it was told of.
- */
-void
-pnvs_outages_log(const PnvsOutages *before, const PnvsOutages *after,
-				 const PnvsVerdicts *verdicts)
-{
-	const PnvsOutage *ended = NULL;
-
-	for (int i = 0; i < verdicts->n; i++)
-	{
-		if (verdicts->list[i].cause != PNVS_CAUSE_NONE)
-			complain(&verdicts->list[i]);
-	}
-	if (has_ended(&before->sends, &after->sends))
-		ended = &before->sends;
-	else if (has_ended(&before->look_ups, &after->look_ups))
-		ended = &before->look_ups;
-	if (!told || ended == NULL)
-		return;
-	told = false;
-	ereport(LOG,
-			(errmsg("the service takes requests of pnvs again, after %lld s",
-					(long long) ((pnvs_monotonic_us() - ended->begun_us) / USECS_PER_SEC)),
-			 pnvs_errhide()));
-}
-
-/* Somebody may have mended what it was, or the clock has been set. */
-void
-pnvs_outages_try_again(PnvsOutages *outages)
-{
-	pnvs_outage_try_again(&outages->sends, pnvs_monotonic_us());
-	pnvs_outage_try_again(&outages->look_ups, pnvs_monotonic_us());
-}
-
-/* How long it is until a message may be claimed, in us. */
-int64
-pnvs_outages_send_wait_us(const PnvsOutages *outages, int64 now_us)
-{
-	int64		next_us = pnvs_outage_next_us(&outages->sends);
-
-	return next_us <= now_us ? 0 : next_us - now_us;
-}
-
-/* How long it is until a row of unknown fate may be looked up, in us, or PNVS_NEVER. */
-int64
-pnvs_outages_look_up_wait_us(const PnvsOutages *outages, int64 now_us)
-{
-	if (outages->look_ups.failures == 0)
-		return 0;
-	/* the result of the look-up under way decides */
-	if (outages->look_ups.probe != 0)
-		return PNVS_NEVER;
-	return Max(outages->look_ups.next_probe_us - now_us, 0);
-}
-
-/* Failures first: what was taken at the same time ends the outage. */
+/* Failures come first: a request that succeeded at the same time ends the outage. */
 static void
 note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 {
 	int64		now_us = pnvs_monotonic_us();
 	uint32		random;
 
-	/* any number is as good for all of them: one pause is made of it */
+	/* the same number serves all failures: they make a single pause */
 	if (!pg_strong_random(&random, sizeof(random)))
 		random = UINT32_MAX;
 	for (int i = 0; i < verdicts->n; i++)
@@ -161,30 +105,87 @@ note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 	}
 }
 
+/*
+ * Logs the causes that stop all messages, or may, once a minute each.  Logs the end of an
+ * outage if the log has told of it.
+ */
+void
+pnvs_outages_log(const PnvsOutages *before, const PnvsOutages *after,
+				 const PnvsVerdicts *verdicts)
+{
+	const PnvsOutage *ended = NULL;
+
+	for (int i = 0; i < verdicts->n; i++)
+	{
+		if (verdicts->list[i].cause != PNVS_CAUSE_NONE)
+			log_cause(&verdicts->list[i]);
+	}
+	if (before->sends.failures > 0 && after->sends.failures == 0)
+		ended = &before->sends;
+	else if (before->look_ups.failures > 0 && after->look_ups.failures == 0)
+		ended = &before->look_ups;
+	if (!told || ended == NULL)
+		return;
+	told = false;
+	ereport(LOG,
+			(errmsg("the service takes requests of pnvs again, after %lld s",
+					(long long) ((pnvs_monotonic_us() - ended->begun_us) / USECS_PER_SEC)),
+			 pnvs_errhide()));
+}
+
 static void
-complain(const PnvsVerdict *verdict)
+log_cause(const PnvsVerdict *verdict)
 {
 	static PnvsLogLimit limit;
-	const CauseText *text = &texts[verdict->cause];
-	int64		count = pnvs_log_limit_count(&limit, text->what ? text->what : verdict->cause_code,
-											 pnvs_monotonic_us(), PNVS_LOG_LIMIT_INTERVAL_US);
+	const char *what = texts[verdict->cause].what;
+	const char *code = verdict->cause_code;
+	int64		count;
 
+	if (what == NULL)
+	{
+		what = verdict->cause_code;
+		code = "Local.Unsent.Start";
+	}
+	count = pnvs_log_limit_count(&limit, what, pnvs_monotonic_us(), PNVS_LOG_LIMIT_INTERVAL_US);
 	if (count == 0)
 		return;
 	if (verdict->fault == PNVS_FAULT_ALL)
 		told = true;
 	ereport(WARNING,
-			(errmsg("messages wait in the queue of pnvs: %s",
-					text->what ? text->what : verdict->cause_code),
+			(errmsg("messages wait in the queue of pnvs: %s", what),
 			 errdetail("Code \"%s\"; requests since the last such line: %lld. They have sent nothing.",
-					   text->what ? verdict->cause_code : "Local.Unsent.Start",
-					   (long long) count),
-			 errhint("%s", text->hint),
+					   code, (long long) count),
+			 errhint("%s", texts[verdict->cause].hint),
 			 pnvs_errhide()));
 }
 
-static bool
-has_ended(const PnvsOutage *before, const PnvsOutage *after)
+/* The cause of an outage may be mended: a message may be tried at once. */
+void
+pnvs_outages_try_again(PnvsOutages *outages)
 {
-	return before->failures > 0 && after->failures == 0;
+	pnvs_outage_try_again(&outages->sends, pnvs_monotonic_us());
+	pnvs_outage_try_again(&outages->look_ups, pnvs_monotonic_us());
+}
+
+/* How long it is, in us, until an outage lets a message be claimed. */
+int64
+pnvs_outages_send_wait_us(const PnvsOutages *outages, int64 now_us)
+{
+	int64		next_us = pnvs_outage_next_us(&outages->sends);
+
+	return next_us <= now_us ? 0 : next_us - now_us;
+}
+
+/*
+ * How long it is, in us, until an outage lets a row of unknown fate be looked up; or
+ * PNVS_NEVER while the result of a look-up under way decides that.
+ */
+int64
+pnvs_outages_look_up_wait_us(const PnvsOutages *outages, int64 now_us)
+{
+	if (outages->look_ups.failures == 0)
+		return 0;
+	if (outages->look_ups.probe != 0)
+		return PNVS_NEVER;
+	return Max(outages->look_ups.next_probe_us - now_us, 0);
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * outages.h
- *	  What a sender waits for because of what is everybody's fault.
+ *	  Makes a sender pause during an outage, while the service refuses all requests, and
+ *	  tells the log why.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,7 +12,7 @@
 #include "core/outage.h"
 #include "queue/rows/verdict.h"
 
-/* A key may look messages up and not send them, so that each has its own. */
+/* Each operation can have an outage of its own: a key may look up, and not send. */
 typedef struct PnvsOutages
 {
 	PnvsOutage	sends;

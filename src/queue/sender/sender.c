@@ -29,8 +29,6 @@
 #include "queue/rows/durability.h"
 #include "queue/rows/table.h"
 #include "queue/sender/exchange.h"
-#include "queue/sender/failure_log.h"
-#include "queue/sender/notify.h"
 #include "queue/sender/sender.h"
 #include "settings.h"
 
@@ -43,9 +41,6 @@
 /* Pauses after an exchange that failed, each twice the last. */
 #define FIRST_PAUSE_MS 50
 #define LONGEST_PAUSE_MS 10000
-
-/* A longer wait does not fit everywhere, and is not needed. */
-#define LONGEST_WAIT_MS 86400000
 
 struct PnvsSender
 {
@@ -72,9 +67,8 @@ static void get_due(const PnvsSender *sender, PnvsDue *due, bool with_look_ups);
 static bool claims(const PnvsSender *sender);
 static int64 next_exchange_us(const PnvsSender *sender, PnvsLoad *load, PnvsDue *due);
 static void exchange_all(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due);
-static void make_room(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due,
-					  PnvsExchange *exchange);
-static void commit_exchange(PnvsSender *sender, PnvsExchange *exchange);
+static void set_limits(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due,
+					   PnvsExchange *exchange);
 static void take_over(PnvsSender *sender, PnvsExchange *exchange);
 static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void finish_attempts(PnvsSender *sender, PnvsExchange *exchange);
@@ -100,7 +94,7 @@ pnvs_sender_create(PnvsTransact transact, int64 max_requests)
 	pnvs_window_open(&sender->window, context);
 	sender->next_queued = sender->next_unknown = DT_NOBEGIN;
 	pnvs_client_prepare_to_wait();
-	if (transact(open_claimer, sender) != PNVS_COMMITTED)
+	if (!pnvs_transaction_run(transact, open_claimer, sender))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not begin to send what is queued"),
@@ -174,9 +168,9 @@ pnvs_sender_abandon(PnvsSender *sender)
 		exchange_all(sender, NULL, NULL);
 }
 
-/* How long a turn has nothing to do, unless something comes; -1: for ever. */
-long
-pnvs_sender_wait_ms(const PnvsSender *sender)
+/* How long it is, in us, until the next turn has something to do, or PNVS_NEVER. */
+int64
+pnvs_sender_wait_us(const PnvsSender *sender)
 {
 	PnvsLoad	load;
 	PnvsDue		due;
@@ -184,11 +178,7 @@ pnvs_sender_wait_ms(const PnvsSender *sender)
 
 	pnvs_window_load(&sender->window, pnvs_monotonic_us(), &load);
 	wait_us = next_exchange_us(sender, &load, &due);
-	if (sender->window.nattempts > 0)
-		wait_us = Min(wait_us, PNVS_LATENESS_CHECK_US);
-	if (wait_us == PNVS_NEVER)
-		return -1;
-	return (long) Min(wait_us / 1000 + (wait_us % 1000 > 0), LONGEST_WAIT_MS);
+	return sender->window.nattempts > 0 ? Min(wait_us, PNVS_LATENESS_CHECK_US) : wait_us;
 }
 
 /* Whether no request is under way, and none is left to be settled. */
@@ -297,78 +287,60 @@ claims(const PnvsSender *sender)
 }
 
 /*
- * One exchange for everything that can be settled and claimed.  Without load and due it
- * settles all attempts and claims nothing.
+ * Runs an exchange that settles and claims what it can.  Without load and due it settles
+ * all attempts and claims nothing.
  */
 static void
 exchange_all(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due)
 {
-	PnvsExchange exchange = {0};
+	PnvsExchange exchange = {
+		.claimer = &sender->claimer,
+		.window = &sender->window,
+		.attempt_context = sender->context,
+		.scratch = sender->scratch,
+		.abandon = load == NULL,
+		/* a request that is made again would hardly come back in time */
+		.start_no_more = !sender->may_claim,
+		.skip_locked = sender->skip_locked,
+		.outages = sender->outages,
+		.next_queued = sender->next_queued,
+		.next_unknown = sender->next_unknown
+	};
 
-	exchange.claimer = &sender->claimer;
-	exchange.attempt_context = sender->context;
-	exchange.scratch = sender->scratch;
-	exchange.has_table = sender->has_table;
-	exchange.attempts = MemoryContextAlloc(sender->scratch,
-										   (sender->window.nattempts + 1) * sizeof(PnvsAttempt *));
-	exchange.abandon = load == NULL;
-	/* a request that is made again would hardly come back in time */
-	exchange.start_no_more = !sender->may_claim;
-	exchange.skip_locked = sender->skip_locked;
-	exchange.outages = sender->outages;
-	/* rows that are not looked for are as due as they were */
-	exchange.next_queued = exchange.next_unknown = DT_NOBEGIN;
-	exchange.nattempts = pnvs_window_ready(&sender->window, exchange.abandon, exchange.attempts);
 	if (load != NULL && Min(due->queued_us, due->unknown_us) <= 0)
-		make_room(sender, load, due, &exchange);
-	commit_exchange(sender, &exchange);
+		set_limits(sender, load, due, &exchange);
+	if (pnvs_transaction_run(sender->transact, pnvs_exchange_work, &exchange) &&
+		exchange.lock != PNVS_TABLE_BUSY)
+		take_over(sender, &exchange);
+	else
+		undo_exchange(sender, &exchange);
+	MemoryContextReset(sender->scratch);
 }
 
-/* Lets the exchange claim so many rows as fill the window. */
+/* Lets the exchange claim as many rows as fill the window. */
 static void
-make_room(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due, PnvsExchange *exchange)
+set_limits(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due, PnvsExchange *exchange)
 {
-	MemoryContext caller;
-
-	/*
-	 * attempts whose rows are locked take no capacity, as long as they have
-	 * places
-	 */
-	exchange->places = PNVS_MAX_WINDOW - (sender->window.nattempts - exchange->nattempts);
-	exchange->capacity = Max(load->max_in_flight - load->under_way, 0);
-	exchange->capacity = (int) Min(Min(exchange->capacity, exchange->places), sender->nallowed);
+	/* attempts whose rows are locked take no capacity, only a place */
+	exchange->capacity = (int) Min(Max(load->max_in_flight - load->under_way, 0), sender->nallowed);
 	exchange->look_up_capacity = pnvs_schedule_look_up_capacity(load);
 	exchange->queued_due = due->queued_us <= 0;
 	exchange->unknown_due = exchange->look_up_capacity > 0 && pnvs_us_until(sender->next_unknown) <= 0;
 	if (!exchange->unknown_due)
 		return;
-	caller = MemoryContextSwitchTo(sender->scratch);
-	exchange->nlooked_up = pnvs_window_looked_up(&sender->window, &exchange->looked_up);
-	MemoryContextSwitchTo(caller);
 
 	/*
-	 * they take turns: a backlog would take all capacity for as long as it
-	 * lasts, and so would look-ups in a window of one
+	 * they take turns: otherwise a backlog would take all capacity, and so
+	 * would look-ups in a window of 1
 	 */
 	exchange->unknown_first = exchange->queued_due && sender->unknown_first;
 	sender->unknown_first = exchange->queued_due && !sender->unknown_first;
 }
 
-/* Runs an exchange, and acts on it if it was committed. */
-static void
-commit_exchange(PnvsSender *sender, PnvsExchange *exchange)
-{
-	if (sender->transact(pnvs_exchange_work, exchange) == PNVS_COMMITTED && !exchange->table_locked)
-		take_over(sender, exchange);
-	else
-		undo_exchange(sender, exchange);
-	MemoryContextReset(sender->scratch);
-}
-
+/* Acts on an exchange that was committed. */
 static void
 take_over(PnvsSender *sender, PnvsExchange *exchange)
 {
-	int64		now_us = pnvs_monotonic_us();
 	PnvsLoad	load;
 
 	sender->failures = 0;
@@ -378,25 +350,23 @@ take_over(PnvsSender *sender, PnvsExchange *exchange)
 	 * written
 	 */
 	if (exchange->verdicts.n > 0 || exchange->nclaimed > 0)
-		pnvs_failure_log_written();
-	/* the next one may meet the rows that attempts are kept for */
-	pnvs_window_load(&sender->window, now_us, &load);
+		pnvs_transaction_note_written();
+	/* the next exchange may meet the rows that attempts are kept for */
+	pnvs_window_load(&sender->window, pnvs_monotonic_us(), &load);
 	sender->skip_locked = exchange->met_locked || load.kept > 0;
-	sender->has_table = exchange->has_table;
-	if (exchange->queued_due)
-		sender->next_queued = exchange->next_queued;
-	if (exchange->unknown_due)
-		sender->next_unknown = exchange->next_unknown;
+	sender->has_table = exchange->lock == PNVS_TABLE_LOCKED;
+	sender->next_queued = exchange->next_queued;
+	sender->next_unknown = exchange->next_unknown;
 	pnvs_outages_log(&sender->outages, &exchange->outages, &exchange->verdicts);
 	sender->outages = exchange->outages;
 	finish_attempts(sender, exchange);
 	note_next_due(sender, &exchange->verdicts);
 	start_claimed(sender, exchange);
 	sender->window.exchanged_at_us = pnvs_monotonic_us();
-	if (exchange->verdicts.n > 0)
-		pnvs_notify_announce(sender->transact, exchange->verdicts.list, exchange->verdicts.n);
+	pnvs_notify_announce(sender->transact, &exchange->verdicts);
 }
 
+/* Takes an exchange back that was rolled back, or found the table locked. */
 static void
 undo_exchange(PnvsSender *sender, PnvsExchange *exchange)
 {
@@ -404,7 +374,7 @@ undo_exchange(PnvsSender *sender, PnvsExchange *exchange)
 
 	for (int i = 0; i < exchange->nclaimed; i++)
 		pnvs_attempt_destroy(exchange->claimed[i]);
-	if (!exchange->table_locked)
+	if (exchange->lock != PNVS_TABLE_BUSY)
 	{
 		sender->skip_locked = true;
 		pnvs_sender_look(sender, DT_NOBEGIN);
@@ -417,7 +387,7 @@ undo_exchange(PnvsSender *sender, PnvsExchange *exchange)
 static void
 finish_attempts(PnvsSender *sender, PnvsExchange *exchange)
 {
-	if (!exchange->has_table)
+	if (!sender->has_table)
 	{
 		pnvs_window_clear(&sender->window);
 		return;

@@ -25,7 +25,7 @@ extern void pnvs_sender_settings_changed(PnvsSender *sender);
 extern void pnvs_sender_stop_claiming(PnvsSender *sender);
 extern void pnvs_sender_turn(PnvsSender *sender);
 extern void pnvs_sender_abandon(PnvsSender *sender);
-extern long pnvs_sender_wait_ms(const PnvsSender *sender);
+extern int64 pnvs_sender_wait_us(const PnvsSender *sender);
 extern bool pnvs_sender_is_idle(const PnvsSender *sender);
 extern bool pnvs_sender_is_waiting(const PnvsSender *sender);
 extern int	pnvs_sender_unsettled(const PnvsSender *sender);

@@ -1,26 +1,45 @@
 /*-------------------------------------------------------------------------
  *
  * transaction.h
- *	  How a sender runs a transaction: its caller brings the function.
+ *	  Runs the transactions of a sender, and declares the small jobs that are done in
+ *	  transactions of their own: NOTIFY, recovery and purge.
  *
- * The worker and the procedure drive the same sender.  They differ in how a
- * transaction is begun and committed.
+ * The worker and the procedure drive the same sender, but begin and commit a transaction
+ * in different ways.  So each brings a function that does that, a PnvsTransact.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PNVS_TRANSACTION_H
 #define PNVS_TRANSACTION_H
 
-typedef enum PnvsCommit
-{
-	PNVS_COMMITTED,
-	PNVS_NOT_COMMITTED
-} PnvsCommit;
+#include "queue/rows/rows.h"
 
 /*
- * Runs work in a transaction of its own and commits it.  If that fails, the
- * transaction was rolled back and the reason is in the log.
+ * Runs work in a transaction of its own and commits it.  Returns NULL; or the error, in
+ * the caller's memory context, after the transaction was rolled back.
  */
-typedef PnvsCommit (*PnvsTransact) (void (*work) (void *arg), void *arg);
+typedef ErrorData *(*PnvsTransact) (void (*work) (void *arg), void *arg);
+
+/* The result of pnvs_transaction_lock_table(). */
+typedef enum PnvsTableLock
+{
+	PNVS_TABLE_LOCKED,
+	PNVS_TABLE_BUSY,			/* another process has locked it */
+	PNVS_TABLE_MISSING			/* the extension is not in this database */
+} PnvsTableLock;
+
+/* transaction.c */
+extern bool pnvs_transaction_run(PnvsTransact transact, void (*work) (void *arg), void *arg);
+extern ErrorData *pnvs_transaction_take_error(MemoryContext context);
+extern void pnvs_transaction_note_written(void);
+extern PnvsTableLock pnvs_transaction_lock_table(void);
+
+/* notify.c */
+extern void pnvs_notify_announce(PnvsTransact transact, PnvsVerdicts *verdicts);
+
+/* upkeep.c */
+extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer);
+extern int64 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer);
+extern int64 pnvs_upkeep_interval_us(void);
 
 #endif							/* PNVS_TRANSACTION_H */

@@ -1,30 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * upkeep.c
- *	  What a sender does for the queue beside sending.
+ *	  Recovers the rows of senders that have died, and deletes old rows.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "storage/lmgr.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
 #include "monotonic.h"
 #include "queue/rows/statements.h"
 #include "queue/rows/table.h"
-#include "queue/sender/upkeep.h"
+#include "queue/sender/transaction.h"
 #include "settings.h"
 
-/* Short transactions: a batch takes some milliseconds. */
+/* Transactions stay short: a batch takes some milliseconds. */
 #define PURGE_BATCH 1000
 
-/* Some batches at a time, so that sending goes on. */
+/* A purge deletes some batches at a time, so that sending goes on. */
 #define PURGE_BATCHES 5
 
-/* A purge is no cause to wake up for one row. */
+/* A worker does not wake up to delete a single row. */
 #define SHORTEST_PURGE_WAIT_US (10 * USECS_PER_SEC)
 
 typedef struct Recovery
@@ -36,34 +33,70 @@ typedef struct Recovery
 typedef struct Purge
 {
 	PnvsClaimer *claimer;
-	int			npurged;
+	int			npurged;		/* -1: nothing could be done */
 	int64		wait_us;		/* until the next row can be deleted */
 } Purge;
 
 static void recover(void *arg);
+static bool interrupt(int64 claimer);
 static void purge_batch(void *arg);
-static bool visit_unlocked(PnvsTableVisit *visit);
-static int	find_interrupted(const PnvsClaimer *claimer, int64 **ids);
-static bool interrupt(const int64 *ids, int nids);
 static int	delete_old(PnvsClaimer *claimer, int max);
 static int64 next_purge_us(const PnvsClaimer *claimer);
 static int64 retention_us(void);
 
 /*
- * Makes unknown what was claimed by senders that have died; false where that is not
- * done, for now.
+ * Makes the rows unknown that were claimed by senders that have died.  False if some are
+ * left, because they, or the table, are locked or cannot be written.
  */
 bool
 pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer)
 {
 	Recovery	recovery = {.claimer = claimer};
 
-	return transact(recover, &recovery) == PNVS_COMMITTED && recovery.done;
+	return pnvs_transaction_run(transact, recover, &recovery) && recovery.done;
+}
+
+static void
+recover(void *arg)
+{
+	Recovery   *recovery = arg;
+	PnvsTableLock lock = pnvs_transaction_lock_table();
+	PnvsTableVisit visit;
+	int64	   *claimers;
+	int			nclaimers;
+
+	recovery->done = lock != PNVS_TABLE_BUSY;
+	if (lock != PNVS_TABLE_LOCKED)
+		return;
+	pnvs_table_enter_unattended(&visit);
+	nclaimers = pnvs_table_run_for_ids(PNVS_CLAIMERS, NULL, &claimers);
+	for (int i = 0; i < nclaimers; i++)
+	{
+		if (claimers[i] != recovery->claimer->number && pnvs_claimer_is_dead(claimers[i]) &&
+			!interrupt(claimers[i]))
+			recovery->done = false;
+	}
+	pnvs_table_leave(&visit);
+}
+
+/* Makes a dead claimer's rows unknown; false if another session has locked some. */
+static bool
+interrupt(int64 claimer)
+{
+	Datum		values[2];
+	int64	   *ids;
+	int			nids;
+
+	values[0] = Int64GetDatum(claimer);
+	nids = pnvs_table_run_for_ids(PNVS_SELECT_CLAIMED, values, &ids);
+	values[0] = pnvs_array_of_ids(ids, nids);
+	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	return pnvs_table_run(PNVS_INTERRUPT, values) == nids;
 }
 
 /*
- * Deletes rows whose retention is over.  Returns how long it is, in
- * us, until there is more to delete of the rows that are settled by now, or PNVS_NEVER.
+ * Deletes rows whose retention is over.  Returns how long it is, in us, until another of
+ * the rows that are settled by now can be deleted, or PNVS_NEVER.
  */
 int64
 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer)
@@ -73,7 +106,7 @@ pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer)
 	for (int i = 0; i < PURGE_BATCHES; i++)
 	{
 		purge.npurged = -1;
-		if (transact(purge_batch, &purge) != PNVS_COMMITTED || purge.npurged < 0)
+		if (!pnvs_transaction_run(transact, purge_batch, &purge) || purge.npurged < 0)
 			return SHORTEST_PURGE_WAIT_US;
 		if (purge.npurged < PURGE_BATCH)
 			return Max(purge.wait_us, SHORTEST_PURGE_WAIT_US);
@@ -81,109 +114,43 @@ pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer)
 	return 0;
 }
 
-/* How long it is, in us, until a row can be deleted that is settled now. */
+/* How long it is, in us, until a row that is settled now can be deleted. */
 int64
 pnvs_upkeep_interval_us(void)
 {
 	return Max(retention_us(), SHORTEST_PURGE_WAIT_US);
 }
 
-static void
-recover(void *arg)
-{
-	Recovery   *recovery = arg;
-	PnvsTableVisit visit;
-	int64	   *ids;
-	int			nids;
-
-	recovery->done = false;
-	if (!OidIsValid(pnvs_table_oid()))
-	{
-		recovery->done = true;
-		return;
-	}
-	if (!visit_unlocked(&visit))
-		return;
-	nids = find_interrupted(recovery->claimer, &ids);
-	recovery->done = nids == 0 || interrupt(ids, nids);
-	pnvs_table_leave(&visit);
-}
-
+/*
+ * Deletes a batch.  A foreign key that refers to the table could delete or change rows of
+ * other tables, by their triggers: then nothing is deleted.
+ */
 static void
 purge_batch(void *arg)
 {
 	Purge	   *purge = arg;
 	PnvsTableVisit visit;
 
-	if (!visit_unlocked(&visit))
+	if (pnvs_transaction_lock_table() != PNVS_TABLE_LOCKED)
 		return;
-	purge->npurged = delete_old(purge->claimer, PURGE_BATCH);
-	purge->wait_us = next_purge_us(purge->claimer);
+	pnvs_table_enter_unattended(&visit);
+	purge->npurged = 0;
+	purge->wait_us = PNVS_NEVER;
+	if (!pnvs_table_is_referenced())
+	{
+		purge->npurged = delete_old(purge->claimer, PURGE_BATCH);
+		purge->wait_us = next_purge_us(purge->claimer);
+	}
 	pnvs_table_leave(&visit);
 }
 
-/* Begins a visit, unless the table has gone or somebody has locked it. */
-static bool
-visit_unlocked(PnvsTableVisit *visit)
-{
-	Oid			table = pnvs_table_oid();
-
-	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, RowExclusiveLock) ||
-		pnvs_table_oid() != table)
-		return false;
-	pnvs_table_enter_unattended(visit);
-	return true;
-}
-
-/* The rows that are claimed by nobody who lives; ids live as long as the visit. */
-static int
-find_interrupted(const PnvsClaimer *claimer, int64 **ids)
-{
-	int64	   *claimers;
-	int			nclaimers = pnvs_table_run_for_ids(PNVS_CLAIMERS, NULL, &claimers);
-	int			nids = 0;
-
-	*ids = palloc(sizeof(int64));
-	for (int i = 0; i < nclaimers; i++)
-	{
-		Datum		value = Int64GetDatum(claimers[i]);
-		int64	   *claimed;
-		int			nclaimed;
-
-		if (claimers[i] == claimer->number || !pnvs_claimer_is_dead(claimers[i]))
-			continue;
-		nclaimed = pnvs_table_run_for_ids(PNVS_SELECT_CLAIMED, &value, &claimed);
-		*ids = repalloc(*ids, (nids + nclaimed + 1) * sizeof(int64));
-		memcpy(*ids + nids, claimed, nclaimed * sizeof(int64));
-		nids += nclaimed;
-	}
-	return nids;
-}
-
-/* Makes rows unknown whose claimer died; false where somebody has locked some. */
-static bool
-interrupt(const int64 *ids, int nids)
-{
-	Datum		values[2];
-
-	values[0] = pnvs_array_of_ids(ids, nids);
-	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	return pnvs_table_run(PNVS_INTERRUPT, values) == nids;
-}
-
-/*
- * Deletes up to max rows that need not be retained any longer, the oldest first;
- * their number.  A foreign key to the table may delete or change rows of others, by
- * their triggers: then none are.
- */
+/* Deletes up to max rows whose retention is over, the oldest first; their number. */
 static int
 delete_old(PnvsClaimer *claimer, int max)
 {
 	Datum		values[3];
 	int			nrows;
 
-	if (pnvs_table_is_referenced())
-		return 0;
 	values[0] = TimestampTzGetDatum(claimer->purged_up_to);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() - retention_us());
 	values[2] = Int64GetDatum(max);
@@ -196,25 +163,22 @@ delete_old(PnvsClaimer *claimer, int max)
 	return nrows;
 }
 
-/* How long it is until the next row need not be retained, in us, or PNVS_NEVER. */
+/* How long it is, in us, until the retention of the next row is over, or PNVS_NEVER. */
 static int64
 next_purge_us(const PnvsClaimer *claimer)
 {
 	Datum		value = TimestampTzGetDatum(claimer->purged_up_to);
-	TimestampTz oldest;
+	TimestampTz oldest = pnvs_table_run_for_time(PNVS_OLDEST_RETAINED, &value);
 
-	if (pnvs_table_is_referenced())
-		return PNVS_NEVER;
-	oldest = pnvs_table_run_for_time(PNVS_OLDEST_RETAINED, &value);
-	/* somebody may have set it to the end of time, or infinity, to keep a row */
+	/* a user may have set it to the end of time, or infinity, to keep a row */
 	if (oldest > DT_NOEND - retention_us())
 		return PNVS_NEVER;
 	return Max(oldest + retention_us() - GetCurrentTimestamp(), 0);
 }
 
 /*
- * How long a settled row stays: as long as a look-up may still ask whose a record of
- * the service is.
+ * How long a settled row is kept: for at least as long as a look-up may have to know which
+ * records of the service belong to other rows.
  */
 static int64
 retention_us(void)

@@ -12,7 +12,7 @@
 
 #include "queue/process/process.h"
 #include "queue/registry/memory.h"
-#include "queue/registry/waiters.h"
+#include "queue/registry/registry.h"
 #include "settings.h"
 #include "sql/sql.h"
 

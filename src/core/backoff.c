@@ -7,7 +7,7 @@
  */
 #include "core/backoff.h"
 
-/* The first pause, doubled for each failure before the last, up to the longest. */
+/* The pause after so many earlier failures: the first, doubled for each, up to the longest. */
 int64_t
 pnvs_backoff_doubled_ms(int failures, int64_t first_ms, int64_t longest_ms)
 {

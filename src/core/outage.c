@@ -73,9 +73,9 @@ pnvs_outage_probe_started(PnvsOutage *outage, int64_t id)
 }
 
 /*
- * A message was refused for a reason that concerns all.  The messages that were under way
- * when the outage began are refused, too, which makes no pause longer.  random is any
- * number, evenly distributed.
+ * A message was refused for a reason that concerns all.  Messages that were already under
+ * way when the outage began are refused, too; they lengthen no pause.  random is any number,
+ * evenly distributed.
  */
 void
 pnvs_outage_failed(PnvsOutage *outage, int64_t id, int64_t now_us, uint32_t random)
@@ -174,7 +174,7 @@ find_suspect(const PnvsOutage *outage, int64_t id)
 	return -1;
 }
 
-/* Takes the place of the oldest. */
+/* Replaces the oldest suspect. */
 static PnvsSuspect *
 add_suspect(PnvsOutage *outage, int64_t id)
 {

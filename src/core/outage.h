@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * outage.h
- *	  Decides which messages may be tried during an outage.
+ *	  Decides which messages may be tried during an outage: while messages are refused
+ *	  for a reason that concerns all of them.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,8 +46,8 @@ typedef struct PnvsOutage
 typedef enum PnvsTryable
 {
 	PNVS_TRY_ALL,				/* there is no outage */
-	PNVS_TRY_ONE,				/* preferably not the one refused last */
-	PNVS_TRY_ONE_OTHER,			/* not the one refused last */
+	PNVS_TRY_ONE,				/* preferably not the last refused */
+	PNVS_TRY_ONE_OTHER,			/* not the last refused */
 	PNVS_TRY_NONE
 } PnvsTryable;
 

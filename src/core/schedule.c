@@ -31,8 +31,8 @@ later(int64_t a, int64_t b)
 }
 
 /*
- * How much an exchange moves at least, under load.  A commit costs the same whatever
- * it moves, so the share of a small window is larger.
+ * How many requests an exchange settles or claims at least, under load.  A commit costs the
+ * same for each number, so the share of a small window is larger.
  */
 int
 pnvs_schedule_share(int max_in_flight)
@@ -61,8 +61,8 @@ pnvs_schedule_exchange_us(const PnvsLoad *load, const PnvsDue *due)
 }
 
 /*
- * The ready are settled at once if they are many, or the rest is few; otherwise a
- * moment after the first of them came back.
+ * Requests that have come back are settled at once if they are many, or if few others are
+ * under way; otherwise a moment after the first of them came back.
  */
 static int64_t
 settle_us(const PnvsLoad *load)
@@ -78,18 +78,18 @@ settle_us(const PnvsLoad *load)
 
 /*
  * A window that is almost full is filled again when a share of it is free, or a moment
- * after the last exchange: the requests that remain may hang.
+ * after the last exchange: the requests under way may hang.
  */
 static int64_t
 capacity_us(const PnvsLoad *load)
 {
-	/* the kept are not under way, but have their places */
+	/* kept requests are not under way, but take places */
 	if (load->under_way + load->kept >= PNVS_MAX_WINDOW)
 		return PNVS_SCHEDULE_NEVER;
 	if (load->under_way == 0 ||
 		load->under_way + pnvs_schedule_share(load->max_in_flight) <= load->max_in_flight)
 		return 0;
-	/* the exchange that settles the ready fills their places, too */
+	/* the exchange that settles the requests that came back fills the window */
 	if (load->under_way + load->ready >= load->max_in_flight)
 		return PNVS_SCHEDULE_NEVER;
 	return PNVS_MAX_EXCHANGE_DELAY_US - load->exchanged_us;

@@ -15,7 +15,7 @@
 /* The most requests that a sender keeps: the upper bound of pnvs.max_in_flight. */
 #define PNVS_MAX_WINDOW 1000
 
-/* Work that could be done together with more waits for that so long at the most. */
+/* Under load, work waits for this at the most, to be done together with more. */
 #define PNVS_MAX_EXCHANGE_DELAY_US 2000
 
 /* The requests of a sender at one time. */

@@ -17,7 +17,7 @@
 
 #include "shared/memory.h"
 
-/* More than there are modules. */
+/* More than the number of modules. */
 #define MAX_PARTS 8
 
 static const PnvsSharedPart *parts[MAX_PARTS];

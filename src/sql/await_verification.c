@@ -15,7 +15,6 @@
 
 #include "errcodes.h"
 #include "queue/registry/registry.h"
-#include "queue/registry/waiters.h"
 #include "sql/sql.h"
 
 /* The time between two polls. */

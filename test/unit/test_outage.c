@@ -1,6 +1,5 @@
 /*
- * test_outage.c: who may be tried while messages are refused for what is everybody's
- * fault.
+ * test_outage.c: which messages may be tried while all are refused.
  */
 #include <stdint.h>
 #include <string.h>

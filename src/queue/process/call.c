@@ -1,18 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * call.c
- *	  Sends the messages that are due from a session, for CALL.
+ *	  Sends the messages that are due from a session that runs CALL.
  *
- * The procedure ends its transaction again and again: each exchange with the queue is
- * one.  While requests are under way a transaction is open, because PostgreSQL lets no
- * procedure run without one; but it has no snapshot, no lock and no transaction ID, and
- * transaction_timeout does not end it.  Settings are pinned and the user is switched
- * for each visit of the table, because PostgreSQL lets no procedure commit that does so
- * by SET or SECURITY DEFINER.
+ * Each exchange with the queue is a transaction, so the procedure commits again and again.
+ * PostgreSQL always keeps a transaction open in a procedure.  While requests are under
+ * way, this transaction has no snapshot, no lock and no transaction ID, and
+ * transaction_timeout does not end it.  A procedure with SET or SECURITY DEFINER may not
+ * commit, so each visit of the table pins the settings and switches the user itself.
  *
- * If the CALL ends early, by a cancel for example, its claims belong to nobody, and the
- * next sender makes these rows unknown.  The CALL also ends if a row cannot be written
- * for long: a job that never ends keeps the next one from being started.
+ * If the CALL ends early, by a cancel for example, its claims stay in the rows, and the
+ * next sender makes these rows unknown.  The CALL also ends if rows cannot be written for
+ * long: a job that never ends keeps the next job from starting.
  *
  *-------------------------------------------------------------------------
  */
@@ -39,16 +38,15 @@
 #include "settings.h"
 
 /*
- * Where nothing is under way and nothing can be written, it ends after so many times
- * pnvs.request_timeout: others who write to the queue are done by then, or do not end.
+ * If no request is under way and no row can be written, the CALL ends after this multiple
+ * of pnvs.request_timeout: other senders have settled their rows by then, or never will.
  */
 #define PATIENCE_FACTOR 3
 
-/* A CALL of this session has rows under way. */
+/* A CALL of this session may have claimed rows. */
 static bool sending = false;
 
-static void watch_over_end(void);
-static void leave_nothing(int code, Datum arg);
+static void on_session_end(int code, Datum arg);
 static void send_due(PnvsSender *sender);
 pg_noreturn static void give_up(PnvsSender *sender);
 static void begin(void);
@@ -61,6 +59,7 @@ static ErrorData *transact(void (*work) (void *arg), void *arg);
 void
 pnvs_call_process(int64 max_requests)
 {
+	static bool registered = false;
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
 	PnvsSender *sender;
@@ -68,19 +67,17 @@ pnvs_call_process(int64 max_requests)
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
-	/*
-	 * The transaction under way has a snapshot, and so its isolation is
-	 * settled.
-	 */
+	/* a transaction with a snapshot cannot change its isolation */
 	SPI_commit();
 	begin();
 
-	/* It outlives the transactions, and goes with the CALL. */
+	/* memory that lives as long as the CALL */
 	context = AllocSetContextCreate(PortalContext, "pnvs procedure", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	sender = pnvs_sender_create(transact, max_requests);
-	watch_over_end();
-	sending = true;
+	if (!registered)
+		on_shmem_exit(on_session_end, (Datum) 0);
+	registered = sending = true;
 	PG_TRY();
 	{
 		(void) pnvs_upkeep_recover(transact, pnvs_sender_claimer(sender));
@@ -102,26 +99,18 @@ pnvs_call_process(int64 max_requests)
 	SPI_finish();
 }
 
-/* Where the session is ended from outside, nothing is caught. */
+/*
+ * A session that is terminated reaches no PG_CATCH.  Its locks are released by now, so a
+ * worker finds that the claimer is dead.
+ */
 static void
-watch_over_end(void)
-{
-	static bool watched = false;
-
-	if (!watched)
-		on_shmem_exit(leave_nothing, (Datum) 0);
-	watched = true;
-}
-
-/* Its locks are free by now: a worker finds that what it has claimed is a dead one's. */
-static void
-leave_nothing(int code, Datum arg)
+on_session_end(int code, Datum arg)
 {
 	if (sending)
 		pnvs_registry_ask_to_recover();
 }
 
-/* Until nothing is due, or as much as allowed has been sent. */
+/* Sends until nothing is due, or as many messages as allowed were sent. */
 static void
 send_due(PnvsSender *sender)
 {
@@ -152,7 +141,7 @@ send_due(PnvsSender *sender)
 	}
 }
 
-/* Others can make the rest unknown then, and look it up. */
+/* Another sender can make the rest unknown then, and look it up. */
 static void
 give_up(PnvsSender *sender)
 {
@@ -172,10 +161,7 @@ give_up(PnvsSender *sender)
 			 pnvs_errhide()));
 }
 
-/*
- * The transaction under way, which has done nothing yet, is one to write in, and to
- * wait in.
- */
+/* Makes a new transaction fit for exchanges, and for long waits. */
 static void
 begin(void)
 {
@@ -185,7 +171,7 @@ begin(void)
 		{"transaction_timeout", "0"},	/* since 17 */
 	};
 
-	/* as the session itself, or what it has set before would count for more */
+	/* with the source "session", or an earlier SET would prevail */
 	for (size_t i = 0; i < lengthof(settings); i++)
 	{
 		if (GetConfigOption(settings[i][0], true, false) != NULL)

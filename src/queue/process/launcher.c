@@ -3,18 +3,18 @@
  * launcher.c
  *	  The background worker that starts a worker in each database that needs one.
  *
- * It is in no database and sees only shared catalogs, so it cannot look for queues
- * itself.  It learns of work from three sides:
+ * The launcher is connected to no database, so it cannot look for queues itself.  It
+ * learns of work in three ways:
  *
  * - A session whose commit has queued a row announces that in the registry.
- * - A worker that leaves says when its database needs one again: for a row that is
+ * - A worker that leaves notes when its database needs a worker again: for a row that is
  *	 to be sent, looked up or deleted later.
- * - At its start, and at long intervals, the launcher probes every database: it starts
- *	 a worker there, which leaves at once if there is no queue, or nothing to do.  It
- *	 probes one database at a time.
+ * - At its start, and at long intervals, the launcher probes every database, one at a
+ *	 time: it starts a worker there, which leaves at once if there is no queue, or nothing
+ *	 to do.
  *
- * The postmaster starts the launcher when recovery has finished, so on a standby after
- * its promotion, and again whenever it ends.
+ * The postmaster starts the launcher when recovery has finished (on a standby, after its
+ * promotion), and again whenever it ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,7 +31,6 @@
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -45,17 +44,17 @@
 #include "queue/registry/registry.h"
 #include "settings.h"
 
-/* The postmaster starts a launcher that has ended again after so long. */
+/* The postmaster starts a launcher that has ended again after this. */
 #define RESTART_S 1
 
 /* Every database is probed at this multiple of pnvs.scan_interval. */
 #define PROBE_FACTOR 10
 
-/* Pauses after a worker that failed to start, each twice the last. */
+/* The pauses after a worker fails to start; each is twice the last. */
 #define FIRST_RETRY_MS 1000
 #define LONGEST_RETRY_MS 60000
 
-/* The log says no more often that a database has no place in shared memory. */
+/* How often the log says that a database has no slot in shared memory. */
 #define OVERFLOW_LOG_US (10 * PNVS_LOG_LIMIT_INTERVAL_US)
 
 /* A worker that the postmaster was asked to start. */
@@ -74,18 +73,16 @@ static PnvsRegistrySlot *slots;
 
 static void serve(void);
 static void list_databases(void);
-static bool is_connectable(Form_pg_database database);
 static void note_ended(void);
 static bool is_replaced(const Started *worker);
-static int64 start_where_due(void);
+static int64 start_due(void);
 static void probe_next(void);
 static int	compare_waits(const void *a, const void *b);
 static bool start_worker(Oid database, int failures, bool waits);
 static int64 start_wait_us(const PnvsRegistrySlot *slot, TimestampTz announced);
 static int64 retry_wait_us(int failures);
-static void complain_of_workers(void);
-static void complain_of_overflow(void);
-static bool may_log(const char *cause, int64 interval_us);
+static void log_no_place(void);
+static void log_overflow(void);
 static void wait(int64 wait_us);
 
 /* To be called while shared_preload_libraries are loaded. */
@@ -114,7 +111,7 @@ pnvs_launcher_main(Datum arg)
 	slots = palloc(pnvs_max_databases * sizeof(PnvsRegistrySlot));
 	serve();
 
-	/* Any other status, and the postmaster would not start it again. */
+	/* the postmaster starts it again, which it would not after status 0 */
 	proc_exit(1);
 }
 
@@ -134,14 +131,14 @@ serve(void)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 
-			/* the registry does not know the rows that this lets be sent */
+			/* rows that are in no registry may be sent now */
 			if (pnvs_after_promotion != after_promotion || pnvs_worker != worker)
 				next_probe_us = 0;
 		}
 		note_ended();
 		if (pnvs_monotonic_us() >= next_probe_us)
 		{
-			/* a round that takes longer than the interval goes on */
+			/* a round of probes may take longer than the interval */
 			if (to_probe == NIL || next_probe_us == 0)
 				list_databases();
 			next_probe_us = pnvs_monotonic_us() +
@@ -149,16 +146,16 @@ serve(void)
 		}
 		if (pnvs_worker)
 		{
-			wait_us = start_where_due();
+			wait_us = start_due();
 			probe_next();
 		}
-		complain_of_overflow();
+		log_overflow();
 		wait_us = Min(wait_us, next_probe_us - pnvs_monotonic_us());
 		wait(Min(wait_us, pnvs_settings_complain(true)));
 	}
 }
 
-/* Every database that accepts connections is to be probed. */
+/* Lists the databases that accept connections, to be probed. */
 static void
 list_databases(void)
 {
@@ -178,14 +175,14 @@ list_databases(void)
 		Form_pg_database database = (Form_pg_database) GETSTRUCT(tuple);
 		MemoryContext transaction = MemoryContextSwitchTo(context);
 
-		if (is_connectable(database))
+		if (database->datallowconn && database->datconnlimit >= -1)
 			to_probe = lappend_oid(to_probe, database->oid);
 		MemoryContextSwitchTo(transaction);
 	}
 	table_endscan(scan);
 	table_close(relation, AccessShareLock);
 	CommitTransactionCommand();
-	/* waiting for a lock has reset the latch, whatever it was set for */
+	/* a wait for a lock may have reset the latch */
 	SetLatch(MyLatch);
 	MemoryContextSwitchTo(context);
 
@@ -196,13 +193,7 @@ list_databases(void)
 	}
 }
 
-static bool
-is_connectable(Form_pg_database database)
-{
-	return database->datallowconn && database->datconnlimit >= -1;
-}
-
-/* Notes the workers that have ended, or could not be started. */
+/* Removes the workers that have ended, or could not be started. */
 static void
 note_ended(void)
 {
@@ -226,7 +217,7 @@ note_ended(void)
 	}
 }
 
-/* Whether another worker was started since, and is the one that is starting. */
+/* Whether another worker of the database was started later. */
 static bool
 is_replaced(const Started *worker)
 {
@@ -241,14 +232,14 @@ is_replaced(const Started *worker)
 	return last != worker;
 }
 
-/* Starts workers where something is due.  In how many us the next will be, or PNVS_NEVER. */
+/* Starts the workers that are due.  Returns how long it is, in us, until the next, or PNVS_NEVER. */
 static int64
-start_where_due(void)
+start_due(void)
 {
 	int64		next_us = PNVS_NEVER;
 	int			nslots = pnvs_registry_copy(slots);
 
-	/* first those that wait for a place, the longest first */
+	/* first the databases that wait for a place, the longest wait first */
 	qsort(slots, nslots, sizeof(PnvsRegistrySlot), compare_waits);
 	for (int i = 0; i < nslots; i++)
 	{
@@ -266,7 +257,7 @@ start_where_due(void)
 		}
 		if (wait_us > 0)
 			next_us = Min(next_us, wait_us);
-		/* a session that keeps workers out may end without a word: try again */
+		/* a session that keeps workers out may end without notice: try again */
 		else if (!start_worker(slot->database, slot->failures, true))
 			next_us = Min(next_us, retry_wait_us(waits ? 0 : slot->failures));
 	}
@@ -274,8 +265,8 @@ start_where_due(void)
 }
 
 /*
- * How long it is, in us, until a worker is to be started, or PNVS_NEVER.  A row that was
- * announced waits for no pause but that after a failure.
+ * How long it is, in us, until a worker is to be started, or PNVS_NEVER.  For an announced
+ * row it is started without a pause, except after a failure.
  */
 static int64
 start_wait_us(const PnvsRegistrySlot *slot, TimestampTz announced)
@@ -299,7 +290,7 @@ compare_waits(const void *a, const void *b)
 	return one < other ? -1 : one > other;
 }
 
-/* Probes one database at a time.  A worker that has found work there is no probe any more. */
+/* Probes the next database.  A probe is over when its worker has found work. */
 static void
 probe_next(void)
 {
@@ -318,8 +309,8 @@ probe_next(void)
 }
 
 /*
- * Starts a worker.  Where there is no place for it, a database in which something is
- * due waits for one, and one that is only to be probed comes later.
+ * Starts a worker; false if it cannot be started now.  waits: if there is no place for the
+ * worker, it is started as soon as there is one; otherwise it is tried again later.
  */
 static bool
 start_worker(Oid database, int failures, bool waits)
@@ -336,7 +327,7 @@ start_worker(Oid database, int failures, bool waits)
 		else
 			pnvs_registry_note_failure(database, pnvs_monotonic_us() + retry_wait_us(failures));
 		pnvs_registry_ask_idle_to_leave();
-		complain_of_workers();
+		log_no_place();
 		return false;
 	}
 	worker = palloc(sizeof(Started));
@@ -354,37 +345,30 @@ retry_wait_us(int failures)
 }
 
 static void
-complain_of_workers(void)
+log_no_place(void)
 {
-	if (may_log("workers", PNVS_LOG_LIMIT_INTERVAL_US))
-		ereport(LOG,
-				(errmsg("pnvs has no place for a worker that sends what is queued"),
-				 errhint("Raise \"max_worker_processes\"; it is tried again.")));
+	static int64 next_log_us = 0;
+
+	if (pnvs_monotonic_us() < next_log_us)
+		return;
+	next_log_us = pnvs_monotonic_us() + PNVS_LOG_LIMIT_INTERVAL_US;
+	ereport(LOG,
+			(errmsg("pnvs has no place for a worker that sends what is queued"),
+			 errhint("Raise \"max_worker_processes\"; it is tried again.")));
 }
 
+/* Logs that a database has no slot.  Until that is logged, no COMMIT wakes the launcher again. */
 static void
-complain_of_overflow(void)
+log_overflow(void)
 {
-	if (!pnvs_registry_has_overflowed() || !may_log("databases", OVERFLOW_LOG_US))
-		return;
+	static int64 next_log_us = 0;
 
-	/*
-	 * not before: as long as it stands there, no COMMIT wakes this process
-	 * for it
-	 */
-	pnvs_registry_forget_overflow();
+	if (pnvs_monotonic_us() < next_log_us || !pnvs_registry_take_overflow())
+		return;
+	next_log_us = pnvs_monotonic_us() + OVERFLOW_LOG_US;
 	ereport(LOG,
 			(errmsg("pnvs has no place for a worker's database in its shared memory"),
 			 errhint("Raise \"pnvs.max_databases\" and restart, or have a job CALL process_verification_queue() where there is no worker.")));
-}
-
-/* Whether it is long enough since the same was logged. */
-static bool
-may_log(const char *cause, int64 interval_us)
-{
-	static PnvsLogLimit limit;
-
-	return pnvs_log_limit_count(&limit, cause, pnvs_monotonic_us(), interval_us) > 0;
 }
 
 static void

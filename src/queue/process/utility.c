@@ -1,17 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * utility.c
- *	  Statements of others that concern the queue.
+ *	  Watches for statements that need a database without a worker, or end a prepared
+ *	  transaction.
  *
  * DROP DATABASE, ALTER DATABASE ... RENAME or SET TABLESPACE, and CREATE DATABASE
- * ... TEMPLATE want a database for themselves and give up when somebody is in it
- * after five seconds.  A worker that waits for the next message would be: so it
- * is asked to leave first, and none is started before the statement has ended, or
- * the transaction block that it is in.
+ * ... TEMPLATE need a database without other sessions, and fail if a session stays for
+ * five seconds.  So its worker is asked to leave first, and no worker is started until
+ * the statement, or its transaction block, has ended.
  *
- * COMMIT PREPARED makes rows visible that another session has queued, which
- * nobody has announced, and both it and ROLLBACK PREPARED free rows that another
- * session was taking back.
+ * COMMIT PREPARED makes rows visible that no session has announced.  It and ROLLBACK
+ * PREPARED also unlock rows that the transaction was canceling.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,7 +24,6 @@
 #include "commands/defrem.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/syscache.h"
@@ -34,10 +32,9 @@
 #include "compat.h"
 #include "monotonic.h"
 #include "queue/process/process.h"
-#include "queue/registry/prepared.h"
 #include "queue/registry/registry.h"
 
-/* Longer than a worker takes to leave, shorter than PostgreSQL's own patience. */
+/* Longer than a worker takes to leave, shorter than the 5 s of PostgreSQL. */
 #define LEAVE_PATIENCE_US INT64CONST(4500000)
 #define LEAVE_CHECK_MS 10
 
@@ -51,9 +48,8 @@ static void on_utility(PlannedStmt *statement, const char *text, bool read_only_
 					   QueryCompletion *completion);
 static bool ends_prepared(Node *statement);
 static Oid	wanted_database(Node *statement);
-static const char *template_of(CreatedbStmt *statement);
-static const char *moved_database(AlterDatabaseStmt *statement);
-static bool may_want(Oid database, bool as_template);
+static DefElem *find_option(List *options, const char *name);
+static bool may_use(Oid database, bool as_template);
 static bool is_template(Oid database);
 static void wait_for_leave(Oid database);
 
@@ -75,8 +71,8 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 	volatile Oid wanted = pnvs_registry_is_shared() ? wanted_database(node) : InvalidOid;
 
 	/*
-	 * there PostgreSQL keeps the database locked until the end; elsewhere SET
-	 * TABLESPACE commits halfway
+	 * in a block PostgreSQL keeps the database locked until its end; outside,
+	 * SET TABLESPACE commits halfway
 	 */
 	const bool	in_block = IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL);
 
@@ -89,7 +85,7 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 		next_utility(statement, text, read_only_tree, context, parameters, environment,
 					 receiver, completion);
 
-		/* before anybody is let in: no worker could be there any longer */
+		/* before a worker may start again: none is present now */
 		if (OidIsValid(wanted) && IsA(node, DropdbStmt))
 			pnvs_registry_drop(wanted);
 	}
@@ -100,14 +96,14 @@ on_utility(PlannedStmt *statement, const char *text, bool read_only_tree,
 	}
 	PG_END_TRY();
 
-	/* They are due from any time on. */
+	/* the rows may be due at any time */
 	if (frees_rows)
 		pnvs_registry_wake(DT_NOBEGIN);
 }
 
 /*
- * Whether the statement ends a prepared transaction that has to do with the queue.
- * One that prepares a transaction is noted on the way.
+ * Whether the statement ends a prepared transaction that has queued or canceled messages.
+ * The name in a PREPARE TRANSACTION is noted on the way.
  */
 static bool
 ends_prepared(Node *statement)
@@ -124,7 +120,7 @@ ends_prepared(Node *statement)
 		pnvs_prepared_is_remembered(transaction->gid);
 }
 
-/* The database that a statement wants for itself, and may have, or 0. */
+/* The database that a statement needs without a worker, if its user may run it; or 0. */
 static Oid
 wanted_database(Node *statement)
 {
@@ -138,51 +134,45 @@ wanted_database(Node *statement)
 			 castNode(RenameStmt, statement)->renameType == OBJECT_DATABASE)
 		name = castNode(RenameStmt, statement)->subname;
 	else if (IsA(statement, AlterDatabaseStmt))
-		name = moved_database(castNode(AlterDatabaseStmt, statement));
+	{
+		AlterDatabaseStmt *alter = castNode(AlterDatabaseStmt, statement);
+
+		if (find_option(alter->options, "tablespace") != NULL)
+			name = alter->dbname;
+	}
 	else if (IsA(statement, CreatedbStmt))
 	{
-		name = template_of(castNode(CreatedbStmt, statement));
+		DefElem    *option = find_option(castNode(CreatedbStmt, statement)->options, "template");
+
+		name = option != NULL && option->arg != NULL ? defGetString(option) : DEFAULT_TEMPLATE;
 		as_template = true;
 	}
 	if (name == NULL || !IsTransactionState())
 		return InvalidOid;
 	database = get_database_oid(name, true);
 	return OidIsValid(database) && database != MyDatabaseId &&
-		may_want(database, as_template) ? database : InvalidOid;
+		may_use(database, as_template) ? database : InvalidOid;
 }
 
-static const char *
-template_of(CreatedbStmt *statement)
+/* The option of that name, or NULL. */
+static DefElem *
+find_option(List *options, const char *name)
 {
-	const char *name = DEFAULT_TEMPLATE;
 	ListCell   *cell;
 
-	foreach(cell, statement->options)
+	foreach(cell, options)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
 
-		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
-			name = defGetString(option);
-	}
-	return name;
-}
-
-static const char *
-moved_database(AlterDatabaseStmt *statement)
-{
-	ListCell   *cell;
-
-	foreach(cell, statement->options)
-	{
-		if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
-			return statement->dbname;
+		if (strcmp(option->defname, name) == 0)
+			return option;
 	}
 	return NULL;
 }
 
-/* Who has no right to the statement must not send a worker away by it. */
+/* A user without the right to run the statement must not stop a worker by it. */
 static bool
-may_want(Oid database, bool as_template)
+may_use(Oid database, bool as_template)
 {
 	HeapTuple	role;
 	bool		may_create = false;
@@ -200,7 +190,7 @@ may_want(Oid database, bool as_template)
 	return may_create;
 }
 
-/* Whether who may create databases may copy it. */
+/* Whether every user with CREATEDB may copy the database. */
 static bool
 is_template(Oid database)
 {

@@ -4,14 +4,14 @@
  *	  The background worker that sends the queued messages of one database.
  *
  * The launcher starts it if there is, or may be, something to do.  If there is no queue,
- * or nothing is due, the worker notes that in the registry and ends, so it is also the
- * launcher's probe.  Otherwise it stays as long as there is work, and for a while after
- * that, so that the next message is sent at once.
+ * or nothing is due, the worker notes that in the registry and ends, so it also serves as
+ * the launcher's probe.  Otherwise it stays as long as there is work, and for a while
+ * after that, so that the next message is sent at once.
  *
- * It ends early on SIGTERM, and if somebody drops, renames or copies its database.  Then
- * it claims no more, waits a moment for requests under way, and settles the rest with
- * what is known of them.  If another database needs its place, it first goes on for a
- * while, and then waits for its requests.
+ * The worker ends early on SIGTERM, and for a statement that drops, renames or copies its
+ * database.  Then it claims no more, waits a moment for the requests under way, and
+ * settles the rest without their replies.  If another database needs its place, it keeps
+ * sending for a while, and then waits for its requests.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,38 +32,38 @@
 #include "queue/sender/transaction.h"
 #include "settings.h"
 
-/* How long requests under way may come back; DROP DATABASE waits 5 s in all. */
+/* How long to wait for requests under way; DROP DATABASE waits 5 s in all. */
 #define LEAVE_GRACE_US (2 * USECS_PER_SEC)
 
-/* How long no other worker starts if this one ends unexpectedly. */
+/* The pause before the next worker if this worker ends unexpectedly. */
 #define SOON_US USECS_PER_SEC
 
 /*
- * Rows that dead senders have claimed are looked for at the start, when somebody says
- * that there may be some, and at this multiple of pnvs.scan_interval.  It costs a walk
- * over the index entries of all rows that are, and lately were, being sent.
+ * The worker looks for rows of dead senders at its start, when a session asks for that, and
+ * at this multiple of pnvs.scan_interval.  A look reads the index entries of all rows that
+ * are, or lately were, being sent.
  */
 #define RECOVERY_FACTOR 10
 
-/* If some of those rows could not be written, they are tried again after this. */
+/* If such rows could not be written, they are tried again after this. */
 #define RECOVER_AGAIN_US (10 * USECS_PER_SEC)
 
-/* A worker that has been asked for its place keeps sending for this long, even with a backlog. */
+/* A worker that has been asked to yield keeps sending for this long, even with a backlog. */
 #define YIELD_AFTER_US (3 * USECS_PER_SEC)
 
 typedef struct Worker
 {
 	PnvsSender *sender;
-	/* by the monotonic clock; 0: now, or never yet */
+	/* times by the monotonic clock; 0: now, or never yet */
 	int64		next_scan_us;
 	int64		next_recovery_us;
 	int64		purged_at_us;
 	int64		next_purge_us;	/* of rows that were settled by then */
 	int64		busy_us;		/* when there was last something to do */
-	int64		asked_us;		/* since when its place is needed */
+	int64		asked_us;		/* since when it is asked to yield */
 	bool		recovered;		/* no dead sender's rows are left */
 	bool		stays;			/* the launcher knows that there is work */
-	bool		yields;			/* claims no more: another needs the place */
+	bool		yields;			/* claims no more, to leave its place */
 } Worker;
 
 static void serve(Worker *worker);
@@ -71,7 +71,7 @@ static void take_wake_up(Worker *worker);
 static void scan(Worker *worker);
 static void recover(Worker *worker);
 static int64 purge_due_us(const Worker *worker);
-static bool is_sent_away(bool *when_idle);
+static bool must_leave(bool *when_idle);
 static bool wants_to_leave(Worker *worker, bool when_idle, bool *forced);
 static bool yields(Worker *worker, bool asked, int64 now_us);
 static void wait_for_something(const Worker *worker);
@@ -80,7 +80,7 @@ static void finish(Worker *worker);
 static void next_needed(const Worker *worker, PnvsNextWorker *next);
 static void leave_registry(int code, Datum arg);
 
-/* Asks for a worker of a database; false where there is no place for one. */
+/* Asks the postmaster for a worker of a database; false if there is no place for it. */
 bool
 pnvs_worker_start(Oid database, BackgroundWorkerHandle **handle)
 {
@@ -136,8 +136,8 @@ serve(Worker *worker)
 			/* the settings may let more rows be sent, or deleted */
 			worker->next_scan_us = worker->next_purge_us = 0;
 		}
-		/* before more is claimed, which might not come back in time */
-		if (is_sent_away(&when_idle) && leave(worker, true))
+		/* before it claims messages whose replies may come too late */
+		if (must_leave(&when_idle) && leave(worker, true))
 			return;
 		scan(worker);
 		pnvs_sender_turn(worker->sender);
@@ -171,7 +171,7 @@ take_wake_up(Worker *worker)
 		worker->busy_us = pnvs_monotonic_us();
 }
 
-/* At intervals: looks for rows that nobody has announced, and deletes old ones. */
+/* At intervals: looks for rows that no session has announced, and deletes old rows. */
 static void
 scan(Worker *worker)
 {
@@ -196,7 +196,7 @@ scan(Worker *worker)
 	}
 }
 
-/* Makes the rows unknown that dead senders have claimed; then they are looked up. */
+/* Makes the rows unknown that dead senders have claimed, and has them looked up. */
 static void
 recover(Worker *worker)
 {
@@ -213,7 +213,7 @@ recover(Worker *worker)
 	worker->busy_us = now_us;
 }
 
-/* When there may be rows to delete, also of those that were settled since the last time. */
+/* When rows may be old enough to be deleted, also rows settled since the last purge. */
 static int64
 purge_due_us(const Worker *worker)
 {
@@ -221,9 +221,9 @@ purge_due_us(const Worker *worker)
 		Min(worker->next_purge_us, worker->purged_at_us + pnvs_upkeep_interval_us());
 }
 
-/* Whether it has to leave at once; when_idle: as soon as it has nothing to do. */
+/* Whether to leave at once; when_idle: as soon as there is nothing to do. */
 static bool
-is_sent_away(bool *when_idle)
+must_leave(bool *when_idle)
 {
 	return pnvs_registry_must_leave(when_idle) || ShutdownRequestPending || !pnvs_worker;
 }
@@ -247,8 +247,8 @@ wants_to_leave(Worker *worker, bool when_idle, bool *forced)
 }
 
 /*
- * Whether to leave its place to another database even with work to do.  It stops claiming
- * after a while, and leaves when its requests have come back, or had time to.
+ * Whether to leave the place to another database, even with work to do.  The worker stops
+ * claiming after a while, and leaves when its requests have come back or timed out.
  */
 static bool
 yields(Worker *worker, bool asked, int64 now_us)
@@ -276,7 +276,7 @@ wait_for_something(const Worker *worker)
 
 	pnvs_name_wait_event(&wait_event, "PnvsWorker");
 
-	/* while something is due it does not leave, even if it has to pause */
+	/* while rows are due it does not leave, even if it has to pause */
 	if (worker->busy_us != 0 && pnvs_sender_is_idle(worker->sender) &&
 		pnvs_sender_next_due(worker->sender) > GetCurrentTimestamp())
 		next_us = Min(next_us, worker->busy_us + pnvs_worker_idle_timeout_s * USECS_PER_SEC);
@@ -286,9 +286,9 @@ wait_for_something(const Worker *worker)
 }
 
 /*
- * Settles the requests under way, and leaves unless something has become due.  The
- * claimer's lock is released first, so that the next worker finds no claims of a process
- * that seems to live.
+ * Settles the requests under way and leaves; false if a row was announced meanwhile, unless
+ * forced.  A forced leave first releases the claimer's lock: otherwise the next worker
+ * could take the claimer for alive.
  */
 static bool
 leave(Worker *worker, bool forced)
@@ -347,14 +347,14 @@ next_needed(const Worker *worker, PnvsNextWorker *next)
 		next->due = Min(next->due, GetCurrentTimestamp() + Max(wait_us - now_us, 0));
 
 	/*
-	 * a launcher that has yet to learn that there are to be no workers would
-	 * start one after the other
+	 * a launcher that has not read pnvs.worker yet would start one worker
+	 * after the other
 	 */
 	if (!pnvs_worker)
 		next->not_before_us = now_us + SOON_US;
 }
 
-/* Before the process ends, however it ends. */
+/* Called before the process ends, for whatever reason. */
 static void
 leave_registry(int code, Datum arg)
 {

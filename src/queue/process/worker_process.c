@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * worker_process.c
- *	  What a worker's process sets up for itself, and how it runs a transaction.
+ *	  Sets up a worker's process, with signals, settings and limits, and runs its
+ *	  transactions.
  *
- * Signals.  SIGINT, by which pg_cancel_backend() cancels a query, cancels none
- * here: a wait for a synchronous standby would end early.  It still serves
- * lock_timeout.  SIGTERM is a request at first; a transaction that does not end
- * (a standby does not answer) is left the hard way after a while.
+ * SIGINT, which pg_cancel_backend() sends, cancels nothing here: it would cut a wait for a
+ * synchronous standby short.  PostgreSQL also sends it for lock_timeout, which is served.
+ * SIGTERM asks the worker to leave.  If a transaction does not end, because a standby does
+ * not answer for example, it ends the process after a while.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,13 +36,13 @@
 #include "remote/client.h"
 #include "settings.h"
 
-/* How often a transaction that takes long looks for SIGTERM. */
+/* How often a long transaction checks for SIGTERM. */
 #define TERMINATION_CHECK_MS 1000
 
-/* What a busy exchange of a wide window takes for a moment, and more. */
+/* More than an exchange of a wide window uses. */
 #define KEPT_MEMORY (8 * 1024 * 1024)
 
-/* PostgreSQL's own files and some of ours, beside one for each connection. */
+/* For files of PostgreSQL and of pnvs; each connection has one more. */
 #define SPARE_DESCRIPTORS 256
 
 static TimeoutId termination_check;
@@ -65,7 +66,7 @@ pnvs_worker_describe(BackgroundWorker *worker, const char *type, const char *fun
 	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
 }
 
-/* SIGTERM asks the worker to leave; SIGINT is no cancel. */
+/* Installs the signal handlers, and unblocks signals. */
 void
 pnvs_worker_handle_signals(void)
 {
@@ -75,13 +76,13 @@ pnvs_worker_handle_signals(void)
 	BackgroundWorkerUnblockSignals();
 
 	/*
-	 * PostgreSQL has thrown away a SIGHUP that came right after the fork, and
-	 * with it what the settings are now
+	 * PostgreSQL discards a SIGHUP that comes right after the fork, so the
+	 * settings may have changed
 	 */
 	ConfigReloadPending = true;
 }
 
-/* PostgreSQL's timer for lock_timeout sends SIGINT, too. */
+/* A handler of SIGINT, which the timer of lock_timeout sends, too. */
 static void
 on_interrupt(SIGNAL_ARGS)
 {
@@ -89,7 +90,7 @@ on_interrupt(SIGNAL_ARGS)
 		StatementCancelHandler(PNVS_SIGNAL_PASS);
 }
 
-/* Once the process is connected to its database. */
+/* To be called once the process is connected to its database. */
 void
 pnvs_worker_prepare(void)
 {
@@ -98,7 +99,7 @@ pnvs_worker_prepare(void)
 	termination_check = RegisterTimeout(USER_TIMEOUT, check_termination);
 }
 
-/* What ALTER DATABASE or a configuration file may have set does not reach us. */
+/* Pins settings that ALTER DATABASE or a configuration file may have changed. */
 static void
 pin_session(void)
 {
@@ -108,7 +109,7 @@ pin_session(void)
 		{"default_transaction_deferrable", "off"},
 		{"idle_in_transaction_session_timeout", "0"},
 		{"transaction_timeout", "0"},
-		/* it would show the same few statements for ever */
+		/* it would count the same few statements for ever */
 		{"pg_stat_statements.track", "none"},
 		/* it would log them with the numbers */
 		{"auto_explain.log_min_duration", "-1"},
@@ -123,8 +124,8 @@ pin_session(void)
 }
 
 /*
- * The GNU library would give the memory of each statement back to the kernel, to
- * ask for it again at the next one.
+ * Keeps freed memory in the process: otherwise the GNU library returns it to the kernel
+ * after each statement, and asks for it again at the next.
  */
 static void
 keep_memory(void)
@@ -135,7 +136,7 @@ keep_memory(void)
 #endif
 }
 
-/* The usual limit of 1,024 files is below what a wide window needs. */
+/* Raises the limit of open files: the usual 1,024 are too few for a wide window. */
 void
 pnvs_worker_expect_connections(void)
 {
@@ -189,7 +190,7 @@ pnvs_worker_transact(void (*work) (void *arg), void *arg)
 	return error;
 }
 
-/* A timer's handler, while a transaction runs. */
+/* Called by a timer while a transaction runs. */
 static void
 check_termination(void)
 {
@@ -202,8 +203,8 @@ check_termination(void)
 }
 
 /*
- * PostgreSQL puts reports off that come too often, and it is for an idle process
- * to make up for the last: autovacuum goes by them.
+ * Reports statistics of tables, which autovacuum goes by.  PostgreSQL postpones reports
+ * that come too often; the worker makes the last report when it is idle.
  */
 void
 pnvs_worker_report_stats(bool force)
@@ -213,7 +214,7 @@ pnvs_worker_report_stats(bool force)
 	stats_due_us = wait_ms > 0 ? pnvs_monotonic_us() + wait_ms * INT64CONST(1000) : PNVS_NEVER;
 }
 
-/* When statistics that were not reported yet are to be, or PNVS_NEVER. */
+/* When a postponed report is due, or PNVS_NEVER. */
 int64
 pnvs_worker_stats_due_us(void)
 {

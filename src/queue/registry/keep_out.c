@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * keep_out.c
- *	  Keeps workers out of a database that a statement wants for itself.
+ *	  Keeps workers out of a database while a statement needs it without other sessions.
  *
- * Whoever keeps workers out holds a lock of PostgreSQL's lock manager.  It counts how
- * many do, and releases the locks of processes that die.
+ * A session that keeps workers out holds an advisory lock.  PostgreSQL's lock manager counts
+ * these sessions, and releases the locks of sessions that die.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,14 +13,13 @@
 #include "storage/lock.h"
 
 #include "queue/registry/memory.h"
-#include "queue/registry/registry.h"
 #include "queue/rows/lock_class.h"
 
 static LOCKTAG tag_of(Oid database);
 
 /*
- * Asks the worker of a database to leave, and lets no other start: until
- * pnvs_registry_let_in(), or with in_transaction until the transaction ends.
+ * Asks the worker of a database to leave, and lets no other start, until
+ * pnvs_registry_let_in(); with in_transaction until the transaction ends.
  */
 void
 pnvs_registry_keep_out(Oid database, bool in_transaction)
@@ -28,7 +27,10 @@ pnvs_registry_keep_out(Oid database, bool in_transaction)
 	LOCKTAG		tag = tag_of(database);
 	PnvsRegistrySlot *slot;
 
-	/* first, because a start is noted before it is checked whether it may be */
+	/*
+	 * first: the launcher notes a start in the slot, and then looks for this
+	 * lock
+	 */
 	(void) LockAcquire(&tag, ShareLock, !in_transaction, false);
 	slot = pnvs_registry_lock(LW_EXCLUSIVE, database);
 	if (slot != NULL && slot->state != PNVS_WORKER_ABSENT)
@@ -39,7 +41,7 @@ pnvs_registry_keep_out(Oid database, bool in_transaction)
 	pnvs_registry_unlock();
 }
 
-/* Ends what this session has begun; other sessions may still keep workers out. */
+/* Lets workers start again, unless other sessions keep them out, too. */
 void
 pnvs_registry_let_in(Oid database)
 {
@@ -74,7 +76,7 @@ pnvs_registry_is_present(Oid database)
 	return present;
 }
 
-/* Forgets a database that was dropped, and all that was announced for it. */
+/* Removes a database that was dropped, with its announcements. */
 void
 pnvs_registry_drop(Oid database)
 {

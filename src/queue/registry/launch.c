@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * launch.c
- *	  What the launcher reads and writes of the registry.
+ *	  Lets the launcher read and write the registry.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,7 +12,6 @@
 
 #include "monotonic.h"
 #include "queue/registry/memory.h"
-#include "queue/registry/registry.h"
 
 static PnvsRegistrySlot *lock_unstarted(Oid database);
 static void close_launcher(int code, Datum arg);
@@ -26,7 +25,7 @@ pnvs_registry_open(void)
 	pnvs_registry->launcher_latch = MyLatch;
 	for (int i = 0; i < pnvs_registry->nslots; i++)
 	{
-		/* nobody watches workers that an earlier launcher was starting */
+		/* no launcher watches workers that an earlier launcher was starting */
 		if (pnvs_registry->slots[i].state == PNVS_WORKER_STARTING)
 			pnvs_registry->slots[i].state = PNVS_WORKER_ABSENT;
 	}
@@ -41,7 +40,7 @@ close_launcher(int code, Datum arg)
 	pnvs_registry_unlock();
 }
 
-/* Copies the slots in use into slots, which has space for all; their number. */
+/* Copies the slots in use, for which slots has space, and returns their number. */
 int
 pnvs_registry_copy(PnvsRegistrySlot *slots)
 {
@@ -58,8 +57,8 @@ pnvs_registry_copy(PnvsRegistrySlot *slots)
 }
 
 /*
- * Notes that a worker is being started; false if none may be.  A session that keeps
- * workers out either sees that, or is seen here.
+ * Notes that a worker is being started; false if it must not be.  A session that keeps
+ * workers out at the same time sees the note, or is seen here.
  */
 bool
 pnvs_registry_note_start(Oid database)
@@ -84,7 +83,7 @@ pnvs_registry_note_start(Oid database)
 	return false;
 }
 
-/* Notes that there was no place for a worker: it is started when there is one. */
+/* Notes that the database waits for a place for its worker. */
 void
 pnvs_registry_note_no_place(Oid database)
 {
@@ -96,8 +95,8 @@ pnvs_registry_note_no_place(Oid database)
 }
 
 /*
- * Notes that a worker has ended.  If it had entered the registry, that is noted there
- * already; otherwise it has failed to start, and the next may try at retry_at_us.
+ * Notes that a worker has ended.  If it had entered the registry, it has noted that itself;
+ * otherwise it has failed to start, and the next may start at retry_at_us.
  */
 void
 pnvs_registry_note_failure(Oid database, int64 retry_at_us)
@@ -115,8 +114,8 @@ pnvs_registry_note_failure(Oid database, int64 retry_at_us)
 }
 
 /*
- * Takes the lock, and returns the slot of a worker that was being started and is not any
- * more; NULL if there is none, or it has entered the registry.
+ * Takes the lock, notes that no worker is being started any more, and returns the slot;
+ * NULL if no worker was, or it has entered the registry.
  */
 static PnvsRegistrySlot *
 lock_unstarted(Oid database)
@@ -152,7 +151,7 @@ pnvs_registry_forget(Oid database)
 	pnvs_registry_unlock();
 }
 
-/* Asks workers that have nothing to do to leave their places to others. */
+/* Asks workers that have nothing to do to leave their places to other databases. */
 void
 pnvs_registry_ask_idle_to_leave(void)
 {
@@ -163,22 +162,15 @@ pnvs_registry_ask_idle_to_leave(void)
 	pnvs_registry_unlock();
 }
 
-/* Whether there was no slot for a database since that was forgotten. */
+/* Whether a database has found no slot since the last call. */
 bool
-pnvs_registry_has_overflowed(void)
+pnvs_registry_take_overflow(void)
 {
 	bool		overflowed;
 
-	(void) pnvs_registry_lock(LW_SHARED, InvalidOid);
-	overflowed = pnvs_registry->overflowed;
-	pnvs_registry_unlock();
-	return overflowed;
-}
-
-void
-pnvs_registry_forget_overflow(void)
-{
 	(void) pnvs_registry_lock(LW_EXCLUSIVE, InvalidOid);
+	overflowed = pnvs_registry->overflowed;
 	pnvs_registry->overflowed = false;
 	pnvs_registry_unlock();
+	return overflowed;
 }

@@ -3,7 +3,7 @@
  * memory.c
  *	  The registry's shared memory: a slot for each database that has a queue.
  *
- * One lock protects all slots.  It is held for a walk over the slots at the most.
+ * One lock protects all slots.  No process holds it longer than for a walk over them.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +20,7 @@ PnvsRegistry *pnvs_registry = NULL;
 
 static LWLock *lock;
 
-/* The slot of this process's database, once it was found. */
+/* The slot of this process's database, once it has been found. */
 static PnvsRegistrySlot *own_slot = NULL;
 
 static Size registry_size(void);
@@ -60,14 +60,14 @@ pnvs_registry_unlock(void)
 	LWLockRelease(lock);
 }
 
-/* The slot of this process's database if it is known; without the lock it may go. */
+/* The slot of this process's database, if known; without the lock it may be freed. */
 PnvsRegistrySlot *
 pnvs_registry_own_slot(void)
 {
 	return own_slot != NULL && own_slot->database == MyDatabaseId ? own_slot : NULL;
 }
 
-/* Each COMMIT that has queued something asks for its database, one of hundreds perhaps. */
+/* Remembers the own slot: each COMMIT of a message needs it, perhaps among hundreds. */
 static PnvsRegistrySlot *
 find_slot(Oid database)
 {
@@ -85,8 +85,8 @@ find_slot(Oid database)
 }
 
 /*
- * The slot of a database, which is made if it has none.  If there is no space, that is
- * noted, and the result is NULL.  The caller has the lock, exclusively.
+ * The slot of a database, which is added if there is none.  If there is no space for it,
+ * that is noted, and the result is NULL.  The caller holds the lock exclusively.
  */
 PnvsRegistrySlot *
 pnvs_registry_add_slot(Oid database)
@@ -112,7 +112,7 @@ pnvs_registry_add_slot(Oid database)
 	return slot;
 }
 
-/* Latches are those of processes; a process that ends takes its own out first. */
+/* Sets the latch of a process, which removes it from the registry before it ends. */
 void
 pnvs_registry_set_latch(Latch *latch)
 {

@@ -3,7 +3,7 @@
  * memory.h
  *	  The registry's shared memory: a slot for each database that has a queue.
  *
- * For the files of this folder; others use the functions of registry.h.
+ * For the files of this folder; other folders use the functions of registry.h.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,15 +12,15 @@
 
 #include "storage/lwlock.h"
 
-#include "queue/registry/slot.h"
+#include "queue/registry/registry.h"
 
 /* All fields are protected by the lock, but for those that are atomic. */
 typedef struct PnvsRegistry
 {
 	Latch	   *launcher_latch; /* or NULL */
-	bool		idle_should_leave;	/* other databases need the places */
+	bool		idle_should_leave;	/* idle workers: others need places */
 	bool		overflowed;		/* there was no slot for a database */
-	int			nslots;			/* slots that have ever been used */
+	int			nslots;			/* how many were ever used */
 	PnvsRegistrySlot slots[FLEXIBLE_ARRAY_MEMBER];	/* pnvs_max_databases */
 } PnvsRegistry;
 

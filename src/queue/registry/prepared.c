@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * prepared.c
- *	  Which prepared transactions have queued, or taken back, something.
+ *	  Remembers which prepared transactions have queued or canceled messages.
  *
- * COMMIT PREPARED and ROLLBACK PREPARED can come from any session, which knows
- * nothing of the rows, long after a restart or a failover.  So a transaction takes
- * a lock of its name before it is prepared: PostgreSQL keeps the locks of prepared
- * transactions wherever it keeps those, for as long as they are there.  Whoever
- * ends one looks whether its name is locked.  A name that hashes to the same costs
- * a look at the queue.
+ * COMMIT PREPARED and ROLLBACK PREPARED can come from a session that knows nothing of the
+ * rows, long after a restart or a failover.  So a transaction locks its name before it is
+ * prepared: PostgreSQL keeps the locks of a prepared transaction as long as it keeps the
+ * transaction.  The session that ends the transaction looks whether its name is locked.
+ * If two names have the same hash, the worker looks at the queue for nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,16 +17,16 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 
-#include "queue/registry/prepared.h"
+#include "queue/registry/registry.h"
 #include "queue/rows/lock_class.h"
 
-/* What PREPARE TRANSACTION has said last; the transaction ends after it. */
+/* The name in the last PREPARE TRANSACTION. */
 static LOCKTAG noted;
 static bool is_noted = false;
 
 static void set_tag(LOCKTAG *tag, const char *gid);
 
-/* This session's transaction is about to be prepared under a name. */
+/* Notes the name under which this session's transaction is about to be prepared. */
 void
 pnvs_prepared_note_name(const char *gid)
 {
@@ -36,9 +35,9 @@ pnvs_prepared_note_name(const char *gid)
 }
 
 /*
- * The transaction that is being prepared has to do with the queue.  To be called
- * while it can still take locks.  If no name was noted, whoever ends it
- * will not know, and the next scan of the queue finds what it did.
+ * Remembers that the transaction that is being prepared has queued or canceled messages.  To
+ * be called while it can still take locks.  If its name was not noted, its end wakes no
+ * worker, and the next scan finds its rows.
  */
 void
 pnvs_prepared_remember(void)
@@ -48,7 +47,7 @@ pnvs_prepared_remember(void)
 	is_noted = false;
 }
 
-/* Whether a prepared transaction has to do with the queue; to be asked before it ends. */
+/* Whether a prepared transaction is remembered; to be called before it ends. */
 bool
 pnvs_prepared_is_remembered(const char *gid)
 {

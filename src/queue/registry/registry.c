@@ -1,15 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * registry.c
- *	  Wakes the worker of a database, and knows which process that is.
+ *	  Lets sessions announce rows that are due, which wakes the worker of their database,
+ *	  and lets workers enter and leave.
  *
- * The table says what is to be sent; the registry only says where to look.  A session
- * that has queued a row announces it when its transaction ends.  An announcement that is
- * lost costs time, never a message: workers look at the whole queue when they start and
- * at intervals.
+ * A session that has queued a row announces it when its transaction ends.  The worker
+ * then reads the row in the queue's table.  A lost announcement costs time, never a
+ * message: workers look at the whole queue at their start and at intervals.
  *
- * The announced time is atomic.  So sessions share the lock at COMMIT, and need none at
- * all if an earlier row is announced already.
+ * The announced time is atomic.  So sessions share the lock at COMMIT, and need no lock
+ * if an earlier row is announced already.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,8 +20,6 @@
 
 #include "monotonic.h"
 #include "queue/registry/memory.h"
-#include "queue/registry/prepared.h"
-#include "queue/registry/registry.h"
 
 /* The earliest row that this transaction announces when it ends, or DT_NOEND. */
 static TimestampTz wake_on_commit = DT_NOEND;
@@ -100,9 +98,9 @@ pnvs_registry_ask_to_recover(void)
 }
 
 /*
- * Whether this row, or an earlier one, is announced, and no worker has taken notice yet:
- * the worker that does will see this row, which is committed by now.  That needs no lock,
- * because a slot with an announcement belongs to its database.
+ * Whether this row, or an earlier row, is announced, and no worker has taken notice yet.
+ * The worker that does will see this row, which is committed by now.  A slot with an
+ * announcement keeps its database, so this needs no lock.
  */
 static bool
 is_announced(TimestampTz not_before)
@@ -120,10 +118,7 @@ announce(TimestampTz not_before, bool recover)
 	PnvsRegistrySlot *slot = pnvs_registry_lock(LW_SHARED, MyDatabaseId);
 	bool		done;
 
-	/*
-	 * the launcher is told once that a slot is missing, until it has logged
-	 * that
-	 */
+	/* the launcher is woken once for a missing slot, until it has logged that */
 	done = slot == NULL ? pnvs_registry->overflowed : slot->has_queue;
 	if (slot != NULL && done)
 		note(slot, not_before, recover);
@@ -220,7 +215,7 @@ pnvs_registry_take_wake_up(void)
 	{
 		wake_up.due = (TimestampTz) pg_atomic_exchange_u64(&slot->announced, (uint64) DT_NOEND);
 		wake_up.recover = pg_atomic_exchange_u32(&slot->recovery_asked, 0) != 0;
-		/* this worker has started; nobody else writes here meanwhile */
+		/* this worker has started; no other process writes this meanwhile */
 		if (slot->failures > 0)
 			slot->failures = 0;
 	}
@@ -228,7 +223,7 @@ pnvs_registry_take_wake_up(void)
 	return wake_up;
 }
 
-/* Whether this worker has to leave now; when_idle: as soon as it has nothing to do. */
+/* Whether this worker must leave now; when_idle: as soon as it has nothing to do. */
 bool
 pnvs_registry_must_leave(bool *when_idle)
 {
@@ -241,9 +236,9 @@ pnvs_registry_must_leave(bool *when_idle)
 }
 
 /*
- * Takes this worker out of the registry, if it is there, and notes when its database
- * needs the next one.  False if the worker is to stay, because a row was announced
- * meanwhile, unless even_if_woken.
+ * Removes this worker from the registry, if it has entered, and notes when its database
+ * needs the next.  False if the worker must stay, because a row was announced meanwhile
+ * and even_if_woken is not set.
  */
 bool
 pnvs_registry_leave(const PnvsNextWorker *next, bool even_if_woken)

@@ -1,23 +1,61 @@
 /*-------------------------------------------------------------------------
  *
  * registry.h
- *	  Which databases have a queue, and which have a worker, in shared memory.
+ *	  The registry: knows which databases have a queue or a worker, and wakes workers and
+ *	  waiting sessions, by shared memory.
  *
- * If the library is not in shared_preload_libraries, pnvs_registry_is_shared() is false
- * and sessions' announcements do nothing.
+ * If the library is not in shared_preload_libraries, pnvs_registry_is_shared() is false,
+ * and announcements do nothing.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PNVS_REGISTRY_H
 #define PNVS_REGISTRY_H
 
-#include "queue/registry/slot.h"
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
 
-/* What sessions have announced to a worker since it looked last. */
+typedef enum PnvsWorkerState
+{
+	PNVS_WORKER_ABSENT,
+	PNVS_WORKER_STARTING,		/* the launcher has asked for one */
+	PNVS_WORKER_PRESENT			/* can be woken */
+} PnvsWorkerState;
+
+/* A database in the registry.  Files of other folders see copies. */
+typedef struct PnvsRegistrySlot
+{
+	Oid			database;		/* 0: free */
+	PnvsWorkerState state;
+	bool		has_queue;		/* as the last worker found */
+	bool		stays;			/* the worker has found work */
+	bool		sent_away;		/* the worker has to leave */
+	pid_t		worker_pid;		/* while present */
+	Latch	   *worker_latch;	/* in shared memory; while present */
+	pg_atomic_uint64 announced; /* not_before of the earliest row that no
+								 * worker has taken notice of, or DT_NOEND */
+	pg_atomic_uint32 recovery_asked;	/* by a session; 0 or 1 */
+	TimestampTz due;			/* when an absent worker is needed again */
+	int64		not_before_us;	/* monotonic: none is started earlier; or 0 */
+	int64		waits_since_us; /* monotonic: since when it waits for a
+								 * worker's place, or PNVS_NEVER */
+	int			failures;		/* workers in a row that did not start */
+} PnvsRegistrySlot;
+
+/* When a worker is needed for the announcements of sessions, or DT_NOEND. */
+static inline TimestampTz
+pnvs_registry_wanted_from(PnvsRegistrySlot *slot)
+{
+	return pg_atomic_read_u32(&slot->recovery_asked) != 0 ? DT_NOBEGIN :
+		(TimestampTz) pg_atomic_read_u64(&slot->announced);
+}
+
+/* What sessions have announced since the worker looked last. */
 typedef struct PnvsWakeUp
 {
 	TimestampTz due;			/* of the earliest row, or DT_NOEND */
-	bool		recover;		/* somebody left rows that he had claimed */
+	bool		recover;		/* a session has left claimed rows */
 } PnvsWakeUp;
 
 /* When a database needs a worker again. */
@@ -58,7 +96,17 @@ extern void pnvs_registry_note_failure(Oid database, int64 retry_at_us);
 extern bool pnvs_registry_has_stayed(Oid database);
 extern void pnvs_registry_forget(Oid database);
 extern void pnvs_registry_ask_idle_to_leave(void);
-extern bool pnvs_registry_has_overflowed(void);
-extern void pnvs_registry_forget_overflow(void);
+extern bool pnvs_registry_take_overflow(void);
+
+/* prepared.c */
+extern void pnvs_prepared_note_name(const char *gid);
+extern void pnvs_prepared_remember(void);
+extern bool pnvs_prepared_is_remembered(const char *gid);
+
+/* waiters.c */
+extern void pnvs_waiters_init(void);
+extern void pnvs_waiters_begin(int64 id);
+extern void pnvs_waiters_wait(int64 id, long wait_ms, uint32 wait_event);
+extern void pnvs_waiters_end(void);
 
 #endif							/* PNVS_REGISTRY_H */

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * waiters.c
- *	  Sessions that wait until a message is settled, and how they are woken.
+ *	  Wakes the sessions that wait until a message is settled.
  *
- * Each wait list is a condition variable in shared memory, with a lock of its own.
- * If the library is not preloaded, nobody is woken, and waiting sessions look at
- * their row at intervals.
+ * A session waits in the list that the ID of its message hashes to.  Each wait list is a
+ * condition variable in shared memory, with a lock of its own.  If the library is not
+ * preloaded, sessions are not woken: they look at their row at intervals.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,14 +18,13 @@
 #include "storage/latch.h"
 
 #include "monotonic.h"
-#include "queue/registry/waiters.h"
+#include "queue/registry/registry.h"
 #include "queue/rows/rows.h"
 #include "shared/memory.h"
 
 /*
- * A session waits in the list that its message hashes to, and only that list is woken.
- * There are more lists than sessions are likely to wait at a time, so that few are woken
- * for another message.  A list takes 12 bytes of shared memory.
+ * More lists than sessions are likely to wait at a time, so that few sessions are woken for
+ * another message.  A list takes 12 bytes of shared memory.
  */
 #define PNVS_WAIT_LISTS 1024
 
@@ -38,7 +37,6 @@ static bool has_settled = false;
 static Size lists_size(void);
 static void init_lists(void);
 static void note_settled(const PnvsVerdict *verdicts, int nverdicts);
-static void wake(void);
 static int	list_of(int64 id);
 static void on_transaction_end(XactEvent event, void *arg);
 
@@ -55,6 +53,7 @@ pnvs_waiters_init(void)
 
 	pnvs_shared_memory_add(&part);
 	pnvs_settle_observe(note_settled);
+	RegisterXactCallback(on_transaction_end, NULL);
 }
 
 static Size
@@ -70,7 +69,7 @@ init_lists(void)
 		ConditionVariableInit(&lists[i]);
 }
 
-/* Between begin and end no announcement of this message is missed. */
+/* From this call until pnvs_waiters_end() no settle of the message is missed. */
 void
 pnvs_waiters_begin(int64 id)
 {
@@ -79,8 +78,8 @@ pnvs_waiters_begin(int64 id)
 }
 
 /*
- * Waits until the message, or another of its list, is announced, or for wait_ms
- * milliseconds.  Serves interrupts.
+ * Waits until the message, or another message of its list, is settled, or for wait_ms.
+ * Serves interrupts.
  */
 void
 pnvs_waiters_wait(int64 id, long wait_ms, uint32 wait_event)
@@ -88,8 +87,8 @@ pnvs_waiters_wait(int64 id, long wait_ms, uint32 wait_event)
 	if (lists != NULL)
 	{
 		/*
-		 * a look at the row may have waited for something else, which resets
-		 * the latch that an announcement has set
+		 * the list may have been woken since the caller read the row, and
+		 * another wait may have reset the latch since
 		 */
 		SetLatch(MyLatch);
 		(void) ConditionVariableTimedSleep(&lists[list_of(id)], wait_ms, wait_event);
@@ -107,18 +106,13 @@ pnvs_waiters_end(void)
 }
 
 /*
- * An observer of settles: the sessions that wait for these messages are woken when the
- * transaction is committed.  If only a subtransaction is rolled back, they are woken for
- * nothing.  Nobody is woken by COMMIT PREPARED: they look by themselves.
+ * An observer of settles: the COMMIT wakes the sessions that wait for these messages.  After
+ * the rollback of a subtransaction it wakes some for nothing.  COMMIT PREPARED wakes none:
+ * they look at their row in time.
  */
 static void
 note_settled(const PnvsVerdict *verdicts, int nverdicts)
 {
-	static bool registered = false;
-
-	if (!registered)
-		RegisterXactCallback(on_transaction_end, NULL);
-	registered = true;
 	for (int i = 0; i < nverdicts; i++)
 	{
 		if (verdicts[i].settled_at == 0)
@@ -136,29 +130,21 @@ list_of(int64 id)
 		PNVS_WAIT_LISTS;
 }
 
+/*
+ * Wakes only the lists of the settled messages: each session that is woken reads its row,
+ * and waking hundreds for every settle would leave time for nothing else.  Never throws.
+ */
 static void
 on_transaction_end(XactEvent event, void *arg)
 {
 	if (!has_settled ||
 		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE))
 		return;
-	if (event == XACT_EVENT_COMMIT)
-		wake();
-	memset(settled_lists, 0, sizeof(settled_lists));
-	has_settled = false;
-}
-
-/*
- * Wakes the sessions that wait for one of the messages, and those that share a list
- * with them.  Each session that is woken looks its row up, so waking all of hundreds for
- * each of many messages a second would leave time for nothing else.  Never throws.
- */
-static void
-wake(void)
-{
-	for (int i = 0; lists != NULL && i < PNVS_WAIT_LISTS; i++)
+	for (int i = 0; event == XACT_EVENT_COMMIT && i < PNVS_WAIT_LISTS; i++)
 	{
 		if (settled_lists[i])
 			ConditionVariableBroadcast(&lists[i]);
 	}
+	memset(settled_lists, 0, sizeof(settled_lists));
+	has_settled = false;
 }

@@ -159,14 +159,6 @@ log_cause(const PnvsVerdict *verdict)
 			 pnvs_errhide()));
 }
 
-/* The cause of an outage may be mended: a message may be tried at once. */
-void
-pnvs_outages_try_again(PnvsOutages *outages)
-{
-	pnvs_outage_try_again(&outages->sends, pnvs_monotonic_us());
-	pnvs_outage_try_again(&outages->look_ups, pnvs_monotonic_us());
-}
-
 /* How long it is, in us, until an outage lets a message be claimed. */
 int64
 pnvs_outages_send_wait_us(const PnvsOutages *outages, int64 now_us)

@@ -22,7 +22,6 @@ typedef struct PnvsOutages
 extern void pnvs_outages_note(PnvsOutages *outages, const PnvsVerdicts *verdicts);
 extern void pnvs_outages_log(const PnvsOutages *before, const PnvsOutages *after,
 							 const PnvsVerdicts *verdicts);
-extern void pnvs_outages_try_again(PnvsOutages *outages);
 extern int64 pnvs_outages_send_wait_us(const PnvsOutages *outages, int64 now_us);
 extern int64 pnvs_outages_look_up_wait_us(const PnvsOutages *outages, int64 now_us);
 

@@ -3,16 +3,16 @@
  * sender.c
  *	  Claims messages, sends them and settles them, many at a time.
  *
- * One transaction, the exchange, settles the requests that have come back and claims
- * messages that fill the window again.  Between two exchanges requests are under way,
- * and no transaction, snapshot or lock is held.  core/schedule.c says when the next
- * exchange is.
+ * One transaction, the exchange, settles the requests that have come back, and claims
+ * messages to fill the window again.  Between two exchanges requests are under way, and
+ * the sender has no transaction, snapshot or lock.  core/schedule.c says when the next
+ * exchange is due.
  *
  * An exchange that fails (the disk is full, for example) is tried again after a pause,
- * and pauses get longer.  If somebody has locked a row, the next exchange leaves out
- * the attempts whose rows are locked, and these are tried again later.
+ * which gets longer each time.  If another session has locked a row, the next exchange
+ * leaves out the attempts whose rows are locked, and these are tried again later.
  *
- * Rows have their times by the wall clock; a sender pauses by the monotonic clock.
+ * Times in rows are those of the wall clock; pauses go by the monotonic clock.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,13 +32,13 @@
 #include "queue/sender/sender.h"
 #include "settings.h"
 
-/* A sender that need not stay gives up after so many probes in a row that fail. */
+/* The sender of a CALL is done after so many failed probes in a row. */
 #define ENOUGH_FAILURES 3
 
-/* The pause if somebody has locked the table. */
+/* The pause if another session has locked the table. */
 #define LOCKED_PAUSE_MS 20
 
-/* Pauses after an exchange that failed, each twice the last. */
+/* The pauses after failed exchanges; each is twice the last. */
 #define FIRST_PAUSE_MS 50
 #define LONGEST_PAUSE_MS 10000
 
@@ -53,19 +53,18 @@ struct PnvsSender
 	bool		has_table;
 	bool		may_claim;
 	int64		nallowed;		/* so many more messages may be claimed */
-	TimestampTz next_queued;	/* when a row is due, as far as is known */
+	TimestampTz next_queued;	/* when a row may be due */
 	TimestampTz next_unknown;
 	bool		unknown_first;	/* at the next exchange that can claim both */
 	bool		skip_locked;	/* the last exchange failed, or met locked
 								 * rows */
-	int			failures;		/* exchanges in a row */
+	int			failures;		/* exchanges in a row that failed */
 	int64		paused_until_us;	/* by the monotonic clock */
 };
 
 static void open_claimer(void *arg);
-static void get_due(const PnvsSender *sender, PnvsDue *due, bool with_look_ups);
-static bool claims(const PnvsSender *sender);
 static int64 next_exchange_us(const PnvsSender *sender, PnvsLoad *load, PnvsDue *due);
+static bool claims(const PnvsSender *sender);
 static void exchange_all(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due);
 static void set_limits(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due,
 					   PnvsExchange *exchange);
@@ -111,7 +110,7 @@ open_claimer(void *arg)
 	pnvs_claimer_open(&sender->claimer);
 }
 
-/* Ends the sender; requests under way are taken back, and others can recover their rows. */
+/* Ends the sender.  Requests under way are aborted, and the next sender recovers their rows. */
 void
 pnvs_sender_destroy(PnvsSender *sender)
 {
@@ -119,7 +118,7 @@ pnvs_sender_destroy(PnvsSender *sender)
 	MemoryContextDelete(sender->context);
 }
 
-/* Something is due at not_before; DT_NOBEGIN: look at everything again. */
+/* Notes that a row is due at not_before; DT_NOBEGIN: that any row may be due. */
 void
 pnvs_sender_look(PnvsSender *sender, TimestampTz not_before)
 {
@@ -130,11 +129,12 @@ pnvs_sender_look(PnvsSender *sender, TimestampTz not_before)
 	pnvs_outage_something_new(&sender->outages.sends);
 }
 
-/* The cause of an outage may be mended: a message is tried at once. */
+/* Ends the pauses of an outage, whose cause the new settings may have mended. */
 void
 pnvs_sender_settings_changed(PnvsSender *sender)
 {
-	pnvs_outages_try_again(&sender->outages);
+	pnvs_outage_try_again(&sender->outages.sends, pnvs_monotonic_us());
+	pnvs_outage_try_again(&sender->outages.look_ups, pnvs_monotonic_us());
 }
 
 void
@@ -143,7 +143,7 @@ pnvs_sender_stop_claiming(PnvsSender *sender)
 	sender->may_claim = false;
 }
 
-/* Does all that can be done without waiting for the network.  Commits. */
+/* Does what can be done without waiting for the network.  Commits. */
 void
 pnvs_sender_turn(PnvsSender *sender)
 {
@@ -158,7 +158,7 @@ pnvs_sender_turn(PnvsSender *sender)
 		exchange_all(sender, &load, &due);
 }
 
-/* Settles all attempts, also those that have not come back, and starts no more. */
+/* Settles all attempts, also those under way, and starts no more. */
 void
 pnvs_sender_abandon(PnvsSender *sender)
 {
@@ -181,14 +181,14 @@ pnvs_sender_wait_us(const PnvsSender *sender)
 	return sender->window.nattempts > 0 ? Min(wait_us, PNVS_LATENESS_CHECK_US) : wait_us;
 }
 
-/* Whether no request is under way, and none is left to be settled. */
+/* Whether no request is under way or left to be settled. */
 bool
 pnvs_sender_is_idle(const PnvsSender *sender)
 {
 	return sender->window.nattempts == 0;
 }
 
-/* Whether it waits for a reply or its time-out, or for the end of an outage. */
+/* Whether the sender waits for a reply or a time-out, or for the end of an outage. */
 bool
 pnvs_sender_is_waiting(const PnvsSender *sender)
 {
@@ -209,14 +209,14 @@ pnvs_sender_unsettled(const PnvsSender *sender)
 	return load.ready + load.kept;
 }
 
-/* False if the extension has gone, or was never there. */
+/* False if the extension is not in this database (any more). */
 bool
 pnvs_sender_has_table(const PnvsSender *sender)
 {
 	return sender->has_table;
 }
 
-/* When a row is due, as far as is known and as it may be claimed, or DT_NOEND. */
+/* When a row that may be claimed may be due, or DT_NOEND. */
 TimestampTz
 pnvs_sender_next_due(const PnvsSender *sender)
 {
@@ -230,8 +230,8 @@ pnvs_sender_next_due(const PnvsSender *sender)
 }
 
 /*
- * Whether a sender that does not stay has done its work: nothing is due, or what is
- * due waits for the end of an outage, and some messages were tried.
+ * Whether the sender of a CALL has done its work: no row is due, or the rows that are due
+ * wait for the end of an outage, and enough messages were tried.
  */
 bool
 pnvs_sender_is_done(const PnvsSender *sender)
@@ -254,31 +254,21 @@ pnvs_sender_claimer(PnvsSender *sender)
 static int64
 next_exchange_us(const PnvsSender *sender, PnvsLoad *load, PnvsDue *due)
 {
-	get_due(sender, due, pnvs_schedule_look_up_capacity(load) > 0);
-	return pnvs_schedule_exchange_us(load, due);
-}
-
-/* During an outage a row can be due and may not be claimed yet. */
-static void
-get_due(const PnvsSender *sender, PnvsDue *due, bool with_look_ups)
-{
 	int64		now_us = pnvs_monotonic_us();
 
 	due->pause_us = sender->paused_until_us - now_us;
 	due->queued_us = due->unknown_us = PNVS_NEVER;
-	if (!claims(sender))
-		return;
-	due->queued_us = Max(pnvs_us_until(sender->next_queued),
-						 pnvs_outages_send_wait_us(&sender->outages, now_us));
-	if (with_look_ups)
+	/* during an outage a row that is due may have to wait */
+	if (claims(sender))
+		due->queued_us = Max(pnvs_us_until(sender->next_queued),
+							 pnvs_outages_send_wait_us(&sender->outages, now_us));
+	if (claims(sender) && pnvs_schedule_look_up_capacity(load) > 0)
 		due->unknown_us = Max(pnvs_us_until(sender->next_unknown),
 							  pnvs_outages_look_up_wait_us(&sender->outages, now_us));
+	return pnvs_schedule_exchange_us(load, due);
 }
 
-/*
- * Whether it claims rows that are due.  An invalid setting stops that until it is put
- * right.
- */
+/* Whether the sender claims rows.  An invalid setting stops that until it is corrected. */
 static bool
 claims(const PnvsSender *sender)
 {
@@ -351,7 +341,7 @@ take_over(PnvsSender *sender, PnvsExchange *exchange)
 	 */
 	if (exchange->verdicts.n > 0 || exchange->nclaimed > 0)
 		pnvs_transaction_note_written();
-	/* the next exchange may meet the rows that attempts are kept for */
+	/* the next exchange may meet the locked rows of kept attempts */
 	pnvs_window_load(&sender->window, pnvs_monotonic_us(), &load);
 	sender->skip_locked = exchange->met_locked || load.kept > 0;
 	sender->has_table = exchange->lock == PNVS_TABLE_LOCKED;
@@ -366,7 +356,7 @@ take_over(PnvsSender *sender, PnvsExchange *exchange)
 	pnvs_notify_announce(sender->transact, &exchange->verdicts);
 }
 
-/* Takes an exchange back that was rolled back, or found the table locked. */
+/* Acts on an exchange that was rolled back, or found the table locked. */
 static void
 undo_exchange(PnvsSender *sender, PnvsExchange *exchange)
 {
@@ -401,7 +391,7 @@ finish_attempts(PnvsSender *sender, PnvsExchange *exchange)
 			pnvs_attempt_start(attempt);
 		else
 		{
-			/* a row of unknown fate that is not looked up after all */
+			/* this row of unknown fate is still to be looked up */
 			if (goes_on)
 				pnvs_sender_look(sender, DT_NOBEGIN);
 			pnvs_window_drop(&sender->window, attempt);
@@ -409,7 +399,7 @@ finish_attempts(PnvsSender *sender, PnvsExchange *exchange)
 	}
 }
 
-/* Rows that were queued again, or are to be looked up, will be due. */
+/* Notes when rows are due that were queued again, or are to be looked up. */
 static void
 note_next_due(PnvsSender *sender, const PnvsVerdicts *verdicts)
 {
@@ -424,7 +414,7 @@ note_next_due(PnvsSender *sender, const PnvsVerdicts *verdicts)
 	}
 }
 
-/* Sends the messages whose claims are committed, flushed and replicated. */
+/* Starts the requests for new claims, if these are flushed and replicated. */
 static void
 start_claimed(PnvsSender *sender, PnvsExchange *exchange)
 {

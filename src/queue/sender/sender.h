@@ -1,10 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sender.h
- *	  A sliding window over the queue: claim, send, settle.
- *
- * The worker and the procedure drive the same sender.  What differs is how a
- * transaction is made, so they bring that.
+ *	  Claims messages, sends them and settles them, many at a time.
  *
  *-------------------------------------------------------------------------
  */

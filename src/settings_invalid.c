@@ -87,9 +87,9 @@ pnvs_settings_refuse(const char *name, const PnvsSettingValue *value)
 }
 
 /*
- * Logs that nothing is sent, once a minute for each setting.  Returns in how
- * many us to call this again, or PNVS_NEVER if nothing is wrong.  The launcher calls it for the server's values
- * (of_server), a worker for those of its database.
+ * Logs that nothing is sent, once a minute for each setting.  Returns in how many us to
+ * call this again, or PNVS_NEVER if nothing is wrong.  The launcher calls it for the
+ * server's values (of_server), a worker for those of its database.
  */
 int64
 pnvs_settings_complain(bool of_server)

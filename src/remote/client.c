@@ -248,6 +248,8 @@ keep_secret(PnvsSecrets *secrets, const char *word)
 static void
 log_times(const PnvsCall *call, const PnvsHttpTimes *times)
 {
+	/* a cancel that is served here would lose the reply */
+	HOLD_INTERRUPTS();
 	ereport(DEBUG1,
 			(errmsg_internal("pnvs: %s took " INT64_FORMAT " us: name " INT64_FORMAT
 							 ", connection " INT64_FORMAT ", TLS " INT64_FORMAT
@@ -255,6 +257,7 @@ log_times(const PnvsCall *call, const PnvsHttpTimes *times)
 							 call->operation->name, times->total_us, times->looked_up_us,
 							 times->connected_us, times->secured_us, times->first_byte_us),
 			 pnvs_errhide()));
+	RESUME_INTERRUPTS();
 }
 
 /* One request and its answer. */

@@ -40,7 +40,7 @@ typedef enum PnvsHttpFault
 typedef struct PnvsHttpRequest
 {
 	const char *origin;			/* scheme, host and port, as a URL */
-	const char *method;			/* in capital letters */
+	const char *method;			/* in capital letters; not HEAD */
 	const char *target;			/* path and query, encoded */
 	const char *const *headers; /* "Name: value", the last one NULL */
 	const char *body;			/* NULL: none, as for a GET */
@@ -54,7 +54,10 @@ typedef struct PnvsHttpRequest
 	int			request_timeout_ms;
 } PnvsHttpRequest;
 
-/* When a stage was over, in microseconds from the start; 0: not needed or not reached. */
+/*
+ * When a stage was over, in microseconds from the start; 0: not reached.  On a kept
+ * connection the stages before the request take next to nothing.
+ */
 typedef struct PnvsHttpTimes
 {
 	int64		looked_up_us;

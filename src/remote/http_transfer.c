@@ -108,6 +108,12 @@ pnvs_http_transfer_begin(PnvsHttpTransfer *transfer, const PnvsHttpRequest *requ
 	transfer->sessions = pnvs_http_trust_use_sessions();
 	pnvs_http_set(obstacle, easy, CURLOPT_SHARE, transfer->sessions->share);
 	pnvs_http_set(obstacle, easy, CURLOPT_MAXLIFETIME_CONN, pnvs_http_trust_connections_s());
+
+	/*
+	 * after TLS has failed the name is looked up again: it may lead elsewhere
+	 * by now
+	 */
+	pnvs_http_set(obstacle, easy, CURLOPT_DNS_CACHE_TIMEOUT, pnvs_http_trust_cache_s());
 #ifdef PNVS_HAVE_CA_CACHE
 	pnvs_http_set(obstacle, easy, CURLOPT_CA_CACHE_TIMEOUT, pnvs_http_trust_cache_s());
 #endif

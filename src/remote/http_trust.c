@@ -144,7 +144,7 @@ pnvs_http_trust_connections_s(void)
 	return (long) Min(LIFETIME_S, Max(now_s() - trust.changed_s, 1));
 }
 
-/* How old what libcurl has read of the authorities may be, in seconds. */
+/* For how many seconds libcurl may keep the authorities that it has read, and addresses. */
 long
 pnvs_http_trust_cache_s(void)
 {

@@ -40,7 +40,8 @@ pnvs_shared_memory_add(const PnvsSharedPart *part)
 		next_startup = shmem_startup_hook;
 		shmem_startup_hook = startup;
 	}
-	Assert(nparts < MAX_PARTS);
+	if (nparts == MAX_PARTS)
+		elog(ERROR, "too many pieces of shared memory");
 	parts[nparts++] = part;
 }
 

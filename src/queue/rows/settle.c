@@ -46,14 +46,14 @@ static const Field fields[] = {
 static PnvsSettleObserver observers[MAX_OBSERVERS];
 static int	nobservers = 0;
 
-static void write_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts);
+static bool contains(const int64 *ids, int nids, int64 id);
 static Datum field_array(const Field *field, const PnvsVerdict *verdicts, int nverdicts);
 static Datum field_value(const void *member, Oid type, bool *isnull);
 static void tell_observers(const PnvsVerdict *verdicts, int nverdicts);
 
 /*
- * Has a function called with all verdicts that are written, in the transaction that
- * writes them: it may be rolled back.  To be called when the library is loaded.
+ * Has a function called with the verdicts that were written, in the transaction that
+ * wrote them: it may be rolled back.  To be called when the library is loaded.
  */
 void
 pnvs_settle_observe(PnvsSettleObserver observer)
@@ -63,12 +63,40 @@ pnvs_settle_observe(PnvsSettleObserver observer)
 	observers[nobservers++] = observer;
 }
 
-/* Writes verdicts, one at least, into their rows; a row that has gone is skipped. */
+/*
+ * Writes verdicts, one at least, into their rows.  A row that has gone is skipped, and so
+ * is a row that was settled or recovered by somebody else meanwhile.
+ */
 void
 pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts)
 {
-	write_rows(claimer, verdicts, nverdicts);
-	tell_observers(verdicts, nverdicts);
+	Datum		values[lengthof(fields) + 1];
+	bool		in_place = true;
+	int64	   *in_place_ids = NULL;
+	int64	   *ids;
+	int			nin_place = 0;
+	int			n;
+
+	for (int i = 0; i < nverdicts; i++)
+		in_place = in_place && ItemPointerIsValid(&verdicts[i].place);
+	for (size_t i = 0; i < lengthof(fields); i++)
+		values[i] = field_array(&fields[i], verdicts, nverdicts);
+	values[lengthof(fields)] = Int64GetDatum(claimer->number);
+	if (in_place)
+		nin_place = pnvs_table_run_for_ids(PNVS_SETTLE_IN_PLACE, values, &in_place_ids);
+	if (nin_place == nverdicts)
+	{
+		tell_observers(verdicts, nverdicts);
+		return;
+	}
+
+	/* rows that were settled just now are skipped: their state has changed */
+	n = pnvs_table_run_for_ids(PNVS_SETTLE, values, &ids);
+	for (int i = 0; i < nverdicts; i++)
+	{
+		if (contains(in_place_ids, nin_place, verdicts[i].id) || contains(ids, n, verdicts[i].id))
+			tell_observers(&verdicts[i], 1);
+	}
 }
 
 /*
@@ -114,22 +142,15 @@ pnvs_settle_find_locked(int64 *ids, int nids)
 	return nlocked;
 }
 
-static void
-write_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nverdicts)
+static bool
+contains(const int64 *ids, int nids, int64 id)
 {
-	Datum		values[lengthof(fields) + 1];
-	bool		in_place = true;
-
-	for (int i = 0; i < nverdicts; i++)
-		in_place = in_place && ItemPointerIsValid(&verdicts[i].place);
-	for (size_t i = 0; i < lengthof(fields); i++)
-		values[i] = field_array(&fields[i], verdicts, nverdicts);
-	values[lengthof(fields)] = Int64GetDatum(claimer->number);
-	if (in_place && pnvs_table_run(PNVS_SETTLE_IN_PLACE, values) == nverdicts)
-		return;
-
-	/* rows that were settled just now are skipped: their state has changed */
-	(void) pnvs_table_run(PNVS_SETTLE, values);
+	for (int i = 0; i < nids; i++)
+	{
+		if (ids[i] == id)
+			return true;
+	}
+	return false;
 }
 
 /* One member of all verdicts, as an array. */

@@ -49,7 +49,7 @@
 	" AS u(id, was, state, settled_at, recipient, not_before, request_id," \
 	" verification_id, status, code, message, http_status, unknown_since, uncounted, place)" \
 	" WHERE " found_by " AND q.state = u.was AND coalesce(q.settled_at, 'infinity') = 'infinity'" \
-	" AND (q.claimer IS NULL OR q.claimer = $16)"
+	" AND (q.claimer IS NULL OR q.claimer = $16) RETURNING q.id::bigint"
 
 #define SETTLE_TYPES \
 	{INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, \

@@ -19,7 +19,10 @@
 /* The time that never comes. */
 #define PNVS_NEVER PG_INT64_MAX
 
-/* Microseconds since the system's start, by the clock of timerfd and libcurl. */
+/*
+ * Microseconds since the system's start, by the clock of timerfd and libcurl.  Not
+ * PostgreSQL's instr_time: since 19 its source can change by a reload.
+ */
 static inline int64
 pnvs_monotonic_us(void)
 {

@@ -119,4 +119,41 @@ $queue->configure('pnvs.worker' => undef);
 }
 
 $queue->stop;
+
+# --- a message that is queued again, with an earlier time than others that were seen
+
+{
+	my $slow = Pnvs::Queue->new($service, 'requeued',
+		conf => "pnvs.scan_interval = 60s\n",
+		environment => { LD_PRELOAD => Pnvs::Preload::build($scratch, 'clock'), PNVS_CLOCK_FILE => "$scratch/ahead" });
+	my $id;
+
+	$slow->settled($slow->enqueue('FA1'));
+	kill 'STOP', $service->{pid};
+	$id = $slow->enqueue('sim:first:1:throttled:1');
+	$slow->in_state($id, 'sending');
+	set_clock_back();
+	kill 'CONT', $service->{pid};
+	is($slow->soon_settled([$id]), 'sent', 'a message that was throttled while the clock was set back is tried again soon');
+	$slow->stop;
+}
+# --- PostgreSQL's clock for statistics, whose source can change since 19
+
+if ($queue->node->pg_version >= 19)
+{
+	append_to_file("$scratch/behind", '-5000');
+	my $timed = Pnvs::Queue->new($service, 'timed',
+		conf => "pnvs.scan_interval = 1s\n",
+		environment => { LD_PRELOAD => Pnvs::Preload::build($scratch, 'clock'), PNVS_CLOCK_MONOTONIC => "$scratch/behind" });
+	my $inside = $timed->session;
+	my $left;
+
+	$timed->settled($timed->enqueue('FA1'));
+	$timed->reload('timing_clock_source' => 'system');
+	$left = $timed->enqueue('FA1', "clock_timestamp() + '1 day'");
+	$inside->run("UPDATE pnvs_internal.queue SET state = 'sending', claimer = 1, attempts = 1, dispatched_at = clock_timestamp(), "
+		  . "not_before = clock_timestamp() WHERE id = $left");
+	ok($timed->soon(sub { $timed->state($left) ne 'sending' }), 'scans go on when another clock source is set');
+	$timed->stop;
+}
 done_testing();

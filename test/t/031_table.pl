@@ -368,6 +368,14 @@ $id = $queue->enqueue('FA1', "send_within => '1 ms'");
 is($awaited->{state}, 'expired', 'a message whose time was over is expired');
 cmp_ok($awaited->{late}, '<', 0.5, 'and who waits for it hears so at once');
 
+# --- an ID that no sequence gives
+
+$id = $queue->enqueue('FA1', "clock_timestamp() + '1 day'");
+$queue->{number}{0} = $queue->number($id);
+$session->run("UPDATE pnvs_internal.queue SET id = 0, not_before = clock_timestamp(), send_before = clock_timestamp() + '1 hour' WHERE id = $id");
+$queue->settled($queue->enqueue('FA1'));
+is($queue->soon_settled([0]), 'sent', 'a row that was given the ID 0 is settled');
+
 # --- a dump by the owner of the database
 
 $session->run('CREATE ROLE landlord LOGIN; ALTER DATABASE postgres OWNER TO landlord');

@@ -119,16 +119,18 @@ pnvs_window_looked_up(const PnvsWindow *window, int64 **ids)
 }
 
 /*
- * Remembers since when attempts have waited to be settled: nready do now.  Those that
- * came back during an exchange count from before it, and need not wait again.
+ * Remembers since when the ready of a load, which was counted at now_us, have waited to be
+ * settled, and tells the load.  Those that came back during an exchange count from before
+ * it, and need not wait again.
  */
 void
-pnvs_window_note_ready(PnvsWindow *window, int nready, int64 now_us)
+pnvs_window_note_ready(PnvsWindow *window, PnvsLoad *load, int64 now_us)
 {
-	if (nready == 0)
+	if (load->ready == 0)
 		window->ready_since_us = 0;
 	else if (window->ready_since_us == 0)
 		window->ready_since_us = now_us;
+	load->ready_for_us = now_us - window->ready_since_us;
 }
 
 /* At intervals: ends the calls that libcurl did not end in time. */

@@ -31,7 +31,7 @@ extern void pnvs_window_clear(PnvsWindow *window);
 extern void pnvs_window_load(const PnvsWindow *window, int64 now_us, PnvsLoad *load);
 extern int	pnvs_window_ready(const PnvsWindow *window, bool all, PnvsAttempt **ready);
 extern int	pnvs_window_looked_up(const PnvsWindow *window, int64 **ids);
-extern void pnvs_window_note_ready(PnvsWindow *window, int nready, int64 now_us);
+extern void pnvs_window_note_ready(PnvsWindow *window, PnvsLoad *load, int64 now_us);
 extern void pnvs_window_end_late_calls(PnvsWindow *window, int64 now_us);
 
 #endif							/* PNVS_QUEUE_WINDOW_H */

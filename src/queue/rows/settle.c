@@ -165,7 +165,7 @@ field_array(const Field *field, const PnvsVerdict *verdicts, int nverdicts)
 	return pnvs_array_make(field->type, values, nulls, nverdicts);
 }
 
-/* NULL and 0 stand for SQL's NULL. */
+/* NULL and 0 stand for SQL's NULL, but an ID can be 0: somebody may have written the row. */
 static Datum
 field_value(const void *member, Oid type, bool *isnull)
 {
@@ -176,6 +176,9 @@ field_value(const void *member, Oid type, bool *isnull)
 		case TIDOID:
 			*isnull = false;
 			return PointerGetDatum(member);
+		case INT8OID:
+			*isnull = false;
+			return Int64GetDatum(*(const int64 *) member);
 		case TEXTOID:
 			text = *(const char *const *) member;
 			*isnull = text == NULL;
@@ -183,9 +186,9 @@ field_value(const void *member, Oid type, bool *isnull)
 		case INT4OID:
 			*isnull = *(const int32 *) member == 0;
 			return Int32GetDatum(*(const int32 *) member);
-		default:				/* int8 and timestamptz */
-			*isnull = *(const int64 *) member == 0;
-			return Int64GetDatum(*(const int64 *) member);
+		default:				/* timestamptz */
+			*isnull = *(const TimestampTz *) member == 0;
+			return TimestampTzGetDatum(*(const TimestampTz *) member);
 	}
 }
 

@@ -122,7 +122,8 @@ write_verdicts(PnvsExchange *exchange, int nwritten)
 
 	if (exchange->skip_locked && verdicts->n > nwritten)
 		leave_out_locked(exchange, nwritten);
-	pnvs_settle_rows(exchange->claimer, verdicts->list + nwritten, verdicts->n - nwritten);
+	if (verdicts->n > nwritten)
+		pnvs_settle_rows(exchange->claimer, verdicts->list + nwritten, verdicts->n - nwritten);
 	return verdicts->n;
 }
 

@@ -55,6 +55,7 @@ struct PnvsSender
 	int64		nallowed;		/* so many more messages may be claimed */
 	TimestampTz next_queued;	/* when a row may be due */
 	TimestampTz next_unknown;
+	TimestampTz seen_clock;		/* the wall clock at the last turn */
 	bool		unknown_first;	/* at the next exchange that can claim both */
 	bool		skip_locked;	/* the last exchange failed, or met locked
 								 * rows */
@@ -63,6 +64,7 @@ struct PnvsSender
 };
 
 static void open_claimer(void *arg);
+static void watch_clock(PnvsSender *sender);
 static int64 next_exchange_us(const PnvsSender *sender, PnvsLoad *load, PnvsDue *due);
 static bool claims(const PnvsSender *sender);
 static void exchange_all(PnvsSender *sender, const PnvsLoad *load, const PnvsDue *due);
@@ -92,6 +94,7 @@ pnvs_sender_create(PnvsTransact transact, int64 max_requests)
 	sender->nallowed = max_requests;
 	pnvs_window_open(&sender->window, context);
 	sender->next_queued = sender->next_unknown = DT_NOBEGIN;
+	sender->seen_clock = GetCurrentTimestamp();
 	pnvs_client_prepare_to_wait();
 	if (!pnvs_transaction_run(transact, open_claimer, sender))
 		ereport(ERROR,
@@ -151,11 +154,26 @@ pnvs_sender_turn(PnvsSender *sender)
 	PnvsLoad	load;
 	PnvsDue		due;
 
+	watch_clock(sender);
 	pnvs_window_end_late_calls(&sender->window, now_us);
 	pnvs_window_load(&sender->window, now_us, &load);
-	pnvs_window_note_ready(&sender->window, load.ready, now_us);
+	pnvs_window_note_ready(&sender->window, &load, now_us);
 	if (next_exchange_us(sender, &load, &due) == 0)
 		exchange_all(sender, &load, &due);
+}
+
+/*
+ * If the wall clock was set back, a row that is queued again has an earlier time than rows
+ * that were seen, and no session announces it.
+ */
+static void
+watch_clock(PnvsSender *sender)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < Max(sender->seen_clock, sender->claimer.seen.not_before))
+		pnvs_sender_look(sender, DT_NOBEGIN);
+	sender->seen_clock = now;
 }
 
 /* Settles all attempts, also those under way, and starts no more. */

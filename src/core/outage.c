@@ -38,7 +38,7 @@ pnvs_outage_tryable(const PnvsOutage *outage, int64_t now_us)
 	return outage->only != 0 ? PNVS_TRY_ONE_OTHER : PNVS_TRY_NONE;
 }
 
-/* When to look next at the messages that are due: to try one, or to expire some. */
+/* When to look next at the messages that are due: to try a message, or to expire some. */
 int64_t
 pnvs_outage_next_us(const PnvsOutage *outage)
 {

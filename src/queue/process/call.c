@@ -152,12 +152,12 @@ give_up(PnvsSender *sender)
 				(errcode(PNVS_ERRCODE_MAYBE_SENT),
 				 errmsg("could not write what became of queued messages"),
 				 errdetail("sent=maybe stage=reply: Messages: %d.", nunsettled),
-				 errhint("Somebody keeps them locked, or the server's log says why. The next sender looks them up."),
+				 errhint("Another session keeps them locked, or the server's log says why. The next sender looks them up."),
 				 pnvs_errhide()));
 	ereport(ERROR,
 			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 			 errmsg("could not claim queued messages that are due"),
-			 errhint("Somebody keeps them locked, or the server's log says why. They stay queued."),
+			 errhint("Another session keeps them locked, or the server's log says why. They stay queued."),
 			 pnvs_errhide()));
 }
 

@@ -309,8 +309,8 @@ probe_next(void)
 }
 
 /*
- * Starts a worker; false if it cannot be started now.  waits: if there is no place for the
- * worker, it is started as soon as there is one; otherwise it is tried again later.
+ * Starts a worker; false if it cannot be started now.  If there is no place for it, it gets
+ * the next free place (with waits), or is tried again later.
  */
 static bool
 start_worker(Oid database, int failures, bool waits)

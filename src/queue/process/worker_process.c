@@ -42,7 +42,7 @@
 /* More than an exchange of a wide window uses. */
 #define KEPT_MEMORY (8 * 1024 * 1024)
 
-/* For files of PostgreSQL and of pnvs; each connection has one more. */
+/* Descriptors for files of PostgreSQL and of pnvs, beside those of connections. */
 #define SPARE_DESCRIPTORS 256
 
 static TimeoutId termination_check;

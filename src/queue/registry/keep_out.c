@@ -65,7 +65,7 @@ pnvs_registry_is_kept_out(Oid database)
 	return false;
 }
 
-/* Whether a database has a worker, or one is being started. */
+/* Whether a database has a worker, running or being started. */
 bool
 pnvs_registry_is_present(Oid database)
 {

@@ -165,7 +165,7 @@ lower(pg_atomic_uint64 *announced, TimestampTz not_before)
 }
 
 /*
- * Makes this process the worker of its database.  False if there is another one, or if
+ * Makes this process the worker of its database.  False if another process is, or if
  * workers are kept out.
  */
 bool

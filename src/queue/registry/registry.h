@@ -19,7 +19,7 @@
 typedef enum PnvsWorkerState
 {
 	PNVS_WORKER_ABSENT,
-	PNVS_WORKER_STARTING,		/* the launcher has asked for one */
+	PNVS_WORKER_STARTING,		/* the launcher has asked for it */
 	PNVS_WORKER_PRESENT			/* can be woken */
 } PnvsWorkerState;
 

@@ -20,10 +20,10 @@
 /* A row that another session has locked is tried again after this. */
 #define LOCKED_RETRY_US USECS_PER_SEC
 
-/* During an outage a message other than the last refused one is preferred: two suffice. */
+/* During an outage two rows are looked at, to find another than the last refused. */
 #define CANDIDATES 2
 
-/* During an outage so many rows expire in one transaction. */
+/* The most rows that a transaction expires during an outage. */
 #define MAX_EXPIRED 1000
 
 static void settle(PnvsExchange *exchange);
@@ -62,7 +62,7 @@ pnvs_exchange_work(void *arg)
 	pnvs_table_leave(&visit);
 }
 
-/* Settles what can be settled, and takes from the capacity what is not available. */
+/* Settles the requests that have come back, and lowers the capacity to the places left. */
 static void
 settle(PnvsExchange *exchange)
 {
@@ -156,8 +156,8 @@ leave_out_locked(PnvsExchange *exchange, int nwritten)
 }
 
 /*
- * Claims queued rows that are due.  During an outage it claims one at the most, and
- * settles the rows that are too late; a row that may not be tried yet stays due.
+ * Claims queued rows that are due.  During an outage it claims a single row at the most,
+ * and settles the rows that are too late; a row that may not be tried yet stays due.
  */
 static void
 claim_queued(PnvsExchange *exchange)

@@ -78,6 +78,6 @@ log_failure(const ErrorData *error)
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("pnvs could not notify others of settled messages: %s", error->message),
-			 errhint("Nothing else is lost: the rows say the same. Look for who holds up NOTIFY."),
+			 errhint("Nothing else is lost: the rows say the same. Look for the session that blocks NOTIFY."),
 			 pnvs_errhide()));
 }

@@ -83,7 +83,6 @@ static int64 start_wait_us(const PnvsRegistrySlot *slot, TimestampTz announced);
 static int64 retry_wait_us(int failures);
 static void log_no_place(void);
 static void log_overflow(void);
-static void wait(int64 wait_us);
 
 /* To be called while shared_preload_libraries are loaded. */
 void
@@ -118,6 +117,9 @@ pnvs_launcher_main(Datum arg)
 static void
 serve(void)
 {
+	static uint32 wait_event = 0;
+
+	pnvs_name_wait_event(&wait_event, "PnvsLauncher");
 	while (!ShutdownRequestPending)
 	{
 		int64		wait_us = PNVS_NEVER;
@@ -151,7 +153,8 @@ serve(void)
 		}
 		log_overflow();
 		wait_us = Min(wait_us, next_probe_us - pnvs_monotonic_us());
-		wait(Min(wait_us, pnvs_settings_complain(true)));
+		wait_us = Min(wait_us, pnvs_settings_complain(true));
+		pnvs_wait_latch(pnvs_wait_ms(wait_us), wait_event);
 	}
 }
 
@@ -369,13 +372,4 @@ log_overflow(void)
 	ereport(LOG,
 			(errmsg("pnvs has no place for a worker's database in its shared memory"),
 			 errhint("Raise \"pnvs.max_databases\" and restart, or have a job CALL process_verification_queue() where there is no worker.")));
-}
-
-static void
-wait(int64 wait_us)
-{
-	static uint32 wait_event = 0;
-
-	pnvs_name_wait_event(&wait_event, "PnvsLauncher");
-	pnvs_wait_latch(pnvs_wait_ms(wait_us), wait_event);
 }

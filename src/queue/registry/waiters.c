@@ -15,7 +15,6 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/condition_variable.h"
-#include "storage/latch.h"
 
 #include "monotonic.h"
 #include "queue/registry/registry.h"

@@ -261,8 +261,8 @@ sub hold
 	wait_until('they cannot be settled', sub {
 		$session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' AND wait_event_type = 'Lock'") > 0
 	});
-	# past the next try
-	$until = time + 0.5;
+	# past the end of that wait, and the next try
+	$until = time + 1.5;
 	wait_until('some time passes', sub { time > $until });
 	is($session->value("SELECT count(*) FROM verification_queue WHERE state = 'queued'"), 300, 'where all places are those of locked rows no more is claimed');
 	$holder->close;

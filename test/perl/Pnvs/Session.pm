@@ -18,6 +18,7 @@ use strict;
 use warnings;
 
 use Carp;
+use Errno;
 use IO::Select;
 use IO::Socket::UNIX;
 use PostgreSQL::Test::Utils;
@@ -222,11 +223,17 @@ sub _get
 sub _receive
 {
 	my ($self, $deadline) = @_;
-	my $wait = $deadline - time;
 	my $read;
 
-	croak 'the server did not answer in time'
-	  unless IO::Select->new($self->{socket})->can_read($wait > 0 ? $wait : 0);
+	# a signal ends the wait early, such as that of a child that was stopped
+	for (;;)
+	{
+		my $wait = $deadline - time;
+
+		$! = 0;
+		last if IO::Select->new($self->{socket})->can_read($wait > 0 ? $wait : 0);
+		croak 'the server did not answer in time' unless $!{EINTR} && $wait > 0;
+	}
 	$read = sysread($self->{socket}, my $data, 65536);
 	return 0 unless $read;
 	$self->{buffer} .= $data;

@@ -57,6 +57,7 @@ static int	count_byte(const char *text, size_t len, char byte);
 static void clear(const PnvsJsonObject *object, char *base);
 static const PnvsJsonField *find_field(const PnvsJsonObject *object, const char *name);
 static PNVS_JSON_ACTION on_object_start(void *state);
+static void enter(Reader *reader, const Level *level);
 static PNVS_JSON_ACTION on_array_start(void *state);
 static PNVS_JSON_ACTION on_end(void *state);
 static PNVS_JSON_ACTION on_field(void *state, char *name, bool isnull);
@@ -241,9 +242,16 @@ on_object_start(void *state)
 		level.object = reader->field->object;
 		level.base = outer->base;
 	}
-	reader->levels[++reader->depth] = level;
-	reader->field = NULL;
+	enter(reader, &level);
 	PNVS_JSON_ACTION_DONE;
+}
+
+/* The object or array that begins is the level of what follows. */
+static void
+enter(Reader *reader, const Level *level)
+{
+	reader->levels[++reader->depth] = *level;
+	reader->field = NULL;
 }
 
 static PNVS_JSON_ACTION
@@ -254,8 +262,7 @@ on_array_start(void *state)
 
 	if (reader->field && reader->field->type == PNVS_JSON_ARRAY)
 		level.array = reader->field;
-	reader->levels[++reader->depth] = level;
-	reader->field = NULL;
+	enter(reader, &level);
 	PNVS_JSON_ACTION_DONE;
 }
 

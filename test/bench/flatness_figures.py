@@ -10,6 +10,7 @@ from queue_stage import Queue, Slow, Wire
 
 QUEUED = 1000000
 TURN_S = 2
+FIRST_STEADY_NUMBER = 6289000000000  # no other figure has these
 STEADY_RATE = 200
 
 
@@ -112,7 +113,7 @@ def steady_load(bench):
     queue = Queue(bench, "steady", bench.url("kept"), more=f"pnvs.retention = '{kept_s}s'")
     script = bench.place / "steady.sql"
     queue.server.sql("CREATE SEQUENCE steady")
-    script.write_text("SELECT enqueue_verification('SMS', (6281000000000 + nextval('steady'))::text, 'FA1');\n")
+    script.write_text(f"SELECT enqueue_verification('SMS', ({FIRST_STEADY_NUMBER} + nextval('steady'))::text, 'FA1');\n")
     script.chmod(0o644)
     load = stage.start(["pgbench", "-n", "-R", STEADY_RATE, "-c", 2, "-T", bench.steady, "-f", script, "-h",
                         queue.server.sockets, "-U", "postgres", "postgres"], stage.OTHER_CPU,

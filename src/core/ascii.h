@@ -10,6 +10,7 @@
 #define PNVS_ASCII_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 static inline char
 pnvs_ascii_lower(char c)
@@ -53,6 +54,22 @@ pnvs_ascii_is_visible(const char *text, int max_len)
 			return false;
 	}
 	return true;
+}
+
+/*
+ * The length of the next word of a list, to whose beginning the text is moved, or 0 at the
+ * end.  Words are separated by white space and commas.
+ */
+static inline size_t
+pnvs_ascii_next_word(const char **text)
+{
+	size_t		len = 0;
+
+	while (pnvs_ascii_is_space(**text) || **text == ',')
+		(*text)++;
+	while ((*text)[len] != '\0' && (*text)[len] != ',' && !pnvs_ascii_is_space((*text)[len]))
+		len++;
+	return len;
 }
 
 #endif							/* PNVS_ASCII_H */

@@ -9,6 +9,7 @@
  *-------------------------------------------------------------------------
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/calling_codes.h"
 #include "core/calling_codes_table.h"
@@ -64,6 +65,23 @@ pnvs_calling_code_region(const char *digits)
 			return found->region;
 	}
 	return plan && plan->region[0] ? plan->region : NULL;
+}
+
+/* Whether the table has numbers of a region. */
+bool
+pnvs_calling_code_has_region(const char *region)
+{
+	for (size_t i = 0; i < LENGTH(calling_codes); i++)
+	{
+		if (strcmp(calling_codes[i].region, region) == 0)
+			return region[0] != '\0';
+	}
+	for (size_t i = 0; i < LENGTH(region_prefixes); i++)
+	{
+		if (strcmp(region_prefixes[i].region, region) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* Whether a number is in a range of premium-rate numbers alone. */

@@ -45,6 +45,7 @@ typedef struct PnvsRegionPrefix
 extern const PnvsCallingCode *pnvs_calling_code_find(const char *digits);
 extern size_t pnvs_calling_code_len(const PnvsCallingCode *plan);
 extern const char *pnvs_calling_code_region(const char *digits);
+extern bool pnvs_calling_code_has_region(const char *region);
 extern bool pnvs_calling_code_is_premium(const char *digits);
 
 #endif							/* PNVS_CALLING_CODES_H */

@@ -73,8 +73,11 @@ SELECT number, outcome(format('start_verification(''SMS'', %L, ''FA1'')', number
 		('+62 812-3456-7890'),
 		('+1 (415) 555.0100'),
 		(' + 44 7700 900123 '),
-		('1234567'),
-		('123456789012345'),
+		('2904567'),
+		('491512345678901'),
+		('+229 01 97 12 34 56'),	-- Benin's 0 belongs to the number
+		('+245 12 3456 7890'),	-- longer than the table of plans knows
+		('210123456789'),	-- a calling code that nobody has yet
 		(U&'+44\00A07700900123'),
 		(U&'\FF14\FF147700900123'),
 		(U&'\0664\06647700900123'),
@@ -111,6 +114,20 @@ SELECT what,
 		outcome(format('search_verification("to" => %L)', number)) = start AS search
 	FROM (SELECT *, outcome(format('start_verification(''SMS'', %L, ''FA1'')', number)) AS start
 		FROM bad_number) AS started;
+
+-- a message goes only to a number that can exist; one that was sent to can still be checked
+CREATE TEMPORARY TABLE no_recipient (what text, number text);
+INSERT INTO no_recipient VALUES
+	('too short for its country', '+65 9123 456'),
+	('too long for its country', '+1 415 555 01000'),
+	('of a country with one length', '+45 7700 9'),
+	('premium rate', '+1 900 555 0100');
+SELECT what, outcome(format('start_verification(''SMS'', %L, ''FA1'')', number))
+	FROM no_recipient;
+SELECT what, outcome(format('enqueue_verification(''SMS'', %L, ''FA1'')', number)) = outcome(format('start_verification(''SMS'', %L, ''FA1'')', number)) AS queued,
+		outcome(format('check_verification(''123456'', ''VE1'', %L)', number)) AS check,
+		outcome(format('search_verification("to" => %L)', number)) AS search
+	FROM no_recipient;
 
 -- no error shows a number
 SELECT count(*) AS errors,

@@ -19,6 +19,12 @@
 /* No prefix in the tables is longer; this one fits into 32 bits. */
 #define MAX_PREFIX_LEN 9
 
+/*
+ * Plans with shorter numbers grow: those of Ivory Coast and Benin had 8 digits and now have
+ * 10, which is enough for any country.
+ */
+#define ENOUGH_DIGITS 10
+
 static const PnvsRegionPrefix *find_region(uint32_t prefix);
 static bool has_premium(uint32_t prefix);
 static int	compare_prefixes(const void *key, const void *row);
@@ -49,6 +55,18 @@ size_t
 pnvs_calling_code_len(const PnvsCallingCode *plan)
 {
 	return plan->code < 10 ? 1 : plan->code < 100 ? 2 : 3;
+}
+
+/*
+ * Whether a number of a plan can exist, by the length of the national number.  No plan gets
+ * shorter numbers, but the table may not know yet that a plan has longer ones.
+ */
+bool
+pnvs_calling_code_fits(const PnvsCallingCode *plan, const char *digits)
+{
+	size_t		len = strlen(digits) - pnvs_calling_code_len(plan);
+
+	return len >= plan->shortest && (len <= plan->longest || len <= ENOUGH_DIGITS);
 }
 
 /* The region of a number by ISO 3166, or NULL if the table has none. */

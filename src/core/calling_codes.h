@@ -46,6 +46,7 @@ extern const PnvsCallingCode *pnvs_calling_code_find(const char *digits);
 extern size_t pnvs_calling_code_len(const PnvsCallingCode *plan);
 extern const char *pnvs_calling_code_region(const char *digits);
 extern bool pnvs_calling_code_has_region(const char *region);
+extern bool pnvs_calling_code_fits(const PnvsCallingCode *plan, const char *digits);
 extern bool pnvs_calling_code_is_premium(const char *digits);
 
 #endif							/* PNVS_CALLING_CODES_H */

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "core/ascii.h"
+#include "core/calling_codes.h"
 #include "core/phone_number.h"
 #include "core/unicode.h"
 #include "errcodes.h"
@@ -44,6 +45,7 @@
 #define MAX_SEND_DATE_AHEAD (15 * SECS_PER_MINUTE * USECS_PER_SEC)
 
 static const char *text_argument(FunctionCallInfo fcinfo, int n);
+static void check_plan(const char *digits, const PnvsCallingCode *plan);
 static const char *clean_code(const char *typed);
 static int	count_characters(const char *text);
 
@@ -76,6 +78,13 @@ const char *
 pnvs_argument_number(FunctionCallInfo fcinfo, int n)
 {
 	return pnvs_argument_check_number(text_argument(fcinfo, n));
+}
+
+/* A phone number that a message is to be sent to, required; as digits. */
+const char *
+pnvs_argument_recipient(FunctionCallInfo fcinfo, int n)
+{
+	return pnvs_argument_check_recipient(pnvs_argument_required(text_argument(fcinfo, n), "to"));
 }
 
 /* A service ID, by default the setting's; or NULL if that is empty. */
@@ -327,6 +336,41 @@ pnvs_argument_check_number(const char *text)
 	if (fault != PNVS_PHONE_NUMBER_OK)
 		pnvs_argument_refuse("invalid phone number", hints[fault]);
 	return pstrdup(number);
+}
+
+/*
+ * A phone number in UTF-8 that a message is to be sent to; as digits.  It must be able to
+ * exist: a message to another number costs money and reaches nobody.  Numbers that were
+ * sent to earlier are not checked again, for numbering plans change.
+ */
+const char *
+pnvs_argument_check_recipient(const char *text)
+{
+	const char *digits = pnvs_argument_check_number(text);
+	const PnvsCallingCode *plan = pnvs_calling_code_find(digits);
+
+	/* new calling codes appear */
+	if (plan != NULL)
+		check_plan(digits, plan);
+	return digits;
+}
+
+/* Nothing in the messages is personal: all numbers of a calling code have it. */
+static void
+check_plan(const char *digits, const PnvsCallingCode *plan)
+{
+	if (!pnvs_calling_code_fits(plan, digits))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid phone number"),
+				 plan->shortest == plan->longest ?
+				 errhint("A number of +%d has %d digits after that.", plan->code, plan->longest) :
+				 errhint("A number of +%d has %d to %d digits after that.", plan->code,
+						 plan->shortest, plan->longest),
+				 pnvs_errhide()));
+	if (pnvs_calling_code_is_premium(digits))
+		pnvs_argument_refuse("invalid phone number",
+							 "This is a premium-rate number, which earns its owner money and belongs to no person.");
 }
 
 const char *

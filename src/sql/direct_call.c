@@ -46,7 +46,7 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
 
 	values[PNVS_START_CHANNEL] = pnvs_argument_channel(fcinfo, 0);
-	values[PNVS_START_TO] = pnvs_argument_required(pnvs_argument_number(fcinfo, 1), "to");
+	values[PNVS_START_TO] = pnvs_argument_recipient(fcinfo, 1);
 	values[PNVS_START_SERVICE_SID] = pnvs_argument_required_service_sid(fcinfo, 2);
 	return call_service(fcinfo, PNVS_START_VERIFICATION, values);
 }

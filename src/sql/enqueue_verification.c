@@ -28,7 +28,7 @@ pnvs_enqueue_verification(PG_FUNCTION_ARGS)
 	PnvsQueueRequest request = {0};
 
 	request.channel = pnvs_argument_channel(fcinfo, 0);
-	request.recipient = pnvs_argument_required(pnvs_argument_number(fcinfo, 1), "to");
+	request.recipient = pnvs_argument_recipient(fcinfo, 1);
 	request.service_sid = pnvs_argument_required_service_sid(fcinfo, 2);
 	request.now = GetCurrentTimestamp();
 	request.not_before = pnvs_argument_not_before(fcinfo, 3, request.now);

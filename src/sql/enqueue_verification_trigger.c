@@ -53,7 +53,7 @@ pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 
 	request.channel = pnvs_operation_channel(trigger->tg_trigger->tgargs[0]);
-	request.recipient = pnvs_argument_check_number(number);
+	request.recipient = pnvs_argument_check_recipient(number);
 	request.service_sid = service_of(trigger);
 	request.now = request.not_before = GetCurrentTimestamp();
 	request.send_before = request.now + SEND_WITHIN_US;

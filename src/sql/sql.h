@@ -25,6 +25,7 @@
 extern const char *pnvs_argument_required(const char *value, const char *name);
 extern const char *pnvs_argument_channel(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_number(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_recipient(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_service_sid(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_required_service_sid(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_typed_code(FunctionCallInfo fcinfo, int n);
@@ -38,6 +39,7 @@ extern int64 pnvs_argument_queue_id(FunctionCallInfo fcinfo, int n);
 extern int	pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name, int max);
 extern const char *pnvs_argument_utf8(const char *text);
 extern const char *pnvs_argument_check_number(const char *text);
+extern const char *pnvs_argument_check_recipient(const char *text);
 extern const char *pnvs_argument_check_service_sid(const char *text);
 extern void pnvs_argument_find_row(int64 id, PnvsQueueRow *row);
 pg_noreturn extern void pnvs_argument_refuse(const char *what, const char *hint);

@@ -16,6 +16,7 @@
 static void test_regions(void);
 static void test_codes_by_zone(void);
 static void test_plans(void);
+static void test_lengths(void);
 static void test_premium(void);
 
 int
@@ -24,6 +25,7 @@ main(void)
 	test_regions();
 	test_codes_by_zone();
 	test_plans();
+	test_lengths();
 	test_premium();
 	return tap_done();
 }
@@ -140,6 +142,7 @@ test_plans(void)
 		{"47", 0, 5, 8, PNVS_PLAN_GEOGRAPHIC},
 		{"62", 0, 7, 13, PNVS_PLAN_GEOGRAPHIC},
 		{"225", 1, 10, 10, PNVS_PLAN_GEOGRAPHIC},
+		{"229", 1, 8, 10, PNVS_PLAN_GEOGRAPHIC},
 		{"241", 1, 7, 8, PNVS_PLAN_GEOGRAPHIC},
 		{"242", 1, 9, 9, PNVS_PLAN_GEOGRAPHIC},
 		{"378", 1, 8, 10, PNVS_PLAN_GEOGRAPHIC},
@@ -161,6 +164,43 @@ test_plans(void)
 	}
 	tap_ok(pnvs_calling_code_find("2") == NULL, "half a calling code is none");
 	tap_ok(pnvs_calling_code_find("0") == NULL, "no calling code begins with 0");
+}
+
+static void
+test_lengths(void)
+{
+	static const struct
+	{
+		const char *digits;
+		bool		fits;
+		const char *sentence;
+	}			cases[] = {
+		{"14155550100", true, "10 digits fit +1"},
+		{"141555501000", false, "11 digits do not"},
+		{"1415555", false, "nor do 6"},
+		{"6591234567", true, "8 digits fit +65"},
+		{"659123456", false, "7 digits do not"},
+		{"6281234567890", true, "11 digits fit +62"},
+		{"628123456789012", true, "13 digits are its longest number"},
+		{"22997123456", true, "8 digits fit +229"},
+		{"2290197123456", true, "10 digits fit +229, as Benin has them since 2024"},
+		{"2451234567890", true, "10 digits fit +245, whatever the table says"},
+		{"24512345678901", false, "11 digits do not"},
+		{"2904567", true, "a short number fits +290"},
+	};
+
+	for (size_t i = 0; i < TAP_LENGTH(cases); i++)
+	{
+		char	   *digits = exact_copy(cases[i].digits);
+
+		tap_int(pnvs_calling_code_fits(pnvs_calling_code_find(digits), digits), cases[i].fits,
+				"%s", cases[i].sentence);
+		free(digits);
+	}
+	tap_int(pnvs_calling_code_has_region("ID"), 1, "the table has Indonesia");
+	tap_int(pnvs_calling_code_has_region("JM"), 1, "and Jamaica, which is no main region");
+	tap_int(pnvs_calling_code_has_region("UK"), 0, "but not the United Kingdom by another name");
+	tap_int(pnvs_calling_code_has_region(""), 0, "an empty text is no region");
 }
 
 static void

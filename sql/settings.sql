@@ -215,6 +215,15 @@ ALTER SYSTEM SET pnvs.endpoint = '127.0.0.1:56190';
 ALTER SYSTEM SET pnvs.worker = disabled;
 ALTER SYSTEM SET pnvs.max_in_flight = '1O';
 ALTER SYSTEM SET pnvs.access_key_secret = 'regress-secret';
+ALTER SYSTEM SET pnvs.sending = perhaps;
+ALTER SYSTEM SET pnvs.channels = 'SMS, FAX';
+ALTER SYSTEM SET pnvs.channels = '';
+ALTER SYSTEM SET pnvs.countries = 'ID UK';
+ALTER SYSTEM SET pnvs.limits_mode = watch;
+ALTER SYSTEM SET pnvs.guard_memory = '1023kB';
+ALTER SYSTEM SET pnvs.test_numbers = '6590000001=123456 until 2027-01-31';
+ALTER ROLE CURRENT_USER SET pnvs.test_numbers = '6590000001=123456 until 2027-01-31';
+SET pnvs.test_numbers = '6590000001=123456 until 2027-01-31';
 SELECT count(*) AS written FROM pg_file_settings WHERE name LIKE 'pnvs.%' AND sourcefile LIKE '%.auto.conf';
 
 --

@@ -34,6 +34,7 @@
 #include "access/parallel.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "errcodes.h"
@@ -54,6 +55,9 @@ int			pnvs_retention_s;
 int			pnvs_reconcile_for_s;
 int			pnvs_after_promotion;
 bool		pnvs_notify;
+bool		pnvs_sending;
+int			pnvs_limits_mode;
+int			pnvs_guard_memory_kb;
 bool		pnvs_settings_in_alter_system = false;
 
 /* GUC's hooks do not tell which setting they are for, so each has its own. */
@@ -63,7 +67,9 @@ bool		pnvs_settings_in_alter_system = false;
 	DO(SERVICE_SID) DO(ON_FAILURE) DO(EXPOSE_VERIFY_CODE) \
 	DO(WORKER) DO(WORKER_IDLE_TIMEOUT) DO(MAX_IN_FLIGHT) DO(SCAN_INTERVAL) \
 	DO(MAX_DATABASES) DO(NOTIFY) DO(MAX_ATTEMPTS) DO(RETENTION) DO(RECONCILE_FOR) \
-	DO(AFTER_PROMOTION)
+	DO(AFTER_PROMOTION) \
+	DO(SENDING) DO(CHANNELS) DO(LIMITS) DO(LIMITS_MODE) DO(COUNTRIES) DO(BREAKER) \
+	DO(TEST_NUMBERS) DO(GUARD_MEMORY)
 #define ID(id) id,
 
 typedef enum SettingId
@@ -101,7 +107,7 @@ EACH_SETTING(HOOKS)
 		.check = check_##id, .assign = assign_##id, .show = show_##id, __VA_ARGS__}
 
 #define SECRET_SETTING(id, name_, ...) \
-	SETTING(id, name_, SECRET, "", PGC_SUSET, .more = "It is never shown.", \
+	SETTING(id, name_, SECRET, "", PGC_SUSET, .is_secret = true, .more = "It is never shown.", \
 		.rule = "It is too long, or has a character other than visible ASCII.", __VA_ARGS__)
 
 #define SWITCH_SETTING(id, name_, boot_, context_, ...) \
@@ -116,12 +122,24 @@ static const struct config_enum_entry on_failure_options[] = {
 	{NULL, 0, false}
 };
 
+static const struct config_enum_entry limits_mode_options[] = {
+	{"enforce", PNVS_LIMITS_ENFORCE, false},
+	{"observe", PNVS_LIMITS_OBSERVE, false},
+	{NULL, 0, false}
+};
+
 static const struct config_enum_entry after_promotion_options[] = {
 	{"verify", PNVS_AFTER_PROMOTION_VERIFY, false},
 	{"send", PNVS_AFTER_PROMOTION_SEND, false},
 	{"hold", PNVS_AFTER_PROMOTION_HOLD, false},
 	{NULL, 0, false}
 };
+
+/* Enough for sign-up and log-in by SMS of a small service. */
+#define DEFAULT_LIMITS \
+	"number 1/30s, number unapproved 5/10min 10/1d, number VOICE 1/2min 3/1d, " \
+	"prefix unapproved 20/1h 60/1d, key unapproved 10/10min, key 100/1h, " \
+	"total 1000/1h 5000/1d, tries 10/1h 20/1d"
 
 /* The rule of a number states its bounds as the documents do; a test compares them. */
 static PnvsSetting settings[NSETTINGS] =
@@ -219,6 +237,40 @@ static PnvsSetting settings[NSETTINGS] =
 			.more = "\"verify\" looks each up before it is sent.",
 			.rule = "It must be \"verify\", \"send\" or \"hold\".",
 			.options = after_promotion_options,.number = &pnvs_after_promotion),
+	SWITCH_SETTING(SENDING, "pnvs.sending", "on", PGC_SIGHUP,
+				   .what = "Sends messages at all.",
+				   .more = "If it is off, direct calls are refused, and queued messages wait and expire.",
+				   .is_on = &pnvs_sending),
+	SETTING(CHANNELS, "pnvs.channels", CHANNELS, "SMS, VOICE, WHATSAPP", PGC_SIGHUP,.at_the_door = true,
+			.what = "Channels that may be used at all.",
+			.rule = "It must name SMS, VOICE or WHATSAPP, or several of them."),
+	SETTING(LIMITS, "pnvs.limits", LIMITS, DEFAULT_LIMITS, PGC_SIGHUP,.at_the_door = true,
+			.what = "Limits of the number of messages, and of wrong codes.",
+			.more = "SCOPE [CHANNEL] [unapproved] N/INTERVAL ..., separated by commas; empty: none."),
+	SETTING(LIMITS_MODE, "pnvs.limits_mode", CHOICE, "enforce", PGC_SIGHUP,
+			.what = "What becomes of a message that a limit or the breaker refuses.",
+			.more = "\"observe\" counts and logs it, and lets it through.",
+			.rule = "It must be \"enforce\" or \"observe\".",
+			.options = limits_mode_options,.number = &pnvs_limits_mode),
+	SETTING(COUNTRIES, "pnvs.countries", COUNTRIES, "", PGC_SIGHUP,.at_the_door = true,
+			.what = "Countries that may be sent to, by ISO code or calling code.",
+			.more = "With a minus sign those that may not; empty: all."),
+	SETTING(BREAKER, "pnvs.breaker", BREAKER, "country 50/1h 20% 1h", PGC_SIGHUP,.at_the_door = true,
+			.what = "When sending to a country stops because too few of its numbers are approved.",
+			.more = "country NUMBERS/INTERVAL SHARE% PAUSE; empty: never."),
+	SETTING(TEST_NUMBERS, "pnvs.test_numbers", TEST_NUMBERS, "", PGC_SIGHUP,
+			.is_secret = true,.at_the_door = true,
+			.what = "Numbers that nothing is sent to, with the code that is right for each.",
+			.more = "NUMBER=CODE until DATE, separated by commas. It is never shown."),
+
+	/*
+	 * Less has no room for the keys of an attack; more takes long to write
+	 * every 10 s.
+	 */
+	SETTING(GUARD_MEMORY, "pnvs.guard_memory", NUMBER, "8MB", PGC_POSTMASTER,.flags = GUC_UNIT_KB,
+			.what = "Shared memory for what limits count.",
+			.rule = "It must be a size from 1 MB to 1 GB.",
+			.min = 1024,.max = 1024 * 1024,.number = &pnvs_guard_memory_kb),
 };
 
 static bool loading = false;	/* the library */
@@ -252,7 +304,7 @@ pnvs_settings_init(void)
 
 	if (secret_was_readable)
 		ereport(WARNING,
-				(errmsg("every role can read the credentials of pnvs before its library is loaded"),
+				(errmsg("every role can read the secret settings of pnvs before its library is loaded"),
 				 errhint("Add \"pnvs\" to shared_preload_libraries.")));
 	error_context_stack = context.previous;
 }
@@ -312,6 +364,72 @@ pnvs_settings_request_timeout_ms(void)
 	return value_of(REQUEST_TIMEOUT)->number;
 }
 
+/* The channels that may be used, as a set of PNVS_CHANNEL_BIT(). */
+uint32
+pnvs_settings_channels(void)
+{
+	return (uint32) value_of(CHANNELS)->number;
+}
+
+/* The rules of pnvs.limits.  Valid until the setting changes; so are the following. */
+const PnvsRules *
+pnvs_settings_limits(void)
+{
+	return value_of(LIMITS)->data;
+}
+
+/* Whether somebody has set rules: they must not be ignored if they cannot be applied. */
+bool
+pnvs_settings_limits_are_set(void)
+{
+	const PnvsSettingValue *value = value_of(LIMITS);
+
+	return !value->is_default && ((const PnvsRules *) value->data)->nrules > 0;
+}
+
+/* Increases when the rules of pnvs.limits or pnvs.breaker may have changed. */
+uint64
+pnvs_settings_rules_changes(void)
+{
+	return settings[LIMITS].nchanges + settings[BREAKER].nchanges;
+}
+
+const PnvsBreakerRule *
+pnvs_settings_breaker(void)
+{
+	return value_of(BREAKER)->data;
+}
+
+const PnvsCountryList *
+pnvs_settings_countries(void)
+{
+	return value_of(COUNTRIES)->data;
+}
+
+/* The entry of a number that is a test number at a time, or NULL. */
+const PnvsTestNumber *
+pnvs_settings_test_number(const char *digits, TimestampTz when)
+{
+	const PnvsTestNumbers *numbers = value_of(TEST_NUMBERS)->data;
+
+	return numbers == NULL ? NULL :
+		pnvs_test_numbers_find(numbers, digits, timestamptz_to_time_t(when));
+}
+
+/*
+ * Throws if a setting is invalid that says which messages are accepted.  A message is not
+ * judged again when it is sent, so it cannot wait for a valid value.
+ */
+void
+pnvs_settings_refuse_at_the_door(void)
+{
+	for (int i = 0; i < NSETTINGS; i++)
+	{
+		if (settings[i].at_the_door && settings[i].value->fault != NULL)
+			pnvs_settings_refuse(settings[i].name, settings[i].value);
+	}
+}
+
 /*
  * Whether this process sends what others have queued.  If so, a setting that every role
  * may set has the server's value here, whatever the session, the database or the role
@@ -331,7 +449,7 @@ define(PnvsSetting *setting)
 	GucContext	context = setting->context;
 
 	/* a secret in postgresql.auto.conf came from a statement */
-	if (setting->kind == PNVS_SETTING_SECRET)
+	if (setting->is_secret)
 		flags |= GUC_DISALLOW_IN_AUTO_FILE;
 	/* nobody could set it if a session loads the library */
 	if (context == PGC_POSTMASTER && !process_shared_preload_libraries_in_progress)
@@ -347,16 +465,18 @@ define(PnvsSetting *setting)
 static bool
 check(const PnvsSetting *setting, char **text, void **extra, GucSource source)
 {
-	bool		is_secret = setting->kind == PNVS_SETTING_SECRET;
+	bool		is_secret = setting->is_secret;
 	PnvsSettingReading reading;
 
 	pnvs_setting_read(setting, *text, &reading);
 	reading.value.is_servers = source <= PGC_S_ARGV;
+	reading.value.is_default = source == PGC_S_DEFAULT;
 	if (is_secret && (source == PGC_S_TEST || (source >= PGC_S_GLOBAL && source <= PGC_S_DATABASE_USER)))
 	{
 		reading.value.fault = "Settings of roles, databases and functions can be read by everybody.";
 		reading.value.hint = "Set it in a configuration file of mode 0600.";
-		reading.value.data = "";
+		reading.value.data = setting->kind == PNVS_SETTING_SECRET ? "" : NULL;
+		reading.value.data_len = 1;
 	}
 	if (reading.value.fault != NULL && !loading && !InitializingParallelWorker &&
 		(source >= PGC_S_CLIENT || pnvs_settings_in_alter_system))
@@ -369,6 +489,8 @@ check(const PnvsSetting *setting, char **text, void **extra, GucSource source)
 	if (is_secret && source == PGC_S_FILE && (*text)[0] != '\0' && loading_in_session)
 		secret_was_readable = true;
 	*extra = pnvs_setting_keep(setting, &reading, text);
+	if (is_secret)
+		explicit_bzero(&reading, sizeof(reading));
 	return *extra != NULL;
 }
 
@@ -376,6 +498,7 @@ static void
 assign(PnvsSetting *setting, const PnvsSettingValue *value)
 {
 	setting->value = value;
+	setting->nchanges++;
 	if (value->is_servers)
 		setting->servers = *value;
 	if (setting->number)

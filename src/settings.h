@@ -10,7 +10,12 @@
 
 #include "datatype/timestamp.h"
 
+#include "core/breaker.h"
+#include "core/channel_list.h"
+#include "core/country_list.h"
 #include "core/endpoint.h"
+#include "core/rules.h"
+#include "core/test_numbers.h"
 
 /* Longer than any service ID of the service, short enough for any buffer. */
 #define PNVS_MAX_SERVICE_SID_LEN 128
@@ -35,6 +40,13 @@ typedef enum PnvsAfterPromotion
 	PNVS_AFTER_PROMOTION_HOLD	/* leave them queued */
 } PnvsAfterPromotion;
 
+/* What to do with a message that a limit or the breaker refuses. */
+typedef enum PnvsLimitsMode
+{
+	PNVS_LIMITS_ENFORCE,
+	PNVS_LIMITS_OBSERVE			/* let it through; count and log it */
+} PnvsLimitsMode;
+
 extern char *pnvs_ca_file;
 extern char *pnvs_proxy;
 extern int	pnvs_on_failure;	/* a PnvsOnFailure */
@@ -52,6 +64,11 @@ extern int	pnvs_reconcile_for_s;
 extern int	pnvs_after_promotion;	/* a PnvsAfterPromotion */
 extern bool pnvs_notify;
 
+/* Of the guard; the same. */
+extern bool pnvs_sending;
+extern int	pnvs_limits_mode;	/* a PnvsLimitsMode */
+extern int	pnvs_guard_memory_kb;
+
 extern void pnvs_settings_init(void);
 extern const PnvsEndpoint *pnvs_settings_endpoint(void);
 extern const char *pnvs_settings_access_key_id(void);
@@ -60,6 +77,14 @@ extern const char *pnvs_settings_security_token(void);
 extern const char *pnvs_settings_service_sid(void);
 extern int	pnvs_settings_connect_timeout_ms(void);
 extern int	pnvs_settings_request_timeout_ms(void);
+extern uint32 pnvs_settings_channels(void);
+extern const PnvsRules *pnvs_settings_limits(void);
+extern bool pnvs_settings_limits_are_set(void);
+extern uint64 pnvs_settings_rules_changes(void);
+extern const PnvsBreakerRule *pnvs_settings_breaker(void);
+extern const PnvsCountryList *pnvs_settings_countries(void);
+extern const PnvsTestNumber *pnvs_settings_test_number(const char *digits, TimestampTz when);
+extern void pnvs_settings_refuse_at_the_door(void);
 extern void pnvs_settings_use_server_values(bool use);
 
 /* settings_invalid.c */

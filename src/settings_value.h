@@ -11,7 +11,11 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "core/breaker.h"
+#include "core/country_list.h"
 #include "core/endpoint.h"
+#include "core/rules.h"
+#include "core/test_numbers.h"
 
 /*
  * Shown in place of a secret that is set, of an empty one, and of an invalid value.  GUC
@@ -30,19 +34,31 @@ typedef enum PnvsSettingKind
 	PNVS_SETTING_WORD,
 	PNVS_SETTING_SWITCH,
 	PNVS_SETTING_CHOICE,
-	PNVS_SETTING_NUMBER
+	PNVS_SETTING_NUMBER,
+	PNVS_SETTING_CHANNELS,
+	PNVS_SETTING_LIMITS,
+	PNVS_SETTING_COUNTRIES,
+	PNVS_SETTING_BREAKER,
+	PNVS_SETTING_TEST_NUMBERS
 } PnvsSettingKind;
 
-/* A checked value: what GUC calls the extra.  An invalid one has the default's number. */
+/*
+ * A checked value: what GUC calls the extra, with what it points to.  An invalid one has
+ * the default's number, and the lists and rules that were in force before.
+ */
 typedef struct PnvsSettingValue
 {
 	const char *fault;			/* why it is invalid, a sentence, or NULL */
-	const char *hint;
+	const char *hint;			/* constant, or NULL */
 	bool		is_servers;		/* from a file, the command line, or the
 								 * default */
-	int			number;			/* of a switch, a choice or a number; of a
-								 * secret: whether it is set */
-	const void *data;			/* a PnvsEndpoint, or a secret; or NULL */
+	bool		is_default;		/* nobody has set it */
+	bool		is_empty;		/* the text is */
+	int			number;			/* of a switch, a choice or a number; of
+								 * channels: a set */
+	const void *data;			/* a member of PnvsSettingReading, or a
+								 * secret; or NULL */
+	size_t		data_len;
 } PnvsSettingValue;
 
 typedef struct PnvsSetting
@@ -51,7 +67,9 @@ typedef struct PnvsSetting
 	PnvsSettingKind kind;
 	const char *boot;
 	GucContext	context;
-	int			flags;			/* GUC_UNIT_MS, GUC_UNIT_S */
+	bool		is_secret;
+	bool		at_the_door;	/* says which messages are accepted */
+	int			flags;			/* GUC_UNIT_MS, GUC_UNIT_S, GUC_UNIT_KB */
 	const char *what;			/* descriptions, as in pg_settings */
 	const char *more;
 	const char *rule;			/* what a value must be, a sentence */
@@ -69,7 +87,11 @@ typedef struct PnvsSetting
 	char	   *kept;			/* GUC's text, if text is NULL */
 	const PnvsSettingValue *value;
 	PnvsSettingValue servers;	/* the latest that was the server's */
+	uint64		nchanges;
 } PnvsSetting;
+
+/* Room for a fault of any of the parsers. */
+#define PNVS_SETTING_FAULT_SIZE 200
 
 /* A text that was read. */
 typedef struct PnvsSettingReading
@@ -77,8 +99,22 @@ typedef struct PnvsSettingReading
 	PnvsSettingValue value;
 	const char *kept;			/* the text for GUC to keep; NULL: invalid */
 	char		buffer[32];
-	PnvsEndpoint endpoint;
+	char		fault[PNVS_SETTING_FAULT_SIZE];
+	union
+	{
+		PnvsEndpoint endpoint;
+		PnvsRules	limits;
+		PnvsCountryList countries;
+		PnvsBreakerRule breaker;
+		PnvsTestNumbers test_numbers;
+	}			parsed;
 } PnvsSettingReading;
+
+StaticAssertDecl(PNVS_RULES_FAULT_SIZE <= PNVS_SETTING_FAULT_SIZE &&
+				 PNVS_COUNTRIES_FAULT_SIZE <= PNVS_SETTING_FAULT_SIZE &&
+				 PNVS_BREAKER_FAULT_SIZE <= PNVS_SETTING_FAULT_SIZE &&
+				 PNVS_TEST_NUMBERS_FAULT_SIZE <= PNVS_SETTING_FAULT_SIZE,
+				 "a parser's fault must fit");
 
 extern void pnvs_setting_read(const PnvsSetting *setting, const char *text,
 							  PnvsSettingReading *reading);

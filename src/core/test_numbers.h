@@ -32,8 +32,6 @@
 /* "test-", the number, "-", and random letters. */
 #define PNVS_TEST_ID_PREFIX "test-"
 #define PNVS_TEST_ID_RANDOM_LEN 16
-#define PNVS_TEST_ID_SIZE \
-	(sizeof(PNVS_TEST_ID_PREFIX) + PNVS_PHONE_NUMBER_SIZE + PNVS_TEST_ID_RANDOM_LEN)
 
 typedef struct PnvsTestNumber
 {

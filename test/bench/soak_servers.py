@@ -34,6 +34,7 @@ SERVER = """
     pnvs.ca_file = '{ca_file}'
     pnvs.access_key_id = 'testid'
     pnvs.access_key_secret = 'testsecret'
+    pnvs.limits = ''
     pnvs.max_in_flight = {window}
     pnvs.request_timeout = '5s'
     pnvs.reconcile_for = '{reconcile_s}s'

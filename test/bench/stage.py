@@ -266,6 +266,7 @@ class Server:
                 pnvs.ca_file = '{ca_file or ""}'
                 pnvs.access_key_id = '{ACCESS_KEY_ID}'
                 pnvs.access_key_secret = '{ACCESS_KEY_SECRET}'
+                pnvs.limits = ''
                 {more}
                 """)
         command = ["postgres", "-D", data]

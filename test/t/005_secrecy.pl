@@ -346,7 +346,7 @@ for my $role ('somebody', undef)
 
 	is($result->value, 't', 'a call without preloading works');
 	is(scalar @warning, 1, 'it warns once');
-	like($warning[0]{M}, qr/every role can read the credentials/, 'it warns that the credentials can be read');
+	like($warning[0]{M}, qr/every role can read the secret settings/, 'it warns that the credentials can be read');
 	like($warning[0]{H}, qr/shared_preload_libraries/, 'it says what to do');
 	is($unprepared->value('SHOW pnvs.access_key_secret'), '********', 'from then on the secret is not shown');
 	$unprepared->close;

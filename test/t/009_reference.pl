@@ -27,7 +27,7 @@ sub shown_default
 	my ($value, $name) = @_;
 
 	return 'empty' if $value eq '' || $name =~ /access_key|security_token/;
-	return "$1 $2" if $value =~ /\A(\d+)([a-z]+)\z/;
+	return "$1 $2" if $value =~ /\A(\d+)([a-zA-Z]+)\z/;
 	return $value eq 'off' ? $value : "`$value`";
 }
 
@@ -37,10 +37,12 @@ sub neighbours
 {
 	my ($bound, $step) = @_;
 	my %seconds = (s => 1, min => 60, day => 86400);
-	my ($number, $unit) = $bound =~ /\A(\d+) ?([a-z]*)\z/;
+	my %kilobytes = (MB => 1024, GB => 1024 * 1024);
+	my ($number, $unit) = $bound =~ /\A(\d+) ?([a-zA-Z]*)\z/;
 
 	return ("'2147483647s'", "'2147483648s'") if $bound eq '68 years';
 	return map { "'$_$unit'" } $number, $number + $step if $unit eq '' || $unit eq 'ms';
+	return map { "'${_}kB'" } $number * $kilobytes{$unit}, $number * $kilobytes{$unit} + $step if $kilobytes{$unit};
 	return map { "'${_}s'" } $number * $seconds{$unit}, $number * $seconds{$unit} + $step;
 }
 

@@ -86,7 +86,15 @@ my %bad = (
 	max_attempts => 'ten',
 	retention => '30 days',
 	reconcile_for => '2d',
-	after_promotion => 'wait');
+	after_promotion => 'wait',
+	sending => 'perhaps',
+	channels => 'SMS, FAX',
+	limits => 'number 1/30s, total 5/eon',
+	limits_mode => 'watch',
+	countries => 'ID UK',
+	breaker => 'country 50/eon 20% 1h',
+	test_numbers => '6590000001=123456',
+	guard_memory => 'lots');
 
 is_deeply([ map { "pnvs.$_" } sort keys %bad ],
 	[ $session->run(q(SELECT name FROM pg_settings WHERE name LIKE 'pnvs.%' ORDER BY name COLLATE "C"))->column('name') ],
@@ -96,7 +104,7 @@ is_deeply([ map { "pnvs.$_" } sort keys %bad ],
 my $NOWHERE = "pnvs.proxy = 'http://127.0.0.1:9'";
 
 $service->mark;
-for my $name (sort grep { $_ ne 'max_databases' } keys %bad)
+for my $name (sort grep { !/\A(?:max_databases|guard_memory)\z/ } keys %bad)
 {
 	my $value = $bad{$name};
 	my $since = $queue->log_end;
@@ -175,8 +183,8 @@ restart_with('pnvs.max_databases = many');
 like(call($session)->message, qr/"pnvs\.max_databases"/, 'a bad value of what a restart changes stops calls, too');
 
 # Without a server around it: pg_upgrade and repairs do not fail for it.
-$session->close;
 my $instrumented = PostgreSQL::Test::Utils::slurp_file('/proc/' . $session->pid . '/maps') =~ /libasan/;
+$session->close;
 $node->stop;
 write_conf("pnvs.endpoint = 'nowhere'", 'pnvs.worker = disabled');
 # a sanitizer is put before servers that pg_ctl starts, and the library needs it

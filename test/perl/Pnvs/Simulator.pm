@@ -231,7 +231,8 @@ sub init_node
 }
 
 # What a server needs for calling this simulator.  Its shared memory is to be in its
-# folder, and so to go with it, also where it is killed and not started again.
+# folder, and so to go with it, also where it is killed and not started again.  Tests send
+# more than the default limits allow; those of limits set their own.
 sub configuration
 {
 	my ($self) = @_;
@@ -243,6 +244,7 @@ pnvs.endpoint = '$endpoint'
 pnvs.ca_file = '$ca_file'
 pnvs.access_key_id = 'testid'
 pnvs.access_key_secret = 'testsecret'
+pnvs.limits = ''
 dynamic_shared_memory_type = mmap
 log_statement = none
 log_min_messages = warning
@@ -256,7 +258,7 @@ sub change_setting
 {
 	my ($node, $session, $name, $value) = @_;
 
-	if ($name =~ /\Apnvs\.(?:access_key|security_token)/)
+	if ($name =~ /\Apnvs\.(?:access_key|security_token|test_numbers)/)
 	{
 		change_secret($node, $name, $value);
 		return;

@@ -54,8 +54,8 @@ request(void)
 	for (int i = 0; i < nparts; i++)
 	{
 		RequestAddinShmemSpace(MAXALIGN(parts[i]->size()));
-		if (parts[i]->lock != NULL)
-			RequestNamedLWLockTranche(parts[i]->name, 1);
+		if (parts[i]->nlocks != NULL)
+			RequestNamedLWLockTranche(parts[i]->name, parts[i]->nlocks());
 	}
 }
 
@@ -70,6 +70,8 @@ startup(void)
 	{
 		bool		found;
 
+		if (parts[i]->nlocks != NULL)
+			*parts[i]->locks = GetNamedLWLockTranche(parts[i]->name);
 		*parts[i]->memory = ShmemInitStruct(parts[i]->name, parts[i]->size(), &found);
 		if (!found)
 		{
@@ -77,8 +79,6 @@ startup(void)
 			if (parts[i]->init != NULL)
 				parts[i]->init();
 		}
-		if (parts[i]->lock != NULL)
-			*parts[i]->lock = &GetNamedLWLockTranche(parts[i]->name)->lock;
 	}
 	LWLockRelease(AddinShmemInitLock);
 }

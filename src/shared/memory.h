@@ -13,11 +13,12 @@
 /* A module's piece of shared memory. */
 typedef struct PnvsSharedPart
 {
-	const char *name;			/* of the memory, and of the lock's tranche */
+	const char *name;			/* of the memory, and of the locks' tranche */
 	Size		(*size) (void); /* once settings are known */
+	int			(*nlocks) (void);	/* the same; or NULL: it needs none */
 	void		(*init) (void); /* or NULL: all zeros will do */
 	void	  **memory;			/* out; NULL if the library is not preloaded */
-	LWLock	  **lock;			/* out; or NULL: it needs none */
+	LWLockPadded **locks;		/* out */
 } PnvsSharedPart;
 
 extern void pnvs_shared_memory_add(const PnvsSharedPart *part);

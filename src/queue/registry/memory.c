@@ -18,12 +18,13 @@
 
 PnvsRegistry *pnvs_registry = NULL;
 
-static LWLock *lock;
+static LWLockPadded *locks;
 
 /* The slot of this process's database, once it has been found. */
 static PnvsRegistrySlot *own_slot = NULL;
 
 static Size registry_size(void);
+static int	lock_count(void);
 static PnvsRegistrySlot *find_slot(Oid database);
 
 /* To be called while shared_preload_libraries are loaded. */
@@ -33,8 +34,9 @@ pnvs_registry_init(void)
 	static const PnvsSharedPart part = {
 		.name = "PnvsRegistry",
 		.size = registry_size,
+		.nlocks = lock_count,
 		.memory = (void **) &pnvs_registry,
-		.lock = &lock
+		.locks = &locks
 	};
 
 	pnvs_shared_memory_add(&part);
@@ -46,18 +48,24 @@ registry_size(void)
 	return offsetof(PnvsRegistry, slots) + pnvs_max_databases * sizeof(PnvsRegistrySlot);
 }
 
+static int
+lock_count(void)
+{
+	return 1;
+}
+
 /* Takes the lock, and returns the slot of a database, or NULL; 0 looks for none. */
 PnvsRegistrySlot *
 pnvs_registry_lock(LWLockMode mode, Oid database)
 {
-	LWLockAcquire(lock, mode);
+	LWLockAcquire(&locks->lock, mode);
 	return OidIsValid(database) ? find_slot(database) : NULL;
 }
 
 void
 pnvs_registry_unlock(void)
 {
-	LWLockRelease(lock);
+	LWLockRelease(&locks->lock);
 }
 
 /* The slot of this process's database, if known; without the lock it may be freed. */

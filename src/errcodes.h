@@ -17,6 +17,9 @@
 /* The request may have reached the service. */
 #define PNVS_ERRCODE_MAYBE_SENT MAKE_SQLSTATE('3', '8', 'V', '0', '2')
 
+/* The guard refused the message, or the code. */
+#define PNVS_ERRCODE_GUARD MAKE_SQLSTATE('3', '8', 'V', '0', '3')
+
 /* The service refused the request. */
 #define PNVS_ERRCODE_REFUSED MAKE_SQLSTATE('3', '8', 'V', '0', '4')
 

@@ -14,6 +14,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "compat.h"
 #include "core/phone_number.h"
 #include "core/rules.h"
 
@@ -24,6 +25,7 @@ typedef struct PnvsGuardMessage
 	PnvsChannelWord channel;
 	const char *rate_key;		/* or NULL: rules for keys do not apply */
 	bool		trusted;
+	bool		direct;			/* sent at once, so that pnvs.sending counts */
 	TimestampTz due;			/* when it is to be sent */
 } PnvsGuardMessage;
 
@@ -34,8 +36,8 @@ typedef struct PnvsAdmission
 	PnvsChannelWord channel;
 	TimestampTz due;			/* 0: it has no places */
 	TimestampTz taken_at;		/* a crash since then may have forgotten them */
-	uint64		key;			/* hash of the rate_key, of this server, database
-								 * and role; 0: none */
+	uint64		key;			/* hash of the rate_key, of this server,
+								 * database and role; 0: none */
 	bool		trusted;
 } PnvsAdmission;
 

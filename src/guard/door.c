@@ -1,0 +1,52 @@
+/*-------------------------------------------------------------------------
+ *
+ * door.c
+ *	  The part of the guard that remembers nothing: channels, countries, the switch.
+ *
+ * It needs no shared memory, and is in force also in observe mode, which concerns limits
+ * and the breaker.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "guard/door.h"
+#include "settings.h"
+
+static PnvsRefusalReason judge(const PnvsGuardMessage *message);
+
+/*
+ * Whether the settings allow a message; if not, refusal says why.  Throws if a setting
+ * that says so is invalid.
+ */
+bool
+pnvs_guard_allows(const PnvsGuardMessage *message, PnvsRefusal *refusal)
+{
+	pnvs_settings_refuse_at_the_door();
+	memset(refusal, 0, sizeof(*refusal));
+	refusal->retry_after_s = -1;
+	refusal->reason = pnvs_guard_is_test(message) ? PNVS_ADMITTED : judge(message);
+	return refusal->reason == PNVS_ADMITTED;
+}
+
+/*
+ * Whether the message is to a test number when it is due: nothing is sent then, and no
+ * limit counts it.
+ */
+bool
+pnvs_guard_is_test(const PnvsGuardMessage *message)
+{
+	return pnvs_settings_test_number(message->recipient, message->due) != NULL;
+}
+
+static PnvsRefusalReason
+judge(const PnvsGuardMessage *message)
+{
+	if (message->direct && !pnvs_sending)
+		return PNVS_REFUSED_OFF;
+	if ((pnvs_settings_channels() & PNVS_CHANNEL_BIT(message->channel)) == 0)
+		return PNVS_REFUSED_CHANNEL;
+	if (!pnvs_country_list_allows(pnvs_settings_countries(), message->recipient))
+		return PNVS_REFUSED_COUNTRY;
+	return PNVS_ADMITTED;
+}

@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "guard/guard.h"
 #include "queue/process/process.h"
 #include "queue/registry/memory.h"
 #include "queue/registry/registry.h"
@@ -31,6 +32,7 @@ _PG_init(void)
 	{
 		pnvs_registry_init();
 		pnvs_waiters_init();
+		pnvs_guard_init();
 		pnvs_launcher_register();
 	}
 }

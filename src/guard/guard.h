@@ -18,6 +18,13 @@
 #include "core/phone_number.h"
 #include "core/rules.h"
 
+/* Room for a region or a calling code with its plus sign. */
+#define PNVS_GUARD_COUNTRY_SIZE 8
+
+/* The most that pnvs_guard_read_rules() and pnvs_guard_read_breakers() return. */
+#define PNVS_GUARD_MAX_RULES PNVS_MAX_RULES
+#define PNVS_GUARD_MAX_BREAKERS 257
+
 /* A message at the door. */
 typedef struct PnvsGuardMessage
 {
@@ -39,6 +46,8 @@ typedef struct PnvsAdmission
 	uint64		key;			/* hash of the rate_key, of this server,
 								 * database and role; 0: none */
 	bool		trusted;
+	bool		by_this_process;	/* set by pnvs_guard_admit(); false if it
+									 * comes from a row */
 } PnvsAdmission;
 
 /* Why a message was refused. */
@@ -59,37 +68,7 @@ typedef struct PnvsRefusal
 	int			retry_after_s;	/* of a limit or the breaker; -1: never */
 } PnvsRefusal;
 
-/*
- * Admits a message and takes its places, or says why not.  Throws if a limit is set and
- * the library is not preloaded.  pnvs.sending is judged for direct calls alone: queued
- * rows wait.
- */
-extern PnvsRefusal pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now,
-									PnvsAdmission *admission);
-
-/* The guard's error for a refused message, 38V03. */
-pg_noreturn extern void pnvs_guard_throw(const PnvsRefusal *refusal);
-
-/* The local code and text of a row that was refused. */
-extern const char *pnvs_guard_code(const PnvsRefusal *refusal);
-extern const char *pnvs_guard_message(const PnvsRefusal *refusal);
-
-/* Gives an admission's places back, once; and when the (sub)transaction under way ends. */
-extern void pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now);
-extern void pnvs_guard_give_back_at_abort(const PnvsAdmission *admission);
-extern void pnvs_guard_give_back_at_commit(const PnvsAdmission *admission);
-
-/* The service has approved a verification of this number: its latest message. */
-extern void pnvs_guard_approve_latest(const char *number, TimestampTz now);
-
-/* The same of a message whose places are known. */
-extern void pnvs_guard_approve(const PnvsAdmission *admission, TimestampTz now);
-
-/*
- * A code is to be checked: takes a place under the rules for tries, of the number or, if
- * that is NULL, of the verification.  It is given back if the code is approved, or if the
- * service has not judged it.
- */
+/* The place that a check has under the rules for tries. */
 typedef struct PnvsTry
 {
 	uint64		key;			/* 0: no place was taken */
@@ -97,15 +76,66 @@ typedef struct PnvsTry
 	TimestampTz at;
 } PnvsTry;
 
+/* A rule of the setting, for views. */
+typedef struct PnvsGuardRuleStat
+{
+	char		rule[PNVS_RULE_TEXT_SIZE];
+	PnvsScope	scope;
+	uint64		admitted;
+	uint64		refused;
+	uint64		observed;		/* what would have been refused */
+	uint64		observed_approved;	/* of those, approved later */
+	uint64		keys;			/* that have a list of their own */
+	uint64		forgotten;		/* keys in which nothing counted any more */
+	uint64		shared;			/* places taken in shared buckets */
+	TimestampTz since;
+} PnvsGuardRuleStat;
+
+/* A country that messages were sent to. */
+typedef struct PnvsGuardBreakerStat
+{
+	char		country[PNVS_GUARD_COUNTRY_SIZE + 1];	/* empty: all that have no
+														 * breaker of their own */
+	bool		armed;			/* the same for all */
+	bool		open;
+	TimestampTz open_until;		/* if it is open */
+	uint32		judged_sent;	/* the figures on which it opened last */
+	uint32		judged_approved;
+	uint32		sent;			/* numbers, in the interval until now */
+	uint32		approved;
+	uint64		refused;
+	uint64		observed;
+} PnvsGuardBreakerStat;
+
+/* guard.c */
+extern void pnvs_guard_init(void);
+extern PnvsRefusal pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now,
+									PnvsAdmission *admission);
+extern void pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now);
+extern void pnvs_guard_approve_latest(const char *number, TimestampTz now);
+extern void pnvs_guard_approve(const PnvsAdmission *admission, TimestampTz now);
+extern void pnvs_guard_unblock(const char *number);
+extern void pnvs_guard_reset(bool all, PnvsScope scope);
+
+/* tries.c */
 extern PnvsRefusal pnvs_guard_admit_try(const char *number, const char *verification_id,
 										TimestampTz now, PnvsTry *try);
 extern void pnvs_guard_give_back_try(const PnvsTry *try, TimestampTz now);
 
-/* For support: forgets what blocks a number; for superusers: everything of a scope. */
-extern void pnvs_guard_unblock(const char *number);
-extern void pnvs_guard_reset(bool all, PnvsScope scope);
+/* transaction.c */
+extern void pnvs_guard_give_back_at_abort(const PnvsAdmission *admission);
+extern void pnvs_guard_give_back_at_commit(const PnvsAdmission *admission);
 
-/* To be called when the library is loaded. */
-extern void pnvs_guard_init(void);
+/* refusal.c */
+pg_noreturn extern void pnvs_guard_throw(const PnvsRefusal *refusal);
+extern const char *pnvs_guard_code(const PnvsRefusal *refusal);
+extern const char *pnvs_guard_message(const PnvsRefusal *refusal);
+
+/* counters.c, breakers.c */
+extern int	pnvs_guard_read_rules(PnvsGuardRuleStat *stats, int max);
+extern int	pnvs_guard_read_breakers(PnvsGuardBreakerStat *stats, int max);
+
+/* keeper.c */
+extern int64 pnvs_guard_keep(void);
 
 #endif							/* PNVS_GUARD_H */

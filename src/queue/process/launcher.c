@@ -39,6 +39,7 @@
 #include "compat.h"
 #include "core/backoff.h"
 #include "core/log_limit.h"
+#include "guard/guard.h"
 #include "monotonic.h"
 #include "queue/process/process.h"
 #include "queue/registry/registry.h"
@@ -154,6 +155,7 @@ serve(void)
 		log_overflow();
 		wait_us = Min(wait_us, next_probe_us - pnvs_monotonic_us());
 		wait_us = Min(wait_us, pnvs_settings_complain(true));
+		wait_us = Min(wait_us, pnvs_guard_keep());
 		pnvs_wait_latch(pnvs_wait_ms(wait_us), wait_event);
 	}
 }

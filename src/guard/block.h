@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * block.h
+ *	  The blocks that a partition's memory is made of.
+ *
+ * A block has the size of a cache line: the head of a list with its first places, more
+ * places of a list, or a note.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_GUARD_BLOCK_H
+#define PNVS_GUARD_BLOCK_H
+
+#include "guard/shares.h"
+
+#define PNVS_HEAD_PLACES 2
+#define PNVS_MORE_PLACES 3
+
+/* Blocks are told by their index + 1, so that 0 is none. */
+typedef struct PnvsBlock
+{
+	uint32		next;			/* of a head: the bucket's next; the next free */
+	uint32		more;			/* the list's next block */
+	uint16		n;				/* of a head: places of the list */
+	uint8		kind;			/* of a head */
+	uint32		unused;
+	union
+	{
+		struct
+		{
+			uint64		key;
+			uint64		unused;
+			PnvsPlaces	places[PNVS_HEAD_PLACES];
+		}			list;
+		struct
+		{
+			uint64		key;
+			PnvsGuardNote note;
+		}			note;
+		PnvsPlaces	places[PNVS_MORE_PLACES];
+	}			u;
+} PnvsBlock;
+
+#endif							/* PNVS_GUARD_BLOCK_H */

@@ -1,0 +1,515 @@
+/*-------------------------------------------------------------------------
+ *
+ * lists.c
+ *	  The lists of places in a partition.
+ *
+ * A list is copied from its blocks, judged and changed, and copied back.  A key gets a list
+ * of its own, and more blocks for it, as long as the partition has blocks beyond its
+ * reserve.  After that a new key shares a bucket with others: all of their places count for
+ * each, which is too strict and never lets too many through.  A key that has shared a
+ * bucket stays there as long as anything in it counts.  The reserve has room for a list of
+ * each bucket and kind.  A list that gets no more blocks merges places to fit into those
+ * that it has.
+ *
+ * Lists in which nothing counts any more are swept away when blocks are short, some buckets
+ * at a time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "guard/block.h"
+#include "guard/shares.h"
+
+/* The buckets that a call sweeps. */
+#define SWEPT_BUCKETS 16
+
+/* The most blocks that a call needs: two lists of all places, and a note. */
+#define NEEDED_BLOCKS 90
+
+static bool first_counts(const PnvsPlaceList *places, const PnvsRuleGroup *group, TimestampTz now);
+static PnvsBlock *block_at(const PnvsPartition *partition, uint32 block);
+static uint32 *chain_of(PnvsPartition *partition, uint64 key, uint8 kind);
+static uint32 bucket_of(uint64 key);
+static uint32 find(PnvsPartition *partition, uint64 key, uint8 kind);
+static uint32 add(PnvsPartition *partition, uint64 key, uint8 kind);
+static uint32 add_bucket(PnvsPartition *partition, uint64 key, uint8 kind);
+static uint32 allocate(PnvsPartition *partition, uint32 kept);
+static void release(PnvsPartition *partition, uint32 *link);
+static void cut(PnvsPartition *partition, uint32 *link);
+static void read_places(const PnvsPartition *partition, uint32 head, PnvsPlaceList *places);
+static void write_places(PnvsPartition *partition, uint32 head, const PnvsPlaceList *places);
+static int	resize(PnvsPartition *partition, uint32 head, int size);
+static uint32 kept_for(const PnvsPartition *partition, uint32 head);
+static bool still_counts(const PnvsPartition *partition, uint32 head, const PnvsPolicy *policy,
+						 TimestampTz now);
+static void merge_places(PnvsPlaceList *into, const PnvsPlaces *places,
+						 const PnvsRuleGroup *group, TimestampTz now);
+
+/* The rules that judge a list. */
+const PnvsRuleGroup *
+pnvs_list_group(const PnvsPolicy *policy, PnvsShareId share, uint8 kind)
+{
+	return &policy->groups[pnvs_share_scope(share)][kind & (PNVS_CHANNEL_WORD_COUNT - 1)];
+}
+
+/* Finds a list and copies what counts in it. */
+void
+pnvs_list_load(PnvsGuardList *list, TimestampTz now)
+{
+	const PnvsRuleGroup *group = list->group;
+
+	list->head = find(list->partition, list->key, list->kind);
+	list->is_bucket = false;
+	list->places.n = 0;
+	if (list->head == 0)
+	{
+		list->head = find(list->partition, bucket_of(list->key), list->kind | PNVS_KIND_BUCKET);
+		list->is_bucket = list->head != 0;
+	}
+	if (list->head == 0)
+		return;
+	read_places(list->partition, list->head, &list->places);
+
+	/* what does not count is in the way of nobody, but for a bucket's next user */
+	if (list->is_bucket || !first_counts(&list->places, group, now))
+		pnvs_places_forget(&list->places, now, group->limits, group->n);
+
+	/* nothing in the bucket counts: the key may have a list of its own */
+	if (list->is_bucket && list->places.n == 0)
+	{
+		pnvs_list_drop(list->partition, bucket_of(list->key), list->kind | PNVS_KIND_BUCKET);
+		list->head = 0;
+		list->is_bucket = false;
+	}
+}
+
+/* Whether the oldest place counts; the others mostly do, too. */
+static bool
+first_counts(const PnvsPlaceList *places, const PnvsRuleGroup *group, TimestampTz now)
+{
+	static PnvsPlaceList first;
+
+	first.n = Min(places->n, 1);
+	first.items[0] = places->items[0];
+	pnvs_places_forget(&first, now, group->limits, group->n);
+	return first.n > 0;
+}
+
+/* Copies a list back, in as many of its places as there is room for. */
+void
+pnvs_list_store(PnvsGuardList *list, TimestampTz now)
+{
+	PnvsPartition *partition = list->partition;
+	const PnvsRuleGroup *group = list->group;
+	int			size;
+
+	if (list->places.n == 0)
+	{
+		if (list->head != 0)
+			pnvs_list_drop(partition, list->is_bucket ? bucket_of(list->key) : list->key,
+						   block_at(partition, list->head)->kind);
+		list->head = 0;
+		return;
+	}
+	if (list->head == 0)
+		list->head = add(partition, list->key, list->kind);
+	if (list->head == 0)
+	{
+		list->head = add_bucket(partition, bucket_of(list->key), list->kind | PNVS_KIND_BUCKET);
+		list->is_bucket = true;
+	}
+	size = resize(partition, list->head, list->places.n);
+	pnvs_places_shrink(&list->places, size, now, group->limits, group->n);
+	write_places(partition, list->head, &list->places);
+}
+
+/* Forgets a list, if it is there. */
+void
+pnvs_list_drop(PnvsPartition *partition, uint64 key, uint8 kind)
+{
+	uint32	   *link = chain_of(partition, key, kind);
+
+	for (; *link != 0; link = &block_at(partition, *link)->next)
+	{
+		PnvsBlock  *block = block_at(partition, *link);
+
+		if (block->kind == kind && block->u.list.key == key)
+		{
+			release(partition, link);
+			return;
+		}
+	}
+}
+
+/* The note of a number, or NULL; valid while the lock is held. */
+PnvsGuardNote *
+pnvs_note_find(PnvsPartition *partition, uint64 key)
+{
+	uint32		block = find(partition, key, PNVS_KIND_NOTE);
+
+	return block == 0 ? NULL : &block_at(partition, block)->u.note.note;
+}
+
+/* The same; an empty one is added if there is none and room for it. */
+PnvsGuardNote *
+pnvs_note_add(PnvsPartition *partition, uint64 key)
+{
+	PnvsGuardNote *note = pnvs_note_find(partition, key);
+	uint32		block;
+
+	if (note != NULL)
+		return note;
+	block = add(partition, key, PNVS_KIND_NOTE);
+	if (block == 0)
+		return NULL;
+	note = &block_at(partition, block)->u.note.note;
+	memset(note, 0, sizeof(*note));
+	return note;
+}
+
+/* Whether anybody may still ask for a note. */
+bool
+pnvs_note_counts(const PnvsGuardNote *note, const PnvsPolicy *policy, TimestampTz now)
+{
+	return Max(note->latest, note->counted) > now - policy->note_us;
+}
+
+/* Makes room if there is little, by some buckets in turn. */
+void
+pnvs_partition_sweep(PnvsPartition *partition, const PnvsPolicy *policy, TimestampTz now)
+{
+	if (partition->nfree > partition->reserve + NEEDED_BLOCKS)
+		return;
+	for (int i = 0; i < SWEPT_BUCKETS; i++)
+	{
+		uint32	   *link = &partition->buckets[partition->cursor];
+
+		while (*link != 0)
+		{
+			PnvsBlock  *block = block_at(partition, *link);
+
+			if (still_counts(partition, *link, policy, now))
+				link = &block->next;
+			else
+			{
+				if (block->kind < PNVS_KIND_COUNT)
+					partition->stat.forgotten[block->kind]++;
+				release(partition, link);
+			}
+		}
+		partition->cursor = (partition->cursor + 1) & (partition->nbuckets - 1);
+	}
+}
+
+/*
+ * Shows every list and note, also of a copy of a partition; false if a visit returned that.
+ */
+bool
+pnvs_partition_walk(const PnvsPartition *partition, PnvsGuardVisit visit, void *arg)
+{
+	static PnvsGuardEntry entry;
+
+	for (uint32 i = 0; i < partition->nbuckets; i++)
+	{
+		for (uint32 head = partition->buckets[i]; head != 0; head = block_at(partition, head)->next)
+		{
+			const PnvsBlock *block = block_at(partition, head);
+
+			entry.key = block->u.list.key;
+			entry.kind = block->kind;
+			entry.places.n = 0;
+			if (block->kind == PNVS_KIND_NOTE)
+				entry.note = block->u.note.note;
+			else
+				read_places(partition, head, &entry.places);
+			if (!visit(&entry, arg))
+				return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * Adds a list or note of a snapshot.  Of memory that is smaller now, it may go into a
+ * shared bucket.
+ */
+void
+pnvs_partition_add(PnvsPartition *partition, const PnvsGuardEntry *entry,
+				   const PnvsPolicy *policy, TimestampTz now)
+{
+	static PnvsGuardList list;
+
+	if (entry->kind == PNVS_KIND_NOTE)
+	{
+		PnvsGuardNote *note = pnvs_note_add(partition, entry->key);
+
+		if (note != NULL)
+			*note = entry->note;
+		return;
+	}
+	list.partition = partition;
+	list.key = entry->key;
+	list.kind = entry->kind;
+	list.group = pnvs_list_group(policy, partition->share, entry->kind);
+	list.places.n = 0;
+	list.is_bucket = (entry->kind & PNVS_KIND_BUCKET) != 0;
+	list.head = find(partition, list.key, list.kind);
+	if (list.head == 0)
+		list.head = list.is_bucket ? add_bucket(partition, list.key, list.kind) :
+			add(partition, list.key, list.kind);
+	if (list.head == 0)
+		list.head = add_bucket(partition, bucket_of(list.key), list.kind | PNVS_KIND_BUCKET);
+	read_places(partition, list.head, &list.places);
+	for (int i = 0; i < entry->places.n; i++)
+		merge_places(&list.places, &entry->places.items[i], list.group, now);
+	pnvs_places_shrink(&list.places, resize(partition, list.head, list.places.n), now,
+					   list.group->limits, list.group->n);
+	write_places(partition, list.head, &list.places);
+}
+
+/*
+ * Adds places to a list of other keys' places.  What overlaps in time becomes one item, for
+ * the items of a list stand in the order of their ends, too.
+ */
+static void
+merge_places(PnvsPlaceList *into, const PnvsPlaces *places, const PnvsRuleGroup *group,
+			 TimestampTz now)
+{
+	PnvsPlaces	item = *places;
+	int			i = 0;
+	int			n;
+
+	if (into->n == PNVS_MAX_PLACES)
+		pnvs_places_shrink(into, PNVS_MAX_PLACES - 1, now, group->limits, group->n);
+	while (i < into->n && into->items[i].from_us + into->items[i].span_ms * INT64CONST(1000) < item.from_us)
+		i++;
+	for (n = i; n < into->n && into->items[n].from_us <= item.from_us + item.span_ms * INT64CONST(1000); n++)
+	{
+		const PnvsPlaces *other = &into->items[n];
+		int64		from_us = Min(item.from_us, other->from_us);
+		int64		end_us = Max(item.from_us + item.span_ms * INT64CONST(1000),
+								 other->from_us + other->span_ms * INT64CONST(1000));
+		uint32		count = (uint32) item.count + other->count;
+
+		item.from_us = from_us;
+		item.span_ms = (uint32) Min((end_us - from_us + 999) / 1000, PG_UINT32_MAX);
+		item.approved = count > PG_UINT16_MAX ? 0 : item.approved + other->approved;
+		item.count = (uint16) Min(count, PG_UINT16_MAX);
+	}
+	memmove(&into->items[i + 1], &into->items[n], (into->n - n) * sizeof(PnvsPlaces));
+	into->n += i + 1 - n;
+	into->items[i] = item;
+}
+
+static PnvsBlock *
+block_at(const PnvsPartition *partition, uint32 block)
+{
+	return (PnvsBlock *) ((char *) partition + partition->blocks) + (block - 1);
+}
+
+/* All lists of a key are in one chain.  Hashes share bits in a partition, and countries are no hashes. */
+static uint32 *
+chain_of(PnvsPartition *partition, uint64 key, uint8 kind)
+{
+	uint64		mixed = (key ^ (kind & PNVS_KIND_BUCKET)) * UINT64CONST(0x9E3779B97F4A7C15);
+
+	return &partition->buckets[(mixed >> 32) & (partition->nbuckets - 1)];
+}
+
+/* The bucket that a key shares if it has no list of its own. */
+static uint32
+bucket_of(uint64 key)
+{
+	return (uint32) (key / PNVS_SHARE_PARTITIONS % PNVS_SHARED_BUCKETS);
+}
+
+static uint32
+find(PnvsPartition *partition, uint64 key, uint8 kind)
+{
+	uint32		head = *chain_of(partition, key, kind);
+
+	while (head != 0)
+	{
+		const PnvsBlock *block = block_at(partition, head);
+
+		if (block->u.list.key == key && block->kind == kind)
+			break;
+		head = block->next;
+	}
+	return head;
+}
+
+/* Adds an empty list, or a note; 0 if there is no room. */
+static uint32
+add(PnvsPartition *partition, uint64 key, uint8 kind)
+{
+	uint32		head = allocate(partition, partition->reserve);
+	uint32	   *chain = chain_of(partition, key, kind);
+	PnvsBlock  *block;
+
+	if (head == 0)
+		return 0;
+	block = block_at(partition, head);
+	block->next = *chain;
+	block->kind = kind;
+	block->u.list.key = key;
+	*chain = head;
+	if (kind < PNVS_KIND_COUNT)
+		partition->stat.keys[kind]++;
+	return head;
+}
+
+/* The list of a shared bucket, which the reserve has room for. */
+static uint32
+add_bucket(PnvsPartition *partition, uint64 key, uint8 kind)
+{
+	uint32		head = find(partition, key, kind);
+	uint32	   *chain = chain_of(partition, key, kind);
+	PnvsBlock  *block;
+
+	if (head != 0)
+		return head;
+	head = allocate(partition, 0);
+	block = block_at(partition, head);
+	block->next = *chain;
+	block->kind = kind;
+	block->u.list.key = key;
+	*chain = head;
+	partition->nbucket_lists++;
+	return head;
+}
+
+/* An empty block, if more than that many are free; 0 if not. */
+static uint32
+allocate(PnvsPartition *partition, uint32 kept)
+{
+	uint32		head = partition->first_free;
+
+	if (partition->nfree <= kept)
+		return 0;
+	partition->nfree--;
+	if (head == 0)
+		head = ++partition->nused;
+	else
+		partition->first_free = block_at(partition, head)->next;
+	memset(block_at(partition, head), 0, offsetof(PnvsBlock, u));
+	return head;
+}
+
+/* Takes a list out of its chain, and frees its blocks. */
+static void
+release(PnvsPartition *partition, uint32 *link)
+{
+	uint32		head = *link;
+	PnvsBlock  *block = block_at(partition, head);
+
+	if ((block->kind & PNVS_KIND_BUCKET) != 0)
+		partition->nbucket_lists--;
+	else if (block->kind < PNVS_KIND_COUNT)
+		partition->stat.keys[block->kind]--;
+	*link = block->next;
+	cut(partition, &block->more);
+	block->next = partition->first_free;
+	partition->first_free = head;
+	partition->nfree++;
+}
+
+/* Frees the blocks from a link of a list on. */
+static void
+cut(PnvsPartition *partition, uint32 *more)
+{
+	while (*more != 0)
+	{
+		uint32		head = *more;
+		PnvsBlock  *block = block_at(partition, head);
+
+		*more = block->more;
+		block->next = partition->first_free;
+		partition->first_free = head;
+		partition->nfree++;
+	}
+}
+
+static void
+read_places(const PnvsPartition *partition, uint32 head, PnvsPlaceList *places)
+{
+	const PnvsBlock *block = block_at(partition, head);
+	int			n = Min(block->n, PNVS_HEAD_PLACES);
+
+	places->n = block->n;
+	memcpy(places->items, block->u.list.places, n * sizeof(PnvsPlaces));
+	while (n < places->n)
+	{
+		int			more = Min(places->n - n, PNVS_MORE_PLACES);
+
+		block = block_at(partition, block->more);
+		memcpy(&places->items[n], block->u.places, more * sizeof(PnvsPlaces));
+		n += more;
+	}
+}
+
+/* The list has blocks enough, see resize(). */
+static void
+write_places(PnvsPartition *partition, uint32 head, const PnvsPlaceList *places)
+{
+	PnvsBlock  *block = block_at(partition, head);
+	int			n = Min(places->n, PNVS_HEAD_PLACES);
+
+	block->n = places->n;
+	memcpy(block->u.list.places, places->items, n * sizeof(PnvsPlaces));
+	while (n < places->n)
+	{
+		int			more = Min(places->n - n, PNVS_MORE_PLACES);
+
+		block = block_at(partition, block->more);
+		memcpy(block->u.places, &places->items[n], more * sizeof(PnvsPlaces));
+		n += more;
+	}
+	cut(partition, &block->more);
+}
+
+/* Adds blocks to a list until it has room for size places; returns how many it has room for. */
+static int
+resize(PnvsPartition *partition, uint32 head, int size)
+{
+	PnvsBlock  *block = block_at(partition, head);
+	uint32		kept = kept_for(partition, head);
+	int			room = PNVS_HEAD_PLACES;
+
+	while (room < size)
+	{
+		if (block->more == 0)
+			block->more = allocate(partition, kept);
+		if (block->more == 0)
+			break;
+		block = block_at(partition, block->more);
+		room += PNVS_MORE_PLACES;
+	}
+	return room;
+}
+
+/* The free blocks that a list must leave alone: a shared bucket's, one for each other's first. */
+static uint32
+kept_for(const PnvsPartition *partition, uint32 head)
+{
+	if ((block_at(partition, head)->kind & PNVS_KIND_BUCKET) == 0)
+		return partition->reserve;
+	return partition->max_bucket_lists - partition->nbucket_lists;
+}
+
+static bool
+still_counts(const PnvsPartition *partition, uint32 head, const PnvsPolicy *policy,
+			 TimestampTz now)
+{
+	static PnvsPlaceList places;
+	const PnvsBlock *block = block_at(partition, head);
+	const PnvsRuleGroup *group;
+
+	if (block->kind == PNVS_KIND_NOTE)
+		return pnvs_note_counts(&block->u.note.note, policy, now);
+	group = pnvs_list_group(policy, partition->share, block->kind);
+	read_places(partition, head, &places);
+	pnvs_places_forget(&places, now, group->limits, group->n);
+	return places.n > 0;
+}

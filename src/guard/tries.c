@@ -1,0 +1,131 @@
+/*-------------------------------------------------------------------------
+ *
+ * tries.c
+ *	  Limits how many wrong codes may be tried for a number, or for a verification whose
+ *	  number is not known.
+ *
+ * Observe mode does not concern these limits: they keep codes from being guessed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "guard/guard.h"
+#include "guard/hash.h"
+#include "guard/report.h"
+
+static void find_list(const PnvsPolicy *policy, const PnvsTry *try, PnvsGuardList *list);
+static TimestampTz judge(const PnvsPolicy *policy, const PnvsGuardList *list, TimestampTz now,
+						 PnvsGuardReport *report);
+
+/*
+ * A code is to be checked: takes a place under the rules for tries, of the number or, if
+ * that is NULL, of the verification.  It is to be given back if the code is approved, or if
+ * the service has not judged it.
+ */
+PnvsRefusal
+pnvs_guard_admit_try(const char *number, const char *verification_id, TimestampTz now,
+					 PnvsTry *try)
+{
+	static PnvsGuardList list;
+	PnvsRefusal refusal = {PNVS_ADMITTED, PNVS_SCOPE_TRIES, -1};
+	PnvsGuardReport report = {.nearly_full = -1};
+	const PnvsPolicy *policy;
+	TimestampTz admitted_at;
+
+	memset(try, 0, sizeof(*try));
+	if (!pnvs_policy_has_memory())
+		return refusal;
+	policy = pnvs_policy();
+	if (!policy->has[PNVS_SCOPE_TRIES])
+		return refusal;
+	pnvs_hash_prepare();
+	try->of_number = number != NULL;
+	try->key = number != NULL ? pnvs_hash_number(number) : pnvs_hash_verification(verification_id);
+	try->at = now;
+
+	find_list(policy, try, &list);
+	pnvs_partition_lock(list.partition, LW_EXCLUSIVE);
+	pnvs_partition_sweep(list.partition, policy, now);
+	pnvs_list_load(&list, now);
+	admitted_at = judge(policy, &list, now, &report);
+	if (admitted_at == now)
+	{
+		pnvs_places_take(&list.places, now, now, list.group->limits, list.group->n);
+		pnvs_list_store(&list, now);
+		if (list.is_bucket)
+			list.partition->stat.shared[list.kind]++;
+		report.memory_full = list.is_bucket;
+	}
+	pnvs_partition_unlock(list.partition);
+	pnvs_shares_note_change();
+
+	if (admitted_at != now)
+	{
+		try->key = 0;
+		refusal.reason = PNVS_REFUSED_LIMIT;
+		refusal.retry_after_s = (int) Min((admitted_at - now + USECS_PER_SEC - 1) / USECS_PER_SEC, PG_INT32_MAX);
+	}
+	pnvs_report(&report, policy);
+	return refusal;
+}
+
+/* Never throws. */
+void
+pnvs_guard_give_back_try(const PnvsTry *try, TimestampTz now)
+{
+	static PnvsGuardList list;
+	const PnvsPolicy *policy;
+
+	if (pnvs_guard_head == NULL || try->key == 0 || !pnvs_policy()->valid)
+		return;
+	policy = pnvs_policy();
+	find_list(policy, try, &list);
+	pnvs_partition_lock(list.partition, LW_EXCLUSIVE);
+	pnvs_list_load(&list, now);
+	if (pnvs_remembers(list.partition->share, try->at, true) &&
+		pnvs_places_give_back(&list.places, try->at))
+		pnvs_list_store(&list, now);
+	pnvs_partition_unlock(list.partition);
+	pnvs_shares_note_change();
+}
+
+static void
+find_list(const PnvsPolicy *policy, const PnvsTry *try, PnvsGuardList *list)
+{
+	PnvsShareId share = try->of_number ? PNVS_SHARE_TRIES_OF_NUMBER : PNVS_SHARE_TRIES_OF_ID;
+
+	list->partition = pnvs_partition(share, try->key);
+	list->key = try->key;
+	list->kind = PNVS_ANY_CHANNEL;
+	list->group = &policy->groups[PNVS_SCOPE_TRIES][PNVS_ANY_CHANNEL];
+}
+
+/* When all rules admit the check: now, or later.  Counts what they say. */
+static TimestampTz
+judge(const PnvsPolicy *policy, const PnvsGuardList *list, TimestampTz now,
+	  PnvsGuardReport *report)
+{
+	const PnvsRuleGroup *group = list->group;
+	PnvsRuleCounters *counters = pnvs_partition_counters(list->partition);
+	TimestampTz at = now;
+
+	for (int i = 0; i < group->n; i++)
+	{
+		TimestampTz admitted_at = pnvs_places_admitted_at(&list->places, &group->limits[i], now);
+
+		if (admitted_at > now)
+			report->refusing |= UINT32_C(1) << group->rules[i];
+		at = Max(at, admitted_at);
+	}
+	for (int i = 0; i < group->n; i++)
+	{
+		PnvsRuleCounters *rule = &counters[policy->slots[group->rules[i]]];
+
+		if (report->refusing == 0)
+			rule->admitted++;
+		else if ((report->refusing & (UINT32_C(1) << group->rules[i])) != 0)
+			rule->refused++;
+	}
+	return at;
+}

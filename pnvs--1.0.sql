@@ -46,7 +46,9 @@ CREATE TYPE search_verification_record AS (
 CREATE FUNCTION start_verification(
 	channel text,
 	"to" text,
-	service_sid text DEFAULT NULL
+	service_sid text DEFAULT NULL,
+	rate_key text DEFAULT NULL,
+	trusted boolean DEFAULT false
 ) RETURNS start_verification_result
 AS 'MODULE_PATHNAME', 'pnvs_start_verification'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000;
@@ -82,7 +84,7 @@ CREATE FUNCTION phone_number_country(text) RETURNS text
 AS 'MODULE_PATHNAME', 'pnvs_phone_number_country'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 
-COMMENT ON FUNCTION start_verification(text, text, text) IS
+COMMENT ON FUNCTION start_verification(text, text, text, text, boolean) IS
 'send a one-time code by SMS, VOICE or WHATSAPP';
 COMMENT ON FUNCTION check_verification(text, text, text, text) IS
 'check the code that a person typed';
@@ -131,6 +133,10 @@ CREATE TABLE pnvs_internal.queue (
 	origin_system bigint NOT NULL,
 	origin_database oid NOT NULL,
 	origin_timeline integer NOT NULL,
+	-- the places that the message has under the limits, NULL if none; rate_key as a hash
+	admission_due timestamptz,
+	admission_key bigint,
+	admission_trusted boolean,
 	PRIMARY KEY (requested_by, id)
 );
 
@@ -220,7 +226,9 @@ CREATE FUNCTION enqueue_verification(
 	not_before timestamptz DEFAULT NULL,
 	send_within interval DEFAULT '5 minutes',
 	dedup_key text DEFAULT NULL,
-	dedup_for interval DEFAULT '60 seconds'
+	dedup_for interval DEFAULT '60 seconds',
+	rate_key text DEFAULT NULL,
+	trusted boolean DEFAULT false
 ) RETURNS bigint
 AS 'MODULE_PATHNAME', 'pnvs_enqueue_verification'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000;
@@ -247,7 +255,8 @@ CREATE PROCEDURE process_verification_queue(max_requests integer DEFAULT 100)
 AS 'MODULE_PATHNAME', 'pnvs_process_verification_queue'
 LANGUAGE C;
 
-COMMENT ON FUNCTION enqueue_verification(text, text, text, timestamptz, interval, text, interval) IS
+COMMENT ON FUNCTION enqueue_verification(text, text, text, timestamptz, interval, text, interval,
+	text, boolean) IS
 'queue a one-time code, to be sent after this transaction has committed';
 COMMENT ON FUNCTION cancel_verification(bigint) IS
 'take a queued message back';

@@ -226,6 +226,22 @@ SELECT send_date, outcome(format('search_verification(send_date => %L)', send_da
 	AS search (send_date);
 
 --
+-- what the guard counts by
+--
+SELECT what, outcome(format('start_verification(''SMS'', ''447700900123'', ''FA1'', %s)', arguments))
+	FROM (VALUES
+		('address', $$'192.0.2.1'$$),
+		('longest key', $$repeat('k', 1024)$$),
+		('no key', 'NULL'),
+		('trusted', $$rate_key => '2001:db8::1', trusted => true$$),
+		('not known to be trusted', 'trusted => NULL'),
+		('empty key', $$''$$),
+		('spaces', $$'  '$$),
+		('invisible', $$U&'\200B\00A0'$$),
+		('longer key', $$repeat('k', 1025)$$))
+	AS key (what, arguments);
+
+--
 -- notations and defaults
 --
 SELECT call, outcome(call)
@@ -244,7 +260,7 @@ SELECT call, left(outcome(call), 5) AS outcome
 	FROM (VALUES
 		('start_verification()'),
 		($$start_verification('SMS')$$),
-		($$start_verification('SMS', '447700900123', 'FA1', 'more')$$),
+		($$start_verification('SMS', '447700900123', 'FA1', 'key', false, 'more')$$),
 		($$check_verification('123456')$$),
 		($$search_verification(phone => '447700900123')$$))
 	AS unknown (call);

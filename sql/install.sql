@@ -139,7 +139,7 @@ DROP EXTENSION pnvs;
 DROP TABLE sent;
 
 -- a member cannot be dropped alone
-DROP FUNCTION start_verification(text, text, text);
+DROP FUNCTION start_verification(text, text, text, text, boolean);
 
 DROP VIEW member;
 DROP EXTENSION pnvs;

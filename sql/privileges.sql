@@ -145,7 +145,7 @@ CREATE ROLE regress_pnvs_sender;
 CREATE ROLE regress_pnvs_checker;
 CREATE ROLE regress_pnvs_support;
 CREATE ROLE regress_pnvs_monitor;
-GRANT EXECUTE ON FUNCTION start_verification(text, text, text)
+GRANT EXECUTE ON FUNCTION start_verification(text, text, text, text, boolean)
 	TO regress_pnvs_sender;
 GRANT EXECUTE ON FUNCTION check_verification(text, text, text, text)
 	TO regress_pnvs_checker;
@@ -156,7 +156,7 @@ GRANT EXECUTE ON FUNCTION
 SELECT * FROM granted ORDER BY object, grantee;
 SELECT use,
 		has_function_privilege('regress_pnvs_' || use,
-			'start_verification(text, text, text)', 'EXECUTE') AS start,
+			'start_verification(text, text, text, text, boolean)', 'EXECUTE') AS start,
 		has_function_privilege('regress_pnvs_' || use,
 			'check_verification(text, text, text, text)', 'EXECUTE') AS check,
 		has_function_privilege('regress_pnvs_' || use,
@@ -204,9 +204,9 @@ CREATE TABLE sent (answer start_verification_result);
 DROP TABLE sent;
 
 -- a sender cannot hand the right on
-GRANT EXECUTE ON FUNCTION start_verification(text, text, text) TO regress_pnvs_web;
+GRANT EXECUTE ON FUNCTION start_verification(text, text, text, text, boolean) TO regress_pnvs_web;
 RESET ROLE;
-SELECT has_function_privilege('regress_pnvs_web', 'start_verification(text, text, text)',
+SELECT has_function_privilege('regress_pnvs_web', 'start_verification(text, text, text, text, boolean)',
 	'EXECUTE') AS web_may_start;
 
 --

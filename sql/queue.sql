@@ -43,7 +43,9 @@ SELECT what, outcome('enqueue_verification' || arguments) AS enqueue,
 		('no service', $$('SMS', '447700900123')$$),
 		('empty service', $$('SMS', '447700900123', '')$$),
 		('bad service', $$('SMS', '447700900123', 'FA 1')$$),
-		('long service', $$('SMS', '447700900123', repeat('~', 129))$$))
+		('long service', $$('SMS', '447700900123', repeat('~', 129))$$),
+		('empty key', $$('SMS', '447700900123', 'FA1', rate_key => ' ')$$),
+		('long key', $$('SMS', '447700900123', 'FA1', rate_key => repeat('k', 1025))$$))
 	AS bad (what, arguments);
 
 -- its own

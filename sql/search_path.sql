@@ -111,7 +111,8 @@ DROP EXTENSION pnvs;
 
 -- a function that was there before is not taken over
 CREATE FUNCTION regress_pnvs_evil.start_verification(
-	channel pg_catalog.text, "to" pg_catalog.text, service_sid pg_catalog.text)
+	channel pg_catalog.text, "to" pg_catalog.text, service_sid pg_catalog.text,
+	rate_key pg_catalog.text, trusted pg_catalog.bool)
 	RETURNS pg_catalog.bool LANGUAGE sql AS 'SELECT regress_pnvs_evil.spring()';
 CREATE EXTENSION pnvs SCHEMA regress_pnvs_evil;
 

@@ -42,6 +42,14 @@ pnvs_state_name(PnvsState state)
 	return names[state];
 }
 
+/* Whether a message that is settled in this state provably was not sent. */
+bool
+pnvs_state_is_unsent(PnvsState state)
+{
+	return state == PNVS_STATE_FAILED || state == PNVS_STATE_EXPIRED ||
+		state == PNVS_STATE_CANCELED;
+}
+
 /*
  * The state that a row gets that is due: "sending", unless it must not be sent.
  * foreign: it was queued in another database.  sendable: the row holds what pnvs writes.

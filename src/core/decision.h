@@ -58,6 +58,7 @@ typedef struct PnvsDecision
 } PnvsDecision;
 
 extern const char *pnvs_state_name(PnvsState state);
+extern bool pnvs_state_is_unsent(PnvsState state);
 extern PnvsState pnvs_decision_on_due(bool foreign, bool sendable, int64_t send_before_us,
 									  int64_t now_us);
 extern PnvsDecision pnvs_decision_on_answer(const PnvsMessageFacts *message, PnvsOutcome outcome,

@@ -47,7 +47,11 @@ static const PnvsOperation operations[PNVS_OPERATION_COUNT] = {
 };
 
 /* The channels of StartVerification. */
-static const char *const channels[] = {"SMS", "VOICE", "WHATSAPP"};
+static const char *const channels[PNVS_CHANNEL_WORD_COUNT] = {
+	[PNVS_SMS] = "SMS",
+	[PNVS_VOICE] = "VOICE",
+	[PNVS_WHATSAPP] = "WHATSAPP",
+};
 
 static bool equals_ignoring_case(const char *text, const char *other);
 
@@ -62,12 +66,19 @@ pnvs_operation_get(PnvsOperationId id)
 const char *
 pnvs_operation_channel(const char *text)
 {
-	for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++)
+	return channels[pnvs_operation_channel_word(text)];
+}
+
+/* A channel in any letter case, as the rules of limits know it; PNVS_ANY_CHANNEL: none. */
+PnvsChannelWord
+pnvs_operation_channel_word(const char *text)
+{
+	for (int word = PNVS_SMS; word < PNVS_CHANNEL_WORD_COUNT; word++)
 	{
-		if (equals_ignoring_case(text, channels[i]))
-			return channels[i];
+		if (equals_ignoring_case(text, channels[word]))
+			return (PnvsChannelWord) word;
 	}
-	return NULL;
+	return PNVS_ANY_CHANNEL;
 }
 
 /* Not strcasecmp(), whose answer depends on the locale (Turkish i). */

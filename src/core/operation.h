@@ -17,6 +17,8 @@
 
 #include <stdbool.h>
 
+#include "core/rules.h"
+
 #define PNVS_API_VERSION "2017-07-25"
 
 /* SearchVerification has most: seven. */
@@ -84,5 +86,6 @@ typedef struct PnvsOperation
 
 extern const PnvsOperation *pnvs_operation_get(PnvsOperationId id);
 extern const char *pnvs_operation_channel(const char *text);
+extern PnvsChannelWord pnvs_operation_channel_word(const char *text);
 
 #endif							/* PNVS_OPERATION_H */

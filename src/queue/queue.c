@@ -11,6 +11,9 @@
  * cannot take, on a hash under a secret of the server: so nobody can find another key
  * with the same lock.
  *
+ * A message takes its places under the limits at the call.  They are given back if the
+ * (sub)transaction is rolled back, or when the row is settled without having been sent.
+ *
  * A message is inserted by the executor without a statement: no other extension
  * logs its number as a parameter, and it takes less time.
  *
@@ -48,10 +51,23 @@
 #include "queue/rows/rows.h"
 #include "queue/rows/table.h"
 
+/* A row to be inserted. */
+typedef struct NewRow
+{
+	const PnvsQueueRequest *request;
+	Oid			requester;
+	TimestampTz created_at;
+	PnvsAdmission admission;
+	PnvsRefusal refusal;		/* unless PNVS_ADMITTED, the row is settled as
+								 * failed */
+}			NewRow;
+
 static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id);
+static void admit(NewRow * row);
 static bool find_row(int64 id, PnvsQueueRow *row);
-static int64 insert_row(const PnvsQueueRequest *request, Oid requester);
-static void fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot *slot);
+static int64 insert_row(const NewRow * row);
+static void fill_row(const NewRow * row, TupleTableSlot *slot);
+static void fill_refused(const NewRow * row, TupleTableSlot *slot);
 static int64 choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
 static bool is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
 static void require_ascending(Oid sequence);
@@ -66,19 +82,51 @@ static bool may_see(Oid caller, Oid requester);
 int64
 pnvs_queue_enqueue(const PnvsQueueRequest *request)
 {
-	Oid			requester = GetUserId();
+	NewRow		row = {.request = request,.requester = GetUserId(),.created_at = request->now};
 	int64		id;
 
 	/* a repeat within one statement sees the first message, too */
 	if (request->dedup_key != NULL)
 	{
-		lock_key(requester, request->dedup_key);
-		if (find_duplicate(request, requester, &id))
+		lock_key(row.requester, request->dedup_key);
+		if (find_duplicate(request, row.requester, &id))
 			return id;
+		/* the lock may have been waited for */
+		row.created_at = GetCurrentTimestamp();
 	}
-	id = insert_row(request, requester);
+	admit(&row);
+	id = insert_row(&row);
+	/* a worker is to know of a settled row, too, for it deletes it some day */
 	pnvs_registry_wake_at_end(request->not_before, false);
 	return id;
+}
+
+/*
+ * Asks the guard, and has the places given back if this (sub)transaction is rolled back.
+ * Throws if the guard refuses a message that is not kept then.
+ */
+static void
+admit(NewRow * row)
+{
+	const PnvsQueueRequest *request = row->request;
+	PnvsGuardMessage message = {
+		.recipient = request->recipient,
+		.channel = pnvs_operation_channel_word(request->channel),
+		.rate_key = request->rate_key,
+		.trusted = request->trusted,
+		.due = Max(request->not_before, row->created_at)
+	};
+
+	PreventCommandIfReadOnly("enqueue_verification()");
+	PreventCommandIfParallelMode("enqueue_verification()");
+	/* a cancel that is served in between would keep the places */
+	HOLD_INTERRUPTS();
+	row->refusal = pnvs_guard_admit(&message, row->created_at, &row->admission);
+	if (row->admission.due != 0)
+		pnvs_guard_give_back_at_abort(&row->admission);
+	RESUME_INTERRUPTS();
+	if (row->refusal.reason != PNVS_ADMITTED && !request->keeps_refused)
+		pnvs_guard_throw(&row->refusal);
 }
 
 /*
@@ -91,6 +139,7 @@ pnvs_queue_cancel(int64 id)
 {
 	PnvsTableVisit visit;
 	PnvsQueueRow row;
+	PnvsClaim	claim = {.id = id};
 	bool		canceled = false;
 	Oid			caller = GetUserId();
 
@@ -100,8 +149,9 @@ pnvs_queue_cancel(int64 id)
 	{
 		/* a worker skips a locked row, and is woken when the lock is gone */
 		pnvs_registry_wake_at_end(DatumGetTimestampTz(row.values[PNVS_COLUMN_NOT_BEFORE - 1]), true);
-		canceled = pnvs_settle_cancel(id, TextDatumGetCString(row.values[PNVS_COLUMN_RECIPIENT - 1]),
-									  row.requester);
+		claim.recipient = TextDatumGetCString(row.values[PNVS_COLUMN_RECIPIENT - 1]);
+		claim.admission = row.admission;
+		canceled = pnvs_settle_cancel(&claim, row.requester);
 	}
 	pnvs_table_leave(&visit);
 	return canceled;
@@ -129,6 +179,7 @@ static bool
 find_row(int64 id, PnvsQueueRow *row)
 {
 	Datum		value = Int64GetDatum(id);
+	PnvsClaim	claim = {.id = id};
 
 	if (pnvs_table_read(PNVS_FIND, &value) != 1)
 		return false;
@@ -146,6 +197,10 @@ find_row(int64 id, PnvsQueueRow *row)
 	row->verification_id = pnvs_result_optional_text(0, PNVS_COLUMN_VERIFICATION_ID);
 	row->service_sid = pnvs_result_text(0, PNVS_COLUMN_SERVICE_SID);
 	row->requester = pnvs_result_oid(0, PNVS_FIND_REQUESTED_BY);
+	claim.channel = pnvs_result_text(0, PNVS_COLUMN_CHANNEL);
+	claim.recipient = pnvs_result_text(0, PNVS_COLUMN_RECIPIENT);
+	claim.created_at = pnvs_result_time(0, PNVS_COLUMN_CREATED_AT);
+	pnvs_admission_read(0, PNVS_FIND_ADMISSION, &claim, &row->admission);
 	row->own_transaction = TransactionIdIsCurrentTransactionId(pnvs_result_xid(0, PNVS_FIND_XMIN));
 	return true;
 }
@@ -169,7 +224,7 @@ find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id)
 }
 
 static int64
-insert_row(const PnvsQueueRequest *request, Oid requester)
+insert_row(const NewRow * row)
 {
 	Relation	table;
 	EState	   *state;
@@ -177,15 +232,13 @@ insert_row(const PnvsQueueRequest *request, Oid requester)
 	TupleTableSlot *slot;
 	int64		id;
 
-	PreventCommandIfReadOnly("enqueue_verification()");
-	PreventCommandIfParallelMode("enqueue_verification()");
 	table = pnvs_table_open(RowExclusiveLock);
 	state = CreateExecutorState();
 	result = makeNode(ResultRelInfo);
 	InitResultRelInfo(result, table, 0, NULL, 0);
 	ExecOpenIndices(result, true);
 	slot = ExecInitExtraTupleSlot(state, RelationGetDescr(table), &TTSOpsVirtual);
-	fill_row(request, requester, slot);
+	fill_row(row, slot);
 	id = choose_id(result, state, slot);
 	ExecSimpleRelationInsert(result, state, slot);
 	ExecCloseIndices(result);
@@ -197,15 +250,17 @@ insert_row(const PnvsQueueRequest *request, Oid requester)
 	return id;
 }
 
+#define PUT(column, value) \
+	(slot->tts_values[(column) - 1] = (value), slot->tts_isnull[(column) - 1] = false)
+
 /* All but the ID. */
 static void
-fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot *slot)
+fill_row(const NewRow * row, TupleTableSlot *slot)
 {
-	Datum	   *values = slot->tts_values;
+	const PnvsQueueRequest *request = row->request;
+	const		PnvsAdmission *admission = &row->admission;
 
 	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
-#define PUT(column, value) \
-	(values[(column) - 1] = (value), slot->tts_isnull[(column) - 1] = false)
 	PUT(PNVS_COLUMN_CHANNEL, CStringGetTextDatum(request->channel));
 	PUT(PNVS_COLUMN_RECIPIENT, CStringGetTextDatum(request->recipient));
 	PUT(PNVS_COLUMN_SERVICE_SID, CStringGetTextDatum(request->service_sid));
@@ -213,22 +268,46 @@ fill_row(const PnvsQueueRequest *request, Oid requester, TupleTableSlot *slot)
 	PUT(PNVS_COLUMN_NOT_BEFORE, TimestampTzGetDatum(request->not_before));
 	PUT(PNVS_COLUMN_SEND_BEFORE, TimestampTzGetDatum(request->send_before));
 	PUT(PNVS_COLUMN_ATTEMPTS, Int32GetDatum(0));
-	PUT(PNVS_COLUMN_CREATED_AT, TimestampTzGetDatum(request->now));
-	PUT(PNVS_COLUMN_REQUESTED_BY, ObjectIdGetDatum(requester));
+	PUT(PNVS_COLUMN_CREATED_AT, TimestampTzGetDatum(row->created_at));
+	PUT(PNVS_COLUMN_REQUESTED_BY, ObjectIdGetDatum(row->requester));
 	if (request->reference != NULL)
 		PUT(PNVS_COLUMN_REFERENCE, CStringGetTextDatum(request->reference));
 	if (request->dedup_key != NULL)
 		PUT(PNVS_COLUMN_DEDUP_KEY, CStringGetTextDatum(request->dedup_key));
 	/* a repeat of the key must find the row as long as the key counts */
 	PUT(PNVS_COLUMN_RETAIN_FROM,
-		TimestampTzGetDatum(request->dedup_key == NULL ? request->now :
-							request->now + (request->now - request->dedup_since)));
+		TimestampTzGetDatum(request->dedup_key == NULL ? row->created_at :
+							row->created_at + (request->now - request->dedup_since)));
 	PUT(PNVS_COLUMN_ORIGIN_SYSTEM, Int64GetDatum((int64) GetSystemIdentifier()));
 	PUT(PNVS_COLUMN_ORIGIN_DATABASE, ObjectIdGetDatum(MyDatabaseId));
 	PUT(PNVS_COLUMN_ORIGIN_TIMELINE, Int32GetDatum((int32) GetWALInsertionTimeLine()));
-#undef PUT
+	if (admission->due != 0)
+	{
+		PUT(PNVS_COLUMN_ADMISSION_DUE, TimestampTzGetDatum(admission->due));
+		PUT(PNVS_COLUMN_ADMISSION_TRUSTED, BoolGetDatum(admission->trusted));
+	}
+	if (admission->due != 0 && admission->key != 0)
+		PUT(PNVS_COLUMN_ADMISSION_KEY, Int64GetDatum((int64) admission->key));
+	if (row->refusal.reason != PNVS_ADMITTED)
+		fill_refused(row, slot);
 	ExecStoreVirtualTuple(slot);
 }
+
+/* A message that the guard has refused is settled from the beginning. */
+static void
+fill_refused(const NewRow * row, TupleTableSlot *slot)
+{
+	char		masked[PNVS_PHONE_NUMBER_SIZE];
+
+	pnvs_phone_number_mask(row->request->recipient, masked);
+	PUT(PNVS_COLUMN_STATE, CStringGetTextDatum(pnvs_state_name(PNVS_STATE_FAILED)));
+	PUT(PNVS_COLUMN_RECIPIENT, CStringGetTextDatum(masked));
+	PUT(PNVS_COLUMN_SETTLED_AT, TimestampTzGetDatum(row->created_at));
+	PUT(PNVS_COLUMN_CODE, CStringGetTextDatum(pnvs_guard_code(&row->refusal)));
+	PUT(PNVS_COLUMN_MESSAGE, CStringGetTextDatum(pnvs_guard_message(&row->refusal)));
+}
+
+#undef PUT
 
 /*
  * Gives the row an ID that no other row has.  After a restore of the data alone the

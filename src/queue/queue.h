@@ -10,6 +10,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "guard/guard.h"
 #include "queue/rows/statements.h"
 
 /* A message to be queued.  Texts are in the database's encoding. */
@@ -24,6 +25,10 @@ typedef struct PnvsQueueRequest
 	const char *reference;		/* or NULL */
 	const char *dedup_key;		/* or NULL */
 	TimestampTz dedup_since;	/* with dedup_key */
+	const char *rate_key;		/* normalised, or NULL */
+	bool		trusted;
+	bool		keeps_refused;	/* by the guard: as a failed message, instead
+								 * of an error */
 } PnvsQueueRequest;
 
 /* A row as its requester sees it; in the memory context of the caller. */
@@ -35,6 +40,7 @@ typedef struct PnvsQueueRow
 	const char *verification_id;	/* or NULL */
 	const char *service_sid;
 	Oid			requester;
+	PnvsAdmission admission;
 	/* the columns that verification_queue shows */
 	Oid			types[PNVS_QUEUE_COLUMNS];
 	Datum		values[PNVS_QUEUE_COLUMNS];

@@ -45,7 +45,7 @@ static void keep_secret(PnvsSecrets *secrets, const char *word);
 static void log_times(const PnvsCall *call, const PnvsHttpTimes *times);
 static void perform(const PnvsOperation *operation, const char *const *values,
 					PnvsAnswer *answer);
-static void wait_for(const PnvsCall *call);
+static void wait_for(const PnvsCall *call, PnvsAnswer *answer);
 static WaitEventSet *wait_set(void);
 static bool can_open_descriptor(void);
 static void describe_wait(void *arg);
@@ -165,7 +165,9 @@ pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer)
 /*
  * Performs an operation and waits for its answer, which is allocated in the
  * current memory context.  Interrupts are served at once; one that throws takes
- * the call back, and its message says how far the call had got.
+ * the call back, and its message says how far the call had got.  Whatever ends the call,
+ * even the end of the process, answer->http.maybe_sent says whether some of the request may
+ * have reached the service.
  */
 void
 pnvs_client_call(const PnvsOperation *operation, const char *const *values,
@@ -267,8 +269,9 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
 
+	answer->http.maybe_sent = false;
 	/* a cancel that is pending before the call must not cost a message */
-	wait_for(NULL);
+	wait_for(NULL, answer);
 	pnvs_client_prepare_to_wait();
 	context = AllocSetContextCreate(caller, "pnvs call", ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
@@ -277,7 +280,7 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 
 		MemoryContextSwitchTo(context);
 		call = pnvs_client_start(operation, values);
-		wait_for(call);
+		wait_for(call, answer);
 		MemoryContextSwitchTo(caller);
 		pnvs_client_finish(call, answer);
 		answer->http.body = NULL;
@@ -296,10 +299,11 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 
 /*
  * Waits for the end of a call, on the latch and on the network together, and serves
- * interrupts; without a call, only those that are pending.
+ * interrupts; without a call, only those that are pending.  The answer is told how far the
+ * call has got before an interrupt is served.
  */
 static void
-wait_for(const PnvsCall *call)
+wait_for(const PnvsCall *call, PnvsAnswer *answer)
 {
 	static uint32 wait_event = 0;
 	ErrorContextCallback context;
@@ -312,9 +316,14 @@ wait_for(const PnvsCall *call)
 	error_context_stack = &context;
 	if (call == NULL)
 		CHECK_FOR_INTERRUPTS();
+	if (call != NULL)
+		answer->http.maybe_sent = pnvs_client_maybe_sent(call);
 	while (call != NULL && (left_ms = pnvs_client_time_left_ms(call)) > 0)
 	{
-		if (pnvs_client_wait(left_ms, wait_event))
+		bool		latch_set = pnvs_client_wait(left_ms, wait_event);
+
+		answer->http.maybe_sent = pnvs_client_maybe_sent(call);
+		if (latch_set)
 			CHECK_FOR_INTERRUPTS();
 	}
 	error_context_stack = context.previous;

@@ -32,6 +32,9 @@
 /* Fits an index's page with room to spare. */
 #define MAX_DEDUP_KEY_LEN 512
 
+/* An address has some 40 bytes, the name of a device, or a token, a few hundred. */
+#define MAX_RATE_KEY_LEN 1024
+
 #define USECS_PER_MSEC 1000
 
 /* A time further ahead is a mistake: a message is wanted now, or soon. */
@@ -219,6 +222,24 @@ pnvs_argument_dedup_key(FunctionCallInfo fcinfo, int n)
 	if (key[0] == '\0' || strlen(key) > MAX_DEDUP_KEY_LEN)
 		pnvs_argument_refuse("invalid dedup_key", "It must have 1 to 512 bytes; NULL means none.");
 	return key;
+}
+
+/* The key that the caller's messages are counted by. */
+const char *
+pnvs_argument_rate_key(FunctionCallInfo fcinfo, int n)
+{
+	const char *key = text_argument(fcinfo, n);
+
+	if (key != NULL && (pnvs_unicode_is_blank(key) || strlen(key) > MAX_RATE_KEY_LEN))
+		pnvs_argument_refuse("invalid rate_key", "It can have 1024 bytes, and must not be blank; NULL means none.");
+	return key;
+}
+
+/* A flag; NULL means that it is not set. */
+bool
+pnvs_argument_flag(FunctionCallInfo fcinfo, int n)
+{
+	return !PG_ARGISNULL(n) && PG_GETARG_BOOL(n);
 }
 
 /* The ID of a queued message, required. */

@@ -4,11 +4,18 @@
  *	  start_verification(), check_verification() and check_queued_verification():
  *	  call the service at once, and return its answer as a row.
  *
+ * The guard is asked before the request.  Its places are not undone by ROLLBACK: the
+ * message has gone out.  They are given back if the request provably came to nothing,
+ * also if the session ends before it was written.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/timestamp.h"
 
 #include "core/phone_number.h"
 #include "settings.h"
@@ -29,26 +36,52 @@ static const Oid check_types[] = {
 	TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID
 };
 
-static Datum call_service(FunctionCallInfo fcinfo, PnvsOperationId id,
-						  const char *const *values);
+typedef struct DirectCall
+{
+	PnvsCallState state;		/* operation and answer */
+	const char *values[PNVS_MAX_PARAMETERS];
+	bool		is_check;
+	bool		approved;		/* by the answer to a check */
+
+	/* for the guard */
+	const char *rate_key;
+	bool		trusted;
+	PnvsAdmission sent;			/* of the queued message that is checked */
+
+	/* from the guard */
+	PnvsAdmission admission;	/* of a message */
+	PnvsTry		try;			/* of a check */
+}			DirectCall;
+
+static Datum call_service(FunctionCallInfo fcinfo, DirectCall * call);
+static void perform(DirectCall * call);
+static void ask_guard(DirectCall * call);
+static void give_back_if_unsent(int code, Datum arg);
+static void tell_guard(const DirectCall * call);
+static void give_back(const DirectCall * call);
+static void approve(const DirectCall * call);
+static bool has_come_to_nothing(const DirectCall * call);
 static bool may_mean_wrong_code(const PnvsAnswer *answer);
 static bool is_approved(const PnvsAnswer *answer, const char *number);
-static void add_columns(PnvsRow *row, const PnvsAnswer *answer, bool is_check, bool approved);
+static void add_columns(PnvsRow *row, const DirectCall * call);
 
 /*
- * start_verification(channel text, "to" text, service_sid text)
+ * start_verification(channel text, "to" text, service_sid text,
+ *					  rate_key text, trusted boolean)
  *
  * Sends a code over a channel.  The row is the service's answer, even a refusal.
  */
 Datum
 pnvs_start_verification(PG_FUNCTION_ARGS)
 {
-	const char *values[PNVS_MAX_PARAMETERS] = {0};
+	DirectCall	call = {.state.operation = pnvs_operation_get(PNVS_START_VERIFICATION)};
 
-	values[PNVS_START_CHANNEL] = pnvs_argument_channel(fcinfo, 0);
-	values[PNVS_START_TO] = pnvs_argument_recipient(fcinfo, 1);
-	values[PNVS_START_SERVICE_SID] = pnvs_argument_required_service_sid(fcinfo, 2);
-	return call_service(fcinfo, PNVS_START_VERIFICATION, values);
+	call.values[PNVS_START_CHANNEL] = pnvs_argument_channel(fcinfo, 0);
+	call.values[PNVS_START_TO] = pnvs_argument_recipient(fcinfo, 1);
+	call.values[PNVS_START_SERVICE_SID] = pnvs_argument_required_service_sid(fcinfo, 2);
+	call.rate_key = pnvs_argument_rate_key(fcinfo, 3);
+	call.trusted = pnvs_argument_flag(fcinfo, 4);
+	return call_service(fcinfo, &call);
 }
 
 /*
@@ -60,14 +93,15 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
 Datum
 pnvs_check_verification(PG_FUNCTION_ARGS)
 {
-	const char *values[PNVS_MAX_PARAMETERS] = {0};
+	DirectCall	call = {.state.operation = pnvs_operation_get(PNVS_CHECK_VERIFICATION),.is_check = true};
 
-	values[PNVS_CHECK_CODE] = pnvs_argument_required(pnvs_argument_typed_code(fcinfo, 0), "code");
-	values[PNVS_CHECK_VERIFICATION_ID] =
+	call.values[PNVS_CHECK_CODE] =
+		pnvs_argument_required(pnvs_argument_typed_code(fcinfo, 0), "code");
+	call.values[PNVS_CHECK_VERIFICATION_ID] =
 		pnvs_argument_required(pnvs_argument_verification_id(fcinfo, 1), "verification_id");
-	values[PNVS_CHECK_TO] = pnvs_argument_number(fcinfo, 2);
-	values[PNVS_CHECK_SERVICE_SID] = pnvs_argument_service_sid(fcinfo, 3);
-	return call_service(fcinfo, PNVS_CHECK_VERIFICATION, values);
+	call.values[PNVS_CHECK_TO] = pnvs_argument_number(fcinfo, 2);
+	call.values[PNVS_CHECK_SERVICE_SID] = pnvs_argument_service_sid(fcinfo, 3);
+	return call_service(fcinfo, &call);
 }
 
 /*
@@ -80,18 +114,20 @@ pnvs_check_verification(PG_FUNCTION_ARGS)
 Datum
 pnvs_check_queued_verification(PG_FUNCTION_ARGS)
 {
-	const char *values[PNVS_MAX_PARAMETERS] = {0};
+	DirectCall	call = {.state.operation = pnvs_operation_get(PNVS_CHECK_VERIFICATION),.is_check = true};
 	PnvsQueueRow row;
 
-	values[PNVS_CHECK_CODE] = pnvs_argument_required(pnvs_argument_typed_code(fcinfo, 0), "code");
-	values[PNVS_CHECK_TO] = pnvs_argument_number(fcinfo, 2);
+	call.values[PNVS_CHECK_CODE] =
+		pnvs_argument_required(pnvs_argument_typed_code(fcinfo, 0), "code");
+	call.values[PNVS_CHECK_TO] = pnvs_argument_number(fcinfo, 2);
 	pnvs_argument_find_row(pnvs_argument_queue_id(fcinfo, 1), &row);
 	if (row.verification_id == NULL)
 		pnvs_argument_refuse("the queued message has no verification to check",
 							 psprintf("Its state is \"%s\".", row.state));
-	values[PNVS_CHECK_VERIFICATION_ID] = row.verification_id;
-	values[PNVS_CHECK_SERVICE_SID] = row.service_sid;
-	return call_service(fcinfo, PNVS_CHECK_VERIFICATION, values);
+	call.values[PNVS_CHECK_VERIFICATION_ID] = row.verification_id;
+	call.values[PNVS_CHECK_SERVICE_SID] = row.service_sid;
+	call.sent = row.admission;
+	return call_service(fcinfo, &call);
 }
 
 /*
@@ -99,36 +135,149 @@ pnvs_check_queued_verification(PG_FUNCTION_ARGS)
  * would send a second message, or check a code that its first check has spent.
  */
 static Datum
-call_service(FunctionCallInfo fcinfo, PnvsOperationId id, const char *const *values)
+call_service(FunctionCallInfo fcinfo, DirectCall * call)
 {
-	PnvsCallState call = {.operation = pnvs_operation_get(id)};
-	ErrorContextCallback context = {error_context_stack, pnvs_failure_out_of_memory, &call};
-	bool		is_check = id == PNVS_CHECK_VERIFICATION;
+	ErrorContextCallback context = {error_context_stack, pnvs_failure_out_of_memory, &call->state};
+	const PnvsAnswer *answer = &call->state.answer;
 	PnvsMemoKey key;
 	PnvsRow		row;
 	Datum		result;
 
-	pnvs_memo_key(&key, call.operation, values);
+	pnvs_memo_key(&key, call->state.operation, call->values);
 	if (pnvs_memo_find(fcinfo, &key, &result))
 		return result;
 
-	if (is_check)
+	if (call->is_check)
 		pnvs_row_begin(&row, fcinfo, check_types, lengthof(check_types));
 	else
 		pnvs_row_begin(&row, fcinfo, start_types, lengthof(start_types));
 	error_context_stack = &context;
-	pnvs_client_call(call.operation, values, &call.answer);
-	pnvs_failure_throw_if_unjudged(&call);
+	perform(call);
+	pnvs_failure_throw_if_unjudged(&call->state);
 	if (pnvs_on_failure == PNVS_ON_FAILURE_ERROR &&
-		!(is_check && may_mean_wrong_code(&call.answer)))
-		pnvs_failure_throw_if_refused(&call);
+		!(call->is_check && may_mean_wrong_code(answer)))
+		pnvs_failure_throw_if_refused(&call->state);
 
-	add_columns(&row, &call.answer, is_check,
-				is_check && is_approved(&call.answer, values[PNVS_CHECK_TO]));
+	add_columns(&row, call);
 	result = pnvs_row_finish(&row);
 	pnvs_memo_keep(fcinfo, &key, result);
 	error_context_stack = context.previous;
 	return result;
+}
+
+/* The request, between the guard's admission and what the guard is to know of its end. */
+static void
+perform(DirectCall * call)
+{
+	/* a cancel that is served in between would keep the places */
+	HOLD_INTERRUPTS();
+	ask_guard(call);
+	PG_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
+	{
+		RESUME_INTERRUPTS();
+		pnvs_client_call(call->state.operation, call->values, &call->state.answer);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
+	call->approved = call->is_check &&
+		is_approved(&call->state.answer, call->values[PNVS_CHECK_TO]);
+	tell_guard(call);
+}
+
+/* Takes the places of a message, or of a try, or throws. */
+static void
+ask_guard(DirectCall * call)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	PnvsRefusal refusal;
+
+	if (call->is_check)
+		refusal = pnvs_guard_admit_try(call->values[PNVS_CHECK_TO],
+									   call->values[PNVS_CHECK_VERIFICATION_ID], now, &call->try);
+	else
+	{
+		PnvsGuardMessage message = {
+			.recipient = call->values[PNVS_START_TO],
+			.channel = pnvs_operation_channel_word(call->values[PNVS_START_CHANNEL]),
+			.rate_key = call->rate_key,
+			.trusted = call->trusted,
+			.direct = true,
+			.due = now
+		};
+
+		refusal = pnvs_guard_admit(&message, now, &call->admission);
+	}
+	if (refusal.reason != PNVS_ADMITTED)
+		pnvs_guard_throw(&refusal);
+}
+
+/* The call has ended by an error, or with the process. */
+static void
+give_back_if_unsent(int code, Datum arg)
+{
+	const		DirectCall *call = (const DirectCall *) DatumGetPointer(arg);
+
+	if (!call->state.answer.http.maybe_sent)
+		give_back(call);
+}
+
+/* The call has an answer, or its request has failed. */
+static void
+tell_guard(const DirectCall * call)
+{
+	if (call->approved)
+		approve(call);
+	if (call->approved || has_come_to_nothing(call))
+		give_back(call);
+}
+
+static void
+give_back(const DirectCall * call)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (call->admission.due != 0)
+		pnvs_guard_give_back(&call->admission, now);
+	if (call->try.key != 0)
+		pnvs_guard_give_back_try(&call->try, now);
+}
+
+/*
+ * The message that was checked is approved, or the latest of the number if it is not known.
+ * The number is the one that the service confirms: callers may leave it out.
+ */
+static void
+approve(const DirectCall * call)
+{
+	const char *number = call->state.answer.reply.phone_number;
+	PnvsAdmission sent = call->sent;
+
+	if (number == NULL ||
+		pnvs_phone_number_normalise(number, sent.recipient) != PNVS_PHONE_NUMBER_OK)
+		return;
+	if (sent.due != 0)
+		pnvs_guard_approve(&sent, GetCurrentTimestamp());
+	else
+		pnvs_guard_approve_latest(sent.recipient, GetCurrentTimestamp());
+}
+
+/* Whether the service provably has not sent the message, or not judged the code. */
+static bool
+has_come_to_nothing(const DirectCall * call)
+{
+	const PnvsAnswer *answer = &call->state.answer;
+
+	switch (answer->outcome)
+	{
+		case PNVS_UNSENT:
+		case PNVS_THROTTLED:
+			return true;
+		case PNVS_REFUSED:
+			return !(call->is_check && may_mean_wrong_code(answer));
+		case PNVS_ACCEPTED:
+		case PNVS_AMBIGUOUS:
+			break;
+	}
+	return false;
 }
 
 /*
@@ -166,24 +315,25 @@ is_approved(const PnvsAnswer *answer, const char *number)
 
 /* The columns of start_types or check_types. */
 static void
-add_columns(PnvsRow *row, const PnvsAnswer *answer, bool is_check, bool approved)
+add_columns(PnvsRow *row, const DirectCall * call)
 {
+	const PnvsAnswer *answer = &call->state.answer;
 	const PnvsReply *reply = &answer->reply;
 
 	pnvs_row_add_text(row, reply->request_id);
 	pnvs_row_add_text(row, reply->code);
 	pnvs_row_add_text(row, reply->message);
 	pnvs_row_add_value(row, BoolGetDatum(answer->succeeded), false);
-	if (is_check)
-		pnvs_row_add_value(row, BoolGetDatum(approved), false);
+	if (call->is_check)
+		pnvs_row_add_value(row, BoolGetDatum(call->approved), false);
 	pnvs_row_add_text(row, reply->verification_id);
-	if (is_check)
+	if (call->is_check)
 	{
 		pnvs_row_add_text(row, reply->phone_number);
 		pnvs_row_add_text(row, reply->channel);
 	}
 	pnvs_row_add_text(row, reply->status);
-	if (!is_check)
+	if (!call->is_check)
 		pnvs_row_add_text(row, pnvs_expose_verify_code ? reply->verify_code : NULL);
 	pnvs_row_add_value(row, Int32GetDatum(answer->http.status), false);
 }

@@ -18,7 +18,8 @@ PG_FUNCTION_INFO_V1(pnvs_cancel_verification);
 /*
  * enqueue_verification(channel text, "to" text, service_sid text,
  *						not_before timestamptz, send_within interval,
- *						dedup_key text, dedup_for interval)
+ *						dedup_key text, dedup_for interval, rate_key text,
+ *						trusted boolean)
  *
  * Checks the arguments as start_verification() does, and returns the ID.
  */
@@ -37,6 +38,8 @@ pnvs_enqueue_verification(PG_FUNCTION_ARGS)
 	if (request.dedup_key != NULL)
 		request.dedup_since = request.now -
 			(pnvs_argument_end(fcinfo, 6, "dedup_for", request.now) - request.now);
+	request.rate_key = pnvs_argument_rate_key(fcinfo, 7);
+	request.trusted = pnvs_argument_flag(fcinfo, 8);
 	PG_RETURN_INT64(pnvs_queue_enqueue(&request));
 }
 

@@ -58,6 +58,8 @@ pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
 	request.now = request.not_before = GetCurrentTimestamp();
 	request.send_before = request.now + SEND_WITHIN_US;
 	request.reference = reference_of(trigger);
+	/* a limit must not make the row of the user's table an error */
+	request.keeps_refused = true;
 	(void) pnvs_queue_enqueue(&request);
 	return PointerGetDatum(NULL);
 }

@@ -172,7 +172,7 @@ interrupt('the end of the worker', sub {
 	my $batch;
 
 	$session->run('CREATE ROLE gone');
-	$session->run('GRANT EXECUTE ON FUNCTION enqueue_verification(text, text, text, timestamptz, interval, text, interval) TO gone');
+	$session->run('GRANT EXECUTE ON FUNCTION enqueue_verification TO gone');
 	$session->run('GRANT USAGE ON SCHEMA public TO gone');
 	$session->run('BEGIN; SET LOCAL ROLE gone');
 	$batch = Pnvs::Batch->enqueue($session, 'FA1', 2);

@@ -1,6 +1,7 @@
 /*
  * test_decision.c: what becomes of a queued message.
  */
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/backoff.h"
@@ -52,6 +53,23 @@ test_due(void)
 			"a row that was changed by hand expires, too");
 	tap_int(pnvs_decision_on_due(false, false, NOW_US + 1, NOW_US), PNVS_STATE_FAILED,
 			"and fails before that");
+}
+
+/* The places that it has under limits are given back. */
+static void
+test_final_states(void)
+{
+	static const PnvsState unsent[] = {PNVS_STATE_FAILED, PNVS_STATE_EXPIRED, PNVS_STATE_CANCELED};
+	static const PnvsState others[] = {
+		PNVS_STATE_QUEUED, PNVS_STATE_SENDING, PNVS_STATE_SENT, PNVS_STATE_UNKNOWN
+	};
+
+	for (size_t i = 0; i < TAP_LENGTH(unsent); i++)
+		tap_ok(pnvs_state_is_unsent(unsent[i]), "a message that is %s was not sent",
+			   pnvs_state_name(unsent[i]));
+	for (size_t i = 0; i < TAP_LENGTH(others); i++)
+		tap_ok(!pnvs_state_is_unsent(others[i]), "a message that is %s may be sent, or have been",
+			   pnvs_state_name(others[i]));
 }
 
 static void
@@ -192,6 +210,7 @@ int
 main(void)
 {
 	test_due();
+	test_final_states();
 	test_answers();
 	test_unsent();
 	test_outage();

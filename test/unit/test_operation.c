@@ -144,6 +144,10 @@ test_channels(void)
 				 "\"%s\" is the channel %s", cases[i].text, cases[i].expected);
 	for (size_t i = 0; i < TAP_LENGTH(refused); i++)
 		tap_text(pnvs_operation_channel(refused[i]), NULL, "\"%s\" is no channel", refused[i]);
+	tap_int(pnvs_operation_channel_word("sms"), PNVS_SMS, "limits know \"sms\" as SMS");
+	tap_int(pnvs_operation_channel_word("VOICE"), PNVS_VOICE, "and \"VOICE\" as VOICE");
+	tap_int(pnvs_operation_channel_word("WhatsApp"), PNVS_WHATSAPP, "and \"WhatsApp\" as WHATSAPP");
+	tap_int(pnvs_operation_channel_word("any"), PNVS_ANY_CHANNEL, "and \"any\" as none of them");
 }
 
 /* In Turkish, a small "i" is not the small letter of "I".  Where it is installed. */

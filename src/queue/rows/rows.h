@@ -50,6 +50,10 @@ extern void pnvs_claimer_close(PnvsClaimer *claimer);
 extern void pnvs_claimer_rewind(PnvsClaimer *claimer, TimestampTz not_before);
 extern bool pnvs_claimer_is_dead(int64 number);
 
+/* admission.c */
+extern void pnvs_admission_read(int row, int column, const PnvsClaim *claim,
+								PnvsAdmission * admission);
+
 /* claim.c */
 extern void pnvs_claim_read(int row, PnvsClaim *claim);
 extern int	pnvs_claim_due(PnvsClaimer *claimer, const PnvsClaimLimit *limit,
@@ -61,7 +65,7 @@ extern TimestampTz pnvs_claim_next(PnvsClaimer *claimer);
 extern void pnvs_settle_observe(PnvsSettleObserver observer);
 extern void pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts,
 							 int nverdicts);
-extern bool pnvs_settle_cancel(int64 id, const char *recipient, Oid requester);
+extern bool pnvs_settle_cancel(const PnvsClaim *claim, Oid requester);
 extern int	pnvs_settle_find_locked(int64 *ids, int nids);
 
 /* unknown.c */

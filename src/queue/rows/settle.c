@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * settle.c
- *	  Writes what became of messages into their rows, and lets observers know.
+ *	  Writes what became of messages into their rows, gives their places under the limits
+ *	  back if they were not sent, and lets observers know.
  *
  *-------------------------------------------------------------------------
  */
@@ -49,7 +50,7 @@ static int	nobservers = 0;
 static bool contains(const int64 *ids, int nids, int64 id);
 static Datum field_array(const Field *field, const PnvsVerdict *verdicts, int nverdicts);
 static Datum field_value(const void *member, Oid type, bool *isnull);
-static void tell_observers(const PnvsVerdict *verdicts, int nverdicts);
+static void note_written(const PnvsVerdict *verdicts, int nverdicts);
 
 /*
  * Has a function called with the verdicts that were written, in the transaction that
@@ -86,7 +87,7 @@ pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nv
 		nin_place = pnvs_table_run_for_ids(PNVS_SETTLE_IN_PLACE, values, &in_place_ids);
 	if (nin_place == nverdicts)
 	{
-		tell_observers(verdicts, nverdicts);
+		note_written(verdicts, nverdicts);
 		return;
 	}
 
@@ -95,29 +96,28 @@ pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nv
 	for (int i = 0; i < nverdicts; i++)
 	{
 		if (contains(in_place_ids, nin_place, verdicts[i].id) || contains(ids, n, verdicts[i].id))
-			tell_observers(&verdicts[i], 1);
+			note_written(&verdicts[i], 1);
 	}
 }
 
 /*
  * Cancels a row that its requester has queued; false if it is no longer queued.  Waits
- * for whoever has locked the row.
+ * for whoever has locked the row.  claim: ID, recipient and admission.
  */
 bool
-pnvs_settle_cancel(int64 id, const char *recipient, Oid requester)
+pnvs_settle_cancel(const PnvsClaim *claim, Oid requester)
 {
-	const PnvsClaim claim = {.id = id,.recipient = recipient};
 	PnvsVerdict verdict;
 	Datum		values[4];
 
-	pnvs_verdict_settled(&verdict, &claim, PNVS_STATE_QUEUED, PNVS_STATE_CANCELED);
-	values[0] = Int64GetDatum(id);
+	pnvs_verdict_settled(&verdict, claim, PNVS_STATE_QUEUED, PNVS_STATE_CANCELED);
+	values[0] = Int64GetDatum(claim->id);
 	values[1] = TimestampTzGetDatum(verdict.settled_at);
 	values[2] = CStringGetTextDatum(verdict.recipient);
 	values[3] = ObjectIdGetDatum(requester);
 	if (pnvs_table_run(PNVS_CANCEL, values) != 1)
 		return false;
-	tell_observers(&verdict, 1);
+	note_written(&verdict, 1);
 	return true;
 }
 
@@ -193,8 +193,13 @@ field_value(const void *member, Oid type, bool *isnull)
 }
 
 static void
-tell_observers(const PnvsVerdict *verdicts, int nverdicts)
+note_written(const PnvsVerdict *verdicts, int nverdicts)
 {
+	for (int i = 0; i < nverdicts; i++)
+	{
+		if (verdicts[i].admission.due != 0)
+			pnvs_guard_give_back_at_commit(&verdicts[i].admission);
+	}
 	for (int i = 0; i < nobservers; i++)
 		observers[i] (verdicts, nverdicts);
 }

@@ -56,6 +56,11 @@
 	 TIMESTAMPTZARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, \
 	 TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TIDARRAYOID, INT8OID}
 
+/* What pnvs_admission_read() reads. */
+#define ADMISSION \
+	" origin_system::bigint, origin_database::oid, origin_timeline::integer," \
+	" admission_due::timestamptz, admission_key::bigint, admission_trusted::boolean"
+
 /*
  * A row that is claimed or looked up; the columns are those of PnvsRowColumn.  Texts
  * last: a column behind a text takes longer to find in a row.
@@ -65,8 +70,7 @@
 	" send_before::timestamptz, created_at::timestamptz," \
 	" coalesce(dispatched_at, created_at)::timestamptz," \
 	" coalesce(unknown_since, dispatched_at, created_at)::timestamptz," \
-	" origin_system::bigint, origin_database::oid, origin_timeline::integer," \
-	" channel::text, recipient::text, service_sid::text" \
+	ADMISSION ", channel::text, recipient::text, service_sid::text" \
 	" FROM ONLY %1$s WHERE settled_at IS NULL"
 
 #define SELECT_DUE(condition) \
@@ -103,7 +107,7 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 		" created_at::timestamptz, settled_at::timestamptz, pg_get_userbyid(requested_by)::text,"
 		" reference::text, dedup_key::text, request_id::text, verification_id::text,"
 		" status::text, code::text, message::text, http_status::integer,"
-		" requested_by::oid, xmin::xid"
+		" requested_by::oid, xmin::xid," ADMISSION
 		" FROM ONLY %1$s WHERE id = $1 AND origin_database >= '0'",
 		{INT8OID}
 	},

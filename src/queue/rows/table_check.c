@@ -68,6 +68,9 @@ static const Column columns[PNVS_COLUMN_COUNT] = {
 	{"origin_system", INT8OID, true},
 	{"origin_database", OIDOID, true},
 	{"origin_timeline", INT4OID, true},
+	{"admission_due", TIMESTAMPTZOID, false},
+	{"admission_key", INT8OID, false},
+	{"admission_trusted", BOOLOID, false},
 };
 
 /* The table that a check has passed, until it changes. */

@@ -207,6 +207,8 @@ fill(PnvsVerdict *verdict, const PnvsClaim *claim, PnvsState was, const PnvsDeci
 
 		pnvs_phone_number_mask(claim->recipient, masked);
 		verdict->recipient = masked;
+		if (pnvs_state_is_unsent(decision->state))
+			verdict->admission = claim->admission;
 	}
 }
 

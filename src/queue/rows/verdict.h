@@ -13,6 +13,7 @@
 
 #include "core/decision.h"
 #include "core/phone_number.h"
+#include "guard/guard.h"
 #include "remote/client.h"
 
 /* Why a message expires. */
@@ -34,6 +35,7 @@ typedef struct PnvsClaim
 	TimestampTz unknown_since;	/* of a row of unknown fate */
 	bool		verify_first;	/* may have been sent before a promotion */
 	int			own_refusals;	/* see outage.h */
+	PnvsAdmission admission;
 } PnvsClaim;
 
 /* What the end of a request shows about other messages. */
@@ -62,6 +64,9 @@ typedef struct PnvsVerdict
 	const char *message;
 	int			http_status;
 	int			uncounted;		/* so many attempts do not count */
+
+	/* to be given back with it: the message was not sent, and never will be */
+	PnvsAdmission admission;
 
 	/* evidence; not written */
 	PnvsFault	fault;

@@ -1,9 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * rules.h
- *	  The rules of pnvs.limits: their grammar.
- *
- * SCOPE [CHANNEL] [unapproved] N/INTERVAL ..., separated by commas.
+ *	  Reads the rules of pnvs.limits.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,6 +13,7 @@
 
 #include "core/places.h"
 
+/* More than anybody needs; each message is judged by up to all of them. */
 #define PNVS_MAX_RULES 32
 
 typedef enum PnvsScope
@@ -54,20 +53,13 @@ typedef struct PnvsRules
 	PnvsRule	rules[PNVS_MAX_RULES];	/* as they stand in the setting */
 } PnvsRules;
 
-/* Room for a rule's text, such as "number VOICE unapproved 10/1d", and for a fault. */
+/* Room for a rule's text, such as "number WHATSAPP unapproved 1000000/31d", and for a fault. */
 #define PNVS_RULE_TEXT_SIZE 64
 #define PNVS_RULES_FAULT_SIZE 200
 
-/*
- * Reads a setting; false if it is not valid: fault is a sentence that names the rule and
- * its place.
- */
 extern bool pnvs_rules_parse(const char *text, PnvsRules *rules,
 							 char fault[PNVS_RULES_FAULT_SIZE]);
-
-/* The rule as it is written in the setting, in its shortest form. */
 extern void pnvs_rule_text(const PnvsRule *rule, char text[PNVS_RULE_TEXT_SIZE]);
-
 extern const char *pnvs_scope_name(PnvsScope scope);
 
 #endif							/* PNVS_RULES_H */

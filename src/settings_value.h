@@ -91,7 +91,7 @@ typedef struct PnvsSetting
 } PnvsSetting;
 
 /* Room for a fault of any of the parsers. */
-#define PNVS_SETTING_FAULT_SIZE 200
+#define PNVS_SETTING_FAULT_SIZE 240
 
 /* A text that was read. */
 typedef struct PnvsSettingReading

@@ -41,6 +41,7 @@ static char unknown_for_good[NAMEDATALEN];
 /* The load of the configuration after which "unknown" was determined. */
 static TimestampTz found_at = 0;
 
+static int64 complain_of_switch(PnvsLogLimit *limit, int64 now_us);
 static const char *unknown_name(void);
 static bool begins_like_ours(const char *name);
 static void look_into_files(void);
@@ -87,8 +88,9 @@ pnvs_settings_refuse(const char *name, const PnvsSettingValue *value)
 }
 
 /*
- * Logs that nothing is sent, once a minute for each setting.  Returns in how many us to
- * call this again, or PNVS_NEVER if nothing is wrong.  The launcher calls it for the
+ * Logs that nothing is sent, because a setting is invalid or pnvs.sending is off, once a
+ * minute for each setting.  Returns in how many us to call this again, or PNVS_NEVER if
+ * nothing is wrong.  The launcher calls it for the
  * server's values (of_server), a worker for those of its database.
  */
 int64
@@ -100,6 +102,8 @@ pnvs_settings_complain(bool of_server)
 	const char *known = pnvs_settings_find_invalid(&value);
 	const char *name = known ? known : unknown_name();
 
+	if (name == NULL && of_server && !pnvs_sending)
+		return complain_of_switch(&limit, now_us);
 	if (name == NULL || (!of_server && (known == NULL || value->is_servers)))
 		return PNVS_NEVER;
 	if (pnvs_log_limit_count(&limit, name, now_us, PNVS_LOG_LIMIT_INTERVAL_US) > 0)
@@ -111,6 +115,20 @@ pnvs_settings_complain(bool of_server)
 				 errhint("Put it right and reload. What is queued waits."),
 				 pnvs_errhide()));
 	return pnvs_log_limit_next_us(&limit, name) - now_us;
+}
+
+static int64
+complain_of_switch(PnvsLogLimit *limit, int64 now_us)
+{
+	static const char name[] = "pnvs.sending";
+
+	if (pnvs_log_limit_count(limit, name, now_us, PNVS_LOG_LIMIT_INTERVAL_US) > 0)
+		ereport(WARNING,
+				(errcode(PNVS_ERRCODE_GUARD),
+				 errmsg("pnvs sends nothing while \"%s\" is off", name),
+				 errhint("Set it to \"on\" and reload. What is queued waits until its time is over."),
+				 pnvs_errhide()));
+	return pnvs_log_limit_next_us(limit, name) - now_us;
 }
 
 /*

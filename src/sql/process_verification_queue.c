@@ -13,6 +13,7 @@
 
 #include "compat.h"
 #include "errcodes.h"
+#include "guard/guard.h"
 #include "queue/process/process.h"
 #include "queue/rows/table.h"
 #include "settings.h"
@@ -23,6 +24,7 @@
 
 PG_FUNCTION_INFO_V1(pnvs_process_verification_queue);
 
+static void require_sending(void);
 static void require_table(void);
 static void require_nonatomic(FunctionCallInfo fcinfo);
 
@@ -36,6 +38,7 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		pnvs_settings_refuse_if_invalid();
+		require_sending();
 		require_table();
 		pnvs_call_process(max_requests);
 	}
@@ -45,6 +48,15 @@ pnvs_process_verification_queue(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	PG_RETURN_VOID();
+}
+
+static void
+require_sending(void)
+{
+	static const PnvsRefusal off = {.reason = PNVS_REFUSED_OFF,.retry_after_s = -1};
+
+	if (!pnvs_sending)
+		pnvs_guard_throw(&off);
 }
 
 /* Says at once that the table is not as it was made; one that is locked is looked at later. */

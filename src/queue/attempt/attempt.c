@@ -21,6 +21,7 @@
 #include "remote/credentials.h"
 #include "settings.h"
 
+static bool must_not_be_sent(PnvsAttempt *attempt);
 static PnvsCall *start_call(PnvsAttempt *attempt);
 static void note_start_failure(PnvsAttempt *attempt);
 static void note_result(PnvsAttempt *attempt);
@@ -60,12 +61,8 @@ pnvs_attempt_start(PnvsAttempt *attempt)
 	attempt->answer = NULL;
 	memset(&attempt->evidence, 0, sizeof(attempt->evidence));
 	MemoryContextReset(attempt->call_context);
-	if (attempt->phase == PNVS_PHASE_TO_SEND &&
-		GetCurrentTimestamp() >= attempt->claim.send_before)
+	if (attempt->phase == PNVS_PHASE_TO_SEND && must_not_be_sent(attempt))
 	{
-		/* the commit of its claim, or its look-up, took that long */
-		attempt->start_code = "Local.Expired";
-		attempt->start_message = PNVS_EXPIRED_MESSAGE;
 		attempt->phase = pnvs_phase_next(attempt->phase, PNVS_PHASE_START_FAILED);
 		return;
 	}
@@ -192,6 +189,28 @@ void
 pnvs_attempt_destroy(PnvsAttempt *attempt)
 {
 	MemoryContextDelete(attempt->context);
+}
+
+/* Whether the message must not be sent any more, or not now; notes why. */
+static bool
+must_not_be_sent(PnvsAttempt *attempt)
+{
+	if (GetCurrentTimestamp() >= attempt->claim.send_before)
+	{
+		/* the commit of its claim, or its look-up, took that long */
+		attempt->start_code = "Local.Expired";
+		attempt->start_message = PNVS_EXPIRED_MESSAGE;
+		return true;
+	}
+	if (!pnvs_sending)
+	{
+		/* a reload has switched it off since the claim */
+		attempt->start_code = "Local.Unsent.Start";
+		attempt->start_message = "\"pnvs.sending\" is off";
+		attempt->evidence.fault = PNVS_FAULT_ALL;
+		return true;
+	}
+	return false;
 }
 
 /* Starts the call in the current memory context, or throws. */

@@ -183,6 +183,8 @@ scan(Worker *worker)
 	if (now_us >= worker->next_scan_us)
 	{
 		pnvs_sender_look(worker->sender, DT_NOBEGIN);
+		if (!pnvs_sending)
+			pnvs_upkeep_expire(pnvs_worker_transact, claimer);
 		worker->next_scan_us = now_us + pnvs_scan_interval_s * USECS_PER_SEC;
 	}
 	if (now_us >= pnvs_worker_stats_due_us())

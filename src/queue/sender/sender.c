@@ -276,8 +276,12 @@ next_exchange_us(const PnvsSender *sender, PnvsLoad *load, PnvsDue *due)
 
 	due->pause_us = sender->paused_until_us - now_us;
 	due->queued_us = due->unknown_us = PNVS_NEVER;
-	/* during an outage a row that is due may have to wait */
-	if (claims(sender))
+
+	/*
+	 * during an outage a row that is due may have to wait; a search sends
+	 * nothing
+	 */
+	if (claims(sender) && pnvs_sending)
 		due->queued_us = Max(pnvs_us_until(sender->next_queued),
 							 pnvs_outages_send_wait_us(&sender->outages, now_us));
 	if (claims(sender) && pnvs_schedule_look_up_capacity(load) > 0)

@@ -39,6 +39,7 @@ extern void pnvs_notify_announce(PnvsTransact transact, PnvsVerdicts *verdicts);
 
 /* upkeep.c */
 extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer);
+extern void pnvs_upkeep_expire(PnvsTransact transact, PnvsClaimer *claimer);
 extern int64 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer);
 extern int64 pnvs_upkeep_interval_us(void);
 

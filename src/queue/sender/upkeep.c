@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "monotonic.h"
@@ -24,6 +25,17 @@
 /* A worker does not wake up to delete a single row. */
 #define SHORTEST_PURGE_WAIT_US (10 * USECS_PER_SEC)
 
+/* A transaction settles so many rows whose time is over. */
+#define EXPIRE_BATCH 1000
+
+typedef struct Expiry
+{
+	PnvsClaimer *claimer;
+	MemoryContext context;		/* of the verdicts */
+	PnvsVerdicts verdicts;
+	int			nexpired;
+} Expiry;
+
 typedef struct Recovery
 {
 	const PnvsClaimer *claimer;
@@ -39,6 +51,7 @@ typedef struct Purge
 
 static void recover(void *arg);
 static bool interrupt(int64 claimer);
+static void expire_batch(void *arg);
 static void purge_batch(void *arg);
 static int	delete_old(PnvsClaimer *claimer, int max);
 static int64 next_purge_us(const PnvsClaimer *claimer);
@@ -92,6 +105,46 @@ interrupt(int64 claimer)
 	values[0] = pnvs_array_of_ids(ids, nids);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
 	return pnvs_table_run(PNVS_INTERRUPT, values) == nids;
+}
+
+/*
+ * Settles the rows whose time is over while pnvs.sending is off: otherwise a sender does so
+ * when it comes to them.
+ */
+void
+pnvs_upkeep_expire(PnvsTransact transact, PnvsClaimer *claimer)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(caller, "pnvs expiry", ALLOCSET_DEFAULT_SIZES);
+	Expiry		expiry;
+
+	do
+	{
+		memset(&expiry, 0, sizeof(expiry));
+		expiry.claimer = claimer;
+		expiry.context = context;
+		if (!pnvs_transaction_run(transact, expire_batch, &expiry))
+			break;
+		pnvs_notify_announce(transact, &expiry.verdicts);
+		MemoryContextReset(context);
+	} while (expiry.nexpired == EXPIRE_BATCH);
+	MemoryContextDelete(context);
+}
+
+static void
+expire_batch(void *arg)
+{
+	Expiry	   *expiry = arg;
+	PnvsTableVisit visit;
+	MemoryContext visitor;
+
+	if (pnvs_transaction_lock_table() != PNVS_TABLE_LOCKED)
+		return;
+	pnvs_table_enter_unattended(&visit);
+	visitor = MemoryContextSwitchTo(expiry->context);
+	expiry->nexpired = pnvs_claim_expire(expiry->claimer, EXPIRE_BATCH, &expiry->verdicts);
+	MemoryContextSwitchTo(visitor);
+	pnvs_table_leave(&visit);
 }
 
 /*

@@ -16,12 +16,15 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "guard/test_answer.h"
 #include "queue/attempt/attempt.h"
 #include "queue/attempt/lookup.h"
 #include "remote/credentials.h"
 #include "settings.h"
 
+static bool is_test(const PnvsClaim *claim);
 static bool must_not_be_sent(PnvsAttempt *attempt);
+static bool answer_test(PnvsAttempt *attempt);
 static PnvsCall *start_call(PnvsAttempt *attempt);
 static void note_start_failure(PnvsAttempt *attempt);
 static void note_result(PnvsAttempt *attempt);
@@ -43,7 +46,8 @@ pnvs_attempt_create(MemoryContext parent, const PnvsClaim *claim, PnvsPhase phas
 	attempt->claim.channel = MemoryContextStrdup(context, claim->channel);
 	attempt->claim.recipient = MemoryContextStrdup(context, claim->recipient);
 	attempt->claim.service_sid = MemoryContextStrdup(context, claim->service_sid);
-	attempt->phase = phase;
+	/* nothing was sent to a test number before a promotion, either */
+	attempt->phase = phase == PNVS_PHASE_TO_VERIFY && is_test(claim) ? PNVS_PHASE_TO_SEND : phase;
 	attempt->page = 1;
 	return attempt;
 }
@@ -69,7 +73,8 @@ pnvs_attempt_start(PnvsAttempt *attempt)
 	PG_TRY();
 	{
 		MemoryContextSwitchTo(attempt->call_context);
-		attempt->call = start_call(attempt);
+		if (!answer_test(attempt))
+			attempt->call = start_call(attempt);
 		attempt->phase = pnvs_phase_next(attempt->phase, PNVS_PHASE_STARTED);
 	}
 	PG_CATCH();
@@ -94,7 +99,8 @@ pnvs_attempt_withhold(PnvsAttempt *attempt)
 bool
 pnvs_attempt_is_done(const PnvsAttempt *attempt)
 {
-	return !pnvs_phase_is_under_way(attempt->phase) || pnvs_client_is_done(attempt->call);
+	return !pnvs_phase_is_under_way(attempt->phase) || attempt->call == NULL ||
+		pnvs_client_is_done(attempt->call);
 }
 
 /*
@@ -167,7 +173,7 @@ void
 pnvs_attempt_abandon(PnvsAttempt *attempt, PnvsVerdicts *verdicts)
 {
 	bool		maybe_sent = pnvs_phase_is_under_way(attempt->phase) &&
-	pnvs_client_maybe_sent(attempt->call);
+	attempt->call != NULL && pnvs_client_maybe_sent(attempt->call);
 
 	switch (pnvs_phase_abandon(attempt->phase, maybe_sent))
 	{
@@ -191,6 +197,13 @@ pnvs_attempt_destroy(PnvsAttempt *attempt)
 	MemoryContextDelete(attempt->context);
 }
 
+/* Whether the message is to a number that was a test number when it was due. */
+static bool
+is_test(const PnvsClaim *claim)
+{
+	return pnvs_settings_test_number(claim->recipient, claim->not_before) != NULL;
+}
+
 /* Whether the message must not be sent any more, or not now; notes why. */
 static bool
 must_not_be_sent(PnvsAttempt *attempt)
@@ -211,6 +224,17 @@ must_not_be_sent(PnvsAttempt *attempt)
 		return true;
 	}
 	return false;
+}
+
+/* Gives the attempt its answer if the message is to a test number: there is no request. */
+static bool
+answer_test(PnvsAttempt *attempt)
+{
+	if (attempt->phase != PNVS_PHASE_TO_SEND || !is_test(&attempt->claim))
+		return false;
+	attempt->answer = palloc(sizeof(PnvsAnswer));
+	pnvs_test_answer_start(attempt->claim.recipient, attempt->answer);
+	return true;
 }
 
 /* Starts the call in the current memory context, or throws. */

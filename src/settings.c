@@ -34,7 +34,6 @@
 #include "access/parallel.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "errcodes.h"
@@ -55,9 +54,6 @@ int			pnvs_retention_s;
 int			pnvs_reconcile_for_s;
 int			pnvs_after_promotion;
 bool		pnvs_notify;
-bool		pnvs_sending;
-int			pnvs_limits_mode;
-int			pnvs_guard_memory_kb;
 bool		pnvs_settings_in_alter_system = false;
 
 /* GUC's hooks do not tell which setting they are for, so each has its own. */
@@ -134,12 +130,6 @@ static const struct config_enum_entry after_promotion_options[] = {
 	{"hold", PNVS_AFTER_PROMOTION_HOLD, false},
 	{NULL, 0, false}
 };
-
-/* Enough for sign-up and log-in by SMS of a small service. */
-#define DEFAULT_LIMITS \
-	"number 1/30s, number unapproved 5/10min 10/1d, number VOICE 1/2min 3/1d, " \
-	"prefix unapproved 20/1h 60/1d, key unapproved 10/10min, key 100/1h, " \
-	"total 1000/1h 5000/1d, tries 10/1h 20/1d"
 
 /* The rule of a number states its bounds as the documents do; a test compares them. */
 static PnvsSetting settings[NSETTINGS] =
@@ -241,10 +231,10 @@ static PnvsSetting settings[NSETTINGS] =
 				   .what = "Sends messages at all.",
 				   .more = "If it is off, direct calls are refused, and queued messages wait and expire.",
 				   .is_on = &pnvs_sending),
-	SETTING(CHANNELS, "pnvs.channels", CHANNELS, "SMS, VOICE, WHATSAPP", PGC_SIGHUP,.at_the_door = true,
+	SETTING(CHANNELS, "pnvs.channels", CHANNELS, "SMS, VOICE, WHATSAPP", PGC_SIGHUP,.in_force = &pnvs_in_force.channels,
 			.what = "Channels that may be used at all.",
 			.rule = "It must name SMS, VOICE or WHATSAPP, or several of them."),
-	SETTING(LIMITS, "pnvs.limits", LIMITS, DEFAULT_LIMITS, PGC_SIGHUP,.at_the_door = true,
+	SETTING(LIMITS, "pnvs.limits", LIMITS, PNVS_DEFAULT_LIMITS, PGC_SIGHUP,.in_force = &pnvs_in_force.limits,
 			.what = "Limits of the number of messages, and of wrong codes.",
 			.more = "SCOPE [CHANNEL] [unapproved] N/INTERVAL ..., separated by commas; empty: none."),
 	SETTING(LIMITS_MODE, "pnvs.limits_mode", CHOICE, "enforce", PGC_SIGHUP,
@@ -252,14 +242,14 @@ static PnvsSetting settings[NSETTINGS] =
 			.more = "\"observe\" counts and logs it, and lets it through.",
 			.rule = "It must be \"enforce\" or \"observe\".",
 			.options = limits_mode_options,.number = &pnvs_limits_mode),
-	SETTING(COUNTRIES, "pnvs.countries", COUNTRIES, "", PGC_SIGHUP,.at_the_door = true,
+	SETTING(COUNTRIES, "pnvs.countries", COUNTRIES, "", PGC_SIGHUP,.in_force = &pnvs_in_force.countries,
 			.what = "Countries that may be sent to, by ISO code or calling code.",
 			.more = "With a minus sign those that may not; empty: all."),
-	SETTING(BREAKER, "pnvs.breaker", BREAKER, "country 50/1h 20% 1h", PGC_SIGHUP,.at_the_door = true,
+	SETTING(BREAKER, "pnvs.breaker", BREAKER, "country 50/1h 20% 1h", PGC_SIGHUP,.in_force = &pnvs_in_force.breaker,
 			.what = "When sending to a country stops because too few of its numbers are approved.",
 			.more = "country NUMBERS/INTERVAL SHARE% PAUSE; empty: never."),
 	SETTING(TEST_NUMBERS, "pnvs.test_numbers", TEST_NUMBERS, "", PGC_SIGHUP,
-			.is_secret = true,.at_the_door = true,
+			.is_secret = true,.in_force = &pnvs_in_force.test_numbers,
 			.what = "Numbers that nothing is sent to, with the code that is right for each.",
 			.more = "NUMBER=CODE until DATE, separated by commas. It is never shown."),
 
@@ -364,72 +354,6 @@ pnvs_settings_request_timeout_ms(void)
 	return value_of(REQUEST_TIMEOUT)->number;
 }
 
-/* The channels that may be used, as a set of PNVS_CHANNEL_BIT(). */
-uint32
-pnvs_settings_channels(void)
-{
-	return (uint32) value_of(CHANNELS)->number;
-}
-
-/* The rules of pnvs.limits.  Valid until the setting changes; so are the following. */
-const PnvsRules *
-pnvs_settings_limits(void)
-{
-	return value_of(LIMITS)->data;
-}
-
-/* Whether somebody has set rules: they must not be ignored if they cannot be applied. */
-bool
-pnvs_settings_limits_are_set(void)
-{
-	const PnvsSettingValue *value = value_of(LIMITS);
-
-	return !value->is_default && ((const PnvsRules *) value->data)->nrules > 0;
-}
-
-/* Increases when the rules of pnvs.limits or pnvs.breaker may have changed. */
-uint64
-pnvs_settings_rules_changes(void)
-{
-	return settings[LIMITS].nchanges + settings[BREAKER].nchanges;
-}
-
-const PnvsBreakerRule *
-pnvs_settings_breaker(void)
-{
-	return value_of(BREAKER)->data;
-}
-
-const PnvsCountryList *
-pnvs_settings_countries(void)
-{
-	return value_of(COUNTRIES)->data;
-}
-
-/* The entry of a number that is a test number at a time, or NULL. */
-const PnvsTestNumber *
-pnvs_settings_test_number(const char *digits, TimestampTz when)
-{
-	const PnvsTestNumbers *numbers = value_of(TEST_NUMBERS)->data;
-
-	return numbers == NULL ? NULL :
-		pnvs_test_numbers_find(numbers, digits, timestamptz_to_time_t(when));
-}
-
-/*
- * Throws if a setting is invalid that says which messages are accepted.  A message is not
- * judged again when it is sent, so it cannot wait for a valid value.
- */
-void
-pnvs_settings_refuse_at_the_door(void)
-{
-	for (int i = 0; i < NSETTINGS; i++)
-	{
-		if (settings[i].at_the_door && settings[i].value->fault != NULL)
-			pnvs_settings_refuse(settings[i].name, settings[i].value);
-	}
-}
-
 /*
  * Whether this process sends what others have queued.  If so, a setting that every role
  * may set has the server's value here, whatever the session, the database or the role
@@ -498,7 +422,12 @@ static void
 assign(PnvsSetting *setting, const PnvsSettingValue *value)
 {
 	setting->value = value;
-	setting->nchanges++;
+	if (setting->in_force)
+	{
+		setting->in_force->name = setting->name;
+		setting->in_force->value = value;
+		setting->in_force->nchanges++;
+	}
 	if (value->is_servers)
 		setting->servers = *value;
 	if (setting->number)

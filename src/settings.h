@@ -77,6 +77,9 @@ extern const char *pnvs_settings_security_token(void);
 extern const char *pnvs_settings_service_sid(void);
 extern int	pnvs_settings_connect_timeout_ms(void);
 extern int	pnvs_settings_request_timeout_ms(void);
+extern void pnvs_settings_use_server_values(bool use);
+
+/* settings_guard.c */
 extern uint32 pnvs_settings_channels(void);
 extern const PnvsRules *pnvs_settings_limits(void);
 extern bool pnvs_settings_limits_are_set(void);
@@ -85,7 +88,6 @@ extern const PnvsBreakerRule *pnvs_settings_breaker(void);
 extern const PnvsCountryList *pnvs_settings_countries(void);
 extern const PnvsTestNumber *pnvs_settings_test_number(const char *digits, TimestampTz when);
 extern void pnvs_settings_refuse_at_the_door(void);
-extern void pnvs_settings_use_server_values(bool use);
 
 /* settings_invalid.c */
 extern const char *pnvs_settings_invalid_name(void);

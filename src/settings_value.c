@@ -83,7 +83,7 @@ pnvs_setting_read(const PnvsSetting *setting, const char *text, PnvsSettingReadi
 	if (setting->kind == PNVS_SETTING_ENDPOINT)
 		reading->value.data = NULL;
 	/* what is remembered was counted by these rules, and will be again */
-	if (setting->at_the_door && setting->value != NULL)
+	if (setting->in_force != NULL && setting->value != NULL)
 	{
 		reading->value.number = setting->value->number;
 		reading->value.data = setting->value->data;

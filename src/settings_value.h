@@ -61,6 +61,14 @@ typedef struct PnvsSettingValue
 	size_t		data_len;
 } PnvsSettingValue;
 
+/* The value of a setting that says which messages are accepted. */
+typedef struct PnvsInForce
+{
+	const char *name;
+	const PnvsSettingValue *value;
+	uint64		nchanges;
+} PnvsInForce;
+
 typedef struct PnvsSetting
 {
 	const char *name;
@@ -68,7 +76,6 @@ typedef struct PnvsSetting
 	const char *boot;
 	GucContext	context;
 	bool		is_secret;
-	bool		at_the_door;	/* says which messages are accepted */
 	int			flags;			/* GUC_UNIT_MS, GUC_UNIT_S, GUC_UNIT_KB */
 	const char *what;			/* descriptions, as in pg_settings */
 	const char *more;
@@ -79,6 +86,7 @@ typedef struct PnvsSetting
 	char	  **text;			/* variables that get the value, or NULL */
 	int		   *number;
 	bool	   *is_on;
+	PnvsInForce *in_force;
 	GucStringCheckHook check;
 	GucStringAssignHook assign;
 	GucShowHook show;
@@ -87,7 +95,6 @@ typedef struct PnvsSetting
 	char	   *kept;			/* GUC's text, if text is NULL */
 	const PnvsSettingValue *value;
 	PnvsSettingValue servers;	/* the latest that was the server's */
-	uint64		nchanges;
 } PnvsSetting;
 
 /* Room for a fault of any of the parsers. */
@@ -124,6 +131,22 @@ extern const char *pnvs_setting_show(const PnvsSetting *setting);
 
 /* settings.c */
 extern const char *pnvs_settings_find_invalid(const PnvsSettingValue **value);
+
+/* settings_guard.c */
+extern struct PnvsAllInForce
+{
+	PnvsInForce channels;
+	PnvsInForce limits;
+	PnvsInForce countries;
+	PnvsInForce breaker;
+	PnvsInForce test_numbers;
+}			pnvs_in_force;
+
+/* Enough for sign-up and log-in by SMS of a small service. */
+#define PNVS_DEFAULT_LIMITS \
+	"number 1/30s, number unapproved 5/10min 10/1d, number VOICE 1/2min 3/1d, " \
+	"prefix unapproved 20/1h 60/1d, key unapproved 10/10min, key 100/1h, " \
+	"total 1000/1h 5000/1d, tries 10/1h 20/1d"
 
 /* settings_invalid.c */
 pg_noreturn extern void pnvs_settings_refuse(const char *name, const PnvsSettingValue *value);

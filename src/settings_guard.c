@@ -1,0 +1,90 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings_guard.c
+ *	  The settings of the guard, as other files read them.
+ *
+ * They say which messages are accepted.  A queued message is not judged again when it is
+ * sent, so nothing is accepted while one of them is invalid.  The lists and rules that
+ * were in force before are still handed out then: what is remembered is kept by them.
+ *
+ * What a function returns is valid until the setting changes, at a reload.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "settings.h"
+#include "settings_value.h"
+
+bool		pnvs_sending;
+int			pnvs_limits_mode;
+int			pnvs_guard_memory_kb;
+struct PnvsAllInForce pnvs_in_force;
+
+/* The channels that may be used, as a set of PNVS_CHANNEL_BIT(). */
+uint32
+pnvs_settings_channels(void)
+{
+	return (uint32) pnvs_in_force.channels.value->number;
+}
+
+/* The rules of pnvs.limits. */
+const PnvsRules *
+pnvs_settings_limits(void)
+{
+	return pnvs_in_force.limits.value->data;
+}
+
+/* Whether somebody has set rules: they must not be ignored if they cannot be applied. */
+bool
+pnvs_settings_limits_are_set(void)
+{
+	return !pnvs_in_force.limits.value->is_default && pnvs_settings_limits()->nrules > 0;
+}
+
+/* Increases when the rules of pnvs.limits or pnvs.breaker may have changed. */
+uint64
+pnvs_settings_rules_changes(void)
+{
+	return pnvs_in_force.limits.nchanges + pnvs_in_force.breaker.nchanges;
+}
+
+const PnvsBreakerRule *
+pnvs_settings_breaker(void)
+{
+	return pnvs_in_force.breaker.value->data;
+}
+
+const PnvsCountryList *
+pnvs_settings_countries(void)
+{
+	return pnvs_in_force.countries.value->data;
+}
+
+/* The entry of a number that is a test number at a time, or NULL. */
+const PnvsTestNumber *
+pnvs_settings_test_number(const char *digits, TimestampTz when)
+{
+	const PnvsTestNumbers *numbers = pnvs_in_force.test_numbers.value->data;
+
+	return numbers == NULL ? NULL :
+		pnvs_test_numbers_find(numbers, digits, timestamptz_to_time_t(when));
+}
+
+/* Throws if a setting that says which messages are accepted is invalid. */
+void
+pnvs_settings_refuse_at_the_door(void)
+{
+	const PnvsInForce *settings[] = {
+		&pnvs_in_force.channels, &pnvs_in_force.limits, &pnvs_in_force.countries,
+		&pnvs_in_force.breaker, &pnvs_in_force.test_numbers
+	};
+
+	for (int i = 0; i < lengthof(settings); i++)
+	{
+		if (settings[i]->value->fault != NULL)
+			pnvs_settings_refuse(settings[i]->name, settings[i]->value);
+	}
+}

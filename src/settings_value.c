@@ -151,7 +151,6 @@ read_secret(const PnvsSetting *setting, const char *text, PnvsSettingReading *re
 	reading->value.data_len = 1;
 	if (is_masked(text, reading))
 		return reading->value.fault == NULL;
-	reading->kept = PNVS_MASK;
 	if (!pnvs_ascii_is_visible(text, setting->max))
 	{
 		reading->value.hint = "Look for a space or a line break at its end.";
@@ -306,7 +305,6 @@ read_test_numbers(const PnvsSetting *setting, const char *text, PnvsSettingReadi
 	bool		valid = !masked &&
 	pnvs_test_numbers_parse(text, now_s, &reading->parsed.test_numbers, reading->fault);
 
-	reading->kept = PNVS_MASK;
 	if (masked)
 		return reading->value.fault == NULL;
 	return take_parsed(reading, valid, &reading->parsed.test_numbers,
@@ -314,15 +312,16 @@ read_test_numbers(const PnvsSetting *setting, const char *text, PnvsSettingReadi
 }
 
 /*
- * Whether the text is shown in place of a secret, and is none itself.  A parallel worker
- * gets its leader's text, which is the mask: it never calls the service, so an empty
- * secret will do.
+ * Whether the text is what is shown in place of a secret, and is none itself.  GUC is to
+ * keep the mask in any case.  A parallel worker gets its leader's text, which is the mask:
+ * it never calls the service, so an empty secret will do.
  */
 static bool
 is_masked(const char *text, PnvsSettingReading *reading)
 {
 	bool		is_mask = strcmp(text, PNVS_MASK) == 0;
 
+	reading->kept = PNVS_MASK;
 	if (!is_mask && strcmp(text, PNVS_NO_SECRET) != 0)
 		return false;
 	if (!is_mask || !InitializingParallelWorker)

@@ -14,25 +14,6 @@
 /* Longer than the name of any channel. */
 #define NAME_SIZE 16
 
-/* A channel by its name in any letter case, or PNVS_ANY_CHANNEL: there is none. */
-PnvsChannelWord
-pnvs_channel_word(const char *name)
-{
-	static const char *const words[PNVS_CHANNEL_WORD_COUNT] = {
-		[PNVS_SMS] = "SMS",
-		[PNVS_VOICE] = "VOICE",
-		[PNVS_WHATSAPP] = "WHATSAPP",
-	};
-	const char *spelling = pnvs_operation_channel(name);
-
-	for (int word = PNVS_SMS; spelling != NULL && word < PNVS_CHANNEL_WORD_COUNT; word++)
-	{
-		if (strcmp(words[word], spelling) == 0)
-			return (PnvsChannelWord) word;
-	}
-	return PNVS_ANY_CHANNEL;
-}
-
 /* False if the list is empty or has another word than a channel. */
 bool
 pnvs_channel_list_parse(const char *text, uint32_t *channels)
@@ -49,7 +30,7 @@ pnvs_channel_list_parse(const char *text, uint32_t *channels)
 			return false;
 		memcpy(name, text, len);
 		name[len] = '\0';
-		word = pnvs_channel_word(name);
+		word = pnvs_operation_channel_word(name);
 		if (word == PNVS_ANY_CHANNEL)
 			return false;
 		*channels |= PNVS_CHANNEL_BIT(word);

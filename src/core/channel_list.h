@@ -13,7 +13,6 @@
 /* A set of channels has this bit for each. */
 #define PNVS_CHANNEL_BIT(channel) (1u << (channel))
 
-extern PnvsChannelWord pnvs_channel_word(const char *name);
 extern bool pnvs_channel_list_parse(const char *text, uint32_t *channels);
 
 #endif							/* PNVS_CHANNEL_LIST_H */

@@ -29,30 +29,43 @@ static char *new_id(const char *recipient);
 
 /*
  * Answers a direct call that is for a test number; false: it is not.  Texts are allocated in
- * the current memory context, or are constant.  Throws if a setting is invalid.
+ * the current memory context.  Throws if a setting is invalid.
  */
 bool
-pnvs_test_answer(PnvsOperationId id, const char *const *values, PnvsAnswer *answer)
+pnvs_test_answer(const PnvsOperation *operation, const char *const *values, PnvsAnswer *answer)
 {
+	bool		is_start = operation == pnvs_operation_get(PNVS_START_VERIFICATION);
 	char		digits[PNVS_PHONE_NUMBER_SIZE];
-	const char *recipient = digits;
 	const PnvsTestNumber *number;
 
 	/* callers of a check may leave the number out */
-	if (id == PNVS_START_VERIFICATION)
-		recipient = values[PNVS_START_TO];
-	else if (id != PNVS_CHECK_VERIFICATION ||
-			 !pnvs_test_id_number(values[PNVS_CHECK_VERIFICATION_ID], digits))
+	if (!is_start && !pnvs_test_id_number(values[PNVS_CHECK_VERIFICATION_ID], digits))
 		return false;
-	number = pnvs_settings_test_number(recipient, GetCurrentTimestamp());
+	number = pnvs_settings_test_number(is_start ? values[PNVS_START_TO] : digits,
+									   GetCurrentTimestamp());
 	if (number == NULL)
 		return false;
 	pnvs_settings_refuse_if_invalid();
-	if (id == PNVS_START_VERIFICATION)
-		pnvs_test_answer_start(recipient, answer);
+	if (is_start)
+		pnvs_test_answer_start(number->digits, answer);
 	else
 		answer_check(number, values, answer);
 	return true;
+}
+
+/*
+ * The number whose code a check tries, or NULL if only the service knows it.  Anybody can
+ * make up IDs of a test number: its tries are counted by the number.
+ */
+const char *
+pnvs_test_tried_number(const char *const *check)
+{
+	char		digits[PNVS_PHONE_NUMBER_SIZE];
+
+	if (check[PNVS_CHECK_TO] == NULL &&
+		pnvs_test_id_number(check[PNVS_CHECK_VERIFICATION_ID], digits))
+		return pstrdup(digits);
+	return check[PNVS_CHECK_TO];
 }
 
 /* The answer to the request for a message. */

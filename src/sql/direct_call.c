@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "core/phone_number.h"
+#include "guard/test_answer.h"
 #include "settings.h"
 #include "sql/sql.h"
 
@@ -175,7 +176,8 @@ perform(DirectCall * call)
 	PG_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
 	{
 		RESUME_INTERRUPTS();
-		pnvs_client_call(call->state.operation, call->values, &call->state.answer);
+		if (!pnvs_test_answer(call->state.operation, call->values, &call->state.answer))
+			pnvs_client_call(call->state.operation, call->values, &call->state.answer);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
 	call->approved = call->is_check &&
@@ -191,7 +193,7 @@ ask_guard(DirectCall * call)
 	PnvsRefusal refusal;
 
 	if (call->is_check)
-		refusal = pnvs_guard_admit_try(call->values[PNVS_CHECK_TO],
+		refusal = pnvs_guard_admit_try(pnvs_test_tried_number(call->values),
 									   call->values[PNVS_CHECK_VERIFICATION_ID], now, &call->try);
 	else
 	{
@@ -335,5 +337,6 @@ add_columns(PnvsRow *row, const DirectCall * call)
 	pnvs_row_add_text(row, reply->status);
 	if (!call->is_check)
 		pnvs_row_add_text(row, pnvs_expose_verify_code ? reply->verify_code : NULL);
-	pnvs_row_add_value(row, Int32GetDatum(answer->http.status), false);
+	/* there was no request for a test number */
+	pnvs_row_add_value(row, Int32GetDatum(answer->http.status), answer->http.status == 0);
 }

@@ -13,6 +13,7 @@
 #   make test-soak  thousands of calls, and calls without memory (FULL=1: all of them)
 #   make bench   measurements beside their anchors (PG_NET=, HTTP_EXTENSION=: folders of further anchors, built)
 #   make bench-soak  many messages beside faults, kills and promotions; each accounted for (ROWS=, SEED=)
+#   make bench-attack  attacks in honest traffic, in virtual time: what the guard lets through (SEED=)
 #   make charts  draw the charts of doc/measured from build/bench.json and build/soak.json
 #   make test-clients sign up from clients in other languages (npm, Debian)
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
@@ -51,7 +52,7 @@ SERVER_HEADERS := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/nul
 
 .DEFAULT_GOAL := all
 .PHONY: prepare test test-docs demo unit lint indent test-majors test-asan \
-	test-valgrind test-coverage test-mutants test-soak bench bench-soak charts test-clients test-oracle fuzz dist
+	test-valgrind test-coverage test-mutants test-soak bench bench-soak bench-attack charts test-clients test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(SERVER_HEADERS),$(HAVE_LIBRARIES)),)
 
@@ -117,6 +118,9 @@ bench:
 bench-soak:
 	@test/bench/soak $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
 
+bench-attack:
+	@test/bench/attack/run $(if $(SEED),--seed $(SEED))
+
 charts:
 	@cp build/bench.json build/soak.json doc/measured/
 	@test/bench/charts.py doc/measured
@@ -143,18 +147,20 @@ indent:
 
 
 # The unit tests: src/core and nothing else, so that no PostgreSQL is needed.
-# They are built apart from the module, with sanitizers.
+# They are built apart from the module, with sanitizers.  The simulation of attacks is
+# such code too.
 
 UNIT_CFLAGS ?= -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_WARNINGS = -Wall -Wextra -Wmissing-prototypes
 UNIT_SOURCES = $(wildcard test/unit/test_*.c)
 UNIT_PROGRAMS = $(UNIT_SOURCES:test/unit/%.c=build/unit/%)
 UNIT_OBJECTS = $(patsubst %.c,build/unit/%.o,$(wildcard src/core/*.c) \
-	$(filter-out $(UNIT_SOURCES),$(wildcard test/unit/*.c)))
+	$(filter-out $(UNIT_SOURCES),$(wildcard test/unit/*.c)) \
+	$(filter-out %/main.c,$(wildcard test/bench/attack/*.c)))
 UNIT_VECTORS = build/unit/vectors.h
 UNIT_SPELLINGS = build/unit/spellings.h
-UNIT_HEADERS = $(wildcard src/core/*.h test/unit/*.h) $(UNIT_VECTORS) $(UNIT_SPELLINGS)
-UNIT_COMPILE = $(CC) -std=gnu99 $(UNIT_CFLAGS) $(UNIT_WARNINGS) $(COPT) -Isrc -Itest/unit -Ibuild/unit \
+UNIT_HEADERS = $(wildcard src/core/*.h test/unit/*.h test/bench/attack/*.h) $(UNIT_VECTORS) $(UNIT_SPELLINGS)
+UNIT_COMPILE = $(CC) -std=gnu99 $(UNIT_CFLAGS) $(UNIT_WARNINGS) $(COPT) -Isrc -Itest/unit -Itest/bench/attack -Ibuild/unit \
 	$(shell $(PKG_CONFIG) --cflags libcrypto 2>/dev/null)
 
 unit: $(UNIT_PROGRAMS)

@@ -269,6 +269,59 @@ COMMENT ON FUNCTION enqueue_verification_trigger() IS
 COMMENT ON PROCEDURE process_verification_queue(integer) IS
 'send the messages that are due from this session';
 
+-- The guard.  A function under each view reads shared memory; who may select from a view
+-- needs the privilege on its function, too.
+CREATE FUNCTION pnvs_stat_guard(
+	OUT rule text,
+	OUT admitted bigint,
+	OUT refused bigint,
+	OUT observed bigint,
+	OUT observed_approved bigint,
+	OUT keys bigint,
+	OUT forgotten bigint,
+	OUT since timestamptz
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pnvs_stat_guard'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 100 ROWS 20;
+
+CREATE FUNCTION pnvs_breakers(
+	OUT country text,
+	OUT state text,
+	OUT open_until timestamptz,
+	OUT numbers bigint,
+	OUT approved bigint,
+	OUT judged_numbers bigint,
+	OUT judged_approved bigint,
+	OUT refused bigint,
+	OUT observed bigint
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'pnvs_breakers'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 100 ROWS 50;
+
+CREATE VIEW pnvs_stat_guard AS
+	SELECT rule, admitted, refused, observed, observed_approved, keys, forgotten, since
+	FROM pnvs_stat_guard();
+
+CREATE VIEW pnvs_breakers AS
+	SELECT country, state, open_until, numbers, approved, judged_numbers, judged_approved,
+		refused, observed
+	FROM pnvs_breakers();
+
+CREATE FUNCTION unblock_phone_number("to" text) RETURNS void
+AS 'MODULE_PATHNAME', 'pnvs_unblock_phone_number'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+
+CREATE FUNCTION pnvs_guard_reset(scope text DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME', 'pnvs_guard_reset_scope'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION pnvs_stat_guard() IS 'what the view pnvs_stat_guard shows';
+COMMENT ON FUNCTION pnvs_breakers() IS 'what the view pnvs_breakers shows';
+COMMENT ON VIEW pnvs_stat_guard IS 'what each rule of pnvs.limits has admitted and refused';
+COMMENT ON VIEW pnvs_breakers IS 'the breaker of each country: what is open, until when, on which figures';
+COMMENT ON FUNCTION unblock_phone_number(text) IS 'for support: reset what limits a phone number';
+COMMENT ON FUNCTION pnvs_guard_reset(text) IS 'for superusers: reset the limits of a scope, or all';
+
 -- Nobody but the owner holds any privilege on any of this: not PUBLIC, and not
 -- the roles that somebody's ALTER DEFAULT PRIVILEGES names.
 DO $$
@@ -355,3 +408,7 @@ GRANT EXECUTE ON FUNCTION normalize_phone_number(text), phone_number_country(tex
 -- The owner of the database must be able to dump the sequence's position.
 GRANT USAGE ON SCHEMA pnvs_internal TO pg_database_owner;
 GRANT SELECT ON SEQUENCE pnvs_internal.queue_id_seq TO pg_database_owner;
+
+-- They show no number.
+GRANT EXECUTE ON FUNCTION pnvs_stat_guard(), pnvs_breakers() TO pg_monitor;
+GRANT SELECT ON pnvs_stat_guard, pnvs_breakers TO pg_monitor;

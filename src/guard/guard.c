@@ -76,6 +76,13 @@ pnvs_guard_init(void)
 	pnvs_keeper_register();
 }
 
+/* Whether there is shared memory: the library is preloaded. */
+bool
+pnvs_guard_is_shared(void)
+{
+	return pnvs_guard_head != NULL;
+}
+
 /*
  * Admits a message and takes its places, or says why not.  Throws if somebody has set
  * limits and the library is not preloaded.
@@ -525,18 +532,12 @@ count_observed(const Counted *counted, PnvsGuardNote *note)
 void
 pnvs_guard_unblock(const char *number)
 {
-	char		masked[PNVS_PHONE_NUMBER_SIZE];
-
 	if (pnvs_guard_head == NULL)
 		return;
 	pnvs_hash_prepare();
 	drop_lists(PNVS_SHARE_NUMBER, pnvs_hash_number(number));
 	drop_lists(PNVS_SHARE_TRIES_OF_NUMBER, pnvs_hash_number(number));
 	pnvs_shares_note_change();
-	pnvs_phone_number_mask(number, masked);
-	ereport(LOG,
-			(errmsg("pnvs has forgotten the messages to %s and its wrong codes", masked),
-			 pnvs_errhide()));
 }
 
 static void

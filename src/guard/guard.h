@@ -109,6 +109,7 @@ typedef struct PnvsGuardBreakerStat
 
 /* guard.c */
 extern void pnvs_guard_init(void);
+extern bool pnvs_guard_is_shared(void);
 extern PnvsRefusal pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now,
 									PnvsAdmission *admission);
 extern void pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now);

@@ -101,11 +101,11 @@ def putting_in(bench):
     queue.stop()
 
 
-def pgbench(bench, server, script):
-    """Transactions a second of one client."""
+def pgbench(bench, server, script, clients=1):
+    """Transactions a second."""
     file = bench.place / "pgbench.sql"
     file.write_text("\\set n random(1, 900000000)\n" + script)
-    output = stage.run("pgbench", "-n", "-M", "prepared", "-T", "2", "-f", file, "-h", server.sockets, "-U", "postgres", "postgres")
+    output = stage.run("pgbench", "-n", "-M", "prepared", "-T", "2", "-c", clients, "-f", file, "-h", server.sockets, "-U", "postgres", "postgres")
     return float(output.partition("tps = ")[2].split()[0])
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import enqueue_figures
 import flatness_figures
+import guard_figures
 import instruction_figures
 import pg_net_figures
 import queue_figures
@@ -284,6 +285,7 @@ FIGURES = {
     **enqueue_figures.FIGURES,
     **flatness_figures.FIGURES,
     **instruction_figures.FIGURES,
+    **guard_figures.FIGURES,
 }
 for _figure, _measures in pg_net_figures.FIGURES.items():
     FIGURES[_figure] = FIGURES[_figure] + _measures

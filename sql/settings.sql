@@ -219,6 +219,8 @@ ALTER SYSTEM SET pnvs.sending = perhaps;
 ALTER SYSTEM SET pnvs.channels = 'SMS, FAX';
 ALTER SYSTEM SET pnvs.channels = '';
 ALTER SYSTEM SET pnvs.countries = 'ID UK';
+ALTER SYSTEM SET pnvs.limits = 'number 1/30s, total 5/eon';
+ALTER SYSTEM SET pnvs.breaker = 'country 50/1h 120% 1h';
 ALTER SYSTEM SET pnvs.limits_mode = watch;
 ALTER SYSTEM SET pnvs.guard_memory = '1023kB';
 ALTER SYSTEM SET pnvs.test_numbers = '6590000001=123456 until 2027-01-31';

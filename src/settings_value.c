@@ -42,6 +42,7 @@ static bool read_countries(const PnvsSetting *setting, const char *text, PnvsSet
 static bool read_breaker(const PnvsSetting *setting, const char *text, PnvsSettingReading *reading);
 static bool read_test_numbers(const PnvsSetting *setting, const char *text,
 							  PnvsSettingReading *reading);
+static void make_sentence(char *fault);
 static bool is_masked(const char *text, PnvsSettingReading *reading);
 static bool take_parsed(PnvsSettingReading *reading, bool valid, const void *data, size_t len);
 
@@ -277,6 +278,7 @@ read_limits(const PnvsSetting *setting, const char *text, PnvsSettingReading *re
 {
 	bool		valid = pnvs_rules_parse(text, &reading->parsed.limits, reading->fault);
 
+	make_sentence(reading->fault);
 	return take_parsed(reading, valid, &reading->parsed.limits, sizeof(reading->parsed.limits));
 }
 
@@ -294,6 +296,7 @@ read_breaker(const PnvsSetting *setting, const char *text, PnvsSettingReading *r
 {
 	bool		valid = pnvs_breaker_parse(text, &reading->parsed.breaker, reading->fault);
 
+	make_sentence(reading->fault);
 	return take_parsed(reading, valid, &reading->parsed.breaker, sizeof(reading->parsed.breaker));
 }
 
@@ -330,6 +333,14 @@ is_masked(const char *text, PnvsSettingReading *reading)
 		reading->value.hint = "Set the secret itself.";
 	}
 	return true;
+}
+
+/* Makes a sentence of a fault that is a phrase; there is room for the full stop. */
+static void
+make_sentence(char *fault)
+{
+	fault[0] = pg_ascii_toupper((unsigned char) fault[0]);
+	strcat(fault, ".");
 }
 
 /* Takes what a parser has made of the text, or its fault; the result is whether it is valid. */

@@ -97,10 +97,10 @@ typedef struct PnvsSetting
 	PnvsSettingValue servers;	/* the latest that was the server's */
 } PnvsSetting;
 
-/* Room for a fault of any of the parsers. */
+/* Room for a fault of any of the parsers, and a full stop. */
 #define PNVS_SETTING_FAULT_SIZE \
-	Max(Max(PNVS_RULES_FAULT_SIZE, PNVS_BREAKER_FAULT_SIZE), \
-		Max(PNVS_COUNTRIES_FAULT_SIZE, PNVS_TEST_NUMBERS_FAULT_SIZE))
+	(Max(Max(PNVS_RULES_FAULT_SIZE, PNVS_BREAKER_FAULT_SIZE), \
+		 Max(PNVS_COUNTRIES_FAULT_SIZE, PNVS_TEST_NUMBERS_FAULT_SIZE)) + 1)
 
 /* A text that was read. */
 typedef struct PnvsSettingReading

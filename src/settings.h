@@ -87,6 +87,7 @@ extern uint64 pnvs_settings_rules_changes(void);
 extern const PnvsBreakerRule *pnvs_settings_breaker(void);
 extern const PnvsCountryList *pnvs_settings_countries(void);
 extern const PnvsTestNumber *pnvs_settings_test_number(const char *digits, TimestampTz when);
+extern const char *pnvs_settings_invalid_at_the_door(void);
 extern void pnvs_settings_refuse_at_the_door(void);
 
 /* settings_invalid.c */

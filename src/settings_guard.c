@@ -23,6 +23,8 @@ int			pnvs_limits_mode;
 int			pnvs_guard_memory_kb;
 struct PnvsAllInForce pnvs_in_force;
 
+static const PnvsInForce *find_invalid(void);
+
 /* The channels that may be used, as a set of PNVS_CHANNEL_BIT(). */
 uint32
 pnvs_settings_channels(void)
@@ -73,9 +75,27 @@ pnvs_settings_test_number(const char *digits, TimestampTz when)
 		pnvs_test_numbers_find(numbers, digits, timestamptz_to_time_t(when));
 }
 
-/* Throws if a setting that says which messages are accepted is invalid. */
+/* The name of a setting that says which messages are accepted and is invalid, or NULL. */
+const char *
+pnvs_settings_invalid_at_the_door(void)
+{
+	const PnvsInForce *invalid = find_invalid();
+
+	return invalid ? invalid->name : NULL;
+}
+
+/* Throws if there is such a setting. */
 void
 pnvs_settings_refuse_at_the_door(void)
+{
+	const PnvsInForce *invalid = find_invalid();
+
+	if (invalid != NULL)
+		pnvs_settings_refuse(invalid->name, invalid->value);
+}
+
+static const PnvsInForce *
+find_invalid(void)
 {
 	const PnvsInForce *settings[] = {
 		&pnvs_in_force.channels, &pnvs_in_force.limits, &pnvs_in_force.countries,
@@ -85,6 +105,7 @@ pnvs_settings_refuse_at_the_door(void)
 	for (int i = 0; i < lengthof(settings); i++)
 	{
 		if (settings[i]->value->fault != NULL)
-			pnvs_settings_refuse(settings[i]->name, settings[i]->value);
+			return settings[i];
 	}
+	return NULL;
 }

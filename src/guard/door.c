@@ -15,17 +15,13 @@
 
 static PnvsRefusalReason judge(const PnvsGuardMessage *message);
 
-/*
- * Whether the settings allow a message; if not, refusal says why.  Throws if a setting
- * that says so is invalid.
- */
+/* Whether the settings allow a message; if not, refusal says why. */
 bool
 pnvs_guard_allows(const PnvsGuardMessage *message, PnvsRefusal *refusal)
 {
-	pnvs_settings_refuse_at_the_door();
 	memset(refusal, 0, sizeof(*refusal));
 	refusal->retry_after_s = -1;
-	refusal->reason = pnvs_guard_is_test(message) ? PNVS_ADMITTED : judge(message);
+	refusal->reason = judge(message);
 	return refusal->reason == PNVS_ADMITTED;
 }
 
@@ -42,6 +38,10 @@ pnvs_guard_is_test(const PnvsGuardMessage *message)
 static PnvsRefusalReason
 judge(const PnvsGuardMessage *message)
 {
+	if (pnvs_settings_invalid_at_the_door() != NULL)
+		return PNVS_REFUSED_SETTING;
+	if (pnvs_guard_is_test(message))
+		return PNVS_ADMITTED;
 	if (message->direct && !pnvs_sending)
 		return PNVS_REFUSED_OFF;
 	if ((pnvs_settings_channels() & PNVS_CHANNEL_BIT(message->channel)) == 0)

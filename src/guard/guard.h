@@ -58,7 +58,8 @@ typedef enum PnvsRefusalReason
 	PNVS_REFUSED_COUNTRY,		/* Local.CountryNotAllowed */
 	PNVS_REFUSED_BREAKER,		/* Local.BreakerOpen */
 	PNVS_REFUSED_CHANNEL,		/* Local.ChannelNotAllowed */
-	PNVS_REFUSED_OFF			/* pnvs.sending is off */
+	PNVS_REFUSED_OFF,			/* pnvs.sending is off */
+	PNVS_REFUSED_SETTING		/* a setting that would judge it is invalid */
 } PnvsRefusalReason;
 
 typedef struct PnvsRefusal

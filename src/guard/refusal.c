@@ -15,6 +15,7 @@
 #include "core/wait_text.h"
 #include "errcodes.h"
 #include "guard/guard.h"
+#include "settings.h"
 
 static int	message_of(const PnvsRefusal *refusal);
 static const char *limit_of(const PnvsRefusal *refusal);
@@ -22,10 +23,12 @@ static const char *detail_of(const PnvsRefusal *refusal);
 static const char *hint_of(const PnvsRefusal *refusal);
 static bool is_try(const PnvsRefusal *refusal);
 
-/* The guard's error: 38V03. */
+/* The guard's error: 38V03, or 22023 for a setting that is invalid. */
 void
 pnvs_guard_throw(const PnvsRefusal *refusal)
 {
+	if (refusal->reason == PNVS_REFUSED_SETTING)
+		pnvs_settings_refuse_at_the_door();
 	ereport(ERROR,
 			(errcode(PNVS_ERRCODE_GUARD),
 			 message_of(refusal),
@@ -46,6 +49,8 @@ pnvs_guard_code(const PnvsRefusal *refusal)
 			return "Local.BreakerOpen";
 		case PNVS_REFUSED_CHANNEL:
 			return "Local.ChannelNotAllowed";
+		case PNVS_REFUSED_SETTING:
+			return "Local.Unsent.Start";
 		case PNVS_REFUSED_LIMIT:
 		case PNVS_REFUSED_OFF:	/* a row waits instead */
 		case PNVS_ADMITTED:
@@ -66,6 +71,8 @@ pnvs_guard_message(const PnvsRefusal *refusal)
 			return "messages to this country are stopped: too few were answered";
 		case PNVS_REFUSED_CHANNEL:
 			return "this channel is not allowed";
+		case PNVS_REFUSED_SETTING:
+			return psprintf("the value of \"%s\" is not valid", pnvs_settings_invalid_at_the_door());
 		case PNVS_REFUSED_LIMIT:
 		case PNVS_REFUSED_OFF:
 		case PNVS_ADMITTED:
@@ -89,6 +96,7 @@ message_of(const PnvsRefusal *refusal)
 		case PNVS_REFUSED_OFF:
 			return errmsg("no messages are sent at present");
 		case PNVS_REFUSED_LIMIT:
+		case PNVS_REFUSED_SETTING:
 		case PNVS_ADMITTED:
 			break;
 	}
@@ -109,6 +117,7 @@ limit_of(const PnvsRefusal *refusal)
 		case PNVS_REFUSED_OFF:
 			return "off";
 		case PNVS_REFUSED_LIMIT:
+		case PNVS_REFUSED_SETTING:
 		case PNVS_ADMITTED:
 			break;
 	}
@@ -138,6 +147,7 @@ hint_of(const PnvsRefusal *refusal)
 			return "You can ask for another code later. A code you already have still works.";
 		case PNVS_REFUSED_BREAKER:
 		case PNVS_REFUSED_LIMIT:
+		case PNVS_REFUSED_SETTING:
 		case PNVS_ADMITTED:
 			break;
 	}

@@ -47,8 +47,12 @@ pnvs_report_setting(PnvsRefusalReason reason)
 {
 	const char *setting = reason == PNVS_REFUSED_COUNTRY ? "pnvs.countries" :
 		reason == PNVS_REFUSED_CHANNEL ? "pnvs.channels" : "pnvs.sending";
-	int64		cases = pnvs_guard_head != NULL ? count(setting) : 1;
+	int64		cases;
 
+	/* the log says once a minute that nothing is sent */
+	if (reason == PNVS_REFUSED_SETTING)
+		return;
+	cases = pnvs_guard_head != NULL ? count(setting) : 1;
 	if (cases > 0)
 		ereport(LOG,
 				(errmsg("pnvs refuses messages by the setting \"%s\"", setting),

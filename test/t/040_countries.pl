@@ -80,6 +80,10 @@ my $broken = enqueue($number{ID});
 is($broken->sqlstate, '22023', 'while the list is not valid, nothing is queued');
 like($broken->detail, qr/Word 2, "UK",/, 'and the detail names the word');
 is(start($number{ID})->sqlstate, '22023', 'nor sent');
+is($session->query("INSERT INTO member VALUES ('$number{ID}')")->sqlstate, '', 'the trigger still refuses no INSERT');
+$kept = $session->run("SELECT * FROM pnvs_internal.queue ORDER BY id DESC LIMIT 1")->row;
+is("$kept->{state} $kept->{code}: $kept->{message}", 'failed Local.Unsent.Start: the value of "pnvs.countries" is not valid',
+	'and keeps the message as failed');
 write_conf('');
 
 # --- channels

@@ -198,7 +198,7 @@ refuse(Reading *reading, const char *format,...)
 	va_start(arguments, format);
 	vsnprintf(reading->fault + len, PNVS_RULES_FAULT_SIZE - (size_t) len, format, arguments);
 	va_end(arguments);
-	reading->rules->nrules = 0;
+	memset(reading->rules, 0, sizeof(*reading->rules));
 	return false;
 }
 

@@ -17,7 +17,7 @@
 #include "core/places.h"
 
 #define SLOW_SECOND INT64_C(1000000)
-#define SLOW_MAX_PLACES 200
+#define SLOW_MAX_PLACES 400
 #define SLOW_MAX_LIMITS 4
 
 /* With fewer different times than that some neighbours can always be merged harmlessly. */
@@ -43,6 +43,8 @@ typedef struct SlowWalk
 	PnvsLimit	limits[SLOW_MAX_LIMITS];
 	int			nlimits;
 	int64_t		now_us;
+	int64_t		pace_us;		/* how much time passes at a step */
+	bool		shrinks;		/* memory is short */
 	bool		crowded;		/* an exact limit may have been harmed */
 	bool		mixed;			/* an approved place of several was given back */
 	bool		forgetful;		/* slow lacks places that no longer count */
@@ -57,36 +59,33 @@ slow_counts(const SlowPlace *place, const PnvsLimit *limit)
 	return !(limit->unapproved && place->approved);
 }
 
-/* The places in the interval that begins at start_us. */
+/* The places from one of them on that are before a time. */
 static inline uint32_t
-slow_count_from(const SlowPlaces *slow, const PnvsLimit *limit, int64_t start_us)
+slow_count_from(const SlowPlaces *slow, const PnvsLimit *limit, int from, int64_t end_us)
 {
 	uint32_t	count = 0;
 
-	for (int i = 0; i < slow->n; i++)
-	{
-		const SlowPlace *place = &slow->places[i];
-
-		if (slow_counts(place, limit) && place->at_us >= start_us &&
-			place->at_us < start_us + limit->interval_us)
-			count++;
-	}
+	for (int i = from; i < slow->n && slow->places[i].at_us < end_us; i++)
+		count += slow_counts(&slow->places[i], limit);
 	return count;
 }
 
-/* The places in the fullest interval that contains at_us: one begins at a place, or at at_us. */
+/*
+ * The places in the fullest interval that contains at_us: one begins at a place, or at
+ * at_us.  So many are enough.
+ */
 static inline uint32_t
-slow_count(const SlowPlaces *slow, const PnvsLimit *limit, int64_t at_us)
+slow_count(const SlowPlaces *slow, const PnvsLimit *limit, int64_t at_us, uint32_t enough)
 {
-	uint32_t	fullest = slow_count_from(slow, limit, at_us);
+	uint32_t	fullest = 0;
 
-	for (int i = 0; i < slow->n; i++)
+	for (int i = 0; i < slow->n && fullest < enough; i++)
 	{
-		int64_t		start_us = slow->places[i].at_us;
+		int64_t		start_us = slow->places[i].at_us < at_us ? slow->places[i].at_us : at_us;
 
-		if (start_us > at_us - limit->interval_us && start_us <= at_us)
+		if (start_us > at_us - limit->interval_us)
 		{
-			uint32_t	count = slow_count_from(slow, limit, start_us);
+			uint32_t	count = slow_count_from(slow, limit, i, start_us + limit->interval_us);
 
 			fullest = count > fullest ? count : fullest;
 		}
@@ -94,31 +93,46 @@ slow_count(const SlowPlaces *slow, const PnvsLimit *limit, int64_t at_us)
 	return fullest;
 }
 
+static inline bool
+slow_admits(const SlowPlaces *slow, const PnvsLimit *limit, int64_t at_us)
+{
+	return slow_count(slow, limit, at_us, limit->max) < limit->max;
+}
+
 /* The earliest admissible time is at_us, or an interval after a place. */
 static inline int64_t
 slow_admitted_at(const SlowPlaces *slow, const PnvsLimit *limit, int64_t at_us)
 {
-	int64_t		earliest_us = INT64_MAX;
-
-	if (slow_count(slow, limit, at_us) < limit->max)
+	if (slow_admits(slow, limit, at_us))
 		return at_us;
 	for (int i = 0; i < slow->n; i++)
 	{
 		int64_t		end_us = slow->places[i].at_us + limit->interval_us;
 
-		if (end_us > at_us && end_us < earliest_us && slow_count(slow, limit, end_us) < limit->max)
-			earliest_us = end_us;
+		if (end_us > at_us && slow_admits(slow, limit, end_us))
+			return end_us;
 	}
-	return earliest_us;
+	return INT64_MAX;
 }
 
 static inline void
 slow_take(SlowPlaces *slow, int64_t at_us)
 {
-	slow->places[slow->n++] = (SlowPlace)
+	int			i = slow->n++;
+
+	for (; i > 0 && slow->places[i - 1].at_us > at_us; i--)
+		slow->places[i] = slow->places[i - 1];
+	slow->places[i] = (SlowPlace)
 	{
 		.at_us = at_us
 	};
+}
+
+static inline void
+slow_remove(SlowPlaces *slow, int i)
+{
+	slow->n--;
+	memmove(&slow->places[i], &slow->places[i + 1], (size_t) (slow->n - i) * sizeof(slow->places[0]));
 }
 
 /* Of several places of one time, an approved one is given back first, and one that is not is approved. */
@@ -146,6 +160,7 @@ slow_is_needed(const SlowPlace *place, int64_t now_us, const PnvsLimit *limits, 
 	return counted;
 }
 
+/* Forgets what is older than all intervals. */
 static inline void
 slow_forget(SlowPlaces *slow, int64_t now_us, const PnvsLimit *limits, int nlimits)
 {
@@ -153,7 +168,11 @@ slow_forget(SlowPlaces *slow, int64_t now_us, const PnvsLimit *limits, int nlimi
 
 	for (int i = 0; i < slow->n; i++)
 	{
-		if (slow_is_needed(&slow->places[i], now_us, limits, nlimits))
+		bool		recent = false;
+
+		for (int j = 0; j < nlimits; j++)
+			recent |= slow->places[i].at_us + limits[j].interval_us > now_us;
+		if (recent)
 			slow->places[kept++] = slow->places[i];
 	}
 	slow->n = kept;
@@ -189,11 +208,12 @@ walk_is_harmed(const SlowWalk *walk)
 	return false;
 }
 
-/* How many different times count for exact limits; the slow list is not sorted. */
+/* How many different times count for exact limits. */
 static inline int
 walk_exact_times(const SlowWalk *walk)
 {
 	int			times = 0;
+	int64_t		last_us = INT64_MIN;
 
 	for (int i = 0; i < walk->slow.n; i++)
 	{
@@ -203,14 +223,15 @@ walk_exact_times(const SlowWalk *walk)
 		for (int j = 0; j < walk->nlimits; j++)
 			counted |= walk_is_exact(&walk->limits[j]) && slow_counts(place, &walk->limits[j]) &&
 				place->at_us + walk->limits[j].interval_us > walk->now_us;
-		for (int j = 0; j < i && counted; j++)
-			counted = walk->slow.places[j].at_us != place->at_us;
-		times += counted;
+		if (counted && place->at_us != last_us)
+			times++;
+		if (counted)
+			last_us = place->at_us;
 	}
 	return times;
 }
 
-static inline unsigned int
+static inline int64_t
 walk_next(SlowWalk *walk)
 {
 	if (walk->len == 0)
@@ -253,11 +274,11 @@ walk_check_limit(SlowWalk *walk, const PnvsLimit *limit, int64_t at_us)
 	int64_t		fast_us = pnvs_places_admitted_at(&walk->list, limit, at_us);
 	int64_t		slow_us = slow_admitted_at(&walk->slow, limit, at_us);
 	uint32_t	fast_count = pnvs_places_count(&walk->list, limit, at_us);
-	uint32_t	slow_fullest = slow_count(&walk->slow, limit, at_us);
+	uint32_t	slow_fullest = slow_count(&walk->slow, limit, at_us, UINT32_MAX);
 	PnvsLimit	wide = *limit;
 
 	walk_expect(walk, fast_us >= slow_us, "no limit admits too early");
-	walk_expect(walk, fast_us == INT64_MAX || slow_count(&walk->slow, limit, fast_us) < limit->max,
+	walk_expect(walk, fast_us == slow_us || fast_us == INT64_MAX || slow_admits(&walk->slow, limit, fast_us),
 				"no limit is exceeded later");
 	walk_expect(walk, fast_count >= slow_fullest, "no place is left uncounted");
 	walk_expect(walk, (fast_us == at_us) == (fast_count < limit->max), "a limit admits if fewer count");
@@ -265,6 +286,7 @@ walk_check_limit(SlowWalk *walk, const PnvsLimit *limit, int64_t at_us)
 	{
 		walk_expect(walk, fast_us == slow_us, "an exact limit admits at the very time");
 		walk_expect(walk, fast_count == slow_fullest, "an exact limit counts each place once");
+		return fast_us == at_us;
 	}
 	for (int i = 0; i < walk->list.n; i++)
 	{
@@ -283,21 +305,20 @@ walk_check_limit(SlowWalk *walk, const PnvsLimit *limit, int64_t at_us)
 static inline int64_t
 walk_time(SlowWalk *walk)
 {
-	unsigned int what = walk_next(walk);
+	int64_t		what = walk_next(walk);
 
 	if (what < 128)
 		return walk->now_us;
 	if (what < 160)
-		return walk->now_us + (int64_t) walk_next(walk) * SLOW_SECOND / 8;
+		return walk->now_us + walk_next(walk) * walk->pace_us;
 	if (what < 250)
-		return walk->now_us + (int64_t) walk_next(walk) * SLOW_SECOND;
-	return walk->now_us + (int64_t) walk_next(walk) * 100 * SLOW_SECOND + walk_next(walk);
+		return walk->now_us + walk_next(walk) * SLOW_SECOND;
+	return walk->now_us + walk_next(walk) * 100 * SLOW_SECOND + walk_next(walk);
 }
 
 static inline void
-walk_admit(SlowWalk *walk)
+walk_admit(SlowWalk *walk, int64_t at_us)
 {
-	int64_t		at_us = walk_time(walk);
 	bool		admitted = true;
 
 	for (int i = 0; i < walk->nlimits; i++)
@@ -332,7 +353,7 @@ walk_change_place(SlowWalk *walk, bool approve)
 
 	if (walk->slow.n == 0)
 		return;
-	i = (int) ((walk_next(walk) * 256 + walk_next(walk)) % (unsigned int) walk->slow.n);
+	i = (int) ((walk_next(walk) * 256 + walk_next(walk)) % walk->slow.n);
 	at_us = walk->slow.places[i].at_us;
 	i = slow_find(&walk->slow, at_us, !approve);
 	if (!slow_is_needed(&walk->slow.places[i], walk->now_us, walk->limits, walk->nlimits))
@@ -358,20 +379,28 @@ walk_change_place(SlowWalk *walk, bool approve)
 			at_us <= item->from_us + item->span_ms * INT64_C(1000);
 	}
 	walk_expect(walk, pnvs_places_give_back(&walk->list, at_us), "a place can be given back");
-	walk->slow.places[i] = walk->slow.places[--walk->slow.n];
+	slow_remove(&walk->slow, i);
 }
 
 static inline void
 walk_step(SlowWalk *walk)
 {
-	unsigned int what = walk_next(walk);
+	int64_t		what = walk_next(walk);
 
-	if (what < 150)
-		walk_admit(walk);
+	if (what < 8)
+	{
+		for (int64_t n = walk_next(walk) % 64; n > 0; n--)
+		{
+			walk->now_us += walk->pace_us;
+			walk_admit(walk, walk->now_us);
+		}
+	}
+	else if (what < 150)
+		walk_admit(walk, walk_time(walk));
 	else if (what < 180)
-		walk->now_us += (int64_t) walk_next(walk) * SLOW_SECOND / 4;
+		walk->now_us += walk_next(walk) * walk->pace_us;
 	else if (what < 200)
-		walk->now_us += (int64_t) walk_next(walk) * SLOW_SECOND;
+		walk->now_us += walk_next(walk) % 16 * walk->pace_us;
 	else if (what < 222)
 		walk_change_place(walk, true);
 	else if (what < 240)
@@ -380,12 +409,12 @@ walk_step(SlowWalk *walk)
 		pnvs_places_forget(&walk->list, walk->now_us, walk->limits, walk->nlimits);
 	else if (what < 250)
 	{
-		PnvsLimit  *limit = &walk->limits[walk_next(walk) % (unsigned int) walk->nlimits];
+		PnvsLimit  *limit = &walk->limits[walk_next(walk) % walk->nlimits];
 
-		limit->max = 1 + walk_next(walk) % 60;
+		limit->max = (uint32_t) (1 + walk_next(walk) % 60);
 		walk->crowded = true;
 	}
-	else
+	else if (walk->shrinks)
 	{
 		walk->crowded = true;
 		pnvs_places_shrink(&walk->list, 1 + (int) (walk_next(walk) % 64), walk->now_us, walk->limits, walk->nlimits);
@@ -400,13 +429,15 @@ walk_begin(SlowWalk *walk, const unsigned char *data, size_t len)
 	walk->data = data;
 	walk->len = len;
 	walk->now_us = 1000 * SLOW_SECOND;
+	walk->pace_us = SLOW_SECOND >> walk_next(walk) % 8;
+	walk->shrinks = walk_next(walk) % 8 == 0;
 	walk->nlimits = 1 + (int) (walk_next(walk) % SLOW_MAX_LIMITS);
 	for (int i = 0; i < walk->nlimits; i++)
 	{
-		unsigned int max = walk_next(walk);
-		unsigned int interval = walk_next(walk);
+		int64_t		max = walk_next(walk);
+		int64_t		interval = walk_next(walk);
 
-		walk->limits[i].max = max < 160 ? 1 + max % PNVS_EXACT_LIMIT : 1 + max;
+		walk->limits[i].max = (uint32_t) (max < 160 ? 1 + max % PNVS_EXACT_LIMIT : 1 + max);
 		walk->limits[i].interval_us = (1 + interval % 64) * SLOW_SECOND * (interval >= 192 ? 30 : 1);
 		walk->limits[i].unapproved = walk_next(walk) % 3 == 0;
 	}

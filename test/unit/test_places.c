@@ -344,7 +344,7 @@ static void
 test_walks(void)
 {
 	static SlowWalk walk;
-	unsigned char data[600];
+	unsigned char data[1500];
 	uint64_t	random = 1;
 
 	for (int i = 0; i < 60; i++)

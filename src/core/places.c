@@ -57,6 +57,7 @@ static int	find_begun(const PnvsPlaceList *list, int64_t at_us);
 static int	find_place(const PnvsPlaceList *list, int64_t at_us, bool unapproved);
 static bool add_to_item(PnvsPlaceList *list, int64_t at_us);
 static void add_item(PnvsPlaceList *list, int64_t at_us);
+static int	insert(PnvsPlaceList *list, PnvsPlaces places);
 static bool counts(const PnvsPlaces *places, int64_t now_us, const PnvsLimit *limits, int nlimits);
 static double merge_cost(const PnvsPlaceList *list, int i, int64_t now_us,
 						 const PnvsLimit *limits, int nlimits);
@@ -195,6 +196,24 @@ pnvs_places_take(PnvsPlaceList *list, int64_t at_us, int64_t now_us,
 }
 
 /*
+ * Adds an item of another list, for keys that share one.  Items that overlap are merged.
+ */
+void
+pnvs_places_add(PnvsPlaceList *list, const PnvsPlaces *places, int64_t now_us,
+				const PnvsLimit *limits, int nlimits)
+{
+	int			i;
+
+	if (list->n == PNVS_MAX_PLACES)
+		pnvs_places_shrink(list, PNVS_MAX_PLACES - 1, now_us, limits, nlimits);
+	i = insert(list, *places);
+	while (i > 0 && last_us(&list->items[i - 1]) >= list->items[i].from_us)
+		merge(list, --i);
+	while (i + 1 < list->n && last_us(&list->items[i]) >= list->items[i + 1].from_us)
+		merge(list, i);
+}
+
+/*
  * Gives the place of a time back; false if there is none.  Of merged places it is unknown
  * which of them are approved: an approved place is given back first, for it counts less.
  */
@@ -313,10 +332,19 @@ add_item(PnvsPlaceList *list, int64_t at_us)
 		places = list->items[i];
 	places.count = 1;
 	places.approved = 0;
-	memmove(&list->items[i + 2], &list->items[i + 1],
-			(size_t) (list->n - i - 1) * sizeof(places));
-	list->items[i + 1] = places;
+	insert(list, places);
+}
+
+/* Inserts an item behind those that begin before or with it; its index. */
+static int
+insert(PnvsPlaceList *list, PnvsPlaces places)
+{
+	int			i = find_begun(list, places.from_us) + 1;
+
+	memmove(&list->items[i + 1], &list->items[i], (size_t) (list->n - i) * sizeof(places));
+	list->items[i] = places;
 	list->n++;
+	return i;
 }
 
 /* Whether an item counts for any limit at now_us or later. */

@@ -63,6 +63,8 @@ extern uint32_t pnvs_places_count(const PnvsPlaceList *list, const PnvsLimit *li
 								  int64_t at_us);
 extern void pnvs_places_take(PnvsPlaceList *list, int64_t at_us, int64_t now_us,
 							 const PnvsLimit *limits, int nlimits);
+extern void pnvs_places_add(PnvsPlaceList *list, const PnvsPlaces *places, int64_t now_us,
+							const PnvsLimit *limits, int nlimits);
 extern bool pnvs_places_give_back(PnvsPlaceList *list, int64_t at_us);
 extern bool pnvs_places_approve(PnvsPlaceList *list, int64_t at_us);
 extern void pnvs_places_forget(PnvsPlaceList *list, int64_t now_us,

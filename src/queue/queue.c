@@ -258,7 +258,7 @@ static void
 fill_row(const NewRow * row, TupleTableSlot *slot)
 {
 	const PnvsQueueRequest *request = row->request;
-	const		PnvsAdmission *admission = &row->admission;
+	const PnvsAdmission *admission = &row->admission;
 
 	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
 	PUT(PNVS_COLUMN_CHANNEL, CStringGetTextDatum(request->channel));

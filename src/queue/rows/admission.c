@@ -35,7 +35,7 @@ static bool is_of_this_server(int row, int column);
  * it has none here.  claim: channel, recipient and created_at of the row.
  */
 void
-pnvs_admission_read(int row, int column, const PnvsClaim *claim, PnvsAdmission * admission)
+pnvs_admission_read(int row, int column, const PnvsClaim *claim, PnvsAdmission *admission)
 {
 	bool		no_due;
 	bool		no_key;

@@ -52,7 +52,7 @@ extern bool pnvs_claimer_is_dead(int64 number);
 
 /* admission.c */
 extern void pnvs_admission_read(int row, int column, const PnvsClaim *claim,
-								PnvsAdmission * admission);
+								PnvsAdmission *admission);
 
 /* claim.c */
 extern void pnvs_claim_read(int row, PnvsClaim *claim);

@@ -106,7 +106,7 @@ is_same(const PnvsRule *one, const PnvsRule *other)
 static void
 clear_slot(int slot, TimestampTz now)
 {
-	for (int i = 0; i < lengthof(counting); i++)
+	for (int i = 0; i < (int) lengthof(counting); i++)
 	{
 		for (int j = 0; j < pnvs_partition_count(counting[i]); j++)
 		{
@@ -139,7 +139,7 @@ static void
 sum_slot(int slot, PnvsRuleCounters *sum)
 {
 	memset(sum, 0, sizeof(*sum));
-	for (int i = 0; i < lengthof(counting); i++)
+	for (int i = 0; i < (int) lengthof(counting); i++)
 	{
 		for (int j = 0; j < pnvs_partition_count(counting[i]); j++)
 		{

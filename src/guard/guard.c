@@ -1,11 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * guard.c
- *	  The guard: admits messages, and knows of their places.
+ *	  Admits messages, and takes and gives back their places.
  *
- * A message counts in up to two lists of each scope: for all channels, and for its own.
- * All of their partitions are locked, the lists are judged, and the places are taken in
- * all of them or in none.
+ * The lists that count a message are locked, judged, and the places are taken in all of
+ * them or in none.
  *
  *-------------------------------------------------------------------------
  */
@@ -13,18 +12,14 @@
 
 #include "utils/timestamp.h"
 
-#include "errcodes.h"
 #include "guard/breakers.h"
-#include "guard/counters.h"
+#include "guard/counted.h"
 #include "guard/door.h"
 #include "guard/guard.h"
 #include "guard/hash.h"
 #include "guard/keeper.h"
 #include "guard/report.h"
 #include "guard/transaction.h"
-
-/* Those of each scope of messages, of all channels and of one. */
-#define MAX_LISTS ((PNVS_SCOPE_COUNT - 1) * 2)
 
 /* A message that is due later than this is no number's latest message while there is another. */
 #define LATEST_US (INT64CONST(60) * USECS_PER_SEC)
@@ -35,38 +30,15 @@
 /* How often a time to wait is looked for; rules of five scopes hardly ever need more than two. */
 #define MAX_ROUNDS 100
 
-/* What a message has to do with shared memory, during one call. */
-typedef struct Counted
-{
-	const PnvsAdmission *admission;
-	const PnvsPolicy *policy;
-	PnvsPartition *number;		/* the partition of its number */
-	PnvsPartition *partitions[PNVS_SHARE_COUNT];	/* all that are locked */
-	int			npartitions;
-	uint64		number_key;
-	uint64		country;
-	bool		has_breaker;
-	PnvsGuardList *lists;
-	int			nlists;
-} Counted;
-
-static void collect(const PnvsAdmission *admission, Counted *counted);
-static void add_lists(Counted *counted, PnvsShareId share, uint64 key);
-static void lock(const Counted *counted, bool sweep, TimestampTz now);
-static void unlock(const Counted *counted);
-static bool judge(const Counted *counted, TimestampTz now, PnvsGuardReport *report,
+static bool judge(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report,
 				  TimestampTz *open_until);
-static void count_rules(const Counted *counted, const PnvsGuardReport *report);
-static void take(const Counted *counted, TimestampTz now, PnvsGuardReport *report);
-static void note_message(const Counted *counted, const PnvsGuardReport *report, bool taken,
+static void count_rules(const PnvsCounted *counted, const PnvsGuardReport *report);
+static void take(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report);
+static void note_message(const PnvsCounted *counted, const PnvsGuardReport *report, bool taken,
 						 TimestampTz now);
-static void set_refusal(const Counted *counted, TimestampTz open_until, TimestampTz now,
+static void set_refusal(const PnvsCounted *counted, TimestampTz open_until, TimestampTz now,
 						PnvsRefusal *refusal);
-static int	find_nearly_full(const Counted *counted);
-static void approve(const PnvsAdmission *admission, TimestampTz now);
-static void approve_places(const Counted *counted, bool is_latest, TimestampTz now);
-static void drop_lists(PnvsShareId share, uint64 key);
-static void count_observed(const Counted *counted, PnvsGuardNote *note);
+static int	find_nearly_full(const PnvsCounted *counted);
 
 /* To be called while shared_preload_libraries are loaded. */
 void
@@ -93,7 +65,7 @@ pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now, PnvsAdmission
 	PnvsRefusal refusal;
 	PnvsGuardReport report = {.nearly_full = -1};
 	TimestampTz open_until = 0;
-	Counted		counted;
+	PnvsCounted counted;
 	bool		admitted;
 
 	memset(admission, 0, sizeof(*admission));
@@ -110,20 +82,21 @@ pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now, PnvsAdmission
 	pnvs_hash_prepare();
 	pnvs_guard_reserve_entry();
 	pnvs_gaps_note_promotion(now);
-	admission->due = message->due;
 	admission->taken_at = now;
 	admission->by_this_process = true;
 	admission->key = message->rate_key != NULL ? pnvs_hash_rate_key(message->rate_key) : 0;
+	/* last, for whoever catches an error gives back what has a time */
+	admission->due = message->due;
 
-	collect(admission, &counted);
-	lock(&counted, true, now);
+	pnvs_counted_collect(admission, &counted);
+	pnvs_counted_lock(&counted, true, now);
 	admitted = judge(&counted, now, &report, &open_until);
 	count_rules(&counted, &report);
 	if (admitted)
 		take(&counted, now, &report);
 	if (admitted || counted.policy->observe)
 		note_message(&counted, &report, admitted, now);
-	unlock(&counted);
+	pnvs_counted_unlock(&counted);
 	pnvs_shares_note_change();
 
 	if (!admitted && !counted.policy->observe)
@@ -136,83 +109,9 @@ pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now, PnvsAdmission
 	return refusal;
 }
 
-/* Finds out which lists count a message, and which partitions they are in. */
-static void
-collect(const PnvsAdmission *admission, Counted *counted)
-{
-	static PnvsGuardList lists[MAX_LISTS];
-	const PnvsPolicy *policy = pnvs_policy();
-	bool		trusted = admission->trusted;
-
-	counted->admission = admission;
-	counted->policy = policy;
-	counted->lists = lists;
-	counted->nlists = counted->npartitions = 0;
-	counted->number_key = pnvs_hash_number(admission->recipient);
-	counted->has_breaker = policy->breaker.min_numbers > 0 && !trusted;
-	counted->number = pnvs_partition(PNVS_SHARE_NUMBER, counted->number_key);
-
-	/* in the order in which they are locked */
-	add_lists(counted, PNVS_SHARE_NUMBER, counted->number_key);
-	if (!trusted && policy->has[PNVS_SCOPE_PREFIX])
-		add_lists(counted, PNVS_SHARE_PREFIX, pnvs_hash_prefix(admission->recipient));
-	if (admission->key != 0 && policy->has[PNVS_SCOPE_KEY])
-		add_lists(counted, PNVS_SHARE_KEY, admission->key);
-	if (counted->has_breaker || (!trusted && policy->has[PNVS_SCOPE_COUNTRY]))
-	{
-		counted->country = pnvs_country_key(admission->recipient);
-		add_lists(counted, PNVS_SHARE_COUNTRY, counted->country);
-	}
-	if (policy->has[PNVS_SCOPE_TOTAL])
-		add_lists(counted, PNVS_SHARE_TOTAL, 1);
-}
-
-static void
-add_lists(Counted *counted, PnvsShareId share, uint64 key)
-{
-	PnvsChannelWord words[] = {PNVS_ANY_CHANNEL, counted->admission->channel};
-	PnvsPartition *partition = pnvs_partition(share, key);
-
-	counted->partitions[counted->npartitions++] = partition;
-	for (int i = 0; i < lengthof(words); i++)
-	{
-		const PnvsRuleGroup *group = &counted->policy->groups[pnvs_share_scope(share)][words[i]];
-		PnvsGuardList *list = &counted->lists[counted->nlists];
-
-		if (group->n == 0)
-			continue;
-		list->partition = partition;
-		list->key = key;
-		list->kind = words[i];
-		if (share == PNVS_SHARE_NUMBER && counted->admission->trusted)
-			list->kind |= PNVS_KIND_TRUSTED;
-		list->group = group;
-		counted->nlists++;
-	}
-}
-
-/* Locks all partitions and copies the lists. */
-static void
-lock(const Counted *counted, bool sweep, TimestampTz now)
-{
-	for (int i = 0; i < counted->npartitions; i++)
-		pnvs_partition_lock(counted->partitions[i], LW_EXCLUSIVE);
-	for (int i = 0; sweep && i < counted->npartitions; i++)
-		pnvs_partition_sweep(counted->partitions[i], counted->policy, now);
-	for (int i = 0; i < counted->nlists; i++)
-		pnvs_list_load(&counted->lists[i], now);
-}
-
-static void
-unlock(const Counted *counted)
-{
-	for (int i = counted->npartitions - 1; i >= 0; i--)
-		pnvs_partition_unlock(counted->partitions[i]);
-}
-
 /* Whether all rules and the breaker admit the message.  Notes those that do not. */
 static bool
-judge(const Counted *counted, TimestampTz now, PnvsGuardReport *report, TimestampTz *open_until)
+judge(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report, TimestampTz *open_until)
 {
 	TimestampTz due = counted->admission->due;
 
@@ -249,7 +148,7 @@ judge(const Counted *counted, TimestampTz now, PnvsGuardReport *report, Timestam
 
 /* A rule has admitted a message only if all others have, too. */
 static void
-count_rules(const Counted *counted, const PnvsGuardReport *report)
+count_rules(const PnvsCounted *counted, const PnvsGuardReport *report)
 {
 	PnvsRuleCounters *counters = pnvs_partition_counters(counted->number);
 	bool		admitted = report->refusing == 0 && !report->breaker_refused;
@@ -275,7 +174,7 @@ count_rules(const Counted *counted, const PnvsGuardReport *report)
 }
 
 static void
-take(const Counted *counted, TimestampTz now, PnvsGuardReport *report)
+take(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report)
 {
 	for (int i = 0; i < counted->nlists; i++)
 	{
@@ -297,7 +196,7 @@ take(const Counted *counted, TimestampTz now, PnvsGuardReport *report)
  * so no code of it can be approved.
  */
 static void
-note_message(const Counted *counted, const PnvsGuardReport *report, bool taken, TimestampTz now)
+note_message(const PnvsCounted *counted, const PnvsGuardReport *report, bool taken, TimestampTz now)
 {
 	const PnvsAdmission *admission = counted->admission;
 	PnvsGuardNote *note = NULL;
@@ -325,7 +224,7 @@ note_message(const Counted *counted, const PnvsGuardReport *report, bool taken, 
 
 /* From the copies of the lists: when the message will be admitted, and what is waited for longest. */
 static void
-set_refusal(const Counted *counted, TimestampTz open_until, TimestampTz now, PnvsRefusal *refusal)
+set_refusal(const PnvsCounted *counted, TimestampTz open_until, TimestampTz now, PnvsRefusal *refusal)
 {
 	TimestampTz due = counted->admission->due;
 	TimestampTz at = Max(due, open_until);
@@ -363,7 +262,7 @@ set_refusal(const Counted *counted, TimestampTz open_until, TimestampTz now, Pnv
 
 /* A rule for the total that has little room, or -1. */
 static int
-find_nearly_full(const Counted *counted)
+find_nearly_full(const PnvsCounted *counted)
 {
 	for (int i = 0; i < counted->nlists; i++)
 	{
@@ -393,13 +292,13 @@ void
 pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now)
 {
 	TimestampTz due = admission->due;
-	Counted		counted;
+	PnvsCounted counted;
 	PnvsGuardNote *note;
 
 	if (pnvs_guard_head == NULL || due == 0 || !pnvs_hash_is_ready() || !pnvs_policy()->valid)
 		return;
-	collect(admission, &counted);
-	lock(&counted, false, now);
+	pnvs_counted_collect(admission, &counted);
+	pnvs_counted_lock(&counted, false, now);
 	for (int i = 0; i < counted.nlists; i++)
 	{
 		PnvsGuardList *list = &counted.lists[i];
@@ -413,167 +312,6 @@ pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now)
 		pnvs_breaker_give_back(pnvs_breaker_of(counted.country), counted.policy, note, due);
 	if (note != NULL && note->latest == due && note->latest_key == admission->key)
 		note->latest = 0;
-	unlock(&counted);
-	pnvs_shares_note_change();
-}
-
-/* The service has approved a verification of this number: its latest message. */
-void
-pnvs_guard_approve_latest(const char *number, TimestampTz now)
-{
-	PnvsAdmission admission = {.channel = PNVS_SMS, .taken_at = now, .by_this_process = true};
-	PnvsPartition *partition;
-	const PnvsGuardNote *note;
-	uint64		key;
-
-	if (pnvs_guard_head == NULL || !pnvs_policy()->valid)
-		return;
-	pnvs_hash_prepare();
-	strlcpy(admission.recipient, number, sizeof(admission.recipient));
-	key = pnvs_hash_number(number);
-	partition = pnvs_partition(PNVS_SHARE_NUMBER, key);
-	pnvs_partition_lock(partition, LW_SHARED);
-	note = pnvs_note_find(partition, key);
-	if (note != NULL && note->latest != 0)
-	{
-		admission.due = note->latest;
-		admission.key = note->latest_key;
-		admission.channel = note->channel;
-		admission.trusted = note->trusted;
-	}
-	pnvs_partition_unlock(partition);
-	approve(&admission, now);
-}
-
-/* The same of a message whose admission is known. */
-void
-pnvs_guard_approve(const PnvsAdmission *admission, TimestampTz now)
-{
-	if (pnvs_guard_head == NULL || !pnvs_policy()->valid)
-		return;
-	/* of a message that was only observed nothing but its number is known */
-	if (admission->due == 0)
-		pnvs_guard_approve_latest(admission->recipient, now);
-	else
-	{
-		pnvs_hash_prepare();
-		approve(admission, now);
-	}
-}
-
-static void
-approve(const PnvsAdmission *admission, TimestampTz now)
-{
-	PnvsGuardReport report = {.nearly_full = -1};
-	Counted		counted;
-	PnvsGuardNote *note;
-
-	collect(admission, &counted);
-	lock(&counted, false, now);
-	note = pnvs_note_find(counted.number, counted.number_key);
-	if (counted.has_breaker)
-	{
-		if (!pnvs_guard_head->armed)
-			report.event = PNVS_BREAKER_ARMED;
-		pnvs_guard_head->armed = true;
-		pnvs_breaker_approve(pnvs_breaker_of(counted.country), counted.policy, note, admission->due);
-	}
-	if (admission->due != 0 && note != NULL && note->latest == admission->due)
-	{
-		if (note->has_places && !note->approved)
-			approve_places(&counted, true, now);
-		count_observed(&counted, note);
-		note->approved = true;
-	}
-	else if (admission->due != 0)
-		approve_places(&counted, false, now);
-	unlock(&counted);
-	pnvs_shares_note_change();
-	pnvs_report(&report, counted.policy);
-}
-
-/*
- * Marks a message's places.  A second approval of a message must not mark another's place;
- * of messages before the latest only the number's own list knows that.
- */
-static void
-approve_places(const Counted *counted, bool is_latest, TimestampTz now)
-{
-	const PnvsAdmission *admission = counted->admission;
-
-	for (int i = 0; i < counted->nlists; i++)
-	{
-		PnvsGuardList *list = &counted->lists[i];
-
-		if (!pnvs_remembers(list->partition->share, admission->taken_at, admission->by_this_process))
-			continue;
-		if (pnvs_places_approve(&list->places, admission->due))
-			pnvs_list_store(list, now);
-		else if (!is_latest && list->partition->share == PNVS_SHARE_NUMBER)
-			return;
-	}
-}
-
-/* A message was approved that rules would have refused. */
-static void
-count_observed(const Counted *counted, PnvsGuardNote *note)
-{
-	PnvsRuleCounters *counters = pnvs_partition_counters(counted->number);
-
-	for (int slot = 0; slot < PNVS_COUNTER_SLOTS; slot++)
-	{
-		if ((note->observed & (UINT64CONST(1) << slot)) != 0)
-			counters[slot].observed_approved++;
-	}
-	note->observed = 0;
-}
-
-/* For support: forgets the messages and wrong codes of a number. */
-void
-pnvs_guard_unblock(const char *number)
-{
-	if (pnvs_guard_head == NULL)
-		return;
-	pnvs_hash_prepare();
-	drop_lists(PNVS_SHARE_NUMBER, pnvs_hash_number(number));
-	drop_lists(PNVS_SHARE_TRIES_OF_NUMBER, pnvs_hash_number(number));
-	pnvs_shares_note_change();
-}
-
-static void
-drop_lists(PnvsShareId share, uint64 key)
-{
-	PnvsPartition *partition = pnvs_partition(share, key);
-
-	pnvs_partition_lock(partition, LW_EXCLUSIVE);
-	for (int kind = 0; kind < PNVS_KIND_COUNT; kind++)
-		pnvs_list_drop(partition, key, kind);
-	pnvs_partition_unlock(partition);
-}
-
-/* For superusers: forgets everything of a scope, or everything; the breakers stay armed. */
-void
-pnvs_guard_reset(bool all, PnvsScope scope)
-{
-	if (pnvs_guard_head == NULL)
-		return;
-	for (int share = 0; share < PNVS_SHARE_COUNT; share++)
-	{
-		if (!all && pnvs_share_scope(share) != scope)
-			continue;
-		for (int i = 0; i < pnvs_partition_count(share); i++)
-		{
-			PnvsPartition *partition = pnvs_partition_at(share, i);
-
-			pnvs_partition_lock(partition, LW_EXCLUSIVE);
-			pnvs_partition_clear(partition);
-			if (share == PNVS_SHARE_COUNTRY)
-				pnvs_breakers_reset();
-			pnvs_partition_unlock(partition);
-		}
-		/* what was taken earlier is not remembered, and not given back either */
-		pnvs_guard_head->forgotten_at[share] = GetCurrentTimestamp();
-	}
-	pnvs_counters_reset(all, scope, GetCurrentTimestamp());
+	pnvs_counted_unlock(&counted);
 	pnvs_shares_note_change();
 }

@@ -95,8 +95,9 @@ typedef struct PnvsGuardRuleStat
 /* A country that messages were sent to. */
 typedef struct PnvsGuardBreakerStat
 {
-	char		country[PNVS_GUARD_COUNTRY_SIZE + 1];	/* empty: all that have no
-														 * breaker of their own */
+	char		country[PNVS_GUARD_COUNTRY_SIZE + 1];	/* empty: all that have
+														 * no breaker of their
+														 * own */
 	bool		armed;			/* the same for all */
 	bool		open;
 	TimestampTz open_until;		/* if it is open */
@@ -114,8 +115,12 @@ extern bool pnvs_guard_is_shared(void);
 extern PnvsRefusal pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now,
 									PnvsAdmission *admission);
 extern void pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now);
+
+/* approval.c */
 extern void pnvs_guard_approve_latest(const char *number, TimestampTz now);
 extern void pnvs_guard_approve(const PnvsAdmission *admission, TimestampTz now);
+
+/* reset.c */
 extern void pnvs_guard_unblock(const char *number);
 extern void pnvs_guard_reset(bool all, PnvsScope scope);
 

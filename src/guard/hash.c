@@ -16,7 +16,6 @@
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
 #include <openssl/evp.h>
 
 #include "access/xlog.h"
@@ -25,6 +24,7 @@
 
 #include "core/calling_codes.h"
 #include "core/phone_number.h"
+#include "core/rate_key.h"
 #include "errcodes.h"
 #include "guard/hash.h"
 
@@ -41,8 +41,13 @@
 #define TAG_RATE_KEY 'k'
 #define TAG_VERIFICATION 'v'
 
-/* Bytes of an IPv6 network, see pnvs_hash_rate_key(). */
-#define IPV6_NETWORK_BYTES 8
+/* A rate_key counts for a database and a role. */
+typedef struct OwnedKey
+{
+	Oid			database;
+	Oid			role;
+	char		key[PNVS_RATE_KEY_SIZE];
+} OwnedKey;
 
 static EVP_CIPHER_CTX *cipher = NULL;	/* with the key; NULL: not set up yet */
 
@@ -50,7 +55,6 @@ static EVP_CIPHER_CTX *make_cipher(void);
 static bool digest(const void *data, size_t len, unsigned char out[SHA256_SIZE]);
 static uint64 hash(char tag, const void *data, size_t len);
 static uint64 hash_long(char tag, const void *data, size_t len);
-static int	read_address(const char *text, unsigned char address[sizeof(struct in6_addr)]);
 
 /* Sets up what hashes need, once a process; throws if that fails. */
 void
@@ -97,57 +101,21 @@ pnvs_hash_verification(const char *verification_id)
 	return hash_long(TAG_VERIFICATION, verification_id, strlen(verification_id));
 }
 
-/*
- * The key of a caller's rate_key, for this database and role.  An IPv4 address counts as
- * such, an IPv6 address by its network of 64 bits, for a subscriber has all of it.  Any
- * other text is that of a device, say.
- */
+/* The key of a caller's rate_key, for this database and role. */
 uint64
 pnvs_hash_rate_key(const char *rate_key)
 {
-	Oid			owner[] = {MyDatabaseId, GetUserId()};
-	unsigned char address[sizeof(struct in6_addr)];
-	int			address_len = read_address(rate_key, address);
-	const void *key = address_len > 0 ? (const void *) address : rate_key;
-	size_t		len = address_len > 0 ? address_len : strlen(rate_key);
-	char	   *data = palloc(sizeof(owner) + 1 + len);
-	uint64		result;
+	OwnedKey	owned;
 
-	/* the length tells addresses and texts apart */
-	memcpy(data, owner, sizeof(owner));
-	data[sizeof(owner)] = (char) address_len;
-	memcpy(data + sizeof(owner) + 1, key, len);
-	result = hash_long(TAG_RATE_KEY, data, sizeof(owner) + 1 + len);
-	pfree(data);
-	return result;
-}
+	owned.database = MyDatabaseId;
+	owned.role = GetUserId();
 
-/*
- * Reads an address as programs and PostgreSQL's inet write it: with the length of a whole
- * address, or with an interface.  Returns how many of its bytes count, or 0.
- */
-static int
-read_address(const char *text, unsigned char address[sizeof(struct in6_addr)])
-{
-	static const unsigned char mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-	char		copy[INET6_ADDRSTRLEN];
-	size_t		len = strcspn(text, "/%");
-	const char *rest = text + len;
-
-	if (len >= sizeof(copy) ||
-		(*rest == '/' && strcmp(rest, "/32") != 0 && strcmp(rest, "/128") != 0))
-		return 0;
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	if (*rest != '%' && inet_pton(AF_INET, copy, address) == 1)
-		return sizeof(struct in_addr);
-	if (inet_pton(AF_INET6, copy, address) != 1)
-		return 0;
-	if (memcmp(address, mapped, sizeof(mapped)) != 0)
-		return IPV6_NETWORK_BYTES;
-	/* an IPv4 address, as a socket for both protocols shows it */
-	memmove(address, address + sizeof(mapped), sizeof(struct in_addr));
-	return sizeof(struct in_addr);
+	/*
+	 * who calls has refused what is no key: nobody gets around the rules by
+	 * it
+	 */
+	(void) pnvs_rate_key_normalise(rate_key, owned.key);
+	return hash_long(TAG_RATE_KEY, &owned, offsetof(OwnedKey, key) + strlen(owned.key));
 }
 
 /* The key of a number's country: its region, or its calling code if it has no region. */
@@ -236,6 +204,7 @@ hash_long(char tag, const void *data, size_t len)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not hash a key"),
 				 errdetail("sent=no"),
+				 errhint("OpenSSL must provide SHA-256."),
 				 pnvs_errhide()));
 	return hash(tag, out, DATA_SIZE);
 }

@@ -18,8 +18,7 @@
  */
 #include "postgres.h"
 
-#include "guard/block.h"
-#include "guard/shares.h"
+#include "guard/blocks.h"
 
 /* The buckets that a call sweeps. */
 #define SWEPT_BUCKETS 16
@@ -28,19 +27,12 @@
 #define NEEDED_BLOCKS 90
 
 static bool first_counts(const PnvsPlaceList *places, const PnvsRuleGroup *group, TimestampTz now);
-static PnvsBlock *block_at(const PnvsPartition *partition, uint32 block);
 static uint32 *chain_of(PnvsPartition *partition, uint64 key, uint8 kind);
 static uint32 bucket_of(uint64 key);
 static uint32 find(PnvsPartition *partition, uint64 key, uint8 kind);
 static uint32 add(PnvsPartition *partition, uint64 key, uint8 kind);
 static uint32 add_bucket(PnvsPartition *partition, uint64 key, uint8 kind);
-static uint32 allocate(PnvsPartition *partition, uint32 kept);
 static void release(PnvsPartition *partition, uint32 *link);
-static void cut(PnvsPartition *partition, uint32 *link);
-static void read_places(const PnvsPartition *partition, uint32 head, PnvsPlaceList *places);
-static void write_places(PnvsPartition *partition, uint32 head, const PnvsPlaceList *places);
-static int	resize(PnvsPartition *partition, uint32 head, int size);
-static uint32 kept_for(const PnvsPartition *partition, uint32 head);
 static bool still_counts(const PnvsPartition *partition, uint32 head, const PnvsPolicy *policy,
 						 TimestampTz now);
 static void merge_places(PnvsPlaceList *into, const PnvsPlaces *places,
@@ -69,9 +61,12 @@ pnvs_list_load(PnvsGuardList *list, TimestampTz now)
 	}
 	if (list->head == 0)
 		return;
-	read_places(list->partition, list->head, &list->places);
+	pnvs_blocks_read(list->partition, list->head, &list->places);
 
-	/* what does not count is in the way of nobody, but for a bucket's next user */
+	/*
+	 * what does not count is in the way of nobody, but for a bucket's next
+	 * user
+	 */
 	if (list->is_bucket || !first_counts(&list->places, group, now))
 		pnvs_places_forget(&list->places, now, group->limits, group->n);
 
@@ -108,7 +103,7 @@ pnvs_list_store(PnvsGuardList *list, TimestampTz now)
 	{
 		if (list->head != 0)
 			pnvs_list_drop(partition, list->is_bucket ? bucket_of(list->key) : list->key,
-						   block_at(partition, list->head)->kind);
+						   pnvs_block_at(partition, list->head)->kind);
 		list->head = 0;
 		return;
 	}
@@ -119,9 +114,9 @@ pnvs_list_store(PnvsGuardList *list, TimestampTz now)
 		list->head = add_bucket(partition, bucket_of(list->key), list->kind | PNVS_KIND_BUCKET);
 		list->is_bucket = true;
 	}
-	size = resize(partition, list->head, list->places.n);
+	size = pnvs_blocks_resize(partition, list->head, list->places.n);
 	pnvs_places_shrink(&list->places, size, now, group->limits, group->n);
-	write_places(partition, list->head, &list->places);
+	pnvs_blocks_write(partition, list->head, &list->places);
 }
 
 /* Forgets a list, if it is there. */
@@ -130,9 +125,9 @@ pnvs_list_drop(PnvsPartition *partition, uint64 key, uint8 kind)
 {
 	uint32	   *link = chain_of(partition, key, kind);
 
-	for (; *link != 0; link = &block_at(partition, *link)->next)
+	for (; *link != 0; link = &pnvs_block_at(partition, *link)->next)
 	{
-		PnvsBlock  *block = block_at(partition, *link);
+		PnvsBlock  *block = pnvs_block_at(partition, *link);
 
 		if (block->kind == kind && block->u.list.key == key)
 		{
@@ -148,7 +143,7 @@ pnvs_note_find(PnvsPartition *partition, uint64 key)
 {
 	uint32		block = find(partition, key, PNVS_KIND_NOTE);
 
-	return block == 0 ? NULL : &block_at(partition, block)->u.note.note;
+	return block == 0 ? NULL : &pnvs_block_at(partition, block)->u.note.note;
 }
 
 /* The same; an empty one is added if there is none and room for it. */
@@ -163,7 +158,7 @@ pnvs_note_add(PnvsPartition *partition, uint64 key)
 	block = add(partition, key, PNVS_KIND_NOTE);
 	if (block == 0)
 		return NULL;
-	note = &block_at(partition, block)->u.note.note;
+	note = &pnvs_block_at(partition, block)->u.note.note;
 	memset(note, 0, sizeof(*note));
 	return note;
 }
@@ -187,7 +182,7 @@ pnvs_partition_sweep(PnvsPartition *partition, const PnvsPolicy *policy, Timesta
 
 		while (*link != 0)
 		{
-			PnvsBlock  *block = block_at(partition, *link);
+			PnvsBlock  *block = pnvs_block_at(partition, *link);
 
 			if (still_counts(partition, *link, policy, now))
 				link = &block->next;
@@ -212,9 +207,9 @@ pnvs_partition_walk(const PnvsPartition *partition, PnvsGuardVisit visit, void *
 
 	for (uint32 i = 0; i < partition->nbuckets; i++)
 	{
-		for (uint32 head = partition->buckets[i]; head != 0; head = block_at(partition, head)->next)
+		for (uint32 head = partition->buckets[i]; head != 0; head = pnvs_block_at(partition, head)->next)
 		{
-			const PnvsBlock *block = block_at(partition, head);
+			const PnvsBlock *block = pnvs_block_at(partition, head);
 
 			entry.key = block->u.list.key;
 			entry.kind = block->kind;
@@ -222,7 +217,7 @@ pnvs_partition_walk(const PnvsPartition *partition, PnvsGuardVisit visit, void *
 			if (block->kind == PNVS_KIND_NOTE)
 				entry.note = block->u.note.note;
 			else
-				read_places(partition, head, &entry.places);
+				pnvs_blocks_read(partition, head, &entry.places);
 			if (!visit(&entry, arg))
 				return false;
 		}
@@ -260,12 +255,12 @@ pnvs_partition_add(PnvsPartition *partition, const PnvsGuardEntry *entry,
 			add(partition, list.key, list.kind);
 	if (list.head == 0)
 		list.head = add_bucket(partition, bucket_of(list.key), list.kind | PNVS_KIND_BUCKET);
-	read_places(partition, list.head, &list.places);
+	pnvs_blocks_read(partition, list.head, &list.places);
 	for (int i = 0; i < entry->places.n; i++)
 		merge_places(&list.places, &entry->places.items[i], list.group, now);
-	pnvs_places_shrink(&list.places, resize(partition, list.head, list.places.n), now,
+	pnvs_places_shrink(&list.places, pnvs_blocks_resize(partition, list.head, list.places.n), now,
 					   list.group->limits, list.group->n);
-	write_places(partition, list.head, &list.places);
+	pnvs_blocks_write(partition, list.head, &list.places);
 }
 
 /*
@@ -302,12 +297,6 @@ merge_places(PnvsPlaceList *into, const PnvsPlaces *places, const PnvsRuleGroup 
 	into->items[i] = item;
 }
 
-static PnvsBlock *
-block_at(const PnvsPartition *partition, uint32 block)
-{
-	return (PnvsBlock *) ((char *) partition + partition->blocks) + (block - 1);
-}
-
 /* All lists of a key are in one chain.  Hashes share bits in a partition, and countries are no hashes. */
 static uint32 *
 chain_of(PnvsPartition *partition, uint64 key, uint8 kind)
@@ -331,7 +320,7 @@ find(PnvsPartition *partition, uint64 key, uint8 kind)
 
 	while (head != 0)
 	{
-		const PnvsBlock *block = block_at(partition, head);
+		const PnvsBlock *block = pnvs_block_at(partition, head);
 
 		if (block->u.list.key == key && block->kind == kind)
 			break;
@@ -344,13 +333,13 @@ find(PnvsPartition *partition, uint64 key, uint8 kind)
 static uint32
 add(PnvsPartition *partition, uint64 key, uint8 kind)
 {
-	uint32		head = allocate(partition, partition->reserve);
+	uint32		head = pnvs_block_allocate(partition, partition->reserve);
 	uint32	   *chain = chain_of(partition, key, kind);
 	PnvsBlock  *block;
 
 	if (head == 0)
 		return 0;
-	block = block_at(partition, head);
+	block = pnvs_block_at(partition, head);
 	block->next = *chain;
 	block->kind = kind;
 	block->u.list.key = key;
@@ -370,8 +359,8 @@ add_bucket(PnvsPartition *partition, uint64 key, uint8 kind)
 
 	if (head != 0)
 		return head;
-	head = allocate(partition, 0);
-	block = block_at(partition, head);
+	head = pnvs_block_allocate(partition, 0);
+	block = pnvs_block_at(partition, head);
 	block->next = *chain;
 	block->kind = kind;
 	block->u.list.key = key;
@@ -380,122 +369,22 @@ add_bucket(PnvsPartition *partition, uint64 key, uint8 kind)
 	return head;
 }
 
-/* An empty block, if more than that many are free; 0 if not. */
-static uint32
-allocate(PnvsPartition *partition, uint32 kept)
-{
-	uint32		head = partition->first_free;
-
-	if (partition->nfree <= kept)
-		return 0;
-	partition->nfree--;
-	if (head == 0)
-		head = ++partition->nused;
-	else
-		partition->first_free = block_at(partition, head)->next;
-	memset(block_at(partition, head), 0, offsetof(PnvsBlock, u));
-	return head;
-}
-
 /* Takes a list out of its chain, and frees its blocks. */
 static void
 release(PnvsPartition *partition, uint32 *link)
 {
 	uint32		head = *link;
-	PnvsBlock  *block = block_at(partition, head);
+	PnvsBlock  *block = pnvs_block_at(partition, head);
 
 	if ((block->kind & PNVS_KIND_BUCKET) != 0)
 		partition->nbucket_lists--;
 	else if (block->kind < PNVS_KIND_COUNT)
 		partition->stat.keys[block->kind]--;
 	*link = block->next;
-	cut(partition, &block->more);
+	pnvs_blocks_free(partition, &block->more);
 	block->next = partition->first_free;
 	partition->first_free = head;
 	partition->nfree++;
-}
-
-/* Frees the blocks from a link of a list on. */
-static void
-cut(PnvsPartition *partition, uint32 *more)
-{
-	while (*more != 0)
-	{
-		uint32		head = *more;
-		PnvsBlock  *block = block_at(partition, head);
-
-		*more = block->more;
-		block->next = partition->first_free;
-		partition->first_free = head;
-		partition->nfree++;
-	}
-}
-
-static void
-read_places(const PnvsPartition *partition, uint32 head, PnvsPlaceList *places)
-{
-	const PnvsBlock *block = block_at(partition, head);
-	int			n = Min(block->n, PNVS_HEAD_PLACES);
-
-	places->n = block->n;
-	memcpy(places->items, block->u.list.places, n * sizeof(PnvsPlaces));
-	while (n < places->n)
-	{
-		int			more = Min(places->n - n, PNVS_MORE_PLACES);
-
-		block = block_at(partition, block->more);
-		memcpy(&places->items[n], block->u.places, more * sizeof(PnvsPlaces));
-		n += more;
-	}
-}
-
-/* The list has blocks enough, see resize(). */
-static void
-write_places(PnvsPartition *partition, uint32 head, const PnvsPlaceList *places)
-{
-	PnvsBlock  *block = block_at(partition, head);
-	int			n = Min(places->n, PNVS_HEAD_PLACES);
-
-	block->n = places->n;
-	memcpy(block->u.list.places, places->items, n * sizeof(PnvsPlaces));
-	while (n < places->n)
-	{
-		int			more = Min(places->n - n, PNVS_MORE_PLACES);
-
-		block = block_at(partition, block->more);
-		memcpy(block->u.places, &places->items[n], more * sizeof(PnvsPlaces));
-		n += more;
-	}
-	cut(partition, &block->more);
-}
-
-/* Adds blocks to a list until it has room for size places; returns how many it has room for. */
-static int
-resize(PnvsPartition *partition, uint32 head, int size)
-{
-	PnvsBlock  *block = block_at(partition, head);
-	uint32		kept = kept_for(partition, head);
-	int			room = PNVS_HEAD_PLACES;
-
-	while (room < size)
-	{
-		if (block->more == 0)
-			block->more = allocate(partition, kept);
-		if (block->more == 0)
-			break;
-		block = block_at(partition, block->more);
-		room += PNVS_MORE_PLACES;
-	}
-	return room;
-}
-
-/* The free blocks that a list must leave alone: a shared bucket's, one for each other's first. */
-static uint32
-kept_for(const PnvsPartition *partition, uint32 head)
-{
-	if ((block_at(partition, head)->kind & PNVS_KIND_BUCKET) == 0)
-		return partition->reserve;
-	return partition->max_bucket_lists - partition->nbucket_lists;
 }
 
 static bool
@@ -503,13 +392,13 @@ still_counts(const PnvsPartition *partition, uint32 head, const PnvsPolicy *poli
 			 TimestampTz now)
 {
 	static PnvsPlaceList places;
-	const PnvsBlock *block = block_at(partition, head);
+	const PnvsBlock *block = pnvs_block_at(partition, head);
 	const PnvsRuleGroup *group;
 
 	if (block->kind == PNVS_KIND_NOTE)
 		return pnvs_note_counts(&block->u.note.note, policy, now);
 	group = pnvs_list_group(policy, partition->share, block->kind);
-	read_places(partition, head, &places);
+	pnvs_blocks_read(partition, head, &places);
 	pnvs_places_forget(&places, now, group->limits, group->n);
 	return places.n > 0;
 }

@@ -28,9 +28,11 @@ typedef struct PnvsPolicy
 	PnvsRules	rules;
 	PnvsRuleGroup groups[PNVS_SCOPE_COUNT][PNVS_CHANNEL_WORD_COUNT];
 	bool		has[PNVS_SCOPE_COUNT];	/* whether a scope has any rule */
-	uint8		slots[PNVS_MAX_RULES];	/* the counters of each rule, see counters.c */
+	uint8		slots[PNVS_MAX_RULES];	/* the counters of each rule, see
+										 * counters.c */
 	PnvsBreakerRule breaker;
-	bool		judges_approval;	/* it counts whether a message was approved */
+	bool		judges_approval;	/* it counts whether a message was
+									 * approved */
 	bool		observe;		/* limits and the breaker refuse nothing */
 	bool		needs_notes;	/* somebody asks for a number's latest message */
 	int64		note_us;		/* a note is needed for so long */

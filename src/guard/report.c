@@ -46,7 +46,7 @@ void
 pnvs_report_setting(PnvsRefusalReason reason)
 {
 	const char *setting = reason == PNVS_REFUSED_COUNTRY ? "pnvs.countries" :
-		reason == PNVS_REFUSED_CHANNEL ? "pnvs.channels" : "pnvs.sending";
+	reason == PNVS_REFUSED_CHANNEL ? "pnvs.channels" : "pnvs.sending";
 	int64		cases;
 
 	/* the log says once a minute that nothing is sent */

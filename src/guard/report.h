@@ -16,10 +16,12 @@
 /* What happened while locks were held. */
 typedef struct PnvsGuardReport
 {
-	uint32		refusing;		/* rules by their bits: they refused, or would have */
+	uint32		refusing;		/* rules by their bits: they refused, or would
+								 * have */
 	bool		breaker_refused;	/* the same of the breaker */
 	bool		memory_full;	/* a key shares a bucket */
-	int			nearly_full;	/* a rule for the total that has little room; or -1 */
+	int			nearly_full;	/* a rule for the total that has little room;
+								 * or -1 */
 	PnvsBreakerEvent event;
 	uint64		country;
 	uint32		judged_sent;	/* the figures on which the breaker opened */

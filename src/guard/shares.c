@@ -15,8 +15,7 @@
 
 #include "port/pg_bitutils.h"
 
-#include "guard/block.h"
-#include "guard/shares.h"
+#include "guard/blocks.h"
 #include "settings.h"
 #include "shared/memory.h"
 
@@ -42,6 +41,7 @@ static const struct
 	int			kinds;			/* of lists */
 	bool		counts;			/* has counters of rules */
 }			shares[PNVS_SHARE_COUNT] =
+
 {
 	[PNVS_SHARE_NUMBER] = {PNVS_SCOPE_NUMBER, PNVS_SHARE_PARTITIONS, 44, PNVS_KIND_COUNT, true},
 	[PNVS_SHARE_PREFIX] = {PNVS_SCOPE_PREFIX, PNVS_SHARE_PARTITIONS, 20, PNVS_CHANNEL_WORD_COUNT, false},

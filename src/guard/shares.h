@@ -60,7 +60,8 @@ typedef struct PnvsGuardNote
 {
 	TimestampTz latest;			/* when its latest message is due; 0: none */
 	uint64		latest_key;		/* of that message: hash of the rate_key */
-	uint64		observed;		/* counters of rules that would have refused it */
+	uint64		observed;		/* counters of rules that would have refused
+								 * it */
 	TimestampTz counted;		/* when its breaker has counted it; 0: not */
 	uint16		counted_messages;	/* since then */
 	uint8		channel;		/* of the latest message */
@@ -156,7 +157,8 @@ typedef struct PnvsGuardList
 	PnvsPlaceList places;
 } PnvsGuardList;
 
-extern PnvsGuardHead *pnvs_guard_head;	/* NULL if the library is not preloaded */
+extern PnvsGuardHead *pnvs_guard_head;	/* NULL if the library is not
+										 * preloaded */
 
 extern void pnvs_shares_init(void (*load) (void));
 

@@ -24,12 +24,13 @@ typedef struct PnvsSnapshotHeader
 {
 	uint32		magic;
 	uint32		version;
-	uint32		crc;			/* CRC-32C of the records, and of the header with 0
-								 * here */
+	uint32		crc;			/* CRC-32C of the records, and of the header
+								 * with 0 here */
 	uint32		armed;
 	uint64		len;			/* of the records, in bytes */
 	TimestampTz written_at;		/* when writing began */
-	int32		is_last;		/* nothing has happened since then */
+	bool		is_last;		/* nothing has happened since then */
+	bool		of_standby;		/* it was written during recovery */
 	int32		ngaps;
 	PnvsGuardGap gaps[PNVS_GUARD_GAPS];
 	TimestampTz forgotten_at[PNVS_SHARE_COUNT];

@@ -33,7 +33,8 @@ static void load_entry(const PnvsSnapshotRecord *record, const char *data, Times
 
 /*
  * Fills the empty memory at the server's start.  If the file cannot be used, the log says
- * so, and all limits begin anew: a database must not be down for that.
+ * so, and all limits begin anew: a database must not be down for that.  A standby begins
+ * with counts of its own: a file that no standby has written came with a copy of its primary.
  */
 void
 pnvs_snapshot_load(void)
@@ -47,7 +48,7 @@ pnvs_snapshot_load(void)
 		ereport(LOG,
 				(errmsg("pnvs cannot use file \"%s\": %s", PNVS_SNAPSHOT_FILE, fault),
 				 errdetail("What was sent before is forgotten, so all limits and breakers begin anew.")));
-	else if (header != NULL)
+	else if (header != NULL && (header->of_standby || !pnvs_guard_starts_as_standby()))
 	{
 		pnvs_guard_head->armed = header->armed != 0;
 		pnvs_guard_head->ngaps = header->ngaps;

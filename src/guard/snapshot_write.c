@@ -35,7 +35,7 @@ typedef struct Writer
 	bool		failed;
 	pg_crc32c	crc;
 	uint64		len;
-	int			nbuffered;
+	size_t		nbuffered;
 	PnvsShareId share;			/* of the records that are being written */
 	int			partition;
 	const PnvsPolicy *policy;
@@ -208,7 +208,7 @@ put(Writer *writer, const void *data, size_t len)
 	writer->len += len;
 	while (len > 0)
 	{
-		size_t		part = Min(len, BUFFER_SIZE - writer->nbuffered);
+		size_t		part = Min(len, sizeof(writer->buffer) - writer->nbuffered);
 
 		memcpy(writer->buffer + writer->nbuffered, rest, part);
 		writer->nbuffered += part;
@@ -223,7 +223,8 @@ static void
 flush(Writer *writer)
 {
 	errno = 0;
-	if (!writer->failed && write(writer->file, writer->buffer, writer->nbuffered) != writer->nbuffered)
+	if (!writer->failed &&
+		write(writer->file, writer->buffer, writer->nbuffered) != (ssize_t) writer->nbuffered)
 	{
 		writer->failed = true;
 		/* as PostgreSQL does if write() does not say why */
@@ -243,6 +244,7 @@ write_header(Writer *writer, bool is_last)
 		.len = writer->len,
 		.written_at = writer->now,
 		.is_last = is_last,
+		.of_standby = pnvs_guard_starts_as_standby(),
 		.ngaps = pnvs_guard_head->ngaps
 	};
 

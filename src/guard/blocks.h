@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  *
- * block.h
+ * blocks.h
  *	  The blocks that a partition's memory is made of.
  *
  * A block has the size of a cache line: the head of a list with its first places, more
@@ -8,8 +8,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef PNVS_GUARD_BLOCK_H
-#define PNVS_GUARD_BLOCK_H
+#ifndef PNVS_GUARD_BLOCKS_H
+#define PNVS_GUARD_BLOCKS_H
 
 #include "guard/shares.h"
 
@@ -41,4 +41,16 @@ typedef struct PnvsBlock
 	}			u;
 } PnvsBlock;
 
-#endif							/* PNVS_GUARD_BLOCK_H */
+static inline PnvsBlock *
+pnvs_block_at(const PnvsPartition *partition, uint32 block)
+{
+	return (PnvsBlock *) ((char *) partition + partition->blocks) + (block - 1);
+}
+
+extern uint32 pnvs_block_allocate(PnvsPartition *partition, uint32 kept);
+extern void pnvs_blocks_free(PnvsPartition *partition, uint32 *more);
+extern void pnvs_blocks_read(const PnvsPartition *partition, uint32 head, PnvsPlaceList *places);
+extern void pnvs_blocks_write(PnvsPartition *partition, uint32 head, const PnvsPlaceList *places);
+extern int	pnvs_blocks_resize(PnvsPartition *partition, uint32 head, int size);
+
+#endif							/* PNVS_GUARD_BLOCKS_H */

@@ -1,0 +1,18 @@
+CREATE FUNCTION guard_admit(text, text, timestamptz, timestamptz, text DEFAULT NULL, boolean DEFAULT false) RETURNS text AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_throw(text, text, timestamptz, timestamptz, text DEFAULT NULL, boolean DEFAULT false) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_of_row(text, text, timestamptz, timestamptz) RETURNS integer AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_give_back(integer, timestamptz) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_at_abort(integer) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_at_commit(integer) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_approve(integer, timestamptz) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_approve_latest(text, timestamptz) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_try(text, text, timestamptz) RETURNS text AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_give_back_try(integer, timestamptz) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_unblock(text) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_reset(text) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_rules() RETURNS text AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_breakers() RETURNS text AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_spray(integer, bigint, bigint, timestamptz, bigint) RETURNS integer AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_spray_tries(integer, timestamptz, bigint) RETURNS integer AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_time(integer, integer, bigint, text) RETURNS float8 AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_queue(integer, bigint) RETURNS integer AS 'pnvs' LANGUAGE C;

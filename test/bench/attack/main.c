@@ -109,7 +109,7 @@ print_messages(const Outcome *outcomes, double price)
 static void
 print_people(const Outcome *outcomes)
 {
-	print_head("honest people who get no code (who have to wait for it)");
+	print_head("honest people who are turned away (who have to wait)");
 	for (int i = 0; i < nscenarios; i++)
 	{
 		printf("| %s |", scenarios[i].attack.name);

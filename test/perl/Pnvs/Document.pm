@@ -71,6 +71,14 @@ sub table_rows
 	return map { [ map { s/^\s+|\s+$//gr } split /\|/, substr($_, 1) ] } split /\n/, $body;
 }
 
+# The default of a setting, from the table of settings.
+sub default_of
+{
+	my ($class, $setting) = @_;
+
+	return $class->captured(qr/^\|\ `\Q$setting\E`\ \|\ `([^`]*)`/m);
+}
+
 # Whether a test file named after the page runs it.
 sub has_own_test
 {
@@ -90,7 +98,8 @@ sub blocks
 
 # --- a server for a page
 
-# start([prepare => SQL]): a server and a simulator of its own, and in it a database.
+# start([prepare => SQL, limits => TEXT]): a server and a simulator of its own, and in it a
+# database. Without limits, for most pages send more than the default ones allow.
 sub start
 {
 	my ($self, %param) = @_;
@@ -100,7 +109,7 @@ sub start
 	$self->{service} = Pnvs::Simulator->new;
 	$self->{node} = $self->{service}->new_node($name,
 		preload => 'shared_preload_libraries',
-		conf => "pnvs.service_sid = '$SERVICE'\n");
+		conf => "pnvs.service_sid = '$SERVICE'\npnvs.limits = '" . ($param{limits} // '') . "'\n");
 	$self->{node}->safe_psql('postgres', 'CREATE DATABASE page');
 	$self->{node}->safe_psql('page', 'CREATE SCHEMA pnvs; CREATE EXTENSION pnvs SCHEMA pnvs')
 	  unless grep { $_->[0] eq 'sql' && $_->[1] =~ /^CREATE EXTENSION pnvs\b/m } @{ $self->{pieces} };
@@ -181,6 +190,7 @@ sub _normal
 
 	$text =~ s/$ID/ID/g;
 	$text =~ s/$TIME/TIME/g;
+	$text =~ s/\bretry_after=\d+|\bin \d+:\d\d\b/WAIT/g;
 	$text =~ s/-{2,}/--/g;
 	$text =~ s/ +/ /g;
 	$text =~ s/ $//gm;

@@ -2,10 +2,11 @@
 -- PostgREST).  That role can call these two functions and nothing else.
 --
 -- The number is bound to the code by a table that the role cannot read.  What
--- the functions answer says whether a code is right, that a limit is reached and
--- that the service cannot be asked, and not whether somebody has this number:
--- what nobody has gets an attempt, too, and limits count for it.  Only how long
--- an answer takes can still tell.
+-- the functions answer says whether a code is right and that the service cannot be
+-- asked, and not whether somebody has this number: a number that nobody has gets an
+-- attempt, too.  The guard of pnvs counts only messages and codes of numbers that
+-- somebody has, so its refusals are not told.  Only how long an answer takes can still
+-- tell.
 --
 -- The extension is in a schema "pnvs", on which nobody but its owner has CREATE:
 -- who can create functions there can have these call them.
@@ -27,34 +28,29 @@ CREATE TABLE login.person (
 CREATE TABLE login.attempt (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     phone text NOT NULL,
-    message_id bigint,                  -- null: nobody has this number
+    message_id bigint,                  -- null: nobody has this number, or the guard refused
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    checks integer NOT NULL DEFAULT 0,
     is_over boolean NOT NULL DEFAULT false
 );
-CREATE INDEX ON login.attempt (phone, started_at);
 
 CREATE FUNCTION login.start(phone text) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- however the number is written, it has one limit
     digits text := ltrim(pnvs.normalize_phone_number(phone::text), '+');
     person_id bigint;
     message_id bigint;
     attempt_id uuid;
 BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('login' || digits, 0));
-    IF (SELECT count(*) FROM login.attempt AS a
-        WHERE a.phone = digits AND a.started_at > clock_timestamp() - interval '1 hour') >= 5 THEN
-        -- 429 Too Many Requests, where PostgREST translates it
-        RAISE SQLSTATE 'PT429' USING MESSAGE = 'too many codes for this number, try again later';
-    END IF;
     SELECT p.id INTO person_id FROM login.person AS p WHERE p.phone = digits;
     IF FOUND THEN
-        -- the key is kept with the message: no number in it
-        message_id := pnvs.enqueue_verification('SMS'::text, digits::text,
-            dedup_key => ('login ' || person_id)::text);
+        BEGIN
+            -- the key is kept with the message: no number in it
+            message_id := pnvs.enqueue_verification('SMS'::text, digits::text,
+                dedup_key => ('login ' || person_id)::text);
+        EXCEPTION
+            WHEN SQLSTATE '38V03' THEN NULL;
+        END;
     END IF;
     INSERT INTO login.attempt (phone, message_id) VALUES (digits, message_id)
         RETURNING id INTO attempt_id;
@@ -71,10 +67,10 @@ DECLARE
     checked record;
 BEGIN
     -- the lock makes attempts at the same code wait for each other
-    UPDATE login.attempt AS a SET checks = a.checks + 1
-    WHERE a.id = attempt_id AND NOT a.is_over AND a.checks < 5
+    SELECT * INTO this FROM login.attempt AS a
+    WHERE a.id = attempt_id AND NOT a.is_over
       AND a.started_at > clock_timestamp() - interval '10 minutes'
-    RETURNING * INTO this;
+    FOR UPDATE;
     IF this.message_id IS NULL OR code IS NULL OR NOT EXISTS (
         SELECT FROM pnvs.verification_queue AS q
         WHERE q.id = this.message_id AND q.verification_id IS NOT NULL) THEN
@@ -84,10 +80,10 @@ BEGIN
         SELECT c.approved INTO checked
         FROM pnvs.check_queued_verification(code::text, this.message_id::bigint, this.phone::text) AS c;
     EXCEPTION
-        WHEN SQLSTATE '22023' THEN      -- what cannot be a code
+        WHEN SQLSTATE '22023' OR SQLSTATE '38V03' THEN  -- it cannot be a code; too many were wrong
             RETURN false;
         WHEN SQLSTATE '38V01' OR SQLSTATE '38V02' OR SQLSTATE '38V04' OR SQLSTATE '38V05' THEN
-            -- 503 Service Unavailable; the check does not count
+            -- 503 Service Unavailable
             RAISE SQLSTATE 'PT503' USING MESSAGE = 'codes cannot be checked now, try again later';
     END;
     -- a code logs in once

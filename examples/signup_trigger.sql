@@ -29,8 +29,8 @@ CREATE TRIGGER forget_verification BEFORE UPDATE ON member FOR EACH ROW
     EXECUTE FUNCTION forget_verification();
 
 -- Confirms a code that a member typed.  The number and the message are the
--- member's own; the newest message counts.  How often a code can be tried is for
--- the caller to limit, as in login.sql.
+-- member's own; the newest message counts.  The guard limits how often a code can be tried:
+-- it then fails with 38V03.
 CREATE FUNCTION confirm_member(member_id bigint, code text) RETURNS boolean
 LANGUAGE plpgsql
 AS $$

@@ -245,7 +245,7 @@ static PnvsSetting settings[NSETTINGS] =
 	SETTING(COUNTRIES, "pnvs.countries", COUNTRIES, "", PGC_SIGHUP,.in_force = &pnvs_in_force.countries,
 			.what = "Countries that may be sent to, by ISO code or calling code.",
 			.more = "With a minus sign those that may not; empty: all."),
-	SETTING(BREAKER, "pnvs.breaker", BREAKER, "country 50/1h 20% 1h", PGC_SIGHUP,.in_force = &pnvs_in_force.breaker,
+	SETTING(BREAKER, "pnvs.breaker", BREAKER, PNVS_DEFAULT_BREAKER, PGC_SIGHUP,.in_force = &pnvs_in_force.breaker,
 			.what = "When sending to a country stops because too few of its numbers are approved.",
 			.more = "country NUMBERS/INTERVAL SHARE% PAUSE; empty: never."),
 	SETTING(TEST_NUMBERS, "pnvs.test_numbers", TEST_NUMBERS, "", PGC_SIGHUP,

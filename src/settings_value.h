@@ -138,12 +138,6 @@ extern struct PnvsAllInForce
 	PnvsInForce test_numbers;
 }			pnvs_in_force;
 
-/* Enough for sign-up and log-in by SMS of a small service. */
-#define PNVS_DEFAULT_LIMITS \
-	"number 1/30s, number unapproved 5/10min 10/1d, number VOICE 1/2min 3/1d, " \
-	"prefix unapproved 20/1h 60/1d, key unapproved 10/10min, key 100/1h, " \
-	"total 1000/1h 5000/1d, tries 10/1h 20/1d"
-
 /* settings_invalid.c */
 pg_noreturn extern void pnvs_settings_refuse(const char *name, const PnvsSettingValue *value);
 extern void pnvs_settings_note_unknown_names(void);

@@ -20,7 +20,10 @@
 
 #define PNVS_BREAKER_FAULT_SIZE 200
 
-/* "country 50/1h 20% 1h"; min_numbers 0: the breaker is off. */
+/* If fewer than 20 % of at least 50 numbers in an hour are approved, it opens for an hour. */
+#define PNVS_DEFAULT_BREAKER "country 50/1h 20% 1h"
+
+/* A rule such as the default; min_numbers 0: the breaker is off. */
 typedef struct PnvsBreakerRule
 {
 	uint32_t	min_numbers;

@@ -13,6 +13,12 @@
 
 #include "core/places.h"
 
+/* Enough for sign-up and log-in by SMS of a small service; doc/cost.md says what it stops. */
+#define PNVS_DEFAULT_LIMITS \
+	"number 1/30s, number unapproved 5/10min 10/1d, number VOICE 1/2min 3/1d, " \
+	"prefix unapproved 20/1h 60/1d, key unapproved 10/10min, key 100/1h, " \
+	"total 1000/1h 5000/1d, tries 10/1h 20/1d"
+
 /* More than anybody needs; each message is judged by up to all of them. */
 #define PNVS_MAX_RULES 32
 

@@ -6,6 +6,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use IPC::Run ();
 use Test::More;
 
 use Pnvs::Document;
@@ -83,6 +84,20 @@ SQL
 	return;
 }
 
+# The figures of the simulated attack are those of today's code.
+sub check_simulation
+{
+	my ($printed, $error);
+
+	ok(IPC::Run::run(["$FindBin::RealBin/../bench/attack/run"], '>', \$printed, '2>', \$error), 'the simulation runs');
+	is($error, '', 'and has nothing to complain of');
+	my @row = grep { !/no guard/ } $printed =~ /^(\| .*)$/mg;
+	cmp_ok(scalar @row, '>', 15, 'it prints tables');
+	is_deeply([ grep { index($page->{text}, "$_\n") < 0 } @row ], [], 'the page has each of their rows');
+	return;
+}
+
+check_simulation();
 $page->start(limits => Pnvs::Document->default_of('pnvs.limits'));
 $page->run_blocks;
 check_refusal();

@@ -8,8 +8,6 @@
 #include "simulation.h"
 #include "tap.h"
 
-#define BREAKER "country 50/1h 20% 1h"
-
 static const Scale small = {.signups = 150,.logins = 150};
 static const Attack nobody = {.name = "no attack"};
 static const Attack abroad = {"many ranges abroad", ATTACK_ABROAD, 5000, 5000, 1800, 10, 2, 0};
@@ -89,7 +87,7 @@ test_defaults(void)
 static void
 test_breaker(void)
 {
-	GuardSettings with_breaker = {"", BREAKER, ""};
+	GuardSettings with_breaker = {"", PNVS_DEFAULT_BREAKER, ""};
 	Outcome		outcome = run(&with_breaker, &abroad, 1);
 
 	tap_ok(outcome.attack_sent > 50 && outcome.attack_sent < 400,

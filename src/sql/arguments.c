@@ -21,6 +21,7 @@
 #include "core/ascii.h"
 #include "core/calling_codes.h"
 #include "core/phone_number.h"
+#include "core/rate_key.h"
 #include "core/unicode.h"
 #include "errcodes.h"
 #include "settings.h"
@@ -31,9 +32,6 @@
 
 /* Fits an index's page with room to spare. */
 #define MAX_DEDUP_KEY_LEN 512
-
-/* An address has some 40 bytes, the name of a device, or a token, a few hundred. */
-#define MAX_RATE_KEY_LEN 1024
 
 #define USECS_PER_MSEC 1000
 
@@ -228,9 +226,13 @@ pnvs_argument_dedup_key(FunctionCallInfo fcinfo, int n)
 const char *
 pnvs_argument_rate_key(FunctionCallInfo fcinfo, int n)
 {
-	const char *key = text_argument(fcinfo, n);
+	const char *text = text_argument(fcinfo, n);
+	char	   *key;
 
-	if (key != NULL && (pnvs_unicode_is_blank(key) || strlen(key) > MAX_RATE_KEY_LEN))
+	if (text == NULL)
+		return NULL;
+	key = palloc(PNVS_RATE_KEY_SIZE);
+	if (pnvs_unicode_is_blank(text) || pnvs_rate_key_normalise(text, key) != PNVS_RATE_KEY_OK)
 		pnvs_argument_refuse("invalid rate_key", "It can have 1024 bytes, and must not be blank; NULL means none.");
 	return key;
 }

@@ -60,14 +60,14 @@ typedef struct NewRow
 	PnvsAdmission admission;
 	PnvsRefusal refusal;		/* unless PNVS_ADMITTED, the row is settled as
 								 * failed */
-}			NewRow;
+} NewRow;
 
 static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id);
-static void admit(NewRow * row);
+static void admit(NewRow *row);
 static bool find_row(int64 id, PnvsQueueRow *row);
-static int64 insert_row(const NewRow * row);
-static void fill_row(const NewRow * row, TupleTableSlot *slot);
-static void fill_refused(const NewRow * row, TupleTableSlot *slot);
+static int64 insert_row(const NewRow *row);
+static void fill_row(const NewRow *row, TupleTableSlot *slot);
+static void fill_refused(const NewRow *row, TupleTableSlot *slot);
 static int64 choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
 static bool is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
 static void require_ascending(Oid sequence);
@@ -106,7 +106,7 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request)
  * Throws if the guard refuses a message that is not kept then.
  */
 static void
-admit(NewRow * row)
+admit(NewRow *row)
 {
 	const PnvsQueueRequest *request = row->request;
 	PnvsGuardMessage message = {
@@ -224,7 +224,7 @@ find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id)
 }
 
 static int64
-insert_row(const NewRow * row)
+insert_row(const NewRow *row)
 {
 	Relation	table;
 	EState	   *state;
@@ -255,7 +255,7 @@ insert_row(const NewRow * row)
 
 /* All but the ID. */
 static void
-fill_row(const NewRow * row, TupleTableSlot *slot)
+fill_row(const NewRow *row, TupleTableSlot *slot)
 {
 	const PnvsQueueRequest *request = row->request;
 	const PnvsAdmission *admission = &row->admission;
@@ -295,7 +295,7 @@ fill_row(const NewRow * row, TupleTableSlot *slot)
 
 /* A message that the guard has refused is settled from the beginning. */
 static void
-fill_refused(const NewRow * row, TupleTableSlot *slot)
+fill_refused(const NewRow *row, TupleTableSlot *slot)
 {
 	char		masked[PNVS_PHONE_NUMBER_SIZE];
 

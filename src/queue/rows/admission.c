@@ -26,7 +26,7 @@ typedef enum AdmissionColumn
 	DUE,
 	KEY,
 	TRUSTED
-}			AdmissionColumn;
+} AdmissionColumn;
 
 static bool is_of_this_server(int row, int column);
 

@@ -42,6 +42,7 @@ typedef struct DirectCall
 	PnvsCallState state;		/* operation and answer */
 	const char *values[PNVS_MAX_PARAMETERS];
 	bool		is_check;
+	bool		is_test;		/* of a test number: answered without the service */
 	bool		approved;		/* by the answer to a check */
 
 	/* for the guard */
@@ -52,19 +53,19 @@ typedef struct DirectCall
 	/* from the guard */
 	PnvsAdmission admission;	/* of a message */
 	PnvsTry		try;			/* of a check */
-}			DirectCall;
+} DirectCall;
 
-static Datum call_service(FunctionCallInfo fcinfo, DirectCall * call);
-static void perform(DirectCall * call);
-static void ask_guard(DirectCall * call);
+static Datum call_service(FunctionCallInfo fcinfo, DirectCall *call);
+static void perform(DirectCall *call);
+static void ask_guard(DirectCall *call);
 static void give_back_if_unsent(int code, Datum arg);
-static void tell_guard(const DirectCall * call);
-static void give_back(const DirectCall * call);
-static void approve(const DirectCall * call);
-static bool has_come_to_nothing(const DirectCall * call);
+static void tell_guard(const DirectCall *call);
+static void give_back(const DirectCall *call);
+static void approve(const DirectCall *call);
+static bool has_come_to_nothing(const DirectCall *call);
 static bool may_mean_wrong_code(const PnvsAnswer *answer);
 static bool is_approved(const PnvsAnswer *answer, const char *number);
-static void add_columns(PnvsRow *row, const DirectCall * call);
+static void add_columns(PnvsRow *row, const DirectCall *call);
 
 /*
  * start_verification(channel text, "to" text, service_sid text,
@@ -136,7 +137,7 @@ pnvs_check_queued_verification(PG_FUNCTION_ARGS)
  * would send a second message, or check a code that its first check has spent.
  */
 static Datum
-call_service(FunctionCallInfo fcinfo, DirectCall * call)
+call_service(FunctionCallInfo fcinfo, DirectCall *call)
 {
 	ErrorContextCallback context = {error_context_stack, pnvs_failure_out_of_memory, &call->state};
 	const PnvsAnswer *answer = &call->state.answer;
@@ -168,7 +169,7 @@ call_service(FunctionCallInfo fcinfo, DirectCall * call)
 
 /* The request, between the guard's admission and what the guard is to know of its end. */
 static void
-perform(DirectCall * call)
+perform(DirectCall *call)
 {
 	/* a cancel that is served in between would keep the places */
 	HOLD_INTERRUPTS();
@@ -176,7 +177,9 @@ perform(DirectCall * call)
 	PG_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
 	{
 		RESUME_INTERRUPTS();
-		if (!pnvs_test_answer(call->state.operation, call->values, &call->state.answer))
+		call->is_test = pnvs_test_answer(call->state.operation, call->values,
+										 &call->state.answer);
+		if (!call->is_test)
 			pnvs_client_call(call->state.operation, call->values, &call->state.answer);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
@@ -187,7 +190,7 @@ perform(DirectCall * call)
 
 /* Takes the places of a message, or of a try, or throws. */
 static void
-ask_guard(DirectCall * call)
+ask_guard(DirectCall *call)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	PnvsRefusal refusal;
@@ -216,7 +219,7 @@ ask_guard(DirectCall * call)
 static void
 give_back_if_unsent(int code, Datum arg)
 {
-	const		DirectCall *call = (const DirectCall *) DatumGetPointer(arg);
+	const DirectCall *call = (const DirectCall *) DatumGetPointer(arg);
 
 	if (!call->state.answer.http.maybe_sent)
 		give_back(call);
@@ -224,16 +227,17 @@ give_back_if_unsent(int code, Datum arg)
 
 /* The call has an answer, or its request has failed. */
 static void
-tell_guard(const DirectCall * call)
+tell_guard(const DirectCall *call)
 {
-	if (call->approved)
+	/* the breaker goes by what the service approves */
+	if (call->approved && !call->is_test)
 		approve(call);
 	if (call->approved || has_come_to_nothing(call))
 		give_back(call);
 }
 
 static void
-give_back(const DirectCall * call)
+give_back(const DirectCall *call)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
@@ -248,7 +252,7 @@ give_back(const DirectCall * call)
  * The number is the one that the service confirms: callers may leave it out.
  */
 static void
-approve(const DirectCall * call)
+approve(const DirectCall *call)
 {
 	const char *number = call->state.answer.reply.phone_number;
 	PnvsAdmission sent = call->sent;
@@ -264,7 +268,7 @@ approve(const DirectCall * call)
 
 /* Whether the service provably has not sent the message, or not judged the code. */
 static bool
-has_come_to_nothing(const DirectCall * call)
+has_come_to_nothing(const DirectCall *call)
 {
 	const PnvsAnswer *answer = &call->state.answer;
 
@@ -317,7 +321,7 @@ is_approved(const PnvsAnswer *answer, const char *number)
 
 /* The columns of start_types or check_types. */
 static void
-add_columns(PnvsRow *row, const DirectCall * call)
+add_columns(PnvsRow *row, const DirectCall *call)
 {
 	const PnvsAnswer *answer = &call->state.answer;
 	const PnvsReply *reply = &answer->reply;

@@ -52,7 +52,7 @@ is($guard->start($number)->row->{success}, 't', 'a message below the limit is se
 my $result = $guard->start($number);
 is($result->sqlstate, '38V03', 'the next is refused');
 like($result->detail, qr/\Asent=no limit=number retry_after=(?:3[56]\d\d)\b/, 'the DETAIL has the scope, and the seconds to wait');
-like($result->hint, qr/\bin (?:59|60):\d\d\b/, 'the HINT has them in words');
+like($result->hint, qr/\bin (?:1 hour|59:\d\d)\b/, 'the HINT has them in words');
 unlike(join(' ', $result->message, $result->detail, $result->hint, $result->context), qr/$number|15\d{4,}/, 'the error holds no number');
 is($service->count('sent', to => $number), 3, 'the service sent three messages');
 is($service->count('request'), 3, 'and was not asked for another');
@@ -277,6 +277,8 @@ is($guard->room($number), 2, 'and what it would have refused has taken no place'
 
 # --- approvals
 
+my ($id, $code);
+
 # The verification of the number's last message, and its code.
 sub last_sent
 {
@@ -295,8 +297,18 @@ sub check
 	return ($param{session} // $session)->query("SELECT * FROM check_verification('$code', '$id', $to, '$service_sid')");
 }
 
+my $armed = qr/the breakers of pnvs are armed/;
+my $TEST_NUMBER = '6590000001';
+my $until = $session->value("SELECT (CURRENT_DATE + 10)::text");
 $service->unmark;
-$guard->reload('pnvs.limits' => 'number unapproved 2/1h');
+$guard->reload(
+	'pnvs.limits' => 'number unapproved 2/1h',
+	'pnvs.breaker' => 'country 50/1h 20% 1h',
+	'pnvs.test_numbers' => "$TEST_NUMBER=123456 until $until");
+$id = $guard->start($TEST_NUMBER)->row->{verification_id};
+is(check($TEST_NUMBER, '123456', $id)->row->{approved}, 't', 'the code of a test number is approved');
+is($guard->logged($armed), 0, 'and arms no breaker: the service has approved nothing');
+$guard->reload('pnvs.test_numbers' => undef);
 for my $way ([ 'with "to"' ], [ 'without "to"', to => 'NULL' ])
 {
 	my ($what, %param) = @$way;
@@ -313,6 +325,7 @@ $session->run('BEGIN');
 check($number, reverse last_sent($number));
 $session->run('ROLLBACK');
 is($guard->room($number), 2, 'so does a check that is rolled back');
+is($guard->logged($armed), 1, 'the service has approved a code, so the breakers are armed');
 $number = $guard->new_number;
 $guard->start($number) for 1 .. 2;
 check($number, reverse last_sent($number));
@@ -334,63 +347,75 @@ is($guard->room($number), 1, 'and gives no number its place back');
 
 $guard->reload('pnvs.limits' => 'tries 3/1h');
 
-# How many wrong codes the service is asked about, of five.
+# A message's verification, with the code.
+sub verification
+{
+	my ($number) = @_;
+
+	$guard->start($number);
+	$service->unmark;
+	return last_sent($number);
+}
+
+# How many wrong codes of a verification the service is asked about, of five.
 sub tries_left
 {
-	my (@argument) = @_;
+	my ($number, %param) = @_;
+	my $id = $param{id} // (verification($number))[0];
 
 	$service->mark;
-	check(@argument) for 1 .. 5;
+	check($number, '000000', $id, %param) for 1 .. 5;
 	return $service->count('request', action => 'CheckVerification');
 }
 
-my ($id, $code);
 $number = $guard->new_number;
-$guard->start($number);
-$service->unmark;
-($id, $code) = last_sent($number);
-is(tries_left($number, '000000', $id), 3, 'three wrong codes for a number are checked');
+($id, $code) = verification($number);
+is(tries_left($number, id => $id), 3, 'three wrong codes for a number are checked');
 $result = check($number, $code, $id);
 is($result->sqlstate, '38V03', 'then none is, not even a right one');
 like($result->detail, qr/\Asent=no limit=tries retry_after=\d+/, 'the DETAIL says for how long');
-$guard->start($number);
-is(check($number, '000000', 'VE2')->sqlstate, '38V03', 'nor one of another verification of the number');
-is(check($number, '000000', 'VE2', session => $_->[1])->sqlstate, '38V03', "nor in $_->[0]")
+is(tries_left($number), 0, 'nor one of another verification of the number');
+is(check($number, '000000', $id, session => $_->[1])->sqlstate, '38V03', "nor in $_->[0]")
   for [ 'another role', $shop ], [ 'another database', $elsewhere ];
-is(tries_left($number, '000000', $id, to => 'NULL'), 3, 'without "to" the verification has tries of its own');
-is(tries_left($number, '000000', 'VE3', to => 'NULL'), 3, 'each verification for itself');
+is(tries_left($number, id => $id, to => 'NULL'), 3, 'without "to" the verification has tries of its own');
+is(tries_left($number, to => 'NULL'), 3, 'each verification for itself');
 
-$number = $guard->new_number;
-check($number, '123456', 'VE1', service_sid => 'sim:approved') for 1 .. 5;
-is(tries_left($number, '000000', 'VE1'), 3, 'a right code is no wrong one');
+# Something happens to a check of a number; how many wrong codes are left of 3.
+sub tries_after
+{
+	my ($do) = @_;
+	my $number = $guard->new_number;
+	my ($id, $code) = verification($number);
+
+	$do->($number, $id, $code);
+	return tries_left($number);
+}
+
+is(tries_after(sub { my ($number, $id, $code) = @_; check($number, $code, $id) for 1 .. 5 }), 3, 'a right code is no wrong one');
 for my $scenario ('code:InvalidAccessKeyId.NotFound:403', 'code:MOBILE_NUMBER_ILLEGAL:200', 'throttled:1000')
 {
-	$number = $guard->new_number;
-	check($number, '000000', 'VE1', service_sid => "sim:$scenario") for 1 .. 5;
-	is(tries_left($number, '000000', 'VE1'), 3, "nor is a code that the service has not judged ($scenario)");
+	is(tries_after(sub { check($_[0], '000000', $_[1], service_sid => "sim:$scenario") for 1 .. 5 }),
+		3, "nor is a code that the service has not judged ($scenario)");
 }
-$number = $guard->new_number;
-with_setting('pnvs.endpoint', $service->endpoint('refused'), sub { check($number, '000000', 'VE1') for 1 .. 5 });
-is(tries_left($number, '000000', 'VE1'), 3, 'nor is a code that was not sent');
-$number = $guard->new_number;
-check($number, '000000', 'VE1', service_sid => 'sim:code:Undocumented.Code:400');
-is(tries_left($number, '000000', 'VE1'), 2, 'a refusal that may mean a wrong code is a try');
-$number = $guard->new_number;
-check($number, '000000', 'VE1', service_sid => 'sim:close');
-is(tries_left($number, '000000', 'VE1'), 2, 'and so is a check without a reply');
-$number = $guard->new_number;
-check($number, '123456', 'VE1', service_sid => 'sim:approved-other');
-is(tries_left($number, '000000', 'VE1'), 2, 'and a code of another number');
-$number = $guard->new_number;
-$session->run('BEGIN');
-check($number, '000000', 'VE1');
-$session->run('ROLLBACK');
-is(tries_left($number, '000000', 'VE1'), 2, 'ROLLBACK restores no try');
-$number = $guard->new_number;
-$session->run("SELECT (check_verification('000000', 'VE1', '$number', 'FA1')).*");
-is(tries_left($number, '000000', 'VE1'), 2, 'a check that one statement repeats is one try');
+is(tries_after(sub {
+			my ($number, $id) = @_;
+
+			with_setting('pnvs.endpoint', $service->endpoint('refused'), sub { check($number, '000000', $id) for 1 .. 5 });
+		}), 3, 'nor is a code that was not sent');
+is(tries_after(sub { check($_[0], '000000', 'VE1') for 1 .. 5 }), 3, 'nor is a code of a verification that the service does not know');
+is(tries_after(sub { check($_[0], '000000', $_[1], service_sid => 'sim:code:Undocumented.Code:400') }),
+	2, 'a refusal that may mean a wrong code is a try');
+is(tries_after(sub { check($_[0], '000000', $_[1], service_sid => 'sim:close') }), 2, 'and so is a check without a reply');
+is(tries_after(sub { check($_[0], '000000', $_[1], service_sid => 'sim:approved-other') }), 2, 'and a code of another number');
+is(tries_after(sub {
+			$session->run('BEGIN');
+			check($_[0], '000000', $_[1]);
+			$session->run('ROLLBACK');
+		}), 2, 'ROLLBACK restores no try');
+is(tries_after(sub { $session->run("SELECT (check_verification('000000', '$_[1]', '$_[0]', 'FA1')).*") }),
+	2, 'a check that one statement repeats is one try');
 $guard->reload('pnvs.limits_mode' => 'observe');
-is(tries_left($guard->new_number, '000000', 'VE1'), 3, 'tries are limited in the mode observe, too');
+is(tries_after(sub { }), 3, 'tries are limited in the mode observe, too');
 $guard->reload('pnvs.limits_mode' => undef);
 
 # --- without preloading there is no memory to count in

@@ -42,7 +42,8 @@ typedef struct DirectCall
 	PnvsCallState state;		/* operation and answer */
 	const char *values[PNVS_MAX_PARAMETERS];
 	bool		is_check;
-	bool		is_test;		/* of a test number: answered without the service */
+	bool		is_test;		/* of a test number: answered without the
+								 * service */
 	bool		approved;		/* by the answer to a check */
 
 	/* for the guard */

@@ -38,7 +38,7 @@ static const Oid breaker_types[] = {
 
 static ReturnSetInfo *begin_rows(FunctionCallInfo fcinfo, const Oid *types, int ncolumns);
 static void require_memory(void);
-static const char *breaker_state(const PnvsGuardBreakerStat * stat);
+static const char *breaker_state(const PnvsGuardBreakerStat *stat);
 static PnvsScope scope_argument(FunctionCallInfo fcinfo, int n);
 
 /* pnvs_stat_guard(): a row for each rule of "pnvs.limits". */
@@ -78,7 +78,7 @@ pnvs_breakers(PG_FUNCTION_ARGS)
 
 	for (int i = 0; i < nstats; i++)
 	{
-		const		PnvsGuardBreakerStat *stat = &stats[i];
+		const PnvsGuardBreakerStat *stat = &stats[i];
 		Datum		values[lengthof(breaker_types)];
 		bool		nulls[lengthof(breaker_types)];
 		PnvsRow		row = {.values = values,.nulls = nulls};
@@ -176,7 +176,7 @@ require_memory(void)
  * must not shut a country out.
  */
 static const char *
-breaker_state(const PnvsGuardBreakerStat * stat)
+breaker_state(const PnvsGuardBreakerStat *stat)
 {
 	return stat->open ? "open" : stat->armed ? "closed" : "unarmed";
 }

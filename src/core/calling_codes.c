@@ -16,15 +16,13 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-/* No prefix in the tables is longer; this one fits into 32 bits. */
-#define MAX_PREFIX_LEN 9
-
 /*
  * Plans with shorter numbers grow: those of Ivory Coast and Benin had 8 digits and now have
  * 10, which is enough for any country.
  */
 #define ENOUGH_DIGITS 10
 
+static const PnvsCallingCode *find_code(uint32_t code);
 static const PnvsRegionPrefix *find_region(uint32_t prefix);
 static bool has_premium(uint32_t prefix);
 static int	compare_prefixes(const void *key, const void *row);
@@ -39,13 +37,10 @@ pnvs_calling_code_find(const char *digits)
 {
 	for (size_t len = 1; len <= 3; len++)
 	{
-		uint32_t	code = leading_digits(digits, len);
+		const PnvsCallingCode *plan = find_code(leading_digits(digits, len));
 
-		for (size_t i = 0; i < LENGTH(calling_codes) && calling_codes[i].code <= code; i++)
-		{
-			if (calling_codes[i].code == code)
-				return &calling_codes[i];
-		}
+		if (plan)
+			return plan;
 	}
 	return NULL;
 }
@@ -75,14 +70,16 @@ pnvs_calling_code_region(const char *digits)
 {
 	const PnvsCallingCode *plan = pnvs_calling_code_find(digits);
 
-	for (size_t len = MAX_PREFIX_LEN; len > 0; len--)
+	if (plan == NULL)
+		return NULL;
+	for (size_t len = plan->region_digits; len > pnvs_calling_code_len(plan); len--)
 	{
 		const PnvsRegionPrefix *found = find_region(leading_digits(digits, len));
 
 		if (found)
 			return found->region;
 	}
-	return plan && plan->region[0] ? plan->region : NULL;
+	return plan->region[0] ? plan->region : NULL;
 }
 
 /* Whether the table has numbers of a region. */
@@ -108,12 +105,32 @@ pnvs_calling_code_is_premium(const char *digits)
 {
 	const PnvsCallingCode *plan = pnvs_calling_code_find(digits);
 
-	for (size_t len = MAX_PREFIX_LEN; len > 0; len--)
+	if (plan == NULL)
+		return false;
+	for (size_t len = plan->premium_digits; len > pnvs_calling_code_len(plan); len--)
 	{
 		if (has_premium(leading_digits(digits, len)))
 			return true;
 	}
-	return plan && plan->kind == PNVS_PLAN_PREMIUM;
+	return plan->kind == PNVS_PLAN_PREMIUM;
+}
+
+static const PnvsCallingCode *
+find_code(uint32_t code)
+{
+	size_t		from = 0;
+	size_t		to = LENGTH(calling_codes);
+
+	while (from < to)
+	{
+		size_t		middle = (from + to) / 2;
+
+		if (calling_codes[middle].code < code)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from < LENGTH(calling_codes) && calling_codes[from].code == code ? &calling_codes[from] : NULL;
 }
 
 static const PnvsRegionPrefix *

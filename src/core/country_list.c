@@ -23,7 +23,7 @@
 static bool parse_country(const char *word, size_t len, PnvsCountry *country);
 static bool parse_code(const char *digits, size_t len, PnvsCountry *country);
 static bool parse_region(const char *letters, size_t len, PnvsCountry *country);
-static bool is_listed(const PnvsCountryList *list, bool excluded, const char *digits);
+static bool is_of(const PnvsCountry *country, const PnvsCallingCode *plan, const char *region);
 
 /*
  * False if the list is not valid: fault is a sentence that names the word and its place.
@@ -67,7 +67,25 @@ pnvs_country_list_parse(const char *text, PnvsCountryList *list,
 bool
 pnvs_country_list_allows(const PnvsCountryList *list, const char *digits)
 {
-	return !is_listed(list, true, digits) && (!list->includes || is_listed(list, false, digits));
+	const PnvsCallingCode *plan;
+	const char *region;
+	bool		included = !list->includes;
+
+	if (list->ncountries == 0)
+		return true;
+	plan = pnvs_calling_code_find(digits);
+	region = pnvs_calling_code_region(digits);
+	for (int i = 0; i < list->ncountries; i++)
+	{
+		const PnvsCountry *country = &list->countries[i];
+
+		if (!is_of(country, plan, region))
+			continue;
+		if (country->excluded)
+			return false;
+		included = true;
+	}
+	return included;
 }
 
 static bool
@@ -122,21 +140,11 @@ parse_region(const char *letters, size_t len, PnvsCountry *country)
 	return pnvs_calling_code_has_region(country->region);
 }
 
+/* Whether a number's plan and region, which can be NULL, are those of an entry. */
 static bool
-is_listed(const PnvsCountryList *list, bool excluded, const char *digits)
+is_of(const PnvsCountry *country, const PnvsCallingCode *plan, const char *region)
 {
-	const PnvsCallingCode *plan = pnvs_calling_code_find(digits);
-	const char *region = pnvs_calling_code_region(digits);
-
-	for (int i = 0; i < list->ncountries; i++)
-	{
-		const PnvsCountry *country = &list->countries[i];
-
-		if (country->excluded != excluded)
-			continue;
-		if (country->calling_code != 0 ? plan != NULL && country->calling_code == plan->code :
-			region != NULL && strcmp(country->region, region) == 0)
-			return true;
-	}
-	return false;
+	if (country->calling_code != 0)
+		return plan != NULL && country->calling_code == plan->code;
+	return region != NULL && strcmp(country->region, region) == 0;
 }

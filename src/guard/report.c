@@ -52,7 +52,7 @@ pnvs_report_setting(PnvsRefusalReason reason)
 	/* the log says once a minute that nothing is sent */
 	if (reason == PNVS_REFUSED_SETTING)
 		return;
-	cases = pnvs_guard_head != NULL ? count(setting) : 1;
+	cases = count(setting);
 	if (cases > 0)
 		ereport(LOG,
 				(errmsg("pnvs refuses messages by the setting \"%s\"", setting),
@@ -145,12 +145,19 @@ report_total(const PnvsRule *rule)
 				 pnvs_errhide()));
 }
 
-/* How many cases the next line stands for, or 0 if there is no line now. */
+/*
+ * How many cases the next line stands for, or 0 if there is no line now.  Without shared
+ * memory each session has lines of its own.
+ */
 static int64
 count(const char *cause)
 {
+	static PnvsLogLimit of_session;
 	int64		cases;
 
+	if (pnvs_guard_head == NULL)
+		return pnvs_log_limit_count(&of_session, cause, GetCurrentTimestamp(),
+									PNVS_LOG_LIMIT_INTERVAL_US);
 	LWLockAcquire(pnvs_log_lock(), LW_EXCLUSIVE);
 	cases = pnvs_log_limit_count(&pnvs_guard_head->log_limit, cause, GetCurrentTimestamp(),
 								 PNVS_LOG_LIMIT_INTERVAL_US);

@@ -108,6 +108,9 @@ $session = Pnvs::Session->new($lazy);
 is(start($number{SG})->sqlstate, '', 'a server that does not preload the library sends to its countries');
 is(start($number{ID})->detail, 'sent=no limit=country', 'and to no others');
 is(start($number{SG}, 'VOICE')->detail, 'sent=no limit=channel', 'nor by other channels');
+start($number{ID}) for 1 .. 3;
+is(scalar(() = PostgreSQL::Test::Utils::slurp_file($lazy->logfile) =~ /pnvs refuses messages by the setting "pnvs\.countries"/g), 1,
+	'the log says so once a minute');
 $lazy->stop;
 $queue->stop;
 done_testing();

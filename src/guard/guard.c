@@ -32,6 +32,7 @@
 
 static bool judge(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report,
 				  TimestampTz *open_until);
+static uint64 sum_places(const PnvsPlaceList *places);
 static void count_rules(const PnvsCounted *counted, const PnvsGuardReport *report);
 static void take(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report);
 static void note_message(const PnvsCounted *counted, const PnvsGuardReport *report, bool taken,
@@ -118,10 +119,13 @@ judge(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report, Time
 	for (int i = 0; i < counted->nlists; i++)
 	{
 		const PnvsGuardList *list = &counted->lists[i];
+		uint64		sum = sum_places(&list->places);
 
 		for (int j = 0; j < list->group->n; j++)
 		{
-			if (pnvs_places_admitted_at(&list->places, &list->group->limits[j], due) > due)
+			/* often not even all places together reach the limit */
+			if (sum >= list->group->limits[j].max &&
+				pnvs_places_admitted_at(&list->places, &list->group->limits[j], due) > due)
 				report->refusing |= UINT32_C(1) << list->group->rules[j];
 		}
 	}
@@ -144,6 +148,17 @@ judge(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report, Time
 		}
 	}
 	return report->refusing == 0 && !report->breaker_refused;
+}
+
+/* No less than the number of a list's places in any interval. */
+static uint64
+sum_places(const PnvsPlaceList *places)
+{
+	uint64		sum = 0;
+
+	for (int i = 0; i < places->n; i++)
+		sum += places->items[i].count == PG_UINT16_MAX ? PG_UINT32_MAX : places->items[i].count;
+	return sum;
 }
 
 /* A rule has admitted a message only if all others have, too. */
@@ -267,12 +282,11 @@ find_nearly_full(const PnvsCounted *counted)
 	for (int i = 0; i < counted->nlists; i++)
 	{
 		const PnvsGuardList *list = &counted->lists[i];
-		uint64		sum = 0;
+		uint64		sum;
 
 		if (list->partition->share != PNVS_SHARE_TOTAL)
 			continue;
-		for (int j = 0; j < list->places.n; j++)
-			sum += list->places.items[j].count;
+		sum = sum_places(&list->places);
 		for (int j = 0; j < list->group->n; j++)
 		{
 			const PnvsLimit *limit = &list->group->limits[j];

@@ -10,9 +10,10 @@
  */
 #include "postgres.h"
 
+#include <time.h>
+
 #include "fmgr.h"
 #include "lib/stringinfo.h"
-#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -289,21 +290,21 @@ guard_spray_tries(PG_FUNCTION_ARGS)
 }
 
 /*
- * guard_time(n integer, numbers integer, first bigint, rate_key text)
+ * guard_time(n integer, numbers integer, first bigint, step bigint, rate_key text)
  *
- * How many ns a message takes, of n messages to so many numbers in turn, each a second
- * after the one before.
+ * How many ns of processor time a message takes, of n messages to so many numbers in turn,
+ * each a second after the one before.
  */
 Datum
 guard_time(PG_FUNCTION_ARGS)
 {
 	int			n = PG_GETARG_INT32(0);
-	const char *rate_key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	const char *rate_key = PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4));
 	TimestampTz now = GetCurrentTimestamp();
-	instr_time	begun;
-	instr_time	took;
+	struct timespec begun;
+	struct timespec ended;
 
-	INSTR_TIME_SET_CURRENT(begun);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
 	for (int i = 0; i < n; i++)
 	{
 		char		number[PNVS_PHONE_NUMBER_SIZE];
@@ -315,13 +316,12 @@ guard_time(PG_FUNCTION_ARGS)
 			.rate_key = rate_key
 		};
 
-		snprintf(number, sizeof(number), INT64_FORMAT, PG_GETARG_INT64(2) + i % PG_GETARG_INT32(1));
+		pg_lltoa(PG_GETARG_INT64(2) + i % PG_GETARG_INT32(1) * PG_GETARG_INT64(3), number);
 		(void) pnvs_guard_admit(&message, now, &admission);
 		now += USECS_PER_SEC;
 	}
-	INSTR_TIME_SET_CURRENT(took);
-	INSTR_TIME_SUBTRACT(took, begun);
-	PG_RETURN_FLOAT8(INSTR_TIME_GET_DOUBLE(took) * 1e9 / n);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+	PG_RETURN_FLOAT8(((ended.tv_sec - begun.tv_sec) * 1e9 + (ended.tv_nsec - begun.tv_nsec)) / n);
 }
 
 /*

@@ -14,5 +14,5 @@ CREATE FUNCTION guard_rules() RETURNS text AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_breakers() RETURNS text AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_spray(integer, bigint, bigint, timestamptz, bigint) RETURNS integer AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_spray_tries(integer, timestamptz, bigint) RETURNS integer AS 'pnvs' LANGUAGE C;
-CREATE FUNCTION guard_time(integer, integer, bigint, text) RETURNS float8 AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_time(integer, integer, bigint, bigint, text) RETURNS float8 AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_queue(integer, bigint) RETURNS integer AS 'pnvs' LANGUAGE C;

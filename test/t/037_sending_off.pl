@@ -39,10 +39,11 @@ $service->mark;
 
 my $waits = $queue->enqueue('FA1', "send_within => '1 hour'");
 my $short = $queue->enqueue('FA1', "send_within => '100 milliseconds'");
-is($queue->settled($short)->{state}, 'expired', 'a queued message expires when its time is over');
+is($queue->soon_settled([$short]), 'expired', 'a queued message expires when its time is over');
 is($queue->row($short)->{code}, 'Local.Expired', 'and its code says so');
 is($queue->row($waits)->{state}, 'queued', 'another one waits');
 is($queue->row($waits)->{attempts}, 0, 'and no attempt counts');
+is($queue->row($waits)->{code}, undef, 'for it is not claimed');
 
 my $call = $session->query('CALL process_verification_queue()');
 is($call->sqlstate, '38V03', 'the procedure is refused');

@@ -205,7 +205,7 @@ sub check_messages
 		my $pattern = quotemeta $message;
 
 		next if $POSTGRESQL{$message} || $message eq $UNREADABLE;
-		$pattern =~ s/\\\.\\\.\\\./(?:%(?:s|l*d)|\\\\"%s\\\\"|"%s")/g;
+		$pattern =~ s/\\\.\\\.\\\./(?:%(?:[sm]|l*d)|\\\\"%s\\\\"|"%s")/g;
 		$pattern =~ s/\\"/\\\\?"/g;
 		ok($source =~ /"$pattern"/, "there is a message: $message");
 	}

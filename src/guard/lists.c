@@ -35,8 +35,6 @@ static uint32 add_bucket(PnvsPartition *partition, uint64 key, uint8 kind);
 static void release(PnvsPartition *partition, uint32 *link);
 static bool still_counts(const PnvsPartition *partition, uint32 head, const PnvsPolicy *policy,
 						 TimestampTz now);
-static void merge_places(PnvsPlaceList *into, const PnvsPlaces *places,
-						 const PnvsRuleGroup *group, TimestampTz now);
 
 /* The rules that judge a list. */
 const PnvsRuleGroup *
@@ -257,44 +255,11 @@ pnvs_partition_add(PnvsPartition *partition, const PnvsGuardEntry *entry,
 		list.head = add_bucket(partition, bucket_of(list.key), list.kind | PNVS_KIND_BUCKET);
 	pnvs_blocks_read(partition, list.head, &list.places);
 	for (int i = 0; i < entry->places.n; i++)
-		merge_places(&list.places, &entry->places.items[i], list.group, now);
+		pnvs_places_add(&list.places, &entry->places.items[i], now,
+						list.group->limits, list.group->n);
 	pnvs_places_shrink(&list.places, pnvs_blocks_resize(partition, list.head, list.places.n), now,
 					   list.group->limits, list.group->n);
 	pnvs_blocks_write(partition, list.head, &list.places);
-}
-
-/*
- * Adds places to a list of other keys' places.  What overlaps in time becomes one item, for
- * the items of a list stand in the order of their ends, too.
- */
-static void
-merge_places(PnvsPlaceList *into, const PnvsPlaces *places, const PnvsRuleGroup *group,
-			 TimestampTz now)
-{
-	PnvsPlaces	item = *places;
-	int			i = 0;
-	int			n;
-
-	if (into->n == PNVS_MAX_PLACES)
-		pnvs_places_shrink(into, PNVS_MAX_PLACES - 1, now, group->limits, group->n);
-	while (i < into->n && into->items[i].from_us + into->items[i].span_ms * INT64CONST(1000) < item.from_us)
-		i++;
-	for (n = i; n < into->n && into->items[n].from_us <= item.from_us + item.span_ms * INT64CONST(1000); n++)
-	{
-		const PnvsPlaces *other = &into->items[n];
-		int64		from_us = Min(item.from_us, other->from_us);
-		int64		end_us = Max(item.from_us + item.span_ms * INT64CONST(1000),
-								 other->from_us + other->span_ms * INT64CONST(1000));
-		uint32		count = (uint32) item.count + other->count;
-
-		item.from_us = from_us;
-		item.span_ms = (uint32) Min((end_us - from_us + 999) / 1000, PG_UINT32_MAX);
-		item.approved = count > PG_UINT16_MAX ? 0 : item.approved + other->approved;
-		item.count = (uint16) Min(count, PG_UINT16_MAX);
-	}
-	memmove(&into->items[i + 1], &into->items[n], (into->n - n) * sizeof(PnvsPlaces));
-	into->n += i + 1 - n;
-	into->items[i] = item;
 }
 
 /* All lists of a key are in one chain.  Hashes share bits in a partition, and countries are no hashes. */

@@ -18,6 +18,7 @@
 #include "guard/report.h"
 
 static void report_refusals(const PnvsGuardReport *report, const PnvsPolicy *policy);
+static const char *what_happens(const PnvsPolicy *policy);
 static void report_event(const PnvsGuardReport *report);
 static void report_memory(void);
 static void report_total(const PnvsRule *rule);
@@ -63,21 +64,21 @@ pnvs_report_setting(PnvsRefusalReason reason)
 static void
 report_refusals(const PnvsGuardReport *report, const PnvsPolicy *policy)
 {
-	const char *what = policy->observe ? "would refuse" : "refuses";
-
 	for (int i = 0; i < policy->rules.nrules; i++)
 	{
-		char		rule[PNVS_RULE_TEXT_SIZE];
+		const PnvsRule *rule = &policy->rules.rules[i];
+		char		text[PNVS_RULE_TEXT_SIZE];
 		int64		cases;
 
 		if ((report->refusing & (UINT32_C(1) << i)) == 0)
 			continue;
-		pnvs_rule_text(&policy->rules.rules[i], rule);
-		cases = count(rule);
+		pnvs_rule_text(rule, text);
+		cases = count(text);
 		if (cases > 0)
 			ereport(LOG,
-					(errmsg("pnvs %s messages by the rule \"%s\"", what, rule),
-					 errdetail("Messages since the last such line: %lld.", (long long) cases),
+					(errmsg("pnvs %s by the rule \"%s\"", rule->scope == PNVS_SCOPE_TRIES ? "refuses codes" :
+							what_happens(policy), text),
+					 errdetail("Refusals since the last such line: %lld.", (long long) cases),
 					 pnvs_errhide()));
 	}
 	if (report->breaker_refused)
@@ -88,10 +89,16 @@ report_refusals(const PnvsGuardReport *report, const PnvsPolicy *policy)
 		pnvs_country_text(report->country, country);
 		if (cases > 0)
 			ereport(LOG,
-					(errmsg("pnvs %s messages by the breaker, the last of them to %s", what, country),
-					 errdetail("Messages since the last such line: %lld.", (long long) cases),
+					(errmsg("pnvs %s by the breaker, the last of them to %s", what_happens(policy), country),
+					 errdetail("Refusals since the last such line: %lld.", (long long) cases),
 					 pnvs_errhide()));
 	}
+}
+
+static const char *
+what_happens(const PnvsPolicy *policy)
+{
+	return policy->observe ? "would refuse messages" : "refuses messages";
 }
 
 /* Not limited: these are rare. */

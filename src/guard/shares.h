@@ -102,7 +102,6 @@ typedef struct PnvsGuardGap
 typedef struct PnvsGuardHead
 {
 	pg_atomic_uint32 changed;	/* since the snapshot was written last */
-	TimestampTz written_at;		/* the snapshot, by this server; 0: not yet */
 	int			ngaps;
 	PnvsGuardGap gaps[PNVS_GUARD_GAPS];
 	TimestampTz forgotten_at[PNVS_SHARE_COUNT]; /* by pnvs_guard_reset() */

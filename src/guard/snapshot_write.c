@@ -21,6 +21,7 @@
 
 #include "guard/breakers.h"
 #include "guard/snapshot.h"
+#include "monotonic.h"
 
 #define NEW_FILE PNVS_SNAPSHOT_FILE ".tmp"
 
@@ -32,7 +33,7 @@
 typedef struct Writer
 {
 	int			file;
-	bool		failed;
+	int			error;			/* errno of the first failure, or 0 */
 	pg_crc32c	crc;
 	uint64		len;
 	size_t		nbuffered;
@@ -43,7 +44,8 @@ typedef struct Writer
 	char		buffer[BUFFER_SIZE];
 } Writer;
 
-static bool write_file(Writer *writer, bool is_last);
+static void report_failure(int error, bool is_last);
+static void write_file(Writer *writer, bool is_last);
 static bool write_entry(const PnvsGuardEntry *entry, void *arg);
 static void write_breakers(Writer *writer, const PnvsGuardHead *copy);
 static void write_counters(Writer *writer);
@@ -51,38 +53,59 @@ static void write_record(Writer *writer, const PnvsSnapshotRecord *record, const
 static void put(Writer *writer, const void *data, size_t len);
 static void flush(Writer *writer);
 static void write_header(Writer *writer, bool is_last);
+static int	errno_of_write(void);
 
 /* Writes a snapshot; false if it failed, which the log then says. */
 bool
 pnvs_snapshot_write(bool is_last)
 {
 	Writer	   *writer = malloc(sizeof(Writer));
-	bool		written = false;
+	int			error = ENOMEM;
 
 	if (writer != NULL)
 	{
 		writer->now = GetCurrentTimestamp();
+		writer->error = 0;
 		pg_atomic_write_u32(&pnvs_guard_head->changed, 0);
 		(void) unlink(NEW_FILE);
 		writer->file = BasicOpenFilePerm(NEW_FILE, O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, FILE_MODE);
-		written = writer->file >= 0 && write_file(writer, is_last);
-		if (writer->file >= 0 && close(writer->file) != 0)
-			written = false;
+		if (writer->file < 0)
+			writer->error = errno;
+		else
+		{
+			write_file(writer, is_last);
+			if (close(writer->file) != 0 && writer->error == 0)
+				writer->error = errno;
+		}
+		error = writer->error;
 		free(writer);
 	}
-	if (!written)
-	{
-		ereport(LOG,
-				(errcode_for_file_access(),
-				 errmsg("could not write file \"%s\": %m", NEW_FILE),
-				 errdetail("After a crash pnvs forgets what was sent since the last snapshot.")));
-		pg_atomic_write_u32(&pnvs_guard_head->changed, 1);
-		return false;
-	}
-	return durable_rename(NEW_FILE, PNVS_SNAPSHOT_FILE, LOG) == 0;
+	if (error == 0 && durable_rename(NEW_FILE, PNVS_SNAPSHOT_FILE, LOG) == 0)
+		return true;
+	pg_atomic_write_u32(&pnvs_guard_head->changed, 1);
+	if (error != 0)
+		report_failure(error, is_last);
+	return false;
 }
 
-static bool
+/* Once a minute, but for the last. */
+static void
+report_failure(int error, bool is_last)
+{
+	static int64 next_us = 0;
+	int64		now_us = pnvs_monotonic_us();
+
+	if (now_us < next_us && !is_last)
+		return;
+	next_us = now_us + PNVS_LOG_LIMIT_INTERVAL_US;
+	errno = error;
+	ereport(LOG,
+			(errcode_for_file_access(),
+			 errmsg("could not write file \"%s\": %m", NEW_FILE),
+			 errdetail("After a restart or a crash pnvs forgets what was sent since the last snapshot.")));
+}
+
+static void
 write_file(Writer *writer, bool is_last)
 {
 	Size		max_size = sizeof(PnvsGuardHead);
@@ -92,13 +115,17 @@ write_file(Writer *writer, bool is_last)
 		max_size = Max(max_size, pnvs_partition_size(share));
 	copy = malloc(max_size);
 	if (copy == NULL)
-		return false;
+	{
+		writer->error = ENOMEM;
+		return;
+	}
 	writer->policy = pnvs_policy();
 	writer->len = 0;
 	writer->nbuffered = 0;
 	INIT_CRC32C(writer->crc);
 	/* its space, until the rest is known */
-	writer->failed = lseek(writer->file, sizeof(PnvsSnapshotHeader), SEEK_SET) < 0;
+	if (lseek(writer->file, sizeof(PnvsSnapshotHeader), SEEK_SET) < 0)
+		writer->error = errno;
 	for (int share = 0; share < PNVS_SHARE_COUNT; share++)
 	{
 		for (int i = 0; i < pnvs_partition_count(share); i++)
@@ -121,7 +148,6 @@ write_file(Writer *writer, bool is_last)
 	flush(writer);
 	write_header(writer, is_last);
 	free(copy);
-	return !writer->failed;
 }
 
 /* A PnvsGuardVisit.  What does not count any more is left out. */
@@ -143,7 +169,7 @@ write_entry(const PnvsGuardEntry *entry, void *arg)
 		record.len = sizeof(entry->note);
 		if (!policy->valid || pnvs_note_counts(&entry->note, policy, writer->now))
 			write_record(writer, &record, &entry->note);
-		return !writer->failed;
+		return writer->error == 0;
 	}
 	places = entry->places;
 	if (policy->valid)
@@ -155,7 +181,7 @@ write_entry(const PnvsGuardEntry *entry, void *arg)
 	record.len = places.n * sizeof(PnvsPlaces);
 	if (places.n > 0)
 		write_record(writer, &record, places.items);
-	return !writer->failed;
+	return writer->error == 0;
 }
 
 static void
@@ -223,14 +249,9 @@ static void
 flush(Writer *writer)
 {
 	errno = 0;
-	if (!writer->failed &&
+	if (writer->error == 0 &&
 		write(writer->file, writer->buffer, writer->nbuffered) != (ssize_t) writer->nbuffered)
-	{
-		writer->failed = true;
-		/* as PostgreSQL does if write() does not say why */
-		if (errno == 0)
-			errno = ENOSPC;
-	}
+		writer->error = errno_of_write();
 	writer->nbuffered = 0;
 }
 
@@ -254,10 +275,13 @@ write_header(Writer *writer, bool is_last)
 	FIN_CRC32C(writer->crc);
 	header.crc = writer->crc;
 	errno = 0;
-	if (!writer->failed && pwrite(writer->file, &header, sizeof(header), 0) != sizeof(header))
-	{
-		writer->failed = true;
-		if (errno == 0)
-			errno = ENOSPC;
-	}
+	if (writer->error == 0 && pwrite(writer->file, &header, sizeof(header), 0) != sizeof(header))
+		writer->error = errno_of_write();
+}
+
+/* As PostgreSQL does if write() does not say why. */
+static int
+errno_of_write(void)
+{
+	return errno != 0 ? errno : ENOSPC;
 }

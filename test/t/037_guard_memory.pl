@@ -529,14 +529,22 @@ limits(limits => 'number 1/1h, tries 2/1h', breaker => '');
 	is(scalar(grep { is_admitted($_, 60) } @shared), 0, 'so new numbers are refused while the buckets are taken');
 	like($server->logged, qr/the memory of pnvs for limits is full/, 'the log says so');
 
-	# what fills the memory no longer counts, but what the buckets got later does
 	forget_all();
 	spray(10000, 6285000000000, 0);
 	is(is_admitted('6285000000000', 3599), 0, 'what has a list of its own keeps it');
-	@admitted = grep { is_admitted($_, 3620) } @shared;
-	cmp_ok(scalar @admitted, '>', 0, 'numbers that come later get places');
-	is(scalar(grep { is_admitted($_, 3650) } @admitted), 0, 'and do not get more of them when memory is free again');
+	is_admitted($_, 3700) for @shared;
 	cmp_ok(rule('number 1/1h')->{forgotten}, '>', 0, 'what no longer counts makes room');
+
+	# What fills the memory stops to count sooner than what got into buckets.
+	limits(limits => 'number SMS 1/1h, number VOICE 1/10min');
+	forget_all();
+	$session->run("SELECT count(guard_admit((6285000000000 + n)::text, 'VOICE', " . at(0) . ', ' . at(0) . ')) FROM generate_series(1, 6000) n');
+	@admitted = grep { is_admitted($_, 60) } @shared;
+	is(rule('number SMS 1/1h')->{keys}, 0, 'numbers that come later have no lists of their own');
+	cmp_ok(scalar @admitted, '>', 0, 'but places in buckets');
+	is(scalar(grep { is_admitted($_, 700) } @admitted, @admitted), 0, 'and get no more of them when memory is free again');
+	is(is_admitted('6285200000000', 701, channel => 'VOICE'), 1, 'as it is');
+	cmp_ok(rule('number VOICE 1/10min')->{forgotten}, '>', 0, 'by then');
 }
 
 # --- an attack

@@ -129,7 +129,7 @@ is(room_after(sub {
 			my ($number) = @_;
 
 			with_setting('pnvs.access_key_id', '', sub { is($session->query(call($number))->sqlstate, 'F0000', 'a call has no credentials') });
-		}), 3, 'and takes no place');
+		}), 3, 'a call without credentials takes no place');
 is(room_after(sub {
 			$guard->start($_[0]);
 			$session->run(call($_[0], service_sid => 'sim:code:INVALID_PARAMETERS:200')) for 1 .. 5;

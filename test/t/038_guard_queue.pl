@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use List::Util qw(min);
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -20,7 +21,7 @@ $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeou
 my $LATER = "not_before => now() + '30 minutes'";
 
 my $service = Pnvs::Simulator->new;
-my $guard = Pnvs::Guard->new($service, 'guard', conf => <<'CONF');
+my $guard = Pnvs::Guard->new($service, 'guard', streaming => 1, conf => <<'CONF');
 pnvs.limits = 'number 3/1h'
 pnvs.breaker = ''
 pnvs.request_timeout = 60000
@@ -261,6 +262,25 @@ $copy->run("UPDATE pnvs_internal.queue SET not_before = now() WHERE id = $copied
 $copy->run("SELECT enqueue_verification('SMS', '@{[$guard->new_number]}', 'FA1')");
 is($guard->settled($copied[1], $copy)->{code}, 'Local.ForeignOrigin', 'another one by the worker');
 is($guard->room($number), 1, 'the original of a copied database keeps its places');
+
+# Nor has a standby: it counts what is sent from it, also after its promotion.
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+my $due = $session->value("SELECT now() + '30 minutes'");
+$number = $guard->new_number;
+$guard->node->backup('base');
+$standby->init_from_backup($guard->node, 'base', has_streaming => 1);
+$standby->start;
+$id = enqueue($number, "not_before => '$due'");
+$guard->node->wait_for_catchup($standby);
+my $there = Pnvs::Session->new($standby);
+is($guard->room($guard->new_number, session => $there), 3, 'direct calls of a standby have places');
+$standby->promote;
+enqueue($number, "not_before => '$due'", $there) for 1 .. 3;
+is($there->value("SELECT cancel_verification($id)"), 't', 'a message that was queued before the promotion is canceled after it');
+is($guard->room($number, session => $there), 0, 'and gives back no place of a message that was queued since');
+is($guard->room($number), 2, 'the old primary keeps its place');
+$there->close;
+$standby->stop('immediate');
 
 # --- the trigger
 

@@ -109,7 +109,7 @@ approve_places(const PnvsCounted *counted, bool is_latest, TimestampTz now)
 
 		if (!pnvs_remembers(list->partition->share, admission->taken_at, admission->by_this_process))
 			continue;
-		if (pnvs_places_approve(&list->places, admission->due))
+		if (pnvs_places_approve(list->places, admission->due))
 			pnvs_list_store(list, now);
 		else if (!is_latest && list->partition->share == PNVS_SHARE_NUMBER)
 			return;

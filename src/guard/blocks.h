@@ -47,6 +47,14 @@ pnvs_block_at(const PnvsPartition *partition, uint32 block)
 	return (PnvsBlock *) ((char *) partition + partition->blocks) + (block - 1);
 }
 
+/* The list of a channel word, in a partition that has whole lists. */
+static inline PnvsPlaceList *
+pnvs_flat_list(const PnvsPartition *partition, uint8 kind)
+{
+	return (PnvsPlaceList *) ((char *) partition + partition->blocks) +
+		(kind & (PNVS_CHANNEL_WORD_COUNT - 1));
+}
+
 extern uint32 pnvs_block_allocate(PnvsPartition *partition, uint32 kept);
 extern void pnvs_blocks_free(PnvsPartition *partition, uint32 *more);
 extern void pnvs_blocks_read(const PnvsPartition *partition, uint32 head, PnvsPlaceList *places);

@@ -94,17 +94,20 @@ pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now, PnvsAdmission
 	admitted = judge(&counted, now, &report, &open_until);
 	count_rules(&counted, &report);
 	if (admitted)
+	{
 		take(&counted, now, &report);
+		report.nearly_full = find_nearly_full(&counted);
+	}
 	if (admitted || counted.policy->observe)
 		note_message(&counted, &report, admitted, now);
+	for (int i = 0; !admitted && i < counted.nlists; i++)
+		pnvs_list_detach(&counted.lists[i]);
 	pnvs_counted_unlock(&counted);
 	pnvs_shares_note_change();
 
 	if (!admitted && !counted.policy->observe)
 		set_refusal(&counted, open_until, now, &refusal);
-	if (admitted)
-		report.nearly_full = find_nearly_full(&counted);
-	else
+	if (!admitted)
 		admission->due = 0;
 	pnvs_report(&report, counted.policy);
 	return refusal;
@@ -119,13 +122,13 @@ judge(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report, Time
 	for (int i = 0; i < counted->nlists; i++)
 	{
 		const PnvsGuardList *list = &counted->lists[i];
-		uint64		sum = sum_places(&list->places);
+		uint64		sum = sum_places(list->places);
 
 		for (int j = 0; j < list->group->n; j++)
 		{
 			/* often not even all places together reach the limit */
 			if (sum >= list->group->limits[j].max &&
-				pnvs_places_admitted_at(&list->places, &list->group->limits[j], due) > due)
+				pnvs_places_admitted_at(list->places, &list->group->limits[j], due) > due)
 				report->refusing |= UINT32_C(1) << list->group->rules[j];
 		}
 	}
@@ -195,7 +198,7 @@ take(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report)
 	{
 		PnvsGuardList *list = &counted->lists[i];
 
-		pnvs_places_take(&list->places, counted->admission->due, now,
+		pnvs_places_take(list->places, counted->admission->due, now,
 						 list->group->limits, list->group->n);
 		pnvs_list_store(list, now);
 		if (list->is_bucket)
@@ -259,10 +262,10 @@ set_refusal(const PnvsCounted *counted, TimestampTz open_until, TimestampTz now,
 			{
 				TimestampTz admitted_at;
 
-				at = pnvs_places_admitted_at(&list->places, &list->group->limits[j], at);
+				at = pnvs_places_admitted_at(list->places, &list->group->limits[j], at);
 				if (rounds > 0)
 					continue;
-				admitted_at = pnvs_places_admitted_at(&list->places, &list->group->limits[j], due);
+				admitted_at = pnvs_places_admitted_at(list->places, &list->group->limits[j], due);
 				if (admitted_at <= longest)
 					continue;
 				longest = admitted_at;
@@ -286,7 +289,7 @@ find_nearly_full(const PnvsCounted *counted)
 
 		if (list->partition->share != PNVS_SHARE_TOTAL)
 			continue;
-		sum = sum_places(&list->places);
+		sum = sum_places(list->places);
 		for (int j = 0; j < list->group->n; j++)
 		{
 			const PnvsLimit *limit = &list->group->limits[j];
@@ -294,7 +297,7 @@ find_nearly_full(const PnvsCounted *counted)
 
 			/* the sum is no less than the count, and is known sooner */
 			if (sum * 100 >= mark &&
-				(uint64) pnvs_places_count(&list->places, limit, counted->admission->due) * 100 >= mark)
+				(uint64) pnvs_places_count(list->places, limit, counted->admission->due) * 100 >= mark)
 				return list->group->rules[j];
 		}
 	}
@@ -318,7 +321,7 @@ pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now)
 		PnvsGuardList *list = &counted.lists[i];
 
 		if (pnvs_remembers(list->partition->share, admission->taken_at, admission->by_this_process) &&
-			pnvs_places_give_back(&list->places, due))
+			pnvs_places_give_back(list->places, due))
 			pnvs_list_store(list, now);
 	}
 	note = pnvs_note_find(counted.number, counted.number_key);

@@ -3,7 +3,8 @@
  * lists.c
  *	  The lists of places in a partition.
  *
- * A list is copied from its blocks, judged and changed, and copied back.  A key gets a list
+ * A list is copied from its blocks, judged and changed, and copied back (that of the total
+ * is judged and changed in place).  A key gets a list
  * of its own, and more blocks for it, as long as the partition has blocks beyond its
  * reserve.  After that a new key shares a bucket with others: all of their places count for
  * each, which is too strict and never lets too many through.  A key that has shared a
@@ -27,11 +28,13 @@
 #define NEEDED_BLOCKS 90
 
 static bool first_counts(const PnvsPlaceList *places, const PnvsRuleGroup *group, TimestampTz now);
+static void forget(PnvsGuardList *list, TimestampTz now);
 static uint32 *chain_of(PnvsPartition *partition, uint64 key, uint8 kind);
 static uint32 bucket_of(uint64 key);
 static uint32 find(PnvsPartition *partition, uint64 key, uint8 kind);
 static uint32 add(PnvsPartition *partition, uint64 key, uint8 kind);
 static uint32 add_bucket(PnvsPartition *partition, uint64 key, uint8 kind);
+static void find_room(PnvsGuardList *list);
 static void release(PnvsPartition *partition, uint32 *link);
 static bool still_counts(const PnvsPartition *partition, uint32 head, const PnvsPolicy *policy,
 						 TimestampTz now);
@@ -43,38 +46,59 @@ pnvs_list_group(const PnvsPolicy *policy, PnvsShareId share, uint8 kind)
 	return &policy->groups[pnvs_share_scope(share)][kind & (PNVS_CHANNEL_WORD_COUNT - 1)];
 }
 
-/* Finds a list and copies what counts in it. */
+/* Finds a list, and copies it unless it is changed in place. */
 void
 pnvs_list_load(PnvsGuardList *list, TimestampTz now)
 {
+	PnvsPartition *partition = list->partition;
+
+	list->head = 0;
+	list->is_bucket = false;
+	if (partition->is_flat)
+		list->places = pnvs_flat_list(partition, list->kind);
+	else
+	{
+		list->head = find(partition, list->key, list->kind);
+		if (list->head == 0)
+		{
+			list->head = find(partition, bucket_of(list->key), list->kind | PNVS_KIND_BUCKET);
+			list->is_bucket = list->head != 0;
+		}
+		list->places = &list->copy;
+		list->copy.n = 0;
+		if (list->head != 0)
+			pnvs_blocks_read(partition, list->head, &list->copy);
+	}
+	forget(list, now);
+}
+
+/* Forgets what does not count: it is in the way of nobody, but for a bucket's next user. */
+static void
+forget(PnvsGuardList *list, TimestampTz now)
+{
 	const PnvsRuleGroup *group = list->group;
 
-	list->head = find(list->partition, list->key, list->kind);
-	list->is_bucket = false;
-	list->places.n = 0;
-	if (list->head == 0)
-	{
-		list->head = find(list->partition, bucket_of(list->key), list->kind | PNVS_KIND_BUCKET);
-		list->is_bucket = list->head != 0;
-	}
-	if (list->head == 0)
+	if (list->places->n == 0)
 		return;
-	pnvs_blocks_read(list->partition, list->head, &list->places);
-
-	/*
-	 * what does not count is in the way of nobody, but for a bucket's next
-	 * user
-	 */
-	if (list->is_bucket || !first_counts(&list->places, group, now))
-		pnvs_places_forget(&list->places, now, group->limits, group->n);
+	if (list->is_bucket || !first_counts(list->places, group, now))
+		pnvs_places_forget(list->places, now, group->limits, group->n);
 
 	/* nothing in the bucket counts: the key may have a list of its own */
-	if (list->is_bucket && list->places.n == 0)
+	if (list->is_bucket && list->places->n == 0)
 	{
 		pnvs_list_drop(list->partition, bucket_of(list->key), list->kind | PNVS_KIND_BUCKET);
 		list->head = 0;
 		list->is_bucket = false;
 	}
+}
+
+/* Copies a list that would be changed in place, to look at it without the lock. */
+void
+pnvs_list_detach(PnvsGuardList *list)
+{
+	if (list->places != &list->copy)
+		list->copy = *list->places;
+	list->places = &list->copy;
 }
 
 /* Whether the oldest place counts; the others mostly do, too. */
@@ -97,7 +121,12 @@ pnvs_list_store(PnvsGuardList *list, TimestampTz now)
 	const PnvsRuleGroup *group = list->group;
 	int			size;
 
-	if (list->places.n == 0)
+	if (partition->is_flat)
+	{
+		partition->stat.keys[list->kind] = list->places->n > 0;
+		return;
+	}
+	if (list->places->n == 0)
 	{
 		if (list->head != 0)
 			pnvs_list_drop(partition, list->is_bucket ? bucket_of(list->key) : list->key,
@@ -112,9 +141,9 @@ pnvs_list_store(PnvsGuardList *list, TimestampTz now)
 		list->head = add_bucket(partition, bucket_of(list->key), list->kind | PNVS_KIND_BUCKET);
 		list->is_bucket = true;
 	}
-	size = pnvs_blocks_resize(partition, list->head, list->places.n);
-	pnvs_places_shrink(&list->places, size, now, group->limits, group->n);
-	pnvs_blocks_write(partition, list->head, &list->places);
+	size = pnvs_blocks_resize(partition, list->head, list->places->n);
+	pnvs_places_shrink(list->places, size, now, group->limits, group->n);
+	pnvs_blocks_write(partition, list->head, list->places);
 }
 
 /* Forgets a list, if it is there. */
@@ -172,7 +201,7 @@ pnvs_note_counts(const PnvsGuardNote *note, const PnvsPolicy *policy, TimestampT
 void
 pnvs_partition_sweep(PnvsPartition *partition, const PnvsPolicy *policy, TimestampTz now)
 {
-	if (partition->nfree > partition->reserve + NEEDED_BLOCKS)
+	if (partition->is_flat || partition->nfree > partition->reserve + NEEDED_BLOCKS)
 		return;
 	for (int i = 0; i < SWEPT_BUCKETS; i++)
 	{
@@ -203,6 +232,14 @@ pnvs_partition_walk(const PnvsPartition *partition, PnvsGuardVisit visit, void *
 {
 	static PnvsGuardEntry entry;
 
+	for (int word = 0; partition->is_flat && word < PNVS_CHANNEL_WORD_COUNT; word++)
+	{
+		entry.key = 0;
+		entry.kind = word;
+		entry.places = *pnvs_flat_list(partition, word);
+		if (entry.places.n > 0 && !visit(&entry, arg))
+			return false;
+	}
 	for (uint32 i = 0; i < partition->nbuckets; i++)
 	{
 		for (uint32 head = partition->buckets[i]; head != 0; head = pnvs_block_at(partition, head)->next)
@@ -231,6 +268,7 @@ void
 pnvs_partition_add(PnvsPartition *partition, const PnvsGuardEntry *entry,
 				   const PnvsPolicy *policy, TimestampTz now)
 {
+	const PnvsRuleGroup *group = pnvs_list_group(policy, partition->share, entry->kind);
 	static PnvsGuardList list;
 
 	if (entry->kind == PNVS_KIND_NOTE)
@@ -244,22 +282,31 @@ pnvs_partition_add(PnvsPartition *partition, const PnvsGuardEntry *entry,
 	list.partition = partition;
 	list.key = entry->key;
 	list.kind = entry->kind;
-	list.group = pnvs_list_group(policy, partition->share, entry->kind);
-	list.places.n = 0;
-	list.is_bucket = (entry->kind & PNVS_KIND_BUCKET) != 0;
-	list.head = find(partition, list.key, list.kind);
-	if (list.head == 0)
-		list.head = list.is_bucket ? add_bucket(partition, list.key, list.kind) :
-			add(partition, list.key, list.kind);
-	if (list.head == 0)
-		list.head = add_bucket(partition, bucket_of(list.key), list.kind | PNVS_KIND_BUCKET);
-	pnvs_blocks_read(partition, list.head, &list.places);
+	list.group = group;
+	if (!partition->is_flat)
+		find_room(&list);
+	list.places = partition->is_flat ? pnvs_flat_list(partition, entry->kind) : &list.copy;
+	if (!partition->is_flat)
+		pnvs_blocks_read(partition, list.head, &list.copy);
 	for (int i = 0; i < entry->places.n; i++)
-		pnvs_places_add(&list.places, &entry->places.items[i], now,
-						list.group->limits, list.group->n);
-	pnvs_places_shrink(&list.places, pnvs_blocks_resize(partition, list.head, list.places.n), now,
-					   list.group->limits, list.group->n);
-	pnvs_blocks_write(partition, list.head, &list.places);
+		pnvs_places_add(list.places, &entry->places.items[i], now, group->limits, group->n);
+	pnvs_list_store(&list, now);
+}
+
+/* The list of that key or bucket, or the bucket that the key has to share. */
+static void
+find_room(PnvsGuardList *list)
+{
+	PnvsPartition *partition = list->partition;
+	bool		is_bucket = (list->kind & PNVS_KIND_BUCKET) != 0;
+
+	list->is_bucket = is_bucket;
+	list->head = is_bucket ? add_bucket(partition, list->key, list->kind) :
+		find(partition, list->key, list->kind);
+	if (list->head == 0)
+		list->head = add(partition, list->key, list->kind);
+	if (list->head == 0)
+		list->head = add_bucket(partition, bucket_of(list->key), list->kind | PNVS_KIND_BUCKET);
 }
 
 /* All lists of a key are in one chain.  Hashes share bits in a partition, and countries are no hashes. */

@@ -30,8 +30,11 @@
 /* A partition has this part of its blocks, and the number that is needed, in reserve. */
 #define RESERVED_PART 8
 
-/* Lists of four channel words, each as long as a list can be. */
-#define TOTAL_BLOCKS 256
+/*
+ * The total has one key, and every message counts for it: its lists are changed in place,
+ * which takes less time than copying.
+ */
+#define FLAT_SIZE (PNVS_CHANNEL_WORD_COUNT * sizeof(PnvsPlaceList))
 
 static const struct
 {
@@ -106,7 +109,7 @@ shares_size(void)
 static void
 lay_out(void)
 {
-	Size		fixed = ALIGN(sizeof(PnvsGuardHead)) + sizeof(PnvsBlock) * TOTAL_BLOCKS;
+	Size		fixed = ALIGN(sizeof(PnvsGuardHead)) + FLAT_SIZE;
 	Size		space = (Size) pnvs_guard_memory_kb * 1024;
 	Size		offset = ALIGN(sizeof(PnvsGuardHead));
 
@@ -116,7 +119,8 @@ lay_out(void)
 	for (int i = 0; i < PNVS_SHARE_COUNT; i++)
 	{
 		lay_out_partition(i, space / 100 * shares[i].percent / shares[i].partitions, &layouts[i]);
-		sizes[i] = ALIGN(layouts[i].blocks + layouts[i].nblocks * sizeof(PnvsBlock));
+		sizes[i] = ALIGN(layouts[i].blocks +
+						 (layouts[i].is_flat ? FLAT_SIZE : layouts[i].nblocks * sizeof(PnvsBlock)));
 		first_lock[i] = nlocks;
 		first_offset[i] = offset;
 		nlocks += shares[i].partitions;
@@ -134,11 +138,15 @@ lay_out_partition(PnvsShareId share, Size space, PnvsPartition *partition)
 
 	memset(partition, 0, sizeof(PnvsPartition));
 	partition->share = share;
-	partition->nblocks = space / (sizeof(PnvsBlock) + sizeof(uint32));
-	partition->nblocks = Max(partition->nblocks, share == PNVS_SHARE_TOTAL ? TOTAL_BLOCKS : 2 * needed);
-	partition->max_bucket_lists = needed;
-	partition->reserve = Max(partition->nblocks / RESERVED_PART, needed);
-	partition->nbuckets = pg_nextpower2_32(partition->nblocks) / 2;
+	partition->is_flat = share == PNVS_SHARE_TOTAL;
+	if (!partition->is_flat)
+	{
+		partition->nblocks = space / (sizeof(PnvsBlock) + sizeof(uint32));
+		partition->nblocks = Max(partition->nblocks, 2 * needed);
+		partition->max_bucket_lists = needed;
+		partition->reserve = Max(partition->nblocks / RESERVED_PART, needed);
+		partition->nbuckets = pg_nextpower2_32(partition->nblocks) / 2;
+	}
 	header = ALIGN(offsetof(PnvsPartition, buckets) + partition->nbuckets * sizeof(uint32));
 	partition->counters = counters > 0 ? header : 0;
 	partition->blocks = ALIGN(header + counters);
@@ -257,6 +265,8 @@ pnvs_partition_clear(PnvsPartition *partition)
 
 	memset(stat.keys, 0, sizeof(stat.keys));
 	memset(partition->buckets, 0, partition->nbuckets * sizeof(uint32));
+	if (partition->is_flat)
+		memset(pnvs_flat_list(partition, 0), 0, FLAT_SIZE);
 	*partition = layouts[partition->share];
 	partition->stat = stat;
 	partition->lock = lock;

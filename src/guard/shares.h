@@ -140,11 +140,12 @@ typedef struct PnvsPartition
 	uint32		cursor;			/* the bucket that is swept next */
 	Size		counters;		/* distance; 0: none */
 	Size		blocks;			/* distance */
+	bool		is_flat;		/* it has whole lists instead of blocks */
 	PnvsPartitionStat stat;
 	uint32		buckets[FLEXIBLE_ARRAY_MEMBER]; /* the first list of each */
 } PnvsPartition;
 
-/* A list during one call, copied from shared memory. */
+/* A list during one call. */
 typedef struct PnvsGuardList
 {
 	PnvsPartition *partition;
@@ -153,7 +154,8 @@ typedef struct PnvsGuardList
 	uint32		head;			/* its block; 0: it has none */
 	bool		is_bucket;		/* of several keys */
 	const PnvsRuleGroup *group; /* the rules that judge it */
-	PnvsPlaceList places;
+	PnvsPlaceList *places;		/* the copy, or in place */
+	PnvsPlaceList copy;
 } PnvsGuardList;
 
 extern PnvsGuardHead *pnvs_guard_head;	/* NULL if the library is not
@@ -187,6 +189,7 @@ extern void pnvs_partition_sweep(PnvsPartition *partition, const PnvsPolicy *pol
 extern const PnvsRuleGroup *pnvs_list_group(const PnvsPolicy *policy, PnvsShareId share, uint8 kind);
 extern void pnvs_list_load(PnvsGuardList *list, TimestampTz now);
 extern void pnvs_list_store(PnvsGuardList *list, TimestampTz now);
+extern void pnvs_list_detach(PnvsGuardList *list);
 extern void pnvs_list_drop(PnvsPartition *partition, uint64 key, uint8 kind);
 extern PnvsGuardNote *pnvs_note_find(PnvsPartition *partition, uint64 key);
 extern PnvsGuardNote *pnvs_note_add(PnvsPartition *partition, uint64 key);

@@ -143,7 +143,7 @@ is_valid(const PnvsSnapshotRecord *record)
 		record->partition >= pnvs_partition_count(record->share))
 		return false;
 	if (record->kind == PNVS_KIND_NOTE)
-		return record->len == sizeof(PnvsGuardNote);
+		return record->share == PNVS_SHARE_NUMBER && record->len == sizeof(PnvsGuardNote);
 	return (record->kind & ~PNVS_KIND_BUCKET) < PNVS_KIND_COUNT &&
 		record->len > 0 && record->len % sizeof(PnvsPlaces) == 0 &&
 		record->len / sizeof(PnvsPlaces) <= PNVS_MAX_PLACES;

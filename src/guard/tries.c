@@ -51,7 +51,7 @@ pnvs_guard_admit_try(const char *number, const char *verification_id, TimestampT
 	admitted_at = judge(policy, &list, now, &report);
 	if (admitted_at == now)
 	{
-		pnvs_places_take(&list.places, now, now, list.group->limits, list.group->n);
+		pnvs_places_take(list.places, now, now, list.group->limits, list.group->n);
 		pnvs_list_store(&list, now);
 		if (list.is_bucket)
 			list.partition->stat.shared[list.kind]++;
@@ -84,7 +84,7 @@ pnvs_guard_give_back_try(const PnvsTry *try, TimestampTz now)
 	pnvs_partition_lock(list.partition, LW_EXCLUSIVE);
 	pnvs_list_load(&list, now);
 	if (pnvs_remembers(list.partition->share, try->at, true) &&
-		pnvs_places_give_back(&list.places, try->at))
+		pnvs_places_give_back(list.places, try->at))
 		pnvs_list_store(&list, now);
 	pnvs_partition_unlock(list.partition);
 	pnvs_shares_note_change();
@@ -112,7 +112,7 @@ judge(const PnvsPolicy *policy, const PnvsGuardList *list, TimestampTz now,
 
 	for (int i = 0; i < group->n; i++)
 	{
-		TimestampTz admitted_at = pnvs_places_admitted_at(&list->places, &group->limits[i], now);
+		TimestampTz admitted_at = pnvs_places_admitted_at(list->places, &group->limits[i], now);
 
 		if (admitted_at > now)
 			report->refusing |= UINT32_C(1) << group->rules[i];

@@ -22,7 +22,7 @@
  */
 #define ENOUGH_DIGITS 10
 
-static const PnvsCallingCode *find_code(uint32_t code);
+static uint32_t three_digits(const PnvsCallingCode *plan);
 static const PnvsRegionPrefix *find_region(uint32_t prefix);
 static bool has_premium(uint32_t prefix);
 static int	compare_prefixes(const void *key, const void *row);
@@ -35,14 +35,24 @@ static uint32_t leading_digits(const char *digits, size_t len);
 const PnvsCallingCode *
 pnvs_calling_code_find(const char *digits)
 {
-	for (size_t len = 1; len <= 3; len++)
-	{
-		const PnvsCallingCode *plan = find_code(leading_digits(digits, len));
+	size_t		len = strnlen(digits, 3);
+	uint32_t	wanted = leading_digits(digits, len) * (len == 3 ? 1 : len == 2 ? 10 : 100);
+	size_t		from = 0;
+	size_t		to = LENGTH(calling_codes);
+	const PnvsCallingCode *plan;
 
-		if (plan)
-			return plan;
+	while (to - from > 1)
+	{
+		size_t		middle = (from + to) / 2;
+
+		if (three_digits(&calling_codes[middle]) <= wanted)
+			from = middle;
+		else
+			to = middle;
 	}
-	return NULL;
+	plan = &calling_codes[from];
+	return len >= pnvs_calling_code_len(plan) &&
+		plan->code == leading_digits(digits, pnvs_calling_code_len(plan)) ? plan : NULL;
 }
 
 /* The number of digits of a calling code. */
@@ -115,22 +125,11 @@ pnvs_calling_code_is_premium(const char *digits)
 	return plan->kind == PNVS_PLAN_PREMIUM;
 }
 
-static const PnvsCallingCode *
-find_code(uint32_t code)
+/* The smallest number of three digits that begins with a code: the table's order. */
+static uint32_t
+three_digits(const PnvsCallingCode *plan)
 {
-	size_t		from = 0;
-	size_t		to = LENGTH(calling_codes);
-
-	while (from < to)
-	{
-		size_t		middle = (from + to) / 2;
-
-		if (calling_codes[middle].code < code)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from < LENGTH(calling_codes) && calling_codes[from].code == code ? &calling_codes[from] : NULL;
+	return plan->code < 10 ? plan->code * 100u : plan->code < 100 ? plan->code * 10u : plan->code;
 }
 
 static const PnvsRegionPrefix *

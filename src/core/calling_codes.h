@@ -33,8 +33,8 @@ typedef struct PnvsCallingCode
 	uint8_t		shortest;
 	uint8_t		longest;
 	uint8_t		kind;			/* a PnvsPlanKind */
-	uint8_t		region_digits;	/* of the longest prefix of another region, with
-								 * the calling code; 0: there is none */
+	uint8_t		region_digits;	/* of the longest prefix of another region,
+								 * with the calling code; 0: there is none */
 	uint8_t		premium_digits; /* of the longest prefix of premium numbers */
 } PnvsCallingCode;
 

@@ -311,6 +311,13 @@ limits(limits => 'number unapproved 2/1h');
 	is(join(' ', map { is_admitted('6281800000001', $_) } 7, 8), '1 0', 'so does that of an earlier message');
 }
 
+# Places of one time are kept as one item.
+forget_all();
+limits(limits => 'total unapproved 200/1h');
+$session->run('SELECT guard_spray(200, 6281810000000, 1, ' . at(0) . ', 0)');
+$session->run("SELECT guard_approve_latest('6281810000007', " . at(1) . ')') for 1 .. 3;
+is(join(' ', map { is_admitted("628182000000$_", 2) } 1, 2), '1 0', 'a second approval of a message approves no other one');
+
 # --- observing
 
 limits(limits => 'number 1/1h', limits_mode => 'observe');

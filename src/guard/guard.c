@@ -37,6 +37,8 @@ static void count_rules(const PnvsCounted *counted, const PnvsGuardReport *repor
 static void take(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report);
 static void note_message(const PnvsCounted *counted, const PnvsGuardReport *report, bool taken,
 						 TimestampTz now);
+static void remember_before(PnvsGuardNote *note, const PnvsAdmission *admission);
+static void forget_message(PnvsGuardNote *note, const PnvsAdmission *admission);
 static void set_refusal(const PnvsCounted *counted, TimestampTz open_until, TimestampTz now,
 						PnvsRefusal *refusal);
 static int	find_nearly_full(const PnvsCounted *counted);
@@ -226,6 +228,7 @@ note_message(const PnvsCounted *counted, const PnvsGuardReport *report, bool tak
 						   admission->due, now);
 	if (note == NULL || (note->latest != 0 && admission->due > now + LATEST_US))
 		return;
+	remember_before(note, admission);
 	note->latest = admission->due;
 	note->latest_key = admission->key;
 	note->channel = admission->channel;
@@ -238,6 +241,42 @@ note_message(const PnvsCounted *counted, const PnvsGuardReport *report, bool tak
 		if ((report->refusing & (UINT32_C(1) << i)) != 0)
 			note->observed |= UINT64CONST(1) << counted->policy->slots[i];
 	}
+}
+
+/*
+ * The latest message so far becomes that again if the new one is not sent: a code of it can
+ * still be approved.  There is no room for all of it, so the two must have much in common.
+ */
+static void
+remember_before(PnvsGuardNote *note, const PnvsAdmission *admission)
+{
+	int64		before_us = admission->due - note->latest;
+
+	note->before_us = 0;
+	if (note->latest == 0 || !note->has_places || note->approved ||
+		note->latest_key != admission->key || note->trusted != admission->trusted ||
+		before_us <= 0 || before_us > PG_UINT32_MAX)
+		return;
+	note->before_us = (uint32) before_us;
+	note->before_channel = note->channel;
+}
+
+/* A message was not sent. */
+static void
+forget_message(PnvsGuardNote *note, const PnvsAdmission *admission)
+{
+	if (note->latest_key != admission->key || note->latest == 0)
+		return;
+	if (note->before_us != 0 && note->latest - note->before_us == admission->due)
+		note->before_us = 0;
+	if (note->latest != admission->due)
+		return;
+	note->latest = note->before_us != 0 ? note->latest - note->before_us : 0;
+	note->channel = note->before_channel;
+	note->before_us = 0;
+	note->has_places = true;
+	note->approved = false;
+	note->observed = 0;
 }
 
 /* From the copies of the lists: when the message will be admitted, and what is waited for longest. */
@@ -327,8 +366,8 @@ pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now)
 	note = pnvs_note_find(counted.number, counted.number_key);
 	if (counted.has_breaker && pnvs_remembers(PNVS_SHARE_COUNTRY, admission->taken_at, admission->by_this_process))
 		pnvs_breaker_give_back(pnvs_breaker_of(counted.country), counted.policy, note, due);
-	if (note != NULL && note->latest == due && note->latest_key == admission->key)
-		note->latest = 0;
+	if (note != NULL)
+		forget_message(note, admission);
 	pnvs_counted_unlock(&counted);
 	pnvs_shares_note_change();
 }

@@ -55,7 +55,7 @@ typedef enum PnvsShareId
 /* Gaps in memory; if there are more, the oldest become one. */
 #define PNVS_GUARD_GAPS 8
 
-/* What is remembered of a number. */
+/* What is remembered of a number.  It must fit into a block, see blocks.h. */
 typedef struct PnvsGuardNote
 {
 	TimestampTz latest;			/* when its latest message is due; 0: none */
@@ -63,12 +63,16 @@ typedef struct PnvsGuardNote
 	uint64		observed;		/* counters of rules that would have refused
 								 * it */
 	TimestampTz counted;		/* when its breaker has counted it; 0: not */
+	uint32		before_us;		/* so long before the latest message another
+								 * was due, which becomes the latest if this
+								 * one is not sent; 0: none */
 	uint16		counted_messages;	/* since then */
-	uint8		channel;		/* of the latest message */
-	bool		trusted;
-	bool		has_places;		/* it was not only observed */
-	bool		approved;
-	bool		counted_approved;	/* its breaker knows of an approval */
+	uint8		channel:2;		/* of the latest message */
+	uint8		before_channel:2;
+	bool		trusted:1;
+	bool		has_places:1;	/* it was not only observed */
+	bool		approved:1;
+	bool		counted_approved:1; /* its breaker knows of an approval */
 } PnvsGuardNote;
 
 typedef struct PnvsRuleCounters

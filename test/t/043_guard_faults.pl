@@ -1,0 +1,80 @@
+# What the guard remembers through faults: settings that are wrong, and messages that fail.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils ();
+use Test::More;
+
+use Pnvs::Guard;
+use Pnvs::Simulator;
+
+my $service = Pnvs::Simulator->new;
+my $guard = Pnvs::Guard->new($service, 'faults', conf => <<'CONF');
+pnvs.limits = 'number SMS 2/1h, number VOICE unapproved 2/1h'
+pnvs.breaker = 'country 3/1h 50% 1h'
+CONF
+my $session = $guard->session;
+
+# --- the breaker, and a message that failed after another
+
+# Sends, and returns the verification_id.
+sub verification_of
+{
+	my ($number) = @_;
+
+	return $guard->start($number)->row->{verification_id};
+}
+
+sub check
+{
+	my ($number, $id) = @_;
+	my @sent = $service->events('sent', to => $number);
+
+	return $session->value("SELECT approved FROM check_verification('$sent[-1]{code}', '$id')");
+}
+
+my $first = $guard->new_number;
+is(check($first, verification_of($first)), 't', 'the first approval arms the breaker');
+my $number = $guard->new_number;
+my $id = verification_of($number);
+is($guard->start($number, service_sid => 'sim:code:INVALID_PARAMETERS:200')->row->{success}, 'f', 'another message is refused by the service');
+is(check($number, $id), 't', 'the code of the first is right');
+is(join(' ', @{ $session->query('SELECT * FROM pnvs_breakers')->row }{qw(numbers approved)}), '1 1', 'the breaker knows of the approval');
+
+# --- places of messages that were approved, and of messages that failed
+
+# How much room is left of 2 after a message, another that comes to nothing, and the approval of the first.
+sub room_after_failure
+{
+	my ($fail) = @_;
+	my $number = $guard->new_number;
+	my $id = $guard->start($number, channel => 'VOICE')->row->{verification_id};
+
+	$fail->($number);
+	check($number, $id) eq 't' or die 'the code is wrong';
+	return $guard->room($number, channel => 'VOICE');
+}
+
+is(room_after_failure(sub { }), 2, 'an approval gives the place back');
+is(room_after_failure(sub { $guard->start($_[0], channel => 'VOICE', service_sid => 'sim:code:INVALID_PARAMETERS:200') }),
+	2, 'and so if a later message was refused by the service');
+is(room_after_failure(sub { $guard->start($_[0], channel => 'SMS', service_sid => 'sim:code:INVALID_PARAMETERS:200') }),
+	2, 'or was to go another way');
+is(room_after_failure(sub {
+			my ($number) = @_;
+
+			$session->run("SELECT cancel_verification(enqueue_verification('VOICE', '$number', 'FA1', not_before => now() + '30 s'))");
+		}), 2, 'or was canceled');
+is(room_after_failure(sub {
+			my ($number) = @_;
+
+			$session->run('BEGIN');
+			$session->run("SELECT enqueue_verification('VOICE', '$number', 'FA1')");
+			$session->run('ROLLBACK');
+		}), 2, 'or was rolled back');
+
+done_testing;

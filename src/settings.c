@@ -395,6 +395,13 @@ check(const PnvsSetting *setting, char **text, void **extra, GucSource source)
 	pnvs_setting_read(setting, *text, &reading);
 	reading.value.is_servers = source <= PGC_S_ARGV;
 	reading.value.is_default = source == PGC_S_DEFAULT;
+
+	/*
+	 * at the server's start: by which rules the snapshot was counted, nobody
+	 * knows
+	 */
+	if (loading && reading.value.fault != NULL && setting->in_force != NULL)
+		reading.value.data = NULL;
 	if (is_secret && (source == PGC_S_TEST || (source >= PGC_S_GLOBAL && source <= PGC_S_DATABASE_USER)))
 	{
 		reading.value.fault = "Settings of roles, databases and functions can be read by everybody.";

@@ -5,7 +5,8 @@
  *
  * They say which messages are accepted.  A queued message is not judged again when it is
  * sent, so nothing is accepted while one of them is invalid.  The lists and rules that
- * were in force before are still handed out then: what is remembered is kept by them.
+ * were in force before are still handed out then: what is remembered is kept by them.  If
+ * the setting was invalid from the start, there are none.
  *
  * What a function returns is valid until the setting changes, at a reload.
  *
@@ -32,7 +33,7 @@ pnvs_settings_channels(void)
 	return (uint32) pnvs_in_force.channels.value->number;
 }
 
-/* The rules of pnvs.limits. */
+/* The rules of pnvs.limits, or NULL. */
 const PnvsRules *
 pnvs_settings_limits(void)
 {
@@ -43,7 +44,9 @@ pnvs_settings_limits(void)
 bool
 pnvs_settings_limits_are_set(void)
 {
-	return !pnvs_in_force.limits.value->is_default && pnvs_settings_limits()->nrules > 0;
+	const PnvsRules *rules = pnvs_settings_limits();
+
+	return !pnvs_in_force.limits.value->is_default && rules != NULL && rules->nrules > 0;
 }
 
 /* Increases when the rules of pnvs.limits or pnvs.breaker may have changed. */
@@ -53,12 +56,14 @@ pnvs_settings_rules_changes(void)
 	return pnvs_in_force.limits.nchanges + pnvs_in_force.breaker.nchanges;
 }
 
+/* The rule of pnvs.breaker, or NULL. */
 const PnvsBreakerRule *
 pnvs_settings_breaker(void)
 {
 	return pnvs_in_force.breaker.value->data;
 }
 
+/* The list of pnvs.countries, or NULL. */
 const PnvsCountryList *
 pnvs_settings_countries(void)
 {

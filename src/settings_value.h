@@ -44,7 +44,7 @@ typedef enum PnvsSettingKind
 
 /*
  * A checked value: what GUC calls the extra, with what it points to.  An invalid one has
- * the default's number, and the lists and rules that were in force before.
+ * the default's number, and the lists and rules that were in force before, if any were.
  */
 typedef struct PnvsSettingValue
 {

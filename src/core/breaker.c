@@ -41,6 +41,12 @@ later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+static inline int64_t
+slot_length(const PnvsBreakerRule *rule)
+{
+	return (rule->interval_us + PNVS_BREAKER_ANSWER_US) / PAST_SLOTS + 1;
+}
+
 /*
  * Reads a setting such as "country 50/1h 20% 1h": a share of less than 20 % of at least 50
  * numbers in an hour opens the breaker for an hour.  An empty one switches it off.  If it is
@@ -77,6 +83,16 @@ pnvs_breaker_parse(const char *text, PnvsBreakerRule *rule, char fault[PNVS_BREA
 	}
 	rule->min_percent = (int) percent;
 	return true;
+}
+
+/*
+ * Whether a message is counted that is admitted at now_us and sent at sent_us.  What is due
+ * later than the ring reaches is not; that is less than an interval.
+ */
+bool
+pnvs_breaker_counts(const PnvsBreakerRule *rule, int64_t sent_us, int64_t now_us)
+{
+	return rule->min_numbers > 0 && sent_us - now_us <= FUTURE_SLOTS * slot_length(rule);
 }
 
 /*
@@ -188,7 +204,7 @@ pnvs_breaker_opens(PnvsBreaker *breaker, const PnvsBreakerRule *rule, int64_t no
 static void
 follow_rule(PnvsBreaker *breaker, const PnvsBreakerRule *rule)
 {
-	int64_t		slot_us = (rule->interval_us + PNVS_BREAKER_ANSWER_US) / PAST_SLOTS + 1;
+	int64_t		slot_us = slot_length(rule);
 
 	if (breaker->slot_us == slot_us)
 		return;

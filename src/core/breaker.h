@@ -52,6 +52,7 @@ typedef struct PnvsBreaker
 
 extern bool pnvs_breaker_parse(const char *text, PnvsBreakerRule *rule,
 							   char fault[PNVS_BREAKER_FAULT_SIZE]);
+extern bool pnvs_breaker_counts(const PnvsBreakerRule *rule, int64_t sent_us, int64_t now_us);
 extern void pnvs_breaker_sent(PnvsBreaker *breaker, const PnvsBreakerRule *rule,
 							  int64_t sent_us, int64_t now_us);
 extern void pnvs_breaker_unsent(PnvsBreaker *breaker, const PnvsBreakerRule *rule, int64_t sent_us);

@@ -78,12 +78,15 @@ pnvs_breaker_refuses(PnvsGuardBreaker *breaker, const PnvsPolicy *policy, Timest
 	return due < state->open_until_us;
 }
 
-/* Counts a number's message, unless it has counted the number already. */
+/*
+ * Counts a number's message, unless it has counted the number already.  A message that is
+ * due too late to be counted must not make later ones seem counted.
+ */
 void
 pnvs_breaker_count(PnvsGuardBreaker *breaker, const PnvsPolicy *policy, PnvsGuardNote *note,
 				   TimestampTz due, TimestampTz now)
 {
-	if (policy->breaker.min_numbers == 0 || !pnvs_guard_head->armed)
+	if (!pnvs_guard_head->armed || !pnvs_breaker_counts(&policy->breaker, due, now))
 		return;
 	if (note != NULL && is_counted(note, policy, due))
 	{
@@ -102,14 +105,15 @@ pnvs_breaker_count(PnvsGuardBreaker *breaker, const PnvsPolicy *policy, PnvsGuar
 /* A message was not sent.  The number does not count if no other was. */
 void
 pnvs_breaker_give_back(PnvsGuardBreaker *breaker, const PnvsPolicy *policy, PnvsGuardNote *note,
-					   TimestampTz due)
+					   const PnvsAdmission *admission)
 {
-	if (policy->breaker.min_numbers == 0 ||
-		(note != NULL && (!is_counted(note, policy, due) || note->counted_approved)))
+	if (!pnvs_breaker_counts(&policy->breaker, admission->due, admission->taken_at) ||
+		(note != NULL && (!is_counted(note, policy, admission->due) || note->counted_approved)))
 		return;
 	if (note != NULL && --note->counted_messages > 0)
 		return;
-	pnvs_breaker_unsent(&breaker->breaker, &policy->breaker, note != NULL ? note->counted : due);
+	pnvs_breaker_unsent(&breaker->breaker, &policy->breaker,
+						note != NULL ? note->counted : admission->due);
 	if (note != NULL)
 		note->counted = 0;
 }

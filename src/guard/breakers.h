@@ -10,6 +10,7 @@
 #ifndef PNVS_GUARD_BREAKERS_H
 #define PNVS_GUARD_BREAKERS_H
 
+#include "guard/guard.h"
 #include "guard/shares.h"
 
 /* What a breaker has done during a call, for the log. */
@@ -29,7 +30,7 @@ extern bool pnvs_breaker_refuses(PnvsGuardBreaker *breaker, const PnvsPolicy *po
 extern void pnvs_breaker_count(PnvsGuardBreaker *breaker, const PnvsPolicy *policy,
 							   PnvsGuardNote *note, TimestampTz due, TimestampTz now);
 extern void pnvs_breaker_give_back(PnvsGuardBreaker *breaker, const PnvsPolicy *policy,
-								   PnvsGuardNote *note, TimestampTz due);
+								   PnvsGuardNote *note, const PnvsAdmission *admission);
 extern void pnvs_breaker_approve(PnvsGuardBreaker *breaker, const PnvsPolicy *policy,
 								 PnvsGuardNote *note, TimestampTz due);
 extern void pnvs_breakers_reset(void);

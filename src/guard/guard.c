@@ -30,7 +30,7 @@
 /* How often a time to wait is looked for; rules of five scopes hardly ever need more than two. */
 #define MAX_ROUNDS 100
 
-static bool judge(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report,
+static bool judge(PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report,
 				  TimestampTz *open_until);
 static uint64 sum_places(const PnvsPlaceList *places);
 static void count_rules(const PnvsCounted *counted, const PnvsGuardReport *report);
@@ -117,19 +117,19 @@ pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now, PnvsAdmission
 
 /* Whether all rules and the breaker admit the message.  Notes those that do not. */
 static bool
-judge(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report, TimestampTz *open_until)
+judge(PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report, TimestampTz *open_until)
 {
 	TimestampTz due = counted->admission->due;
 
 	for (int i = 0; i < counted->nlists; i++)
 	{
-		const PnvsGuardList *list = &counted->lists[i];
-		uint64		sum = sum_places(list->places);
+		PnvsGuardList *list = &counted->lists[i];
 
+		list->sum = sum_places(list->places);
 		for (int j = 0; j < list->group->n; j++)
 		{
 			/* often not even all places together reach the limit */
-			if (sum >= list->group->limits[j].max &&
+			if (list->sum >= list->group->limits[j].max &&
 				pnvs_places_admitted_at(list->places, &list->group->limits[j], due) > due)
 				report->refusing |= UINT32_C(1) << list->group->rules[j];
 		}
@@ -324,18 +324,16 @@ find_nearly_full(const PnvsCounted *counted)
 	for (int i = 0; i < counted->nlists; i++)
 	{
 		const PnvsGuardList *list = &counted->lists[i];
-		uint64		sum;
 
 		if (list->partition->share != PNVS_SHARE_TOTAL)
 			continue;
-		sum = sum_places(list->places);
 		for (int j = 0; j < list->group->n; j++)
 		{
 			const PnvsLimit *limit = &list->group->limits[j];
 			uint64		mark = (uint64) limit->max * NEARLY_FULL_PERCENT;
 
-			/* the sum is no less than the count, and is known sooner */
-			if (sum * 100 >= mark &&
+			/* all places and the new one are no less than the count, and are known sooner */
+			if ((list->sum + 1) * 100 >= mark &&
 				(uint64) pnvs_places_count(list->places, limit, counted->admission->due) * 100 >= mark)
 				return list->group->rules[j];
 		}
@@ -365,7 +363,7 @@ pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now)
 	}
 	note = pnvs_note_find(counted.number, counted.number_key);
 	if (counted.has_breaker && pnvs_remembers(PNVS_SHARE_COUNTRY, admission->taken_at, admission->by_this_process))
-		pnvs_breaker_give_back(pnvs_breaker_of(counted.country), counted.policy, note, due);
+		pnvs_breaker_give_back(pnvs_breaker_of(counted.country), counted.policy, note, admission);
 	if (note != NULL)
 		forget_message(note, admission);
 	pnvs_counted_unlock(&counted);

@@ -159,6 +159,7 @@ typedef struct PnvsGuardList
 	bool		is_bucket;		/* of several keys */
 	const PnvsRuleGroup *group; /* the rules that judge it */
 	PnvsPlaceList *places;		/* the copy, or in place */
+	uint64		sum;			/* of its places, when it was judged */
 	PnvsPlaceList copy;
 } PnvsGuardList;
 

@@ -87,6 +87,27 @@ is(rule('total SMS 1000/1h')->{admitted}, 0, 'and begins to count anew');
 $session->run(q{SELECT pnvs_guard_reset()});
 is($guard->start($other)->sqlstate, '', 'the reset of all scopes lets every number be sent to');
 
+# --- messages that are due later, and are taken back
+
+sub queue { return "SELECT enqueue_verification('SMS', '$_[0]', 'FA1', not_before => now() + interval '$_[1]')"; }
+
+sub figures { return join ' ', @{ $session->query('SELECT * FROM pnvs_breakers')->row }{qw(numbers approved)}; }
+
+$session->run('SELECT pnvs_guard_reset()');
+$number = $guard->new_number;
+for (1 .. 3)
+{
+	$session->run('BEGIN');
+	$session->run($_) for queue($number, '0 s'), queue($number, '3 hours');
+	$session->run('ROLLBACK');
+}
+is(figures(), '0 0', 'the breaker does not count a number whose messages are all taken back');
+my $late = $session->value(queue($number, '50 minutes'));
+$guard->start($number);
+is(figures(), '1 0', 'a message that is due much later hides none that is sent now');
+$session->run("SELECT cancel_verification($late)");
+is(figures(), '1 0', 'not even if it is canceled');
+
 # --- without shared memory
 
 my $bare = $service->new_node('bare', conf => "pnvs.limits = ''\n");

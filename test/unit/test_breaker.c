@@ -22,6 +22,7 @@
 /* An interval of 46 minutes makes parts of 1 min and 1 us. */
 static const PnvsBreakerRule hour = {.min_numbers = 50,.interval_us = HOUR,.min_percent = 20,.open_us = HOUR};
 static const PnvsBreakerRule parts = {.min_numbers = 10,.interval_us = 46 * MINUTE,.min_percent = 50,.open_us = HOUR};
+static const PnvsBreakerRule minute = {.min_numbers = 50,.interval_us = MINUTE,.min_percent = 20,.open_us = HOUR};
 static const PnvsBreakerRule off = {0};
 
 static PnvsBreaker breaker;
@@ -217,6 +218,14 @@ test_future(void)
 	for (int i = 0; i < 100; i++)
 		pnvs_breaker_sent(&breaker, &hour, NOW + HOUR, NOW);
 	tap_ok(!pnvs_breaker_opens(&breaker, &hour, NOW + 70 * MINUTE), "what is due too late for the ring is left uncounted");
+	tap_ok(pnvs_breaker_counts(&hour, NOW + 15 * MINUTE, NOW) && !pnvs_breaker_counts(&hour, NOW + HOUR, NOW),
+		   "who asks knows which");
+	tap_ok(!pnvs_breaker_counts(&minute, NOW + MINUTE, NOW), "that is always less than the interval ahead");
+	begin();
+	for (int i = 0; i < 50; i++)
+		pnvs_breaker_sent(&breaker, &hour, NOW + 15 * (62 * MINUTE / 48), NOW);
+	tap_ok(pnvs_breaker_counts(&hour, NOW + 15 * (62 * MINUTE / 48), NOW) &&
+		   pnvs_breaker_opens(&breaker, &hour, NOW + 25 * MINUTE), "what counts has a slot");
 
 	/* It could otherwise take the slot of what is judged. */
 	begin();

@@ -107,7 +107,7 @@ find_invalid(void)
 		&pnvs_in_force.breaker, &pnvs_in_force.test_numbers
 	};
 
-	for (int i = 0; i < lengthof(settings); i++)
+	for (size_t i = 0; i < lengthof(settings); i++)
 	{
 		if (settings[i]->value->fault != NULL)
 			return settings[i];

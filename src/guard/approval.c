@@ -71,7 +71,7 @@ approve(const PnvsAdmission *admission, TimestampTz now)
 	PnvsGuardNote *note;
 
 	pnvs_counted_collect(admission, &counted);
-	pnvs_counted_lock(&counted, false, now);
+	now = pnvs_counted_lock(&counted, false, now);
 	note = pnvs_note_find(counted.number, counted.number_key);
 	if (counted.has_breaker)
 	{

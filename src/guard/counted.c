@@ -72,16 +72,24 @@ add_lists(PnvsCounted *counted, PnvsShareId share, uint64 key)
 	}
 }
 
-/* Locks all partitions and copies the lists. */
-void
+/*
+ * Locks all partitions and copies the lists.  The result is the time to judge them by: now,
+ * or the later time of a session that was faster to get a lock.
+ */
+TimestampTz
 pnvs_counted_lock(const PnvsCounted *counted, bool sweep, TimestampTz now)
 {
 	for (int i = 0; i < counted->npartitions; i++)
 		pnvs_partition_lock(counted->partitions[i], LW_EXCLUSIVE);
+	for (int i = 0; i < counted->npartitions; i++)
+		now = pnvs_partition_time(counted->partitions[i], now);
+	for (int i = 0; i < counted->npartitions; i++)
+		counted->partitions[i]->latest = now;
 	for (int i = 0; sweep && i < counted->npartitions; i++)
 		pnvs_partition_sweep(counted->partitions[i], counted->policy, now);
 	for (int i = 0; i < counted->nlists; i++)
 		pnvs_list_load(&counted->lists[i], now);
+	return now;
 }
 
 void

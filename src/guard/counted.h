@@ -29,7 +29,7 @@ typedef struct PnvsCounted
 } PnvsCounted;
 
 extern void pnvs_counted_collect(const PnvsAdmission *admission, PnvsCounted *counted);
-extern void pnvs_counted_lock(const PnvsCounted *counted, bool sweep, TimestampTz now);
+extern TimestampTz pnvs_counted_lock(const PnvsCounted *counted, bool sweep, TimestampTz now);
 extern void pnvs_counted_unlock(const PnvsCounted *counted);
 
 #endif							/* PNVS_GUARD_COUNTED_H */

@@ -92,7 +92,9 @@ pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now, PnvsAdmission
 	admission->due = message->due;
 
 	pnvs_counted_collect(admission, &counted);
-	pnvs_counted_lock(&counted, true, now);
+	now = pnvs_counted_lock(&counted, true, now);
+	/* what counted before now may be forgotten, so nothing is judged before */
+	admission->due = Max(message->due, now);
 	admitted = judge(&counted, now, &report, &open_until);
 	count_rules(&counted, &report);
 	if (admitted)
@@ -332,7 +334,10 @@ find_nearly_full(const PnvsCounted *counted)
 			const PnvsLimit *limit = &list->group->limits[j];
 			uint64		mark = (uint64) limit->max * NEARLY_FULL_PERCENT;
 
-			/* all places and the new one are no less than the count, and are known sooner */
+			/*
+			 * all places and the new one are no less than the count, and are
+			 * known sooner
+			 */
 			if ((list->sum + 1) * 100 >= mark &&
 				(uint64) pnvs_places_count(list->places, limit, counted->admission->due) * 100 >= mark)
 				return list->group->rules[j];
@@ -348,20 +353,25 @@ pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now)
 	TimestampTz due = admission->due;
 	PnvsCounted counted;
 	PnvsGuardNote *note;
+	bool		is_approved;
 
 	if (pnvs_guard_head == NULL || due == 0 || !pnvs_hash_is_ready() || !pnvs_policy()->valid)
 		return;
 	pnvs_counted_collect(admission, &counted);
-	pnvs_counted_lock(&counted, false, now);
+	now = pnvs_counted_lock(&counted, false, now);
+	note = pnvs_note_find(counted.number, counted.number_key);
+	is_approved = note != NULL && note->latest == due && note->approved;
 	for (int i = 0; i < counted.nlists; i++)
 	{
 		PnvsGuardList *list = &counted.lists[i];
 
+		/* a place that the approval gave back must not be another's now */
+		if (is_approved && !list->group->counts_approved)
+			continue;
 		if (pnvs_remembers(list->partition->share, admission->taken_at, admission->by_this_process) &&
 			pnvs_places_give_back(list->places, due))
 			pnvs_list_store(list, now);
 	}
-	note = pnvs_note_find(counted.number, counted.number_key);
 	if (counted.has_breaker && pnvs_remembers(PNVS_SHARE_COUNTRY, admission->taken_at, admission->by_this_process))
 		pnvs_breaker_give_back(pnvs_breaker_of(counted.country), counted.policy, note, admission);
 	if (note != NULL)

@@ -96,6 +96,7 @@ add_rule(int i)
 
 	group->limits[group->n] = rule->limit;
 	group->rules[group->n] = i;
+	group->counts_approved = group->counts_approved || !rule->limit.unapproved;
 	group->n++;
 	policy.has[rule->scope] = true;
 }

@@ -17,6 +17,7 @@
 typedef struct PnvsRuleGroup
 {
 	int			n;
+	bool		counts_approved;	/* a rule counts approved messages, too */
 	PnvsLimit	limits[PNVS_MAX_RULES];
 	uint8		rules[PNVS_MAX_RULES];	/* their indexes in the setting */
 } PnvsRuleGroup;

@@ -36,6 +36,9 @@
  */
 #define FLAT_SIZE (PNVS_CHANNEL_WORD_COUNT * sizeof(PnvsPlaceList))
 
+/* Nobody waits as long as this for a partition's lock. */
+#define LONGEST_WAIT_US (INT64CONST(10) * USECS_PER_SEC)
+
 static const struct
 {
 	PnvsScope	scope;
@@ -212,6 +215,17 @@ void
 pnvs_partition_unlock(const PnvsPartition *partition)
 {
 	LWLockRelease(&locks[partition->lock].lock);
+}
+
+/*
+ * The time to judge a partition by, within its lock.  A session reads the clock before it
+ * waits for the lock, and what another one has forgotten meanwhile counts for times before.
+ * If the difference is larger, the clock was set back.
+ */
+TimestampTz
+pnvs_partition_time(const PnvsPartition *partition, TimestampTz now)
+{
+	return partition->latest - now < LONGEST_WAIT_US ? Max(partition->latest, now) : now;
 }
 
 /* The lock of the counters' rules; taken while no other is held. */

@@ -142,6 +142,7 @@ typedef struct PnvsPartition
 	uint32		nbucket_lists;	/* lists of shared buckets */
 	uint32		max_bucket_lists;	/* a list of each bucket and kind */
 	uint32		cursor;			/* the bucket that is swept next */
+	TimestampTz latest;			/* the latest time by which it was judged */
 	Size		counters;		/* distance; 0: none */
 	Size		blocks;			/* distance */
 	bool		is_flat;		/* it has whole lists instead of blocks */
@@ -188,6 +189,7 @@ extern LWLock *pnvs_snapshot_lock(void);
 extern bool pnvs_shares_all_free(void);
 
 /* Within the partition's lock.  None of them throws. */
+extern TimestampTz pnvs_partition_time(const PnvsPartition *partition, TimestampTz now);
 extern PnvsRuleCounters *pnvs_partition_counters(PnvsPartition *partition);
 extern void pnvs_partition_clear(PnvsPartition *partition);
 extern void pnvs_partition_sweep(PnvsPartition *partition, const PnvsPolicy *policy, TimestampTz now);

@@ -42,10 +42,10 @@ pnvs_guard_admit_try(const char *number, const char *verification_id, TimestampT
 	pnvs_hash_prepare();
 	try->of_number = number != NULL;
 	try->key = number != NULL ? pnvs_hash_number(number) : pnvs_hash_verification(verification_id);
-	try->at = now;
 
 	find_list(policy, try, &list);
 	pnvs_partition_lock(list.partition, LW_EXCLUSIVE);
+	list.partition->latest = try->at = now = pnvs_partition_time(list.partition, now);
 	pnvs_partition_sweep(list.partition, policy, now);
 	pnvs_list_load(&list, now);
 	admitted_at = judge(policy, &list, now, &report);
@@ -82,6 +82,7 @@ pnvs_guard_give_back_try(const PnvsTry *try, TimestampTz now)
 	policy = pnvs_policy();
 	find_list(policy, try, &list);
 	pnvs_partition_lock(list.partition, LW_EXCLUSIVE);
+	list.partition->latest = now = pnvs_partition_time(list.partition, now);
 	pnvs_list_load(&list, now);
 	if (pnvs_remembers(list.partition->share, try->at, true) &&
 		pnvs_places_give_back(list.places, try->at))

@@ -135,7 +135,7 @@ pnvs_guard_reset_scope(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("only a superuser may reset the limits of pnvs"),
-				 errhint("unblock_phone_number() resets those of a number."),
+				 errhint("Use unblock_phone_number() for the limits of one number."),
 				 pnvs_errhide()));
 	require_memory();
 	pnvs_guard_reset(all, scope);

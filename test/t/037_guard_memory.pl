@@ -320,6 +320,7 @@ is(join(' ', map { is_admitted("628182000000$_", 2) } 1, 2), '1 0', 'a second ap
 
 # --- observing
 
+forget_all();
 limits(limits => 'number 1/1h', limits_mode => 'observe');
 is(join(' ', map { is_admitted('6281900000001', $_) } 0, 1, 2), '1 1 1', 'observe mode refuses nothing');
 is(rule('number 1/1h')->{observed}, 2, 'it counts what would have been refused');
@@ -499,19 +500,35 @@ sub written_since
 	is(is_admitted('6284100000001', 1), 0, 'a crash forgets nothing that is older than that');
 }
 
+# Sessions read the clock before they wait for a lock. What one of them forgets by its time
+# must not be missing to another that has read the clock before.
+{
+	my $number = '6284300000001';
+
+	limits(limits => 'number 2/30s');
+	forget_all();
+	is_admitted($number, $_) for 0, 10;
+	give_back(admit($number, 30.000005), 30.000005);
+	is(is_admitted($number, 29.999999), 1, 'the session that comes later is admitted');
+	is(is_admitted($number, 45), 1, 'and another, once a place is free');
+	is(is_admitted($number, 60.000001), 0, 'its place is of the later time');
+	is(is_admitted($number, 60.000005), 1, 'and free an interval after that');
+	limits(limits => 'number 1/1h, total 1000/1h');
+}
+
 # Rows of the queue that were admitted before a restart, and while there was no memory.
 {
 	my $early = $session->value('SELECT clock_timestamp()');
 	my ($written, $gave_back);
 
-	is_admitted('6284200000001', 0);
+	is_admitted('6284200000001', 100);
 	restart();
 	$written = (Time::HiRes::stat($node->data_dir . "/$FILE"))[9];
 	$gave_back = sub {
 		my ($taken_at) = @_;
 
-		$session->run("SELECT guard_give_back(guard_of_row('6284200000001', 'SMS', " . at(0) . ", $taken_at), " . at(1) . ')');
-		return is_admitted('6284200000001', 1);
+		$session->run("SELECT guard_give_back(guard_of_row('6284200000001', 'SMS', " . at(100) . ", $taken_at), " . at(101) . ')');
+		return is_admitted('6284200000001', 101);
 	};
 	is($gave_back->('to_timestamp(' . ($written + 0.005) . ')'), 0, 'a message that was admitted after the snapshot gives nothing back');
 	is($gave_back->("'1999-01-01'"), 0, 'nor does one from before the memory was made');

@@ -29,13 +29,20 @@ pnvs_gaps_begin(void)
 /*
  * Forgets what was admitted from a time until now.  A server that is a standby, or recovers
  * from an archive, admits messages of the queue only after its promotion: until then it gets
- * rows that another server has admitted.
+ * rows that another server has admitted.  Only the last gap can have no end yet.
  */
 void
 pnvs_gaps_add(TimestampTz from)
 {
 	PnvsGuardHead *head = pnvs_guard_head;
+	TimestampTz to = pnvs_guard_starts_as_standby() ? DT_NOEND : GetCurrentTimestamp();
 
+	/* a standby was restarted, or was promoted and has admitted nothing since */
+	if (head->ngaps > 0 && head->gaps[head->ngaps - 1].to == DT_NOEND)
+	{
+		head->gaps[head->ngaps - 1].to = to;
+		return;
+	}
 	if (head->ngaps == PNVS_GUARD_GAPS)
 	{
 		/* the oldest two become one */
@@ -44,7 +51,7 @@ pnvs_gaps_add(TimestampTz from)
 		memmove(&head->gaps[1], &head->gaps[2], (head->ngaps - 1) * sizeof(PnvsGuardGap));
 	}
 	head->gaps[head->ngaps].from = from;
-	head->gaps[head->ngaps].to = pnvs_guard_starts_as_standby() ? DT_NOEND : GetCurrentTimestamp();
+	head->gaps[head->ngaps].to = to;
 	head->ngaps++;
 }
 

@@ -13,7 +13,7 @@ use Pnvs::Guard;
 use Pnvs::Simulator;
 
 my $service = Pnvs::Simulator->new;
-my $guard = Pnvs::Guard->new($service, 'faults', conf => <<'CONF');
+my $guard = Pnvs::Guard->new($service, 'faults', streaming => 1, conf => <<'CONF');
 pnvs.limits = 'number SMS 2/1h, number VOICE unapproved 2/1h'
 pnvs.breaker = 'country 3/1h 50% 1h'
 CONF
@@ -88,5 +88,18 @@ $guard->node->append_conf('postgresql.conf', "pnvs.limits = 'number SMS 2/1h'");
 $guard->node->restart;
 $session = $guard->connect;
 is($guard->start($limited, session => $session)->sqlstate, '38V03', 'and has so after restarts with a limit that is invalid, and mended');
+
+# --- a standby that was restarted, and promoted
+
+my $node = $guard->node;
+$node->stop;
+$node->set_standby_mode;
+$node->start;
+$node->restart;
+$node->promote;
+$session = $guard->connect;
+my $canceled = $guard->new_number;
+$session->run("SELECT cancel_verification(enqueue_verification('SMS', '$canceled', 'FA1', not_before => now() + '1 min'))") for 1 .. 2;
+is($guard->room($canceled, session => $session), 2, 'after the promotion of a standby that was restarted, places are given back');
 
 done_testing;

@@ -82,7 +82,7 @@ extern void pnvs_settings_use_server_values(bool use);
 /* settings_guard.c */
 extern uint32 pnvs_settings_channels(void);
 extern const PnvsRules *pnvs_settings_limits(void);
-extern bool pnvs_settings_limits_are_set(void);
+extern const char *pnvs_settings_counting(void);
 extern uint64 pnvs_settings_rules_changes(void);
 extern const PnvsBreakerRule *pnvs_settings_breaker(void);
 extern const PnvsCountryList *pnvs_settings_countries(void);

@@ -40,13 +40,21 @@ pnvs_settings_limits(void)
 	return pnvs_in_force.limits.value->data;
 }
 
-/* Whether somebody has set rules: they must not be ignored if they cannot be applied. */
-bool
-pnvs_settings_limits_are_set(void)
+/*
+ * The name of a setting that somebody has set and that counts messages, or NULL: it must
+ * not be ignored if it cannot be applied.
+ */
+const char *
+pnvs_settings_counting(void)
 {
 	const PnvsRules *rules = pnvs_settings_limits();
+	const PnvsBreakerRule *breaker = pnvs_settings_breaker();
 
-	return !pnvs_in_force.limits.value->is_default && rules != NULL && rules->nrules > 0;
+	if (!pnvs_in_force.limits.value->is_default && rules != NULL && rules->nrules > 0)
+		return pnvs_in_force.limits.name;
+	if (!pnvs_in_force.breaker.value->is_default && breaker != NULL && breaker->min_numbers > 0)
+		return pnvs_in_force.breaker.name;
+	return NULL;
 }
 
 /* Increases when the rules of pnvs.limits or pnvs.breaker may have changed. */

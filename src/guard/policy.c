@@ -50,12 +50,15 @@ pnvs_policy(void)
 bool
 pnvs_policy_has_memory(void)
 {
-	if (pnvs_guard_head == NULL && pnvs_settings_limits_are_set())
+	const char *counting = pnvs_guard_head == NULL ? pnvs_settings_counting() : NULL;
+
+	if (counting != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIG_FILE_ERROR),
 				 errmsg("the limits of pnvs need shared memory, which it has not got"),
 				 errdetail("sent=no"),
-				 errhint("Add \"pnvs\" to shared_preload_libraries and restart the server, or set \"pnvs.limits\" to ''."),
+				 errhint("Add \"pnvs\" to shared_preload_libraries and restart the server, or set \"%s\" to ''.",
+						 counting),
 				 pnvs_errhide()));
 	return pnvs_guard_head != NULL;
 }

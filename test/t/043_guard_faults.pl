@@ -10,6 +10,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 
 use Pnvs::Guard;
+use Pnvs::Session;
 use Pnvs::Simulator;
 
 my $service = Pnvs::Simulator->new;
@@ -101,5 +102,12 @@ $session = $guard->connect;
 my $canceled = $guard->new_number;
 $session->run("SELECT cancel_verification(enqueue_verification('SMS', '$canceled', 'FA1', not_before => now() + '1 min'))") for 1 .. 2;
 is($guard->room($canceled, session => $session), 2, 'after the promotion of a standby that was restarted, places are given back');
+
+# --- without shared memory
+
+my $late = $service->new_node('late', conf => "pnvs.breaker = 'country 3/1h 50% 1h'\n");
+my $refused = $guard->start($guard->new_number, session => Pnvs::Session->new($late));
+is($refused->sqlstate, 'F0000', 'a breaker that somebody has set is not ignored if the library is not preloaded');
+like($refused->hint, qr/, or set "pnvs\.breaker" to ''\.\z/, 'the hint says which setting needs that');
 
 done_testing;

@@ -4,7 +4,8 @@
  *	  Says in the log what the guard does.
  *
  * Each cause has a line a minute at the most, for the whole server, with the number of
- * cases since the last.  No line has a number, a key or a hash.
+ * cases since the last.  No line has a number, a key or a hash.  Callers do not get these
+ * lines, which say what others have sent, but for the warning about the total.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,7 +56,7 @@ pnvs_report_setting(PnvsRefusalReason reason)
 		return;
 	cases = count(setting);
 	if (cases > 0)
-		ereport(LOG,
+		ereport(LOG_SERVER_ONLY,
 				(errmsg("pnvs refuses messages by the setting \"%s\"", setting),
 				 errdetail("Messages since the last such line: %lld.", (long long) cases),
 				 pnvs_errhide()));
@@ -75,7 +76,7 @@ report_refusals(const PnvsGuardReport *report, const PnvsPolicy *policy)
 		pnvs_rule_text(rule, text);
 		cases = count(text);
 		if (cases > 0)
-			ereport(LOG,
+			ereport(LOG_SERVER_ONLY,
 					(errmsg("pnvs %s by the rule \"%s\"", rule->scope == PNVS_SCOPE_TRIES ? "refuses codes" :
 							what_happens(policy), text),
 					 errdetail("Refusals since the last such line: %lld.", (long long) cases),
@@ -88,7 +89,7 @@ report_refusals(const PnvsGuardReport *report, const PnvsPolicy *policy)
 
 		pnvs_country_text(report->country, country);
 		if (cases > 0)
-			ereport(LOG,
+			ereport(LOG_SERVER_ONLY,
 					(errmsg("pnvs %s by the breaker, the last of them to %s", what_happens(policy), country),
 					 errdetail("Refusals since the last such line: %lld.", (long long) cases),
 					 pnvs_errhide()));
@@ -109,15 +110,15 @@ report_event(const PnvsGuardReport *report)
 
 	pnvs_country_text(report->country, country);
 	if (report->event == PNVS_BREAKER_ARMED)
-		ereport(LOG,
+		ereport(LOG_SERVER_ONLY,
 				(errmsg("the breakers of pnvs are armed, for a code was approved"),
 				 pnvs_errhide()));
 	else if (report->event == PNVS_BREAKER_CLOSED)
-		ereport(LOG,
+		ereport(LOG_SERVER_ONLY,
 				(errmsg("the breaker of pnvs for %s is closed again", country),
 				 pnvs_errhide()));
 	else
-		ereport(LOG,
+		ereport(LOG_SERVER_ONLY,
 				(errmsg("the breaker of pnvs for %s has opened", country),
 				 errdetail("Of %u numbers that messages were sent to, %u were approved.",
 						   report->judged_sent, report->judged_approved),
@@ -131,7 +132,7 @@ report_memory(void)
 	int64		cases = count("memory");
 
 	if (cases > 0)
-		ereport(LOG,
+		ereport(LOG_SERVER_ONLY,
 				(errmsg("the memory of pnvs for limits is full, so new numbers or keys share their limits"),
 				 errdetail("Messages and checks since the last such line: %lld.", (long long) cases),
 				 errhint("If this is no attack, raise \"pnvs.guard_memory\"."),

@@ -49,8 +49,12 @@ sub room_after
 
 my $number = $guard->new_number;
 is($guard->start($number)->row->{success}, 't', 'a message below the limit is sent') for 1 .. 3;
+$session->run('SET client_min_messages = log');
 my $result = $guard->start($number);
 is($result->sqlstate, '38V03', 'the next is refused');
+is(join(' ', map { $_->{M} } $result->notices), '', 'what the log says of it is not for the caller, who may ask for such messages');
+ok($guard->logged(qr/LOG:  pnvs refuses messages by the rule "number 3\/1h"/) == 1, 'the log names the rule');
+$session->run('RESET client_min_messages');
 like($result->detail, qr/\Asent=no limit=number retry_after=(?:3[56]\d\d)\b/, 'the DETAIL has the scope, and the seconds to wait');
 like($result->hint, qr/\bin (?:1 hour|59:\d\d)\b/, 'the HINT has them in words');
 unlike(join(' ', $result->message, $result->detail, $result->hint, $result->context), qr/$number|15\d{4,}/, 'the error holds no number');

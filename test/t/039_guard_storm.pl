@@ -14,7 +14,7 @@ use lib "$FindBin::RealBin/../perl";
 use List::Util qw(min);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 use Pnvs::Guard;
 use Pnvs::Server;
@@ -41,6 +41,7 @@ diag("SEED=$seed");
 my $service = Pnvs::Simulator->new;
 my $guard = Pnvs::Guard->new($service, 'storm', conf => <<'CONF');
 pnvs.breaker = ''
+pnvs.reconcile_for = 3
 restart_after_crash = on
 max_prepared_transactions = 10
 CONF
@@ -51,7 +52,7 @@ $guard->session->run('CREATE TABLE person (phone text)');
 $guard->session->run(q{CREATE TRIGGER verify AFTER INSERT ON person FOR EACH ROW
 	EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', 'FA1')});
 
-my (@session, %open, @later, %ended);
+my (@session, @later, %ended);
 
 sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
@@ -61,7 +62,6 @@ sub reconnect
 {
 	@session = map { $server->connect } 1 .. $SESSIONS;
 	$guard->{session} = $server->connect;
-	%open = ();
 	return;
 }
 
@@ -93,6 +93,7 @@ my %deed = (
 	direct_in_savepoint => sub { 'BEGIN; SAVEPOINT s; ' . direct(@_) . '; ROLLBACK TO s; COMMIT' },
 	direct_refused => sub { direct($_[0], 'sim:code:INVALID_PARAMETERS:200') },
 	direct_lost => sub { direct($_[0], 'sim:close') },
+	direct_hung => sub { direct($_[0], 'sim:hang') },
 	direct_unsent => sub { unsent($_[0], 'refused', '10s') },
 	direct_canceled => sub { unsent($_[0], 'connect_stall', '20ms') },
 	queue => \&queue,
@@ -123,9 +124,8 @@ sub step
 	my $sql = $deed{$name}->($s);
 
 	$session->{deed} = $name;
-	# a failed transaction is open, too
-	$session->send(($open{$session} ? any('COMMIT; ', 'ROLLBACK; ') : 'ROLLBACK; ') . $sql);
-	$open{$session} = $name =~ /open/;
+	$session->{canceled} = 0;
+	$session->send(($session->in_transaction ? any('COMMIT; ', 'ROLLBACK; ') : '') . $sql);
 	return;
 }
 
@@ -136,8 +136,30 @@ sub learn
 	my $result = $session->result;
 
 	$ended{ $session->{deed} . ' ' . $result->sqlstate }++ unless $EXPECTED{ $result->sqlstate } && !$result->lost;
-	$open{$session} = 0 if $result->failed;
+	$session->{deed} = '' if $session->{deed} eq 'direct_hung';
 	push @later, $result->value if $session->{deed} eq 'later' && !$result->failed;
+	return;
+}
+
+# Calls that the service never answers are canceled once their requests have arrived.
+my $canceled = 0;
+
+sub hung { return grep { ($_->{deed} // '') eq 'direct_hung' && !$_->{canceled} && !$_->has_answer } @session; }
+
+sub arrived
+{
+	my (@hung) = @_;
+
+	return @hung && $service->count('request', scenario => 'hang') >= $canceled + @hung;
+}
+
+sub cancel
+{
+	my (@hung) = @_;
+
+	$guard->session->run("SELECT pg_cancel_backend(@{[$_->pid]})") for @hung;
+	$_->{canceled} = 1 for @hung;
+	$canceled += @hung;
 	return;
 }
 
@@ -162,7 +184,9 @@ sub storm
 			$busy{$session} = 1;
 			$steps--;
 		}
-		sleep 0.001;
+		wait_until('a session can go on',
+			sub { !%busy || arrived(hung()) || grep { $busy{$_} ? $_->has_answer : $steps > 0 } @session });
+		cancel(hung()) if arrived(hung());
 	}
 	return;
 }
@@ -173,7 +197,6 @@ sub calm
 	my ($s) = @_;
 
 	$_->query('ROLLBACK') for @session;
-	%open = ();
 	$guard->session->run("SELECT cancel_verification($_)") for splice @later;
 	wait_until('every message is settled',
 		sub { !$guard->session->value('SELECT count(*) FROM verification_queue WHERE settled_at IS NULL') });
@@ -223,11 +246,13 @@ for my $s (@scenario)
 {
 	$guard->reload('pnvs.limits' => $s->{limits});
 	@session = map { $guard->connect } 1 .. $SESSIONS;
-	%open = %ended = ();
+	%ended = ();
 	storm($s, $STEPS / 2);
 	cmp_ok(sent($s), '<=', $LIMIT, "$s->{name}: no more messages than the limit are sent");
 
-	# open transactions end with the server; places that were taken stay
+	# open transactions end with the server; a request under way might be cut off
+	wait_until('nothing is being sent',
+		sub { !$guard->session->value("SELECT count(*) FROM verification_queue WHERE settled_at IS NULL AND not_before <= now()") });
 	$guard->session->close;
 	$node->restart('fast');
 	reconnect();

@@ -52,6 +52,9 @@ sub new
 # The backend's process ID.
 sub pid { return $_[0]->{pid}; }
 
+# Whether the last statement has left a transaction open, even a failed one.
+sub in_transaction { return $_[0]->{in_transaction}; }
+
 # Everything that the server has sent, as raw bytes: for tests of what must not
 # be in it.
 sub transcript { return $_[0]->{transcript}; }
@@ -139,7 +142,11 @@ sub result
 		}
 		elsif ($type eq 'N') { push @{ $result->{notices} }, _fields($body); }
 		elsif ($type eq 'A') { push @{ $result->{notifications} }, $body; }
-		return $result if $type eq 'Z';
+		if ($type eq 'Z')
+		{
+			$self->{in_transaction} = $body ne 'I';
+			return $result;
+		}
 	}
 	$result->{lost} = 1;
 	return $result;

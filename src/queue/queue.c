@@ -50,6 +50,7 @@
 #include "queue/rows/lock_class.h"
 #include "queue/rows/rows.h"
 #include "queue/rows/table.h"
+#include "settings.h"
 
 /* A row to be inserted. */
 typedef struct NewRow
@@ -58,6 +59,7 @@ typedef struct NewRow
 	Oid			requester;
 	TimestampTz created_at;
 	PnvsAdmission admission;
+	bool		is_test;		/* to a test number: nothing has counted it */
 	PnvsRefusal refusal;		/* unless PNVS_ADMITTED, the row is settled as
 								 * failed */
 } NewRow;
@@ -125,6 +127,8 @@ admit(NewRow *row)
 	if (row->admission.due != 0)
 		pnvs_guard_give_back_at_abort(&row->admission);
 	RESUME_INTERRUPTS();
+	row->is_test = row->refusal.reason == PNVS_ADMITTED &&
+		pnvs_settings_test_number(message.recipient, message.due) != NULL;
 	if (row->refusal.reason != PNVS_ADMITTED && !request->keeps_refused)
 		pnvs_guard_throw(&row->refusal);
 }
@@ -281,6 +285,8 @@ fill_row(const NewRow *row, TupleTableSlot *slot)
 	PUT(PNVS_COLUMN_ORIGIN_SYSTEM, Int64GetDatum((int64) GetSystemIdentifier()));
 	PUT(PNVS_COLUMN_ORIGIN_DATABASE, ObjectIdGetDatum(MyDatabaseId));
 	PUT(PNVS_COLUMN_ORIGIN_TIMELINE, Int32GetDatum((int32) GetWALInsertionTimeLine()));
+	if (row->is_test)
+		PUT(PNVS_COLUMN_ADMISSION_DUE, TimestampTzGetDatum(PNVS_ADMISSION_OF_TEST));
 	if (admission->due != 0)
 	{
 		PUT(PNVS_COLUMN_ADMISSION_DUE, TimestampTzGetDatum(admission->due));

@@ -107,6 +107,15 @@ $queue->configure('pnvs.worker' => 'off');
 $queued = $queue->enqueue('FA1', undef, number => $NUMBER);
 $session->run('CALL process_verification_queue()');
 is($queue->row($queued)->{message}, 'Local.TestNumber', 'the procedure knows test numbers');
+
+# No limit has counted it, so it must not go out.
+$service->mark;
+$queued = $queue->enqueue('FA1', undef, number => $NUMBER);
+$queue->reload('pnvs.test_numbers' => undef);
+$session->run('CALL process_verification_queue()');
+is($queue->row($queued)->{message}, 'Local.TestNumber', 'what was queued to a test number stays that when the number leaves the list');
+is($service->count('sent'), 0, 'and is not sent');
+$queue->reload('pnvs.test_numbers' => $LIST);
 is($service->count('request'), 0, 'and asks for nothing, either');
 $queue->reload('pnvs.worker' => undef);
 

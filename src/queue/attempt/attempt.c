@@ -197,11 +197,14 @@ pnvs_attempt_destroy(PnvsAttempt *attempt)
 	MemoryContextDelete(attempt->context);
 }
 
-/* Whether the message is to a number that was a test number when it was due. */
+/*
+ * Whether the message is to a number that was a test number when it was queued or due.  No
+ * limit has counted a message that was queued to one.
+ */
 static bool
 is_test(const PnvsClaim *claim)
 {
-	return pnvs_settings_test_number(claim->recipient, claim->not_before) != NULL;
+	return claim->is_test || pnvs_settings_test_number(claim->recipient, claim->not_before) != NULL;
 }
 
 /* Whether the message must not be sent any more, or not now; notes why. */

@@ -57,6 +57,16 @@ pnvs_admission_read(int row, int column, const PnvsClaim *claim, PnvsAdmission *
 	admission->trusted = !no_trusted && DatumGetBool(trusted);
 }
 
+/* Whether a row of the last result was queued to a test number. */
+bool
+pnvs_admission_is_of_test(int row, int column)
+{
+	bool		no_due;
+	Datum		due = pnvs_result_value(row, column + DUE, &no_due);
+
+	return !no_due && DatumGetTimestampTz(due) == PNVS_ADMISSION_OF_TEST;
+}
+
 /* Whether a row was queued here, and since the last promotion; never on a standby. */
 static bool
 is_of_this_server(int row, int column)

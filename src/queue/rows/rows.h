@@ -50,7 +50,11 @@ extern void pnvs_claimer_close(PnvsClaimer *claimer);
 extern void pnvs_claimer_rewind(PnvsClaimer *claimer, TimestampTz not_before);
 extern bool pnvs_claimer_is_dead(int64 number);
 
+/* The admission_due of a message to a test number: it is never sent, whatever list there is later. */
+#define PNVS_ADMISSION_OF_TEST DT_NOBEGIN
+
 /* admission.c */
+extern bool pnvs_admission_is_of_test(int row, int column);
 extern void pnvs_admission_read(int row, int column, const PnvsClaim *claim,
 								PnvsAdmission *admission);
 

@@ -36,6 +36,7 @@ typedef struct PnvsClaim
 	bool		verify_first;	/* may have been sent before a promotion */
 	int			own_refusals;	/* see outage.h */
 	PnvsAdmission admission;
+	bool		is_test;		/* was queued to a test number */
 } PnvsClaim;
 
 /* What the end of a request shows about other messages. */

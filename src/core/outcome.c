@@ -155,6 +155,27 @@ pnvs_outcome_of_reply(int http_status, const char *code, PnvsTruth success)
 	return http_status >= 500 ? PNVS_AMBIGUOUS : PNVS_REFUSED;
 }
 
+/*
+ * Whether the service certainly has not carried a request out: it sent no message, or judged
+ * no code.  A refusal with a Code that is not known proves nothing.
+ */
+bool
+pnvs_outcome_came_to_nothing(PnvsOutcome outcome, PnvsCodeGroup group)
+{
+	switch (outcome)
+	{
+		case PNVS_UNSENT:
+		case PNVS_THROTTLED:
+			return true;
+		case PNVS_REFUSED:
+			return group != PNVS_CODE_UNKNOWN && group != PNVS_CODE_OK;
+		case PNVS_ACCEPTED:
+		case PNVS_AMBIGUOUS:
+			break;
+	}
+	return false;
+}
+
 /* The reason that stops every message, if a Code of this group names one. */
 PnvsCause
 pnvs_cause_of_code(PnvsCodeGroup group)

@@ -87,6 +87,7 @@ extern PnvsOutcome pnvs_outcome_of_failure(bool maybe_sent);
 extern PnvsOutcome pnvs_outcome_of_reply(int http_status, const char *code,
 										 PnvsTruth success);
 
+extern bool pnvs_outcome_came_to_nothing(PnvsOutcome outcome, PnvsCodeGroup group);
 extern PnvsCause pnvs_cause_of_code(PnvsCodeGroup group);
 extern PnvsCause pnvs_cause_of_stage(PnvsStage stage);
 extern PnvsFault pnvs_fault_of_code(PnvsCodeGroup group);

@@ -63,7 +63,6 @@ static void give_back_if_unsent(int code, Datum arg);
 static void tell_guard(const DirectCall *call);
 static void give_back(const DirectCall *call);
 static void approve(const DirectCall *call);
-static bool has_come_to_nothing(const DirectCall *call);
 static bool may_mean_wrong_code(const PnvsAnswer *answer);
 static bool is_approved(const PnvsAnswer *answer, const char *number);
 static void add_columns(PnvsRow *row, const DirectCall *call);
@@ -233,7 +232,8 @@ tell_guard(const DirectCall *call)
 	/* the breaker goes by what the service approves */
 	if (call->approved && !call->is_test)
 		approve(call);
-	if (call->approved || has_come_to_nothing(call))
+	if (call->approved ||
+		pnvs_outcome_came_to_nothing(call->state.answer.outcome, call->state.answer.code_group))
 		give_back(call);
 }
 
@@ -267,26 +267,6 @@ approve(const DirectCall *call)
 		pnvs_guard_approve_latest(sent.recipient, GetCurrentTimestamp());
 }
 
-/* Whether the service provably has not sent the message, or not judged the code. */
-static bool
-has_come_to_nothing(const DirectCall *call)
-{
-	const PnvsAnswer *answer = &call->state.answer;
-
-	switch (answer->outcome)
-	{
-		case PNVS_UNSENT:
-		case PNVS_THROTTLED:
-			return true;
-		case PNVS_REFUSED:
-			return !(call->is_check && may_mean_wrong_code(answer));
-		case PNVS_ACCEPTED:
-		case PNVS_AMBIGUOUS:
-			break;
-	}
-	return false;
-}
-
 /*
  * Whether a refusal may mean that the code is wrong, which is never an error.  The
  * service does not document how it says so, so this is every refusal that is not known
@@ -296,7 +276,7 @@ static bool
 may_mean_wrong_code(const PnvsAnswer *answer)
 {
 	return answer->outcome == PNVS_REFUSED &&
-		(answer->code_group == PNVS_CODE_UNKNOWN || answer->code_group == PNVS_CODE_OK);
+		!pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group);
 }
 
 /*

@@ -108,8 +108,12 @@ sub with_setting
 	return;
 }
 
-for my $refusal ('sim:code:INVALID_PARAMETERS:200', 'sim:code:Undocumented.Code:400', 'sim:successfalse',
-	'sim:throttled:1000', 'sim:skewalways')
+for my $refusal ('sim:code-sent:Undocumented.Code:400', 'sim:code-sent:Undocumented.Code:200', 'sim:successfalse')
+{
+	is(room_after(sub { $session->run(call($_[0], service_sid => $refusal)) }),
+		2, "what the service refuses by $refusal may have been sent, and keeps its place");
+}
+for my $refusal ('sim:code:INVALID_PARAMETERS:200', 'sim:throttled:1000', 'sim:skewalways')
 {
 	is(room_after(sub { $session->run(call($_[0], service_sid => $refusal)) }),
 		3, "what the service refuses by $refusal gives its place back");

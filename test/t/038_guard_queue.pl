@@ -221,6 +221,7 @@ sub room_once_settled
 
 is(room_once_settled('sent', 'FA1'), 2, 'a message that was sent keeps its place');
 is(room_once_settled('failed', 'sim:code:INVALID_PARAMETERS:200'), 3, 'a refused message gives its place back');
+is(room_once_settled('failed', 'sim:code-sent:Undocumented.Code:400'), 2, 'but not if nobody knows what its code means');
 is(room_once_settled('failed', 'sim:throttled:1'), 3, 'and so does a message that was tried often enough');
 is(room_once_settled('expired', 'FA1', "send_within => '1 microsecond'"), 3, 'and a message that came too late');
 is(room_once_settled('sent', 'sim-start:close'), 2, 'a message of unknown fate that is found keeps its place');

@@ -89,6 +89,9 @@ pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
 	else if (answer->outcome == PNVS_AMBIGUOUS && code == NULL)
 		code = "Local.NoReply";
 	fill(verdict, claim, PNVS_STATE_SENDING, &decision);
+	/* what may have been sent after all keeps its places */
+	if (!pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group))
+		memset(&verdict->admission, 0, sizeof(verdict->admission));
 	pnvs_verdict_explain(verdict, code, message);
 	pnvs_verdict_show(verdict, evidence);
 	verdict->http_status = answer->http.status;

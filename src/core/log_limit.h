@@ -11,8 +11,11 @@
 
 #include <stdint.h>
 
-/* So many causes at a time are told apart; a 17th takes the place of the oldest. */
-#define PNVS_LOG_LIMIT_CAUSES 16
+/*
+ * So many causes at a time are told apart; one more takes the place of the oldest.  Of the
+ * guard each rule is a cause.
+ */
+#define PNVS_LOG_LIMIT_CAUSES 64
 
 /* Longer causes count as equal if they begin alike. */
 #define PNVS_LOG_LIMIT_CAUSE_SIZE 64

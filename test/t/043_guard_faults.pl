@@ -78,6 +78,19 @@ is(room_after_failure(sub {
 			$session->run('ROLLBACK');
 		}), 2, 'or was rolled back');
 
+# --- a message that many rules refuse
+
+sub refusals_logged { return scalar(() = PostgreSQL::Test::Utils::slurp_file($guard->node->logfile) =~ /pnvs refuses messages by the rule "number WHATSAPP/g); }
+
+$guard->reload('pnvs.limits' => 'number WHATSAPP ' . join ' ', map { "1/${_}h" } 1 .. 32);
+{
+	my $number = $guard->new_number;
+
+	$guard->start($number, channel => 'WHATSAPP') for 1 .. 4;
+}
+is(refusals_logged(), 32, 'each of as many rules as there can be has a line in the log, and no second one in the same minute');
+$guard->reload('pnvs.limits' => undef);
+
 # --- a setting that is invalid when the server starts
 
 my $limited = $guard->new_number;

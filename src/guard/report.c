@@ -12,11 +12,11 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "utils/timestamp.h"
 
 #include "errcodes.h"
 #include "guard/hash.h"
 #include "guard/report.h"
+#include "monotonic.h"
 
 static void report_refusals(const PnvsGuardReport *report, const PnvsPolicy *policy);
 static const char *what_happens(const PnvsPolicy *policy);
@@ -164,10 +164,10 @@ count(const char *cause)
 	int64		cases;
 
 	if (pnvs_guard_head == NULL)
-		return pnvs_log_limit_count(&of_session, cause, GetCurrentTimestamp(),
+		return pnvs_log_limit_count(&of_session, cause, pnvs_monotonic_us(),
 									PNVS_LOG_LIMIT_INTERVAL_US);
 	LWLockAcquire(pnvs_log_lock(), LW_EXCLUSIVE);
-	cases = pnvs_log_limit_count(&pnvs_guard_head->log_limit, cause, GetCurrentTimestamp(),
+	cases = pnvs_log_limit_count(&pnvs_guard_head->log_limit, cause, pnvs_monotonic_us(),
 								 PNVS_LOG_LIMIT_INTERVAL_US);
 	LWLockRelease(pnvs_log_lock());
 	return cases;

@@ -10,6 +10,7 @@ use PostgreSQL::Test::Utils ();
 use Test::More;
 
 use Pnvs::Guard;
+use Pnvs::Preload;
 use Pnvs::Session;
 use Pnvs::Simulator;
 
@@ -122,5 +123,29 @@ my $late = $service->new_node('late', conf => "pnvs.breaker = 'country 3/1h 50% 
 my $refused = $guard->start($guard->new_number, session => Pnvs::Session->new($late));
 is($refused->sqlstate, 'F0000', 'a breaker that somebody has set is not ignored if the library is not preloaded');
 like($refused->hint, qr/, or set "pnvs\.breaker" to ''\.\z/, 'the hint says which setting needs that');
+
+# --- a clock that is set back by a day
+
+my $folder = PostgreSQL::Test::Utils::tempdir();
+my $skewed = Pnvs::Guard->new($service, 'skewed', conf => "pnvs.limits = 'number 1/1h'\n",
+	environment => {
+		LD_PRELOAD => Pnvs::Preload::build($folder, 'clock'),
+		PNVS_CLOCK_FILE => "$folder/ahead",
+		PNVS_CLOCK_MONOTONIC => "$folder/monotonic"
+	});
+
+# A number uses up its limit, and asks once more.
+sub exceed_skewed
+{
+	my $number = $skewed->new_number;
+
+	return join ' ', map { $skewed->start($number)->sqlstate || 'sent' } 1 .. 2;
+}
+
+is(exceed_skewed(), 'sent 38V03', 'a limit refuses a message');
+PostgreSQL::Test::Utils::append_to_file("$folder/ahead", '-86400');
+PostgreSQL::Test::Utils::append_to_file("$folder/monotonic", '61');
+is(exceed_skewed(), 'sent 38V03', 'and so it does for another number after the clock was set back');
+is(scalar(() = PostgreSQL::Test::Utils::slurp_file($skewed->node->logfile) =~ /pnvs refuses messages by the rule/g), 2, 'a minute later the log says so again');
 
 done_testing;

@@ -5,13 +5,14 @@
  *
  * Each cause has a line a minute at the most, for the whole server, with the number of
  * cases since the last.  No line has a number, a key or a hash.  Callers do not get these
- * lines, which say what others have sent, but for the warning about the total.
+ * lines, which say what others have sent.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/guc.h"
 
 #include "errcodes.h"
 #include "guard/hash.h"
@@ -22,7 +23,7 @@ static void report_refusals(const PnvsGuardReport *report, const PnvsPolicy *pol
 static const char *what_happens(const PnvsPolicy *policy);
 static void report_event(const PnvsGuardReport *report);
 static void report_memory(void);
-static void report_total(const PnvsRule *rule);
+static void warn_of_total(const PnvsRule *rule);
 static int64 count(const char *cause);
 
 /* To be called without locks.  Never throws, so that no place is lost. */
@@ -39,7 +40,7 @@ pnvs_report(const PnvsGuardReport *report, const PnvsPolicy *policy)
 	if (report->memory_full)
 		report_memory();
 	if (report->nearly_full >= 0)
-		report_total(&policy->rules.rules[report->nearly_full]);
+		warn_of_total(&policy->rules.rules[report->nearly_full]);
 	RESUME_INTERRUPTS();
 }
 
@@ -139,18 +140,30 @@ report_memory(void)
 				 pnvs_errhide()));
 }
 
+/* A WARNING for the log alone. */
 static void
-report_total(const PnvsRule *rule)
+warn_of_total(const PnvsRule *rule)
 {
+	const int	for_client = client_min_messages;
 	char		text[PNVS_RULE_TEXT_SIZE];
 
+	if (count("total") == 0)
+		return;
 	pnvs_rule_text(rule, text);
-	if (count("total") > 0)
+	client_min_messages = ERROR;
+	PG_TRY();
+	{
 		ereport(WARNING,
 				(errmsg("messages of pnvs have nearly reached the limit \"%s\"", text),
 				 errdetail("When it is reached, no message is sent to anybody."),
 				 errhint("Look for an attack, or raise the limit in \"pnvs.limits\"."),
 				 pnvs_errhide()));
+	}
+	PG_FINALLY();
+	{
+		client_min_messages = for_client;
+	}
+	PG_END_TRY();
 }
 
 /*

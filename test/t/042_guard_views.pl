@@ -108,6 +108,22 @@ is(figures(), '1 0', 'a message that is due much later hides none that is sent n
 $session->run("SELECT cancel_verification($late)");
 is(figures(), '1 0', 'not even if it is canceled');
 
+# --- the total, which refuses everybody
+
+{
+	my ($said, @notice) = (0);
+
+	$guard->reload('pnvs.limits' => 'total 5/1h');
+	for my $n (1 .. 5)
+	{
+		push @notice, $guard->start($guard->new_number)->notices;
+		$said ||= $n if PostgreSQL::Test::Utils::slurp_file($guard->node->logfile) =~ /WARNING: .*have nearly reached the limit "total 5\/1h"/;
+	}
+	is($said, 4, 'the log has a WARNING when a total is used up by 80 %');
+	is(scalar @notice, 0, 'which callers do not see');
+	is($guard->start($guard->new_number)->sqlstate, '38V03', 'when it is used up, nobody is sent to');
+}
+
 # --- without shared memory
 
 my $bare = $service->new_node('bare', conf => "pnvs.limits = ''\n");

@@ -15,6 +15,7 @@
 #include "guard/hash.h"
 #include "guard/report.h"
 
+static bool arm(void);
 static void approve(const PnvsAdmission *admission, TimestampTz now);
 static void approve_places(const PnvsCounted *counted, bool is_latest, TimestampTz now);
 static void count_observed(const PnvsCounted *counted, PnvsGuardNote *note);
@@ -63,6 +64,20 @@ pnvs_guard_approve(const PnvsAdmission *admission, TimestampTz now)
 	}
 }
 
+/* Arms the breakers, also for an approval that none of them counts; false if they are. */
+static bool
+arm(void)
+{
+	const PnvsPartition *partition = pnvs_partition_at(PNVS_SHARE_COUNTRY, 0);
+	bool		arms;
+
+	pnvs_partition_lock(partition, LW_EXCLUSIVE);
+	arms = !pnvs_guard_head->armed;
+	pnvs_guard_head->armed = true;
+	pnvs_partition_unlock(partition);
+	return arms;
+}
+
 static void
 approve(const PnvsAdmission *admission, TimestampTz now)
 {
@@ -70,16 +85,13 @@ approve(const PnvsAdmission *admission, TimestampTz now)
 	PnvsCounted counted;
 	PnvsGuardNote *note;
 
+	if (pnvs_policy()->breaker.min_numbers > 0 && !pnvs_guard_head->armed && arm())
+		report.event = PNVS_BREAKER_ARMED;
 	pnvs_counted_collect(admission, &counted);
 	now = pnvs_counted_lock(&counted, false, now);
 	note = pnvs_note_find(counted.number, counted.number_key);
 	if (counted.has_breaker)
-	{
-		if (!pnvs_guard_head->armed)
-			report.event = PNVS_BREAKER_ARMED;
-		pnvs_guard_head->armed = true;
 		pnvs_breaker_approve(pnvs_breaker_of(counted.country), counted.policy, note, admission->due);
-	}
 	if (admission->due != 0 && note != NULL && note->latest == admission->due)
 	{
 		if (note->has_places && !note->approved)

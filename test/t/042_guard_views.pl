@@ -53,11 +53,14 @@ unlike($session->value('SELECT string_agg(g::text, $$ $$) FROM pnvs_stat_guard g
 $guard->reload('pnvs.limits_mode' => 'observe');
 is($guard->start($number)->sqlstate, '', 'in observe mode a limit refuses nothing');
 is(join(' ', @{ rule('number 2/1h') }{qw(admitted refused observed observed_approved)}), '3 1 1 0', 'what it would have refused is counted');
+my $friend = $guard->new_number;
+my $friends = $guard->start($friend, more => 'trusted => true')->row->{verification_id};
+is($session->value("SELECT approved FROM check_verification('@{[ ($service->events('sent', to => $friend))[-1]{code} ]}', '$friends')"), 't', 'a code of a trusted message is right');
+is($session->query('SELECT * FROM pnvs_breakers')->row->{state}, 'closed', 'the first approval arms the breaker');
 my $id = $session->value("SELECT verification_id FROM start_verification('SMS', '$number', 'FA2')");
 my @sent = $service->events('sent', to => $number);
 is($session->value("SELECT approved FROM check_verification('$sent[-1]{code}', '$id', '$number')"), 't', 'its code is right');
 is(rule('number 2/1h')->{observed_approved}, 1, 'a message that would have been refused, and was approved, is counted');
-is($session->query('SELECT * FROM pnvs_breakers')->row->{state}, 'closed', 'the first approval arms the breaker');
 $guard->start($_) for map { ($_) x 2 } $guard->new_number, $guard->new_number;
 is(join(' ', @{ $session->query('SELECT * FROM pnvs_breakers')->row }{qw(country state numbers approved refused)}),
 	'ID closed 2 0 0', 'a country has a row, with the different numbers that were sent to since');

@@ -22,7 +22,6 @@
  */
 #define ENOUGH_DIGITS 10
 
-static uint32_t three_digits(const PnvsCallingCode *plan);
 static const PnvsRegionPrefix *find_region(uint32_t prefix);
 static bool has_premium(uint32_t prefix);
 static int	compare_prefixes(const void *key, const void *row);
@@ -36,23 +35,12 @@ const PnvsCallingCode *
 pnvs_calling_code_find(const char *digits)
 {
 	size_t		len = strnlen(digits, 3);
-	uint32_t	wanted = leading_digits(digits, len) * (len == 3 ? 1 : len == 2 ? 10 : 100);
-	size_t		from = 0;
-	size_t		to = LENGTH(calling_codes);
-	const PnvsCallingCode *plan;
+	uint32_t	first = leading_digits(digits, len) * (len == 3 ? 1 : len == 2 ? 10 : 100);
+	uint8_t		row = code_rows[first];
 
-	while (to - from > 1)
-	{
-		size_t		middle = (from + to) / 2;
-
-		if (three_digits(&calling_codes[middle]) <= wanted)
-			from = middle;
-		else
-			to = middle;
-	}
-	plan = &calling_codes[from];
-	return len >= pnvs_calling_code_len(plan) &&
-		plan->code == leading_digits(digits, pnvs_calling_code_len(plan)) ? plan : NULL;
+	if (row == 0 || len < pnvs_calling_code_len(&calling_codes[row - 1]))
+		return NULL;
+	return &calling_codes[row - 1];
 }
 
 /* The number of digits of a calling code. */
@@ -123,13 +111,6 @@ pnvs_calling_code_is_premium(const char *digits)
 			return true;
 	}
 	return plan->kind == PNVS_PLAN_PREMIUM;
-}
-
-/* The smallest number of three digits that begins with a code: the table's order. */
-static uint32_t
-three_digits(const PnvsCallingCode *plan)
-{
-	return plan->code < 10 ? plan->code * 100u : plan->code < 100 ? plan->code * 10u : plan->code;
 }
 
 static const PnvsRegionPrefix *

@@ -270,8 +270,9 @@ COMMENT ON PROCEDURE process_verification_queue(integer) IS
 'send the messages that are due from this session';
 
 -- The guard.  A function under each view reads shared memory; who may select from a view
--- needs the privilege on its function, too.
-CREATE FUNCTION pnvs_stat_guard(
+-- needs the privilege on its function, too.  The functions stand in the other schema: tools
+-- that make an interface of a schema trip over a view and a function of one name.
+CREATE FUNCTION pnvs_internal.guard_rules(
 	OUT rule text,
 	OUT admitted bigint,
 	OUT refused bigint,
@@ -284,7 +285,7 @@ CREATE FUNCTION pnvs_stat_guard(
 AS 'MODULE_PATHNAME', 'pnvs_stat_guard'
 LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 100 ROWS 20;
 
-CREATE FUNCTION pnvs_breakers(
+CREATE FUNCTION pnvs_internal.breakers(
 	OUT country text,
 	OUT state text,
 	OUT open_until timestamptz,
@@ -300,12 +301,12 @@ LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 100 ROWS 50;
 
 CREATE VIEW pnvs_stat_guard AS
 	SELECT rule, admitted, refused, observed, observed_approved, keys, forgotten, since
-	FROM pnvs_stat_guard();
+	FROM pnvs_internal.guard_rules();
 
 CREATE VIEW pnvs_breakers AS
 	SELECT country, state, open_until, numbers, approved, judged_numbers, judged_approved,
 		refused, observed
-	FROM pnvs_breakers();
+	FROM pnvs_internal.breakers();
 
 CREATE FUNCTION unblock_phone_number("to" text) RETURNS void
 AS 'MODULE_PATHNAME', 'pnvs_unblock_phone_number'
@@ -315,8 +316,8 @@ CREATE FUNCTION pnvs_guard_reset(scope text DEFAULT NULL) RETURNS void
 AS 'MODULE_PATHNAME', 'pnvs_guard_reset_scope'
 LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE;
 
-COMMENT ON FUNCTION pnvs_stat_guard() IS 'what the view pnvs_stat_guard shows';
-COMMENT ON FUNCTION pnvs_breakers() IS 'what the view pnvs_breakers shows';
+COMMENT ON FUNCTION pnvs_internal.guard_rules() IS 'what the view pnvs_stat_guard shows';
+COMMENT ON FUNCTION pnvs_internal.breakers() IS 'what the view pnvs_breakers shows';
 COMMENT ON VIEW pnvs_stat_guard IS 'what each rule of pnvs.limits has admitted and refused';
 COMMENT ON VIEW pnvs_breakers IS 'the breaker of each country: what is open, until when, on which figures';
 COMMENT ON FUNCTION unblock_phone_number(text) IS 'for support: reset what limits a phone number';
@@ -410,5 +411,5 @@ GRANT USAGE ON SCHEMA pnvs_internal TO pg_database_owner;
 GRANT SELECT ON SEQUENCE pnvs_internal.queue_id_seq TO pg_database_owner;
 
 -- They show no number.
-GRANT EXECUTE ON FUNCTION pnvs_stat_guard(), pnvs_breakers() TO pg_monitor;
+GRANT EXECUTE ON FUNCTION pnvs_internal.guard_rules(), pnvs_internal.breakers() TO pg_monitor;
 GRANT SELECT ON pnvs_stat_guard, pnvs_breakers TO pg_monitor;

@@ -41,7 +41,7 @@ static void require_memory(void);
 static const char *breaker_state(const PnvsGuardBreakerStat *stat);
 static PnvsScope scope_argument(FunctionCallInfo fcinfo, int n);
 
-/* pnvs_stat_guard(): a row for each rule of "pnvs.limits". */
+/* pnvs_internal.guard_rules(): a row for each rule of "pnvs.limits". */
 Datum
 pnvs_stat_guard(PG_FUNCTION_ARGS)
 {
@@ -68,7 +68,7 @@ pnvs_stat_guard(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* pnvs_breakers(): a row for each country that messages were sent to. */
+/* pnvs_internal.breakers(): a row for each country that messages were sent to. */
 Datum
 pnvs_breakers(PG_FUNCTION_ARGS)
 {

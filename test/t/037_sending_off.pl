@@ -82,7 +82,8 @@ is($queue->sent($again), 1, 'once');
 
 $queue->reload('pnvs.sending' => 'off');
 $session->close;
-$queue->node->restart;
+$queue->node->stop('fast');
+$queue->node->start;
 $session = $queue->{session} = Pnvs::Session->new($queue->node);
 $service->mark;
 $waits = $queue->enqueue('FA1', "send_within => '1 hour'");

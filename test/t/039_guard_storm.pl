@@ -254,7 +254,8 @@ for my $s (@scenario)
 	wait_until('nothing is being sent',
 		sub { !$guard->session->value("SELECT count(*) FROM verification_queue WHERE settled_at IS NULL AND not_before <= now()") });
 	$guard->session->close;
-	$node->restart;
+	$node->stop('fast');
+	$node->start;
 	reconnect();
 	cmp_ok(sent($s), '<=', $LIMIT, "$s->{name}: nor with a restart");
 	storm($s, $STEPS / 2);

@@ -186,7 +186,8 @@ unlike(PostgreSQL::Test::Utils::slurp_file($queue->node->logfile), qr/$CODE|$NUM
 
 my $lazy = $service->new_node('lazy', conf => "pnvs.service_sid = 'FA1'\n");
 $lazy->append_conf('postgresql.conf', "pnvs.test_numbers = '$LIST'");
-$lazy->restart;
+$lazy->stop('fast');
+$lazy->start;
 is(start($NUMBER, Pnvs::Session->new($lazy))->row->{message}, 'Local.TestNumber', 'they work without preloading');
 $lazy->stop;
 $queue->stop;

@@ -41,7 +41,7 @@ is($session->value(q{SELECT bool_and(since BETWEEN pg_postmaster_start_time() AN
 
 $session->run('CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher; CREATE ROLE stranger LOGIN');
 is($guard->connect(user => 'watcher')->value('SELECT count(*) FROM pnvs_stat_guard, pnvs_breakers'), 3, 'a member of pg_monitor sees the views');
-for my $object ('FROM pnvs_stat_guard', 'FROM pnvs_breakers', 'FROM pnvs_stat_guard()', q{unblock_phone_number('+628123456789')}, 'pnvs_guard_reset()')
+for my $object ('FROM pnvs_stat_guard', 'FROM pnvs_breakers', 'FROM pnvs_internal.guard_rules()', q{unblock_phone_number('+628123456789')}, 'pnvs_guard_reset()')
 {
 	is($guard->connect(user => 'stranger')->query("SELECT $object")->sqlstate, '42501', "others do not have: $object");
 }

@@ -98,9 +98,11 @@ my $limited = $guard->new_number;
 $guard->start($limited) for 1 .. 2;
 is($guard->start($limited)->sqlstate, '38V03', 'a number has used up its limit');
 $guard->node->append_conf('postgresql.conf', "pnvs.limits = 'number SMS 2/1h, number 2 0/1d'");
-$guard->node->restart;
+$guard->node->stop('fast');
+$guard->node->start;
 $guard->node->append_conf('postgresql.conf', "pnvs.limits = 'number SMS 2/1h'");
-$guard->node->restart;
+$guard->node->stop('fast');
+$guard->node->start;
 $session = $guard->connect;
 is($guard->start($limited, session => $session)->sqlstate, '38V03', 'and has so after restarts with a limit that is invalid, and mended');
 

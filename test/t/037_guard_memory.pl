@@ -589,7 +589,9 @@ forget_all();
 	$after = $resident->();
 	is(is_admitted('6286000000001', 6), 0, "the limit of a number holds after $SPRAYED others");
 	like(try_code('6286000000001', 'v', 6), qr/tries/, 'so do its tries');
-	cmp_ok(($after - $before) * 4, '<', 12 * 1024, 'and a process has not grown by more than the shared memory that it has seen');
+	# A sanitizer keeps for a while what is freed.
+	cmp_ok(($after - $before) * 4, '<', 12 * 1024, 'and a process has not grown by more than the shared memory that it has seen')
+	  if PostgreSQL::Test::Utils::slurp_file('/proc/' . $session->pid . '/maps') !~ /libasan/;
 	note('a server remembers ' . rule('number 2/1h')->{keys} . ' numbers and ' . rule('tries 3/1h')->{keys} . ' tries in 8 MB');
 }
 

@@ -161,11 +161,13 @@ judge(PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report, TimestampT
 static uint64
 sum_places(const PnvsPlaceList *places)
 {
+	const PnvsPlaces *end = places->items + places->n;
 	uint64		sum = 0;
 
-	for (int i = 0; i < places->n; i++)
-		sum += places->items[i].count == PG_UINT16_MAX ? PG_UINT32_MAX : places->items[i].count;
-	return sum;
+	for (const PnvsPlaces *item = places->items; item < end; item++)
+		sum += item->count;
+	/* one of them may stand for any number */
+	return sum < PG_UINT16_MAX ? sum : PG_UINT32_MAX;
 }
 
 /* A rule has admitted a message only if all others have, too. */

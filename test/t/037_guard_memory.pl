@@ -398,6 +398,13 @@ is(is_admitted('4915100000002', 1302), 1, 'other countries are open');
 is(is_admitted('6283000040000', 1310, due => 3200), 1, 'a message that is due later passes');
 is(is_admitted('6283000040001', 3200), 1, 'after its time the country is open again');
 {
+	my $log = PostgreSQL::Test::Utils::slurp_file($node->logfile);
+
+	is(scalar(() = $log =~ /the breakers of pnvs are armed/g), 1, 'the log has one line when breakers are armed');
+	is(scalar(() = $log =~ /the breaker of pnvs for ID has opened/g), 1, 'another when one opens');
+	is(scalar(() = $log =~ /the breaker of pnvs for ID is closed again/g), 1, 'and when it closes');
+}
+{
 	my $handle = admit('3361200000000', 4000);
 	my $other = admit('3361200000000', 4001);
 

@@ -202,16 +202,8 @@ take(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report)
 {
 	for (int i = 0; i < counted->nlists; i++)
 	{
-		PnvsGuardList *list = &counted->lists[i];
-
-		pnvs_places_take(list->places, counted->admission->due, now,
-						 list->group->limits, list->group->n);
-		pnvs_list_store(list, now);
-		if (list->is_bucket)
-		{
-			list->partition->stat.shared[list->kind]++;
+		if (pnvs_list_take(&counted->lists[i], counted->admission->due, now))
 			report->memory_full = true;
-		}
 	}
 }
 
@@ -318,7 +310,7 @@ set_refusal(const PnvsCounted *counted, TimestampTz open_until, TimestampTz now,
 		}
 	} while (at != before && ++rounds < MAX_ROUNDS);
 	if (at != PNVS_PLACES_NEVER)
-		refusal->retry_after_s = (int) Min((at - now + USECS_PER_SEC - 1) / USECS_PER_SEC, PG_INT32_MAX);
+		refusal->retry_after_s = pnvs_refusal_wait_s(at, now);
 }
 
 /* A rule for the total that has little room, or -1. */

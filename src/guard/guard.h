@@ -134,6 +134,7 @@ extern void pnvs_guard_give_back_at_abort(const PnvsAdmission *admission);
 extern void pnvs_guard_give_back_at_commit(const PnvsAdmission *admission);
 
 /* refusal.c */
+extern int	pnvs_refusal_wait_s(TimestampTz until, TimestampTz now);
 pg_noreturn extern void pnvs_guard_throw(const PnvsRefusal *refusal);
 extern const char *pnvs_guard_code(const PnvsRefusal *refusal);
 extern const char *pnvs_guard_message(const PnvsRefusal *refusal);

@@ -123,7 +123,6 @@ uint64
 pnvs_country_key(const char *digits)
 {
 	const char *region = pnvs_calling_code_region(digits);
-	const PnvsCallingCode *plan = pnvs_calling_code_find(digits);
 	char		text[PNVS_GUARD_COUNTRY_SIZE] = {0};
 	uint64		key;
 
@@ -131,6 +130,8 @@ pnvs_country_key(const char *digits)
 		memcpy(text, region, strnlen(region, sizeof(text)));
 	else
 	{
+		const PnvsCallingCode *plan = pnvs_calling_code_find(digits);
+
 		/* the longest calling codes have three digits */
 		text[0] = '+';
 		memcpy(text + 1, digits, strnlen(digits, plan != NULL ? pnvs_calling_code_len(plan) : 3));

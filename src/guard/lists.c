@@ -146,6 +146,17 @@ pnvs_list_store(PnvsGuardList *list, TimestampTz now)
 	pnvs_blocks_write(partition, list->head, list->places);
 }
 
+/* Takes a place in a list; true if other keys share it, because memory is full. */
+bool
+pnvs_list_take(PnvsGuardList *list, TimestampTz at, TimestampTz now)
+{
+	pnvs_places_take(list->places, at, now, list->group->limits, list->group->n);
+	pnvs_list_store(list, now);
+	if (list->is_bucket)
+		list->partition->stat.shared[list->kind]++;
+	return list->is_bucket;
+}
+
 /* Forgets a list, if it is there. */
 void
 pnvs_list_drop(PnvsPartition *partition, uint64 key, uint8 kind)

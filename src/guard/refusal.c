@@ -23,6 +23,13 @@ static const char *detail_of(const PnvsRefusal *refusal);
 static const char *hint_of(const PnvsRefusal *refusal);
 static bool is_try(const PnvsRefusal *refusal);
 
+/* The retry_after_s of a refusal until a time. */
+int
+pnvs_refusal_wait_s(TimestampTz until, TimestampTz now)
+{
+	return (int) Min((until - now + USECS_PER_SEC - 1) / USECS_PER_SEC, PG_INT32_MAX);
+}
+
 /* The guard's error: 38V03, or 22023 for a setting that is invalid. */
 void
 pnvs_guard_throw(const PnvsRefusal *refusal)

@@ -196,6 +196,7 @@ extern void pnvs_partition_sweep(PnvsPartition *partition, const PnvsPolicy *pol
 extern const PnvsRuleGroup *pnvs_list_group(const PnvsPolicy *policy, PnvsShareId share, uint8 kind);
 extern void pnvs_list_load(PnvsGuardList *list, TimestampTz now);
 extern void pnvs_list_store(PnvsGuardList *list, TimestampTz now);
+extern bool pnvs_list_take(PnvsGuardList *list, TimestampTz at, TimestampTz now);
 extern void pnvs_list_detach(PnvsGuardList *list);
 extern void pnvs_list_drop(PnvsPartition *partition, uint64 key, uint8 kind);
 extern PnvsGuardNote *pnvs_note_find(PnvsPartition *partition, uint64 key);

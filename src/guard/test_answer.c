@@ -20,7 +20,6 @@
 /* As the service has them. */
 #define CODE_OK "OK"
 #define STATUS_PENDING "pending"
-#define STATUS_APPROVED "approved"
 
 static void answer_check(const PnvsTestNumber *number, const char *const *values,
 						 PnvsAnswer *answer);
@@ -83,7 +82,7 @@ answer_check(const PnvsTestNumber *number, const char *const *values, PnvsAnswer
 	bool		approved = strcmp(values[PNVS_CHECK_CODE], number->code) == 0 &&
 	(to == NULL || strcmp(to, number->digits) == 0);
 
-	accept(answer, approved ? STATUS_APPROVED : STATUS_PENDING);
+	accept(answer, approved ? PNVS_STATUS_APPROVED : STATUS_PENDING);
 	answer->reply.verification_id = pstrdup(values[PNVS_CHECK_VERIFICATION_ID]);
 	answer->reply.phone_number = pstrdup(number->digits);
 }

@@ -50,13 +50,7 @@ pnvs_guard_admit_try(const char *number, const char *verification_id, TimestampT
 	pnvs_list_load(&list, now);
 	admitted_at = judge(policy, &list, now, &report);
 	if (admitted_at == now)
-	{
-		pnvs_places_take(list.places, now, now, list.group->limits, list.group->n);
-		pnvs_list_store(&list, now);
-		if (list.is_bucket)
-			list.partition->stat.shared[list.kind]++;
-		report.memory_full = list.is_bucket;
-	}
+		report.memory_full = pnvs_list_take(&list, now, now);
 	pnvs_partition_unlock(list.partition);
 	pnvs_shares_note_change();
 
@@ -64,7 +58,7 @@ pnvs_guard_admit_try(const char *number, const char *verification_id, TimestampT
 	{
 		try->key = 0;
 		refusal.reason = PNVS_REFUSED_LIMIT;
-		refusal.retry_after_s = (int) Min((admitted_at - now + USECS_PER_SEC - 1) / USECS_PER_SEC, PG_INT32_MAX);
+		refusal.retry_after_s = pnvs_refusal_wait_s(admitted_at, now);
 	}
 	pnvs_report(&report, policy);
 	return refusal;

@@ -10,6 +10,9 @@
 
 #include "remote/json_reply.h"
 
+/* The only status of a checked code that the service documents. */
+#define PNVS_STATUS_APPROVED "approved"
+
 /* A text is NULL and a number -1 if the reply has none. */
 typedef struct PnvsRecord
 {

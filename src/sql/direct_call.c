@@ -22,9 +22,6 @@
 #include "settings.h"
 #include "sql/sql.h"
 
-/* The only status that the service documents. */
-#define STATUS_APPROVED "approved"
-
 PG_FUNCTION_INFO_V1(pnvs_start_verification);
 PG_FUNCTION_INFO_V1(pnvs_check_verification);
 PG_FUNCTION_INFO_V1(pnvs_check_queued_verification);
@@ -290,7 +287,7 @@ is_approved(const PnvsAnswer *answer, const char *number)
 	char		approved_number[PNVS_PHONE_NUMBER_SIZE];
 
 	if (!answer->succeeded || reply->status == NULL ||
-		strcmp(reply->status, STATUS_APPROVED) != 0)
+		strcmp(reply->status, PNVS_STATUS_APPROVED) != 0)
 		return false;
 	if (number == NULL)
 		return true;

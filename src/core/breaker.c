@@ -33,7 +33,7 @@
 
 static void follow_rule(PnvsBreaker *breaker, const PnvsBreakerRule *rule);
 static int64_t part_of(const PnvsBreaker *breaker, int64_t time_us);
-static PnvsBreakerSlot *find_slot(PnvsBreaker *breaker, int64_t number);
+static PnvsBreakerSlot *find_slot(PnvsBreaker *breaker, const PnvsBreakerRule *rule, int64_t sent_us);
 
 static inline int64_t
 later(int64_t a, int64_t b)
@@ -126,12 +126,8 @@ pnvs_breaker_sent(PnvsBreaker *breaker, const PnvsBreakerRule *rule, int64_t sen
 void
 pnvs_breaker_unsent(PnvsBreaker *breaker, const PnvsBreakerRule *rule, int64_t sent_us)
 {
-	PnvsBreakerSlot *slot;
+	PnvsBreakerSlot *slot = find_slot(breaker, rule, sent_us);
 
-	if (rule->min_numbers == 0)
-		return;
-	follow_rule(breaker, rule);
-	slot = find_slot(breaker, part_of(breaker, sent_us));
 	if (slot == NULL || slot->sent == 0)
 		return;
 	slot->sent--;
@@ -143,12 +139,8 @@ pnvs_breaker_unsent(PnvsBreaker *breaker, const PnvsBreakerRule *rule, int64_t s
 void
 pnvs_breaker_approved(PnvsBreaker *breaker, const PnvsBreakerRule *rule, int64_t sent_us)
 {
-	PnvsBreakerSlot *slot;
+	PnvsBreakerSlot *slot = find_slot(breaker, rule, sent_us);
 
-	if (rule->min_numbers == 0)
-		return;
-	follow_rule(breaker, rule);
-	slot = find_slot(breaker, part_of(breaker, sent_us));
 	if (slot != NULL && slot->approved < slot->sent)
 		slot->approved++;
 }
@@ -221,11 +213,17 @@ part_of(const PnvsBreaker *breaker, int64_t time_us)
 	return time_us % breaker->slot_us < 0 ? part - 1 : part;
 }
 
-/* The slot of a part, or NULL if it has none. */
+/* The slot that has counted a number that was sent to at sent_us, or NULL. */
 static PnvsBreakerSlot *
-find_slot(PnvsBreaker *breaker, int64_t number)
+find_slot(PnvsBreaker *breaker, const PnvsBreakerRule *rule, int64_t sent_us)
 {
-	PnvsBreakerSlot *slot = &breaker->slots[(uint64_t) number % PNVS_BREAKER_SLOTS];
+	int64_t		number;
+	PnvsBreakerSlot *slot;
 
+	if (rule->min_numbers == 0)
+		return NULL;
+	follow_rule(breaker, rule);
+	number = part_of(breaker, sent_us);
+	slot = &breaker->slots[(uint64_t) number % PNVS_BREAKER_SLOTS];
 	return slot->number == number ? slot : NULL;
 }

@@ -1,0 +1,81 @@
+/*-------------------------------------------------------------------------
+ *
+ * verification.h
+ *	  A verification from beginning to end: begun, resent, confirmed, used once.
+ *
+ * Its messages are rows of the queue.  A verification is known by a random UUID, which is
+ * a secret of whoever has begun it; other roles are told the same of it as of an ID that
+ * does not exist.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_VERIFICATION_H
+#define PNVS_VERIFICATION_H
+
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+#include "core/phone_number.h"
+#include "core/rules.h"
+
+/* Each of the service's channels once. */
+#define PNVS_MAX_BEGIN_CHANNELS 3
+
+/* A verification to be begun.  Texts are in the database's encoding. */
+typedef struct PnvsBeginRequest
+{
+	const char *recipient;		/* digits; NULL: it is no phone number */
+	PnvsChannelWord channels[PNVS_MAX_BEGIN_CHANNELS];
+	int			nchannels;
+	const char *purpose;		/* or NULL */
+	const char *session_key;	/* or NULL */
+	const char *rate_key;		/* normalised, or NULL */
+	bool		trusted;
+	bool		is_decoy;
+	TimestampTz now;
+	TimestampTz expires_at;
+	const char *service_sid;	/* NULL: none is set */
+	const char *reference;		/* or NULL */
+} PnvsBeginRequest;
+
+/* The row of begin_verification() and resend_verification(). */
+typedef struct PnvsBegun
+{
+	bool		has_id;
+	pg_uuid_t	id;
+	const char *state;			/* NULL: there is no such verification */
+	const char *channel;		/* of the last message, or NULL */
+	const char *refused;		/* or NULL */
+	int			retry_after_s;	/* -1: none */
+	TimestampTz resend_at;		/* 0: none */
+	TimestampTz expires_at;		/* 0: none */
+} PnvsBegun;
+
+/* The row of confirm_verification(). */
+typedef struct PnvsConfirmed
+{
+	bool		approved;
+	const char *state;			/* NULL: there is no such verification */
+	int			tries_left;		/* -1: not known */
+	int			retry_after_s;	/* -1: none */
+} PnvsConfirmed;
+
+/* begin.c, resend.c */
+extern void pnvs_verification_begin(const PnvsBeginRequest *request, PnvsBegun *begun);
+extern void pnvs_verification_resend(const pg_uuid_t *id, const char *channel, PnvsBegun *begun);
+extern bool pnvs_verification_cancel(const pg_uuid_t *id);
+extern void pnvs_verification_status(const pg_uuid_t *id, PnvsBegun *begun,
+									 PnvsConfirmed *confirmed);
+
+/* fallback.c */
+extern void pnvs_fallback_init(void);
+
+/* confirm.c; code: what the person typed, cleaned */
+extern void pnvs_verification_confirm(const pg_uuid_t *id, const char *code,
+									  PnvsConfirmed *confirmed);
+
+/* use.c: the number's digits in the current memory context, or NULL */
+extern const char *pnvs_verification_use(const pg_uuid_t *id, const char *purpose,
+										 int64 good_for_us);
+
+#endif							/* PNVS_VERIFICATION_H */

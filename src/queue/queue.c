@@ -49,7 +49,7 @@
 #include "queue/registry/registry.h"
 #include "queue/rows/lock_class.h"
 #include "queue/rows/rows.h"
-#include "queue/rows/table.h"
+#include "queue/rows/statements.h"
 #include "settings.h"
 
 /* A row to be inserted. */
@@ -148,7 +148,7 @@ pnvs_queue_cancel(int64 id)
 	Oid			caller = GetUserId();
 
 	PreventCommandIfReadOnly("cancel_verification()");
-	pnvs_table_enter(&visit, RowExclusiveLock);
+	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
 	if (find_row(id, &row) && may_see(caller, row.requester) && strcmp(row.state, "queued") == 0)
 	{
 		/* a worker skips a locked row, and is woken when the lock is gone */
@@ -170,7 +170,7 @@ pnvs_queue_find(int64 id, PnvsQueueRow *row)
 	PnvsTableVisit visit;
 	bool		found;
 
-	pnvs_table_enter(&visit, AccessShareLock);
+	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
 	MemoryContextSwitchTo(caller_context);
 	found = find_row(id, row) && may_see(caller, row->requester);
 	pnvs_table_leave(&visit);
@@ -185,7 +185,7 @@ find_row(int64 id, PnvsQueueRow *row)
 	Datum		value = Int64GetDatum(id);
 	PnvsClaim	claim = {.id = id};
 
-	if (pnvs_table_read(PNVS_FIND, &value) != 1)
+	if (pnvs_table_read(&pnvs_queue_table, PNVS_FIND, &value, NULL) != 1)
 		return false;
 	for (int i = 0; i < PNVS_QUEUE_COLUMNS; i++)
 	{
@@ -219,8 +219,8 @@ find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id)
 	values[0] = ObjectIdGetDatum(requester);
 	values[1] = CStringGetTextDatum(request->dedup_key);
 	values[2] = TimestampTzGetDatum(request->dedup_since);
-	pnvs_table_enter(&visit, AccessShareLock);
-	found = pnvs_table_read(PNVS_FIND_DUPLICATE, values) == 1;
+	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
+	found = pnvs_table_read(&pnvs_queue_table, PNVS_FIND_DUPLICATE, values, NULL) == 1;
 	if (found)
 		*id = pnvs_result_int64(0, PNVS_FIRST_COLUMN);
 	pnvs_table_leave(&visit);
@@ -236,7 +236,7 @@ insert_row(const NewRow *row)
 	TupleTableSlot *slot;
 	int64		id;
 
-	table = pnvs_table_open(RowExclusiveLock);
+	table = pnvs_table_open(&pnvs_queue_table, RowExclusiveLock);
 	state = CreateExecutorState();
 	result = makeNode(ResultRelInfo);
 	InitResultRelInfo(result, table, 0, NULL, 0);
@@ -322,7 +322,7 @@ fill_refused(const NewRow *row, TupleTableSlot *slot)
 static int64
 choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
 {
-	Oid			sequence = pnvs_table_sequence();
+	Oid			sequence = pnvs_queue_sequence();
 	int64		id;
 
 	slot->tts_isnull[PNVS_COLUMN_ID - 1] = false;
@@ -383,9 +383,9 @@ set_forward(Oid sequence)
 {
 	PnvsTableVisit visit;
 
-	pnvs_table_enter(&visit, RowExclusiveLock);
+	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
 	require_ascending(sequence);
-	if (pnvs_table_read(PNVS_HIGHEST_ID, NULL) == 1)
+	if (pnvs_table_read(&pnvs_queue_table, PNVS_HIGHEST_ID, NULL, NULL) == 1)
 		(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(sequence),
 								   pnvs_result_datum(0, PNVS_FIRST_COLUMN));
 	pnvs_table_leave(&visit);
@@ -419,5 +419,5 @@ lock_key(Oid requester, const char *key)
 static bool
 may_see(Oid caller, Oid requester)
 {
-	return caller == requester || has_privs_of_role(caller, pnvs_table_owner());
+	return caller == requester || has_privs_of_role(caller, pnvs_table_owner(&pnvs_queue_table));
 }

@@ -15,7 +15,7 @@
 #include "errcodes.h"
 #include "guard/guard.h"
 #include "queue/process/process.h"
-#include "queue/rows/table.h"
+#include "queue/rows/statements.h"
 #include "settings.h"
 #include "sql/sql.h"
 
@@ -63,10 +63,10 @@ require_sending(void)
 static void
 require_table(void)
 {
-	Oid			table = pnvs_table_oid();
+	Oid			table = pnvs_table_oid(&pnvs_queue_table);
 
 	if (OidIsValid(table) && ConditionalLockRelationOid(table, AccessShareLock))
-		pnvs_table_check(table);
+		pnvs_table_check(&pnvs_queue_table, table);
 }
 
 /* A transaction that somebody else has begun must not be committed here. */

@@ -31,10 +31,10 @@
 #include "compat.h"
 #include "monotonic.h"
 #include "queue/process/process.h"
-#include "queue/rows/table.h"
 #include "queue/sender/transaction.h"
 #include "remote/client.h"
 #include "settings.h"
+#include "table/table.h"
 
 /* How often a long transaction checks for SIGTERM. */
 #define TERMINATION_CHECK_MS 1000

@@ -24,7 +24,6 @@
 #include "compat.h"
 #include "queue/rows/statements.h"
 #include "queue/rows/rows.h"
-#include "queue/rows/table.h"
 #include "settings.h"
 
 /*
@@ -33,7 +32,7 @@
  */
 #define LOCKED_RETRY_MS 1000
 
-static int	select_due(const PnvsClaimer *claimer, PnvsStatementId statement, int max,
+static int	select_due(const PnvsClaimer *claimer, PnvsQueueStatement statement, int max,
 					   TimestampTz now);
 static bool read_due(int row, TimestampTz now, PnvsClaim *claim, PnvsVerdicts *verdicts);
 static void settle_unsendable(const PnvsClaim *claim, PnvsState state, PnvsVerdict *verdict);
@@ -145,7 +144,7 @@ pnvs_claim_next(PnvsClaimer *claimer)
 
 /* Selects up to max rows that are due and were not seen, and locks them; their number. */
 static int
-select_due(const PnvsClaimer *claimer, PnvsStatementId statement, int max, TimestampTz now)
+select_due(const PnvsClaimer *claimer, PnvsQueueStatement statement, int max, TimestampTz now)
 {
 	Datum		values[5];
 
@@ -154,7 +153,7 @@ select_due(const PnvsClaimer *claimer, PnvsStatementId statement, int max, Times
 	values[2] = TimestampTzGetDatum(now);
 	values[3] = Int64GetDatum(max);
 	values[4] = Int32GetDatum(oldest_timeline());
-	return pnvs_table_run(statement, values);
+	return pnvs_table_run(&pnvs_queue_table, statement, values);
 }
 
 /* Reads a row that is due into claim: true, unless it must not be sent, which adds a verdict. */
@@ -223,7 +222,7 @@ next_after(PnvsPosition position)
 	values[0] = TimestampTzGetDatum(position.not_before);
 	values[1] = Int64GetDatum(position.id);
 	values[2] = Int32GetDatum(oldest_timeline());
-	return pnvs_table_run_for_time(PNVS_NEXT_QUEUED, values);
+	return pnvs_table_run_for_time(&pnvs_queue_table, PNVS_NEXT_QUEUED, values);
 }
 
 /* Whether a row was queued elsewhere: this is a copy, which must not be sent. */
@@ -269,7 +268,7 @@ claim_rows(const PnvsClaimer *claimer, Datum *tids, PnvsClaim *claims, int *ncla
 	values[0] = pnvs_array_make(TIDOID, tids, NULL, *nclaims);
 	values[1] = Int64GetDatum(claimer->number);
 	values[2] = TimestampTzGetDatum(claims[0].dispatched_at);
-	nclaimed = pnvs_table_run_for_ids(PNVS_CLAIM, values, &ids);
+	nclaimed = pnvs_table_run_for_ids(&pnvs_queue_table, PNVS_CLAIM, values, &ids);
 	for (int i = 0; i < *nclaims; i++)
 	{
 		/* mostly in the same order */

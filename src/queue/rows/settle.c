@@ -84,7 +84,7 @@ pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nv
 		values[i] = field_array(&fields[i], verdicts, nverdicts);
 	values[lengthof(fields)] = Int64GetDatum(claimer->number);
 	if (in_place)
-		nin_place = pnvs_table_run_for_ids(PNVS_SETTLE_IN_PLACE, values, &in_place_ids);
+		nin_place = pnvs_table_run_for_ids(&pnvs_queue_table, PNVS_SETTLE_IN_PLACE, values, &in_place_ids);
 	if (nin_place == nverdicts)
 	{
 		note_written(verdicts, nverdicts);
@@ -92,7 +92,7 @@ pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nv
 	}
 
 	/* rows that were settled just now are skipped: their state has changed */
-	n = pnvs_table_run_for_ids(PNVS_SETTLE, values, &ids);
+	n = pnvs_table_run_for_ids(&pnvs_queue_table, PNVS_SETTLE, values, &ids);
 	for (int i = 0; i < nverdicts; i++)
 	{
 		if (contains(in_place_ids, nin_place, verdicts[i].id) || contains(ids, n, verdicts[i].id))
@@ -115,7 +115,7 @@ pnvs_settle_cancel(const PnvsClaim *claim, Oid requester)
 	values[1] = TimestampTzGetDatum(verdict.settled_at);
 	values[2] = CStringGetTextDatum(verdict.recipient);
 	values[3] = ObjectIdGetDatum(requester);
-	if (pnvs_table_run(PNVS_CANCEL, values) != 1)
+	if (pnvs_table_run(&pnvs_queue_table, PNVS_CANCEL, values) != 1)
 		return false;
 	note_written(&verdict, 1);
 	return true;
@@ -135,9 +135,9 @@ pnvs_settle_find_locked(int64 *ids, int nids)
 	int			nlocked;
 
 	values[0] = pnvs_array_of_ids(ids, nids);
-	nlockable = pnvs_table_run_for_ids(PNVS_LOCK_ROWS, values, &lockable);
+	nlockable = pnvs_table_run_for_ids(&pnvs_queue_table, PNVS_LOCK_ROWS, values, &lockable);
 	values[1] = pnvs_array_of_ids(lockable, nlockable);
-	nlocked = pnvs_table_run_for_ids(PNVS_SELECT_EXISTING, values, &locked);
+	nlocked = pnvs_table_run_for_ids(&pnvs_queue_table, PNVS_SELECT_EXISTING, values, &locked);
 	memcpy(ids, locked, nlocked * sizeof(int64));
 	return nlocked;
 }

@@ -1,11 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * statements.c
- *	  The statements on the queue's table: their texts, plans, parameters and results.
+ *	  The queue's table: its columns, and the texts of the statements on it.
  *
- * Every column that is read has a cast, so that a result has the types that the
- * library expects whatever the table has become; a NULL that must not be there raises
- * an error.  The conditions on origin_timeline, and on origin_database, let the planner
+ * Every column that is read has a cast (see table/statements.c).  The conditions on origin_timeline, and on origin_database, let the planner
  * use an index that no other role's query can (see the install script).
  *
  *-------------------------------------------------------------------------
@@ -13,18 +11,9 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
-#include "compat.h"
 #include "errcodes.h"
 #include "queue/rows/statements.h"
-#include "queue/rows/table.h"
-
-/* The most parameters that a statement has. */
-#define MAX_PARAMETERS 16
 
 /*
  * A row is to be found by its ID, or by its place.  found_by leaves no other way, not
@@ -80,13 +69,39 @@
 
 #define SELECT_DUE_TYPES {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID}
 
-typedef struct Statement
-{
-	const char *text;			/* %1$s is the table */
-	Oid			types[MAX_PARAMETERS];	/* up to a 0 */
-} Statement;
+static const PnvsTableColumn columns[PNVS_COLUMN_COUNT] = {
+	{"id", INT8OID, true},
+	{"channel", TEXTOID, true},
+	{"recipient", TEXTOID, true},
+	{"service_sid", TEXTOID, true},
+	{"state", TEXTOID, true},
+	{"not_before", TIMESTAMPTZOID, true},
+	{"send_before", TIMESTAMPTZOID, true},
+	{"attempts", INT4OID, true},
+	{"created_at", TIMESTAMPTZOID, true},
+	{"settled_at", TIMESTAMPTZOID, false},
+	{"requested_by", OIDOID, true},
+	{"reference", TEXTOID, false},
+	{"dedup_key", TEXTOID, false},
+	{"request_id", TEXTOID, false},
+	{"verification_id", TEXTOID, false},
+	{"status", TEXTOID, false},
+	{"code", TEXTOID, false},
+	{"message", TEXTOID, false},
+	{"http_status", INT4OID, false},
+	{"claimer", INT8OID, false},
+	{"dispatched_at", TIMESTAMPTZOID, false},
+	{"unknown_since", TIMESTAMPTZOID, false},
+	{"retain_from", TIMESTAMPTZOID, true},
+	{"origin_system", INT8OID, true},
+	{"origin_database", OIDOID, true},
+	{"origin_timeline", INT4OID, true},
+	{"admission_due", TIMESTAMPTZOID, false},
+	{"admission_key", INT8OID, false},
+	{"admission_trusted", BOOLOID, false},
+};
 
-static const Statement statements[PNVS_STATEMENT_COUNT] = {
+static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 	[PNVS_FIND_DUPLICATE] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE requested_by = $1 AND dedup_key = $2"
 		" AND created_at > $3 AND state NOT IN ('failed', 'expired', 'canceled')"
@@ -212,190 +227,27 @@ static const Statement statements[PNVS_STATEMENT_COUNT] = {
 	},
 };
 
-static SPIPlanPtr plans[PNVS_STATEMENT_COUNT];
-static Oid	planned_table = InvalidOid;
-static char *planned_name = NULL;	/* qualified */
+PnvsTable	pnvs_queue_table = {
+	.name = "queue",
+	.hint = "Undo the change. React to NOTIFY, or read verification_queue, instead of adding to the table.",
+	.columns = columns,
+	.ncolumns = lengthof(columns),
+	.statements = statements,
+	.nstatements = lengthof(statements),
+};
 
-static int	run_plan(PnvsStatementId id, Datum *values, bool read_only);
-static SPIPlanPtr plan_of(PnvsStatementId id);
-static void forget_plans_of_another_table(void);
-pg_noreturn static void raise_null(int column);
-
-/* An array of a type, in the current memory context; nulls can be NULL: there are none. */
-Datum
-pnvs_array_make(Oid type, Datum *values, bool *nulls, int n)
+/* The sequence that gives the IDs, or an error; the table exists. */
+Oid
+pnvs_queue_sequence(void)
 {
-	int			lower_bound = 1;
-	int16		len;
-	bool		by_value;
-	char		align;
+	static Oid	known = InvalidOid;
+	Oid			sequence = pnvs_table_find_member("queue_id_seq", &known);
 
-	get_typlenbyvalalign(type, &len, &by_value, &align);
-	return PointerGetDatum(construct_md_array(values, nulls, n > 0 ? 1 : 0, &n, &lower_bound,
-											  type, len, by_value, align));
-}
-
-Datum
-pnvs_array_of_ids(const int64 *ids, int nids)
-{
-	Datum	   *values = palloc((nids + 1) * sizeof(Datum));
-
-	for (int i = 0; i < nids; i++)
-		values[i] = Int64GetDatum(ids[i]);
-	return pnvs_array_make(INT8OID, values, NULL, nids);
-}
-
-Datum
-pnvs_array_of_texts(const char *const *texts, int ntexts)
-{
-	Datum	   *values = palloc((ntexts + 1) * sizeof(Datum));
-
-	for (int i = 0; i < ntexts; i++)
-		values[i] = CStringGetTextDatum(texts[i]);
-	return pnvs_array_make(TEXTOID, values, NULL, ntexts);
-}
-
-/* Runs a statement within a visit and returns the number of rows. */
-int
-pnvs_table_run(PnvsStatementId id, Datum *values)
-{
-	return run_plan(id, values, false);
-}
-
-/*
- * Runs a query and sees what has been committed by now and what this
- * transaction has done, also if the transaction's own snapshot is older.
- */
-int
-pnvs_table_read(PnvsStatementId id, Datum *values)
-{
-	int			nrows;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	nrows = run_plan(id, values, true);
-	PopActiveSnapshot();
-	return nrows;
-}
-
-/* Runs a statement whose first column is an ID; the rows' IDs, and their number. */
-int
-pnvs_table_run_for_ids(PnvsStatementId id, Datum *values, int64 **ids)
-{
-	int			nrows = run_plan(id, values, false);
-
-	*ids = palloc((nrows + 1) * sizeof(int64));
-	for (int row = 0; row < nrows; row++)
-		(*ids)[row] = pnvs_result_int64(row, PNVS_FIRST_COLUMN);
-	return nrows;
-}
-
-/* Runs a statement whose first column is a time; that of the first row, or DT_NOEND. */
-TimestampTz
-pnvs_table_run_for_time(PnvsStatementId id, Datum *values)
-{
-	return run_plan(id, values, false) == 0 ? DT_NOEND : pnvs_result_time(0, PNVS_FIRST_COLUMN);
-}
-
-/* A column, counted from 1, of a row, counted from 0, of the last result. */
-Datum
-pnvs_result_value(int row, int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
-}
-
-/* The same of a column that must not be NULL: an error otherwise. */
-Datum
-pnvs_result_datum(int row, int column)
-{
-	bool		isnull;
-	Datum		value = pnvs_result_value(row, column, &isnull);
-
-	if (isnull)
-		raise_null(column);
-	return value;
-}
-
-/* The same of a text that may be NULL, copied to the current memory context. */
-char *
-pnvs_result_optional_text(int row, int column)
-{
-	bool		isnull;
-	Datum		value = pnvs_result_value(row, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-static int
-run_plan(PnvsStatementId id, Datum *values, bool read_only)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	int			result = SPI_execute_plan(plan_of(id), values, NULL, read_only, 0);
-
-	/* SPI leaves its own behind, whatever was there before */
-	MemoryContextSwitchTo(caller);
-	if (result < 0)
-		elog(ERROR, "could not run a statement of the queue: %s",
-			 SPI_result_code_string(result));
-	return (int) SPI_processed;
-}
-
-static SPIPlanPtr
-plan_of(PnvsStatementId id)
-{
-	const Statement *statement = &statements[id];
-	int			nparameters = 0;
-	SPIPlanPtr	plan;
-
-	forget_plans_of_another_table();
-	if (plans[id] != NULL)
-		return plans[id];
-	while (nparameters < MAX_PARAMETERS && OidIsValid(statement->types[nparameters]))
-		nparameters++;
-	plan = SPI_prepare(psprintf(statement->text, planned_name), nparameters,
-					   (Oid *) statement->types);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare a statement of the queue: %s",
-			 SPI_result_code_string(SPI_result));
-	SPI_keepplan(plan);
-	plans[id] = plan;
-	return plan;
-}
-
-/* The extension may have gone and come back since. */
-static void
-forget_plans_of_another_table(void)
-{
-	Oid			table = pnvs_table_oid();
-	char	   *schema;
-	char	   *relation;
-
-	if (table == planned_table)
-		return;
-	schema = get_namespace_name(get_rel_namespace(table));
-	relation = get_rel_name(table);
-	if (schema == NULL || relation == NULL)
-		elog(ERROR, "the queue's table has gone");
-	for (int i = 0; i < PNVS_STATEMENT_COUNT; i++)
-	{
-		if (plans[i] != NULL)
-			SPI_freeplan(plans[i]);
-		plans[i] = NULL;
-	}
-	planned_table = InvalidOid;
-	if (planned_name != NULL)
-		pfree(planned_name);
-	planned_name = NULL;
-	planned_name = MemoryContextStrdup(TopMemoryContext,
-									   quote_qualified_identifier(schema, relation));
-	planned_table = table;
-}
-
-static void
-raise_null(int column)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("column %d of a row of the queue is NULL", column),
-			 errhint("A row of \"pnvs_internal.queue\" was changed by hand, or a NOT NULL was dropped."),
-			 pnvs_errhide()));
+	if (!OidIsValid(sequence))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the sequence \"pnvs_internal.queue_id_seq\" is missing"),
+				 errhint("Drop the extension pnvs and create it again."),
+				 pnvs_errhide()));
+	return sequence;
 }

@@ -1,21 +1,55 @@
 /*-------------------------------------------------------------------------
  *
  * statements.h
- *	  The statements on the queue's table: their texts, plans, parameters and results.
+ *	  The queue's table: its columns, and the statements on it.
  *
- * Statements are run, and results read, within a visit (see table.h).  Functions throw.
+ * Statements are run, and results read, by table/statements.h.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef PNVS_STATEMENTS_H
-#define PNVS_STATEMENTS_H
+#ifndef PNVS_QUEUE_STATEMENTS_H
+#define PNVS_QUEUE_STATEMENTS_H
 
-#include "datatype/timestamp.h"
-#include "executor/spi.h"
-#include "utils/builtins.h"
-#include "utils/timestamp.h"
+#include "table/statements.h"
 
-typedef enum PnvsStatementId
+/* Its columns, from 1. */
+typedef enum PnvsQueueColumn
+{
+	PNVS_COLUMN_ID = 1,
+	PNVS_COLUMN_CHANNEL,
+	PNVS_COLUMN_RECIPIENT,
+	PNVS_COLUMN_SERVICE_SID,
+	PNVS_COLUMN_STATE,
+	PNVS_COLUMN_NOT_BEFORE,
+	PNVS_COLUMN_SEND_BEFORE,
+	PNVS_COLUMN_ATTEMPTS,
+	PNVS_COLUMN_CREATED_AT,
+	PNVS_COLUMN_SETTLED_AT,
+	PNVS_COLUMN_REQUESTED_BY,
+	PNVS_COLUMN_REFERENCE,
+	PNVS_COLUMN_DEDUP_KEY,
+	PNVS_COLUMN_REQUEST_ID,
+	PNVS_COLUMN_VERIFICATION_ID,
+	PNVS_COLUMN_STATUS,
+	PNVS_COLUMN_CODE,
+	PNVS_COLUMN_MESSAGE,
+	PNVS_COLUMN_HTTP_STATUS,
+	PNVS_COLUMN_CLAIMER,
+	PNVS_COLUMN_DISPATCHED_AT,
+	PNVS_COLUMN_UNKNOWN_SINCE,
+	PNVS_COLUMN_RETAIN_FROM,
+	PNVS_COLUMN_ORIGIN_SYSTEM,
+	PNVS_COLUMN_ORIGIN_DATABASE,
+	PNVS_COLUMN_ORIGIN_TIMELINE,
+	PNVS_COLUMN_ADMISSION_DUE,
+	PNVS_COLUMN_ADMISSION_KEY,
+	PNVS_COLUMN_ADMISSION_TRUSTED
+} PnvsQueueColumn;
+
+#define PNVS_COLUMN_COUNT PNVS_COLUMN_ADMISSION_TRUSTED
+
+/* The statements, in the order of the description. */
+typedef enum PnvsQueueStatement
 {
 	PNVS_FIND_DUPLICATE,
 	PNVS_CANCEL,
@@ -39,7 +73,7 @@ typedef enum PnvsStatementId
 	PNVS_SELECT_BEING_SENT,
 	PNVS_SELECT_SIBLINGS,
 	PNVS_TAKEN_VERIFICATIONS
-} PnvsStatementId;
+} PnvsQueueStatement;
 
 #define PNVS_STATEMENT_COUNT (PNVS_TAKEN_VERIFICATIONS + 1)
 
@@ -79,26 +113,8 @@ typedef enum PnvsRowColumn
 /* PNVS_CLAIM returns the ID first, and then the new place. */
 #define PNVS_CLAIMED_PLACE 2
 
-/* Other statements return one column. */
-#define PNVS_FIRST_COLUMN 1
+extern PnvsTable pnvs_queue_table;
 
-extern Datum pnvs_array_make(Oid type, Datum *values, bool *nulls, int n);
-extern Datum pnvs_array_of_ids(const int64 *ids, int nids);
-extern Datum pnvs_array_of_texts(const char *const *texts, int ntexts);
-extern int	pnvs_table_run(PnvsStatementId id, Datum *values);
-extern int	pnvs_table_read(PnvsStatementId id, Datum *values);
-extern int	pnvs_table_run_for_ids(PnvsStatementId id, Datum *values, int64 **ids);
-extern TimestampTz pnvs_table_run_for_time(PnvsStatementId id, Datum *values);
-extern Datum pnvs_result_value(int row, int column, bool *isnull);
-extern Datum pnvs_result_datum(int row, int column);
-extern char *pnvs_result_optional_text(int row, int column);
+extern Oid	pnvs_queue_sequence(void);
 
-/* A column by its type; a NULL raises an error.  Texts are copied. */
-#define pnvs_result_int32(row, column) DatumGetInt32(pnvs_result_datum(row, column))
-#define pnvs_result_int64(row, column) DatumGetInt64(pnvs_result_datum(row, column))
-#define pnvs_result_oid(row, column) DatumGetObjectId(pnvs_result_datum(row, column))
-#define pnvs_result_xid(row, column) DatumGetTransactionId(pnvs_result_datum(row, column))
-#define pnvs_result_time(row, column) DatumGetTimestampTz(pnvs_result_datum(row, column))
-#define pnvs_result_text(row, column) TextDatumGetCString(pnvs_result_datum(row, column))
-
-#endif							/* PNVS_STATEMENTS_H */
+#endif							/* PNVS_QUEUE_STATEMENTS_H */

@@ -14,7 +14,7 @@
 #include "monotonic.h"
 #include "queue/rows/durability.h"
 #include "queue/rows/rows.h"
-#include "queue/rows/table.h"
+#include "queue/rows/statements.h"
 #include "queue/sender/exchange.h"
 
 /* A row that another session has locked is tried again after this. */
@@ -46,7 +46,7 @@ pnvs_exchange_work(void *arg)
 	if (exchange->lock != PNVS_TABLE_LOCKED)
 		return;
 	pnvs_durability_demand();
-	pnvs_table_enter_unattended(&visit);
+	pnvs_table_enter_unattended(&pnvs_queue_table, &visit);
 	visitor = MemoryContextSwitchTo(exchange->scratch);
 	exchange->claimed = palloc((exchange->capacity + 1) * sizeof(PnvsAttempt *));
 	settle(exchange);

@@ -27,7 +27,7 @@
 #include "monotonic.h"
 #include "queue/attempt/window.h"
 #include "queue/rows/durability.h"
-#include "queue/rows/table.h"
+#include "queue/rows/statements.h"
 #include "queue/sender/exchange.h"
 #include "queue/sender/sender.h"
 #include "settings.h"
@@ -109,7 +109,7 @@ open_claimer(void *arg)
 {
 	PnvsSender *sender = arg;
 
-	sender->has_table = OidIsValid(pnvs_table_oid());
+	sender->has_table = OidIsValid(pnvs_table_oid(&pnvs_queue_table));
 	pnvs_claimer_open(&sender->claimer);
 }
 

@@ -16,7 +16,7 @@
 #include "core/log_limit.h"
 #include "errcodes.h"
 #include "monotonic.h"
-#include "queue/rows/table.h"
+#include "queue/rows/statements.h"
 #include "queue/sender/transaction.h"
 #include "remote/credentials.h"
 
@@ -96,12 +96,12 @@ pnvs_transaction_note_written(void)
 PnvsTableLock
 pnvs_transaction_lock_table(void)
 {
-	Oid			table = pnvs_table_oid();
+	Oid			table = pnvs_table_oid(&pnvs_queue_table);
 
 	if (!OidIsValid(table))
 		return PNVS_TABLE_MISSING;
 	if (!ConditionalLockRelationOid(table, RowExclusiveLock))
 		return PNVS_TABLE_BUSY;
 	/* it may have been dropped before it was locked */
-	return pnvs_table_oid() == table ? PNVS_TABLE_LOCKED : PNVS_TABLE_MISSING;
+	return pnvs_table_oid(&pnvs_queue_table) == table ? PNVS_TABLE_LOCKED : PNVS_TABLE_MISSING;
 }

@@ -12,7 +12,6 @@
 
 #include "monotonic.h"
 #include "queue/rows/statements.h"
-#include "queue/rows/table.h"
 #include "queue/sender/transaction.h"
 #include "settings.h"
 
@@ -81,8 +80,8 @@ recover(void *arg)
 	recovery->done = lock != PNVS_TABLE_BUSY;
 	if (lock != PNVS_TABLE_LOCKED)
 		return;
-	pnvs_table_enter_unattended(&visit);
-	nclaimers = pnvs_table_run_for_ids(PNVS_CLAIMERS, NULL, &claimers);
+	pnvs_table_enter_unattended(&pnvs_queue_table, &visit);
+	nclaimers = pnvs_table_run_for_ids(&pnvs_queue_table, PNVS_CLAIMERS, NULL, &claimers);
 	for (int i = 0; i < nclaimers; i++)
 	{
 		if (claimers[i] != recovery->claimer->number && pnvs_claimer_is_dead(claimers[i]) &&
@@ -101,10 +100,10 @@ interrupt(int64 claimer)
 	int			nids;
 
 	values[0] = Int64GetDatum(claimer);
-	nids = pnvs_table_run_for_ids(PNVS_SELECT_CLAIMED, values, &ids);
+	nids = pnvs_table_run_for_ids(&pnvs_queue_table, PNVS_SELECT_CLAIMED, values, &ids);
 	values[0] = pnvs_array_of_ids(ids, nids);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	return pnvs_table_run(PNVS_INTERRUPT, values) == nids;
+	return pnvs_table_run(&pnvs_queue_table, PNVS_INTERRUPT, values) == nids;
 }
 
 /*
@@ -140,7 +139,7 @@ expire_batch(void *arg)
 
 	if (pnvs_transaction_lock_table() != PNVS_TABLE_LOCKED)
 		return;
-	pnvs_table_enter_unattended(&visit);
+	pnvs_table_enter_unattended(&pnvs_queue_table, &visit);
 	visitor = MemoryContextSwitchTo(expiry->context);
 	expiry->nexpired = pnvs_claim_expire(expiry->claimer, EXPIRE_BATCH, &expiry->verdicts);
 	MemoryContextSwitchTo(visitor);
@@ -186,10 +185,10 @@ purge_batch(void *arg)
 
 	if (pnvs_transaction_lock_table() != PNVS_TABLE_LOCKED)
 		return;
-	pnvs_table_enter_unattended(&visit);
+	pnvs_table_enter_unattended(&pnvs_queue_table, &visit);
 	purge->npurged = 0;
 	purge->wait_us = PNVS_NEVER;
-	if (!pnvs_table_is_referenced())
+	if (!pnvs_table_is_referenced(&pnvs_queue_table))
 	{
 		purge->npurged = delete_old(purge->claimer, PURGE_BATCH);
 		purge->wait_us = next_purge_us(purge->claimer);
@@ -207,7 +206,7 @@ delete_old(PnvsClaimer *claimer, int max)
 	values[0] = TimestampTzGetDatum(claimer->purged_up_to);
 	values[1] = TimestampTzGetDatum(GetCurrentTimestamp() - retention_us());
 	values[2] = Int64GetDatum(max);
-	nrows = pnvs_table_run(PNVS_PURGE, values);
+	nrows = pnvs_table_run(&pnvs_queue_table, PNVS_PURGE, values);
 	for (int row = 0; row < nrows; row++)
 		claimer->purged_up_to = Max(claimer->purged_up_to,
 									pnvs_result_time(row, PNVS_FIRST_COLUMN));
@@ -221,7 +220,7 @@ static int64
 next_purge_us(const PnvsClaimer *claimer)
 {
 	Datum		value = TimestampTzGetDatum(claimer->purged_up_to);
-	TimestampTz oldest = pnvs_table_run_for_time(PNVS_OLDEST_RETAINED, &value);
+	TimestampTz oldest = pnvs_table_run_for_time(&pnvs_queue_table, PNVS_OLDEST_RETAINED, &value);
 
 	/* a user may have set it to the end of time, or infinity, to keep a row */
 	if (oldest > DT_NOEND - retention_us())

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * table_check.c
- *	  Checks that the queue's table is as the install script made it.
+ *	  Checks that a table of the extension is as the install script made it.
  *
  * Its owner need not be a superuser and can alter it.  Nothing that somebody has
  * put on it may run in a transaction of pnvs's, which can be a superuser's session
- * or the worker: so an altered table is an error, and neither read nor written.  The
+ * or the worker: so an altered table is an error, and neither read nor written.  A
  * table is checked once after each change that PostgreSQL tells of, under a lock that
  * keeps it as it is.
  *
@@ -32,150 +32,120 @@
 
 #include "compat.h"
 #include "errcodes.h"
-#include "queue/rows/table.h"
+#include "table/table.h"
 
-typedef struct Column
-{
-	const char *name;
-	Oid			type;
-	bool		not_null;
-} Column;
+/* The column of IDs: its unique index is the table's own. */
+#define ID_COLUMN 1
 
-static const Column columns[PNVS_COLUMN_COUNT] = {
-	{"id", INT8OID, true},
-	{"channel", TEXTOID, true},
-	{"recipient", TEXTOID, true},
-	{"service_sid", TEXTOID, true},
-	{"state", TEXTOID, true},
-	{"not_before", TIMESTAMPTZOID, true},
-	{"send_before", TIMESTAMPTZOID, true},
-	{"attempts", INT4OID, true},
-	{"created_at", TIMESTAMPTZOID, true},
-	{"settled_at", TIMESTAMPTZOID, false},
-	{"requested_by", OIDOID, true},
-	{"reference", TEXTOID, false},
-	{"dedup_key", TEXTOID, false},
-	{"request_id", TEXTOID, false},
-	{"verification_id", TEXTOID, false},
-	{"status", TEXTOID, false},
-	{"code", TEXTOID, false},
-	{"message", TEXTOID, false},
-	{"http_status", INT4OID, false},
-	{"claimer", INT8OID, false},
-	{"dispatched_at", TIMESTAMPTZOID, false},
-	{"unknown_since", TIMESTAMPTZOID, false},
-	{"retain_from", TIMESTAMPTZOID, true},
-	{"origin_system", INT8OID, true},
-	{"origin_database", OIDOID, true},
-	{"origin_timeline", INT4OID, true},
-	{"admission_due", TIMESTAMPTZOID, false},
-	{"admission_key", INT8OID, false},
-	{"admission_trusted", BOOLOID, false},
-};
-
-/* The table that a check has passed, until it changes. */
-static Oid	passed = InvalidOid;
-
-/* The table that is being checked, or was, until it changes. */
-static Oid	begun = InvalidOid;
-
-/* Whether a foreign key refers to the table. */
-static bool referenced = false;
+/* The tables that were checked, the last first. */
+static PnvsTable *checked = NULL;
 
 static void on_change(Datum arg, Oid relation);
-static const char *find_alteration(Relation table);
-static const char *find_column_alteration(Relation table);
-static const char *find_trigger(Relation table);
-static const char *find_foreign_index(Relation table);
-static bool is_foreign_constraint(Relation index);
+static void keep(PnvsTable *table);
+static const char *find_alteration(PnvsTable *table, Relation relation);
+static const char *find_column_alteration(const PnvsTable *table, TupleDesc descriptor);
+static const char *find_trigger(PnvsTable *table, const TriggerDesc *triggers);
+static const char *find_foreign_index(const PnvsTable *table, Relation relation);
+static bool is_foreign_constraint(const PnvsTable *table, Relation index);
 static Node *predicate_of(Relation index);
 static bool is_foreign_function(Oid function, void *context);
 static bool has_foreign_function(Node *node, void *context);
 
-/* Throws if the table, which the caller has locked, is not as it was made. */
+/* Throws if the relation, which the caller has locked, is not the table as it was made. */
 void
-pnvs_table_check(Oid table)
+pnvs_table_check(PnvsTable *table, Oid oid)
 {
-	static bool registered = false;
 	Relation	relation;
 	const char *alteration;
 
-	if (table == passed)
+	if (oid == table->passed)
 		return;
-	if (!registered)
-		CacheRegisterRelcacheCallback(on_change, (Datum) 0);
-	registered = true;
-	relation = table_open(table, NoLock);
-	begun = table;
-	alteration = find_alteration(relation);
+	keep(table);
+	relation = table_open(oid, NoLock);
+	table->begun = oid;
+	alteration = find_alteration(table, relation);
 	table_close(relation, NoLock);
 	if (alteration == NULL)
 	{
 		/* the check itself may have let us know of another change */
-		passed = begun;
+		table->passed = table->begun;
 		return;
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("the table \"pnvs_internal.queue\" is not as pnvs made it"),
+			 errmsg("the table \"%s.%s\" is not as pnvs made it", PNVS_TABLE_SCHEMA, table->name),
 			 errdetail("%s", alteration),
-			 errhint("Undo the change. React to NOTIFY, or read verification_queue, instead of adding to the table."),
+			 errhint("%s", table->hint),
 			 pnvs_errhide()));
 }
 
 /* Whether a foreign key refers to the table, which has passed. */
 bool
-pnvs_table_is_referenced(void)
+pnvs_table_is_referenced(const PnvsTable *table)
 {
-	return referenced;
+	return table->referenced;
+}
+
+/* Lets the table know of its changes from now on. */
+static void
+keep(PnvsTable *table)
+{
+	if (table->is_kept)
+		return;
+	if (checked == NULL)
+		CacheRegisterRelcacheCallback(on_change, (Datum) 0);
+	table->next = checked;
+	table->is_kept = true;
+	checked = table;
 }
 
 /* A callback of the relation cache. */
 static void
 on_change(Datum arg, Oid relation)
 {
-	if (relation == begun || !OidIsValid(relation))
-		begun = passed = InvalidOid;
+	for (PnvsTable *table = checked; table != NULL; table = table->next)
+	{
+		if (relation == table->begun || !OidIsValid(relation))
+			table->begun = table->passed = InvalidOid;
+	}
 }
 
 /* An alteration of the table, as a sentence, or NULL. */
 static const char *
-find_alteration(Relation table)
+find_alteration(PnvsTable *table, Relation relation)
 {
 	const char *found;
 
-	if (table->rd_rel->relkind != RELKIND_RELATION ||
-		table->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+	if (relation->rd_rel->relkind != RELKIND_RELATION ||
+		relation->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		return "It is no permanent table.";
-	if (table->rd_rel->relispartition || has_superclass(RelationGetRelid(table)) ||
-		(table->rd_rel->relhassubclass &&
-		 find_inheritance_children(RelationGetRelid(table), NoLock) != NIL))
+	if (relation->rd_rel->relispartition || has_superclass(RelationGetRelid(relation)) ||
+		(relation->rd_rel->relhassubclass &&
+		 find_inheritance_children(RelationGetRelid(relation), NoLock) != NIL))
 		return "It has a parent, children or partitions.";
-	if (pnvs_table_oid() != RelationGetRelid(table))
+	if (pnvs_table_oid(table) != RelationGetRelid(relation))
 		return "It has another name.";
 	/* the planner would evaluate their expressions */
-	if (RelationGetStatExtList(table) != NIL)
+	if (RelationGetStatExtList(relation) != NIL)
 		return "It has extended statistics.";
 	/* relhasrules stays true for a while after the last rule was dropped */
-	if (table->rd_rules != NULL && table->rd_rules->numLocks > 0)
+	if (relation->rd_rules != NULL && relation->rd_rules->numLocks > 0)
 		return "It has rules.";
-	found = find_column_alteration(table);
+	found = find_column_alteration(table, RelationGetDescr(relation));
 	if (found == NULL)
-		found = find_trigger(table);
+		found = find_trigger(table, relation->trigdesc);
 	if (found == NULL)
-		found = find_foreign_index(table);
+		found = find_foreign_index(table, relation);
 	return found;
 }
 
 static const char *
-find_column_alteration(Relation table)
+find_column_alteration(const PnvsTable *table, TupleDesc descriptor)
 {
-	TupleDesc	descriptor = RelationGetDescr(table);
-
-	if (descriptor->natts < PNVS_COLUMN_COUNT)
+	if (descriptor->natts < table->ncolumns)
 		return "It has another number of columns.";
 	/* a column that somebody has added and dropped again keeps its place */
-	for (int i = PNVS_COLUMN_COUNT; i < descriptor->natts; i++)
+	for (int i = table->ncolumns; i < descriptor->natts; i++)
 	{
 		if (!TupleDescAttr(descriptor, i)->attisdropped)
 			return "It has another number of columns.";
@@ -183,18 +153,19 @@ find_column_alteration(Relation table)
 	if (descriptor->constr != NULL &&
 		(descriptor->constr->num_check > 0 || descriptor->constr->num_defval > 0))
 		return "It has a check, a default or a generated column.";
-	for (int i = 0; i < PNVS_COLUMN_COUNT; i++)
+	for (int i = 0; i < table->ncolumns; i++)
 	{
+		const PnvsTableColumn *made = &table->columns[i];
 		Form_pg_attribute column = TupleDescAttr(descriptor, i);
 
-		if (column->attisdropped || strcmp(NameStr(column->attname), columns[i].name) != 0)
-			return psprintf("The column \"%s\" is missing.", columns[i].name);
-		if (column->atttypid != columns[i].type || column->atttypmod != -1 ||
-			column->attcollation != get_typcollation(columns[i].type))
-			return psprintf("The column \"%s\" has another type.", columns[i].name);
-		if (column->attnotnull != columns[i].not_null || column->attidentity != '\0')
+		if (column->attisdropped || strcmp(NameStr(column->attname), made->name) != 0)
+			return psprintf("The column \"%s\" is missing.", made->name);
+		if (column->atttypid != made->type || column->atttypmod != -1 ||
+			column->attcollation != get_typcollation(made->type))
+			return psprintf("The column \"%s\" has another type.", made->name);
+		if (column->attnotnull != made->not_null || column->attidentity != '\0')
 			return psprintf("The column \"%s\" has lost or gained NOT NULL, or is an identity.",
-							columns[i].name);
+							made->name);
 	}
 	return NULL;
 }
@@ -205,25 +176,25 @@ find_column_alteration(Relation table)
  * does neither as long as there is a foreign key.
  */
 static const char *
-find_trigger(Relation table)
+find_trigger(PnvsTable *table, const TriggerDesc *triggers)
 {
-	referenced = false;
-	for (int i = 0; table->trigdesc != NULL && i < table->trigdesc->numtriggers; i++)
+	table->referenced = false;
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
-		const Trigger *trigger = &table->trigdesc->triggers[i];
+		const Trigger *trigger = &triggers->triggers[i];
 
 		if (!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK)
 			return "It has triggers.";
-		referenced = true;
+		table->referenced = true;
 	}
 	return NULL;
 }
 
 /* An index that would run somebody's function for each row, or refuse rows. */
 static const char *
-find_foreign_index(Relation table)
+find_foreign_index(const PnvsTable *table, Relation relation)
 {
-	List	   *indexes = RelationGetIndexList(table);
+	List	   *indexes = RelationGetIndexList(relation);
 	const char *found = NULL;
 	ListCell   *cell;
 
@@ -239,7 +210,7 @@ find_foreign_index(Relation table)
 			if (is_foreign_function(index->rd_opfamily[i], NULL))
 				found = "It has an index with operators that are not PostgreSQL's own.";
 		}
-		if (is_foreign_constraint(index))
+		if (is_foreign_constraint(table, index))
 			found = "It has a unique index or an exclusion constraint that is not pnvs's.";
 		index_close(index, AccessShareLock);
 	}
@@ -252,7 +223,7 @@ find_foreign_index(Relation table)
  * show the value, a number for example, in the log.
  */
 static bool
-is_foreign_constraint(Relation index)
+is_foreign_constraint(const PnvsTable *table, Relation index)
 {
 	const Form_pg_index form = index->rd_index;
 	bool		shows_text = false;
@@ -261,10 +232,10 @@ is_foreign_constraint(Relation index)
 	{
 		int			column = form->indkey.values[i];
 
-		if (column == PNVS_COLUMN_ID)
+		if (column == ID_COLUMN)
 			return form->indisexclusion;
-		shows_text = shows_text || (column > 0 && columns[column - 1].type == TEXTOID &&
-									column != PNVS_COLUMN_STATE);
+		shows_text = shows_text || (column > 0 && table->columns[column - 1].type == TEXTOID &&
+									strcmp(table->columns[column - 1].name, "state") != 0);
 	}
 	return form->indisexclusion || (form->indisunique && shows_text);
 }

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * table.c
- *	  Finds the queue's table, and enters it: locked, checked, as its owner.
+ *	  Finds a table of the extension, and enters it: locked, checked, as its owner.
  *
- * The table stands in a schema of the extension's own, and is taken for ours only
- * if it is a member of the extension: a worker sends what it finds there, on the
- * server's account.
+ * Tables stand in a schema of the extension's own, and are taken for ours only if they
+ * are members of the extension: a worker sends what it finds there, on the server's
+ * account.
  *
  * Statements are run as the table's owner, whoever calls: callers have no
  * privilege on the table, and row security does not bind its owner.
@@ -31,11 +31,7 @@
 
 #include "compat.h"
 #include "errcodes.h"
-#include "queue/rows/table.h"
-
-#define SCHEMA_NAME "pnvs_internal"
-#define TABLE_NAME "queue"
-#define SEQUENCE_NAME "queue_id_seq"
+#include "table/table.h"
 
 typedef struct Pin
 {
@@ -82,43 +78,45 @@ static const Pin unattended[] = {
 	{"statement_timeout", "0"},
 };
 
-static void enter(PnvsTableVisit *visit);
+static void enter(PnvsTable *table, PnvsTableVisit *visit);
 static void pin(const Pin *pin, int action);
-static Oid	find_member(const char *name, Oid *known);
 
 /*
  * The table's OID, or 0 if the extension is not in this database.  To be
  * called in a transaction.
  */
 Oid
-pnvs_table_oid(void)
+pnvs_table_oid(PnvsTable *table)
 {
-	static Oid	known = InvalidOid;
-
-	return find_member(TABLE_NAME, &known);
+	return pnvs_table_find_member(table->name, &table->known);
 }
 
-/* The sequence that gives the table's IDs, or an error; the table exists. */
+/*
+ * A relation of our schema that is a member of the extension, or 0; known: the last one, or 0.  Statements use its
+ * name, so the name is looked up each time: another relation may have it by now.
+ */
 Oid
-pnvs_table_sequence(void)
+pnvs_table_find_member(const char *name, Oid *known)
 {
-	static Oid	known = InvalidOid;
-	Oid			sequence = find_member(SEQUENCE_NAME, &known);
+	Oid			schema = get_namespace_oid(PNVS_TABLE_SCHEMA, true);
+	Oid			relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+	Oid			extension;
 
-	if (!OidIsValid(sequence))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the sequence \"pnvs_internal.queue_id_seq\" is missing"),
-				 errhint("Drop the extension pnvs and create it again."),
-				 pnvs_errhide()));
-	return sequence;
+	if (!OidIsValid(relation) || relation == *known)
+		return relation;
+	extension = get_extension_oid("pnvs", true);
+	if (!OidIsValid(extension) ||
+		getExtensionOfObject(RelationRelationId, relation) != extension)
+		return InvalidOid;
+	*known = relation;
+	return relation;
 }
 
 /* The role that the table belongs to. */
 Oid
-pnvs_table_owner(void)
+pnvs_table_owner(PnvsTable *table)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(pnvs_table_oid()));
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(pnvs_table_oid(table)));
 	Oid			owner;
 
 	if (!HeapTupleIsValid(tuple))
@@ -133,31 +131,31 @@ pnvs_table_owner(void)
 
 /* Opens and locks the table, which is as it was made; the lock stays. */
 Relation
-pnvs_table_open(LOCKMODE mode)
+pnvs_table_open(PnvsTable *table, LOCKMODE mode)
 {
-	Oid			table = pnvs_table_oid();
+	Oid			relation = pnvs_table_oid(table);
 
-	if (!OidIsValid(table))
-		(void) pnvs_table_owner();
-	LockRelationOid(table, mode);
-	pnvs_table_check(table);
-	return table_open(table, NoLock);
+	if (!OidIsValid(relation))
+		(void) pnvs_table_owner(table);
+	LockRelationOid(relation, mode);
+	pnvs_table_check(table, relation);
+	return table_open(relation, NoLock);
 }
 
 /* Begins a visit of a session, under a lock on the table that stays. */
 void
-pnvs_table_enter(PnvsTableVisit *visit, LOCKMODE mode)
+pnvs_table_enter(PnvsTable *table, PnvsTableVisit *visit, LOCKMODE mode)
 {
-	table_close(pnvs_table_open(mode), NoLock);
-	enter(visit);
+	table_close(pnvs_table_open(table, mode), NoLock);
+	enter(table, visit);
 }
 
 /* Begins a visit of a sender, which has locked the table. */
 void
-pnvs_table_enter_unattended(PnvsTableVisit *visit)
+pnvs_table_enter_unattended(PnvsTable *table, PnvsTableVisit *visit)
 {
-	pnvs_table_check(pnvs_table_oid());
-	enter(visit);
+	pnvs_table_check(table, pnvs_table_oid(table));
+	enter(table, visit);
 	for (size_t i = 0; i < lengthof(unattended); i++)
 		pin(&unattended[i], GUC_ACTION_SAVE);
 }
@@ -184,9 +182,9 @@ pnvs_table_pin_settings(void)
 }
 
 static void
-enter(PnvsTableVisit *visit)
+enter(PnvsTable *table, PnvsTableVisit *visit)
 {
-	Oid			owner = pnvs_table_owner();
+	Oid			owner = pnvs_table_owner(table);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -213,25 +211,4 @@ pin(const Pin *pin, int action)
 		return;
 	(void) set_config_option(pin->name, pin->value, PGC_SUSET, PGC_S_SESSION,
 							 (GucAction) action, true, 0, false);
-}
-
-/*
- * A relation of our schema that is a member of the extension, or 0.  Statements use its
- * name, so the name is looked up each time: another relation may have it by now.
- */
-static Oid
-find_member(const char *name, Oid *known)
-{
-	Oid			schema = get_namespace_oid(SCHEMA_NAME, true);
-	Oid			relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
-	Oid			extension;
-
-	if (!OidIsValid(relation) || relation == *known)
-		return relation;
-	extension = get_extension_oid("pnvs", true);
-	if (!OidIsValid(extension) ||
-		getExtensionOfObject(RelationRelationId, relation) != extension)
-		return InvalidOid;
-	*known = relation;
-	return relation;
 }

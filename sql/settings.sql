@@ -223,6 +223,7 @@ ALTER SYSTEM SET pnvs.limits = 'number 1/30s, total 5/eon';
 ALTER SYSTEM SET pnvs.breaker = 'country 50/1h 120% 1h';
 ALTER SYSTEM SET pnvs.limits_mode = watch;
 ALTER SYSTEM SET pnvs.guard_memory = '1023kB';
+ALTER SYSTEM SET pnvs.max_tries = 0;
 ALTER SYSTEM SET pnvs.test_numbers = '6590000001=123456 until 2027-01-31';
 ALTER ROLE CURRENT_USER SET pnvs.test_numbers = '6590000001=123456 until 2027-01-31';
 SET pnvs.test_numbers = '6590000001=123456 until 2027-01-31';

@@ -65,7 +65,7 @@ bool		pnvs_settings_in_alter_system = false;
 	DO(MAX_DATABASES) DO(NOTIFY) DO(MAX_ATTEMPTS) DO(RETENTION) DO(RECONCILE_FOR) \
 	DO(AFTER_PROMOTION) \
 	DO(SENDING) DO(CHANNELS) DO(LIMITS) DO(LIMITS_MODE) DO(COUNTRIES) DO(BREAKER) \
-	DO(TEST_NUMBERS) DO(GUARD_MEMORY)
+	DO(TEST_NUMBERS) DO(GUARD_MEMORY) DO(MAX_TRIES)
 #define ID(id) id,
 
 typedef enum SettingId
@@ -261,6 +261,11 @@ static PnvsSetting settings[NSETTINGS] =
 			.what = "Shared memory for what limits count.",
 			.rule = "It must be a size from 1 MB to 1 GB.",
 			.min = 1024,.max = 1024 * 1024,.number = &pnvs_guard_memory_kb),
+	/* With 20 tries, every 50,000th code of 6 digits is guessed. */
+	SETTING(MAX_TRIES, "pnvs.max_tries", NUMBER, "5", PGC_SIGHUP,
+			.what = "Wrong codes that a verification takes, over all of its messages.",
+			.rule = "It must be a number from 1 to 20.",
+			.min = 1,.max = 20,.number = &pnvs_max_tries),
 };
 
 static bool loading = false;	/* the library */

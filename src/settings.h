@@ -68,6 +68,7 @@ extern bool pnvs_notify;
 extern bool pnvs_sending;
 extern int	pnvs_limits_mode;	/* a PnvsLimitsMode */
 extern int	pnvs_guard_memory_kb;
+extern int	pnvs_max_tries;
 
 extern void pnvs_settings_init(void);
 extern const PnvsEndpoint *pnvs_settings_endpoint(void);

@@ -22,6 +22,7 @@
 bool		pnvs_sending;
 int			pnvs_limits_mode;
 int			pnvs_guard_memory_kb;
+int			pnvs_max_tries;
 struct PnvsAllInForce pnvs_in_force;
 
 static const PnvsInForce *find_invalid(void);

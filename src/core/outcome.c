@@ -209,6 +209,17 @@ pnvs_fault_of_code(PnvsCodeGroup group)
 	return groups[group].fault;
 }
 
+/*
+ * Whether a Code says that the service never sends to this number by this channel, so that
+ * another channel may reach it.  What it refuses as fraud, or for the number's or the
+ * country's sake, must not go out as a dear voice call instead.
+ */
+bool
+pnvs_code_refuses_channel(const char *code)
+{
+	return code != NULL && strcmp(code, "NOT_SUPPORTED_CHANNEL") == 0;
+}
+
 static bool
 code_fits(const char *code, const char *pattern)
 {

@@ -91,5 +91,6 @@ extern bool pnvs_outcome_came_to_nothing(PnvsOutcome outcome, PnvsCodeGroup grou
 extern PnvsCause pnvs_cause_of_code(PnvsCodeGroup group);
 extern PnvsCause pnvs_cause_of_stage(PnvsStage stage);
 extern PnvsFault pnvs_fault_of_code(PnvsCodeGroup group);
+extern bool pnvs_code_refuses_channel(const char *code);
 
 #endif							/* PNVS_OUTCOME_H */

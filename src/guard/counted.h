@@ -32,4 +32,8 @@ extern void pnvs_counted_collect(const PnvsAdmission *admission, PnvsCounted *co
 extern TimestampTz pnvs_counted_lock(const PnvsCounted *counted, bool sweep, TimestampTz now);
 extern void pnvs_counted_unlock(const PnvsCounted *counted);
 
+/* room.c */
+extern TimestampTz pnvs_counted_admitted_at(const PnvsCounted *counted, TimestampTz at);
+extern TimestampTz pnvs_list_admitted_at(const PnvsGuardList *list, TimestampTz at);
+
 #endif							/* PNVS_GUARD_COUNTED_H */

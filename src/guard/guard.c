@@ -27,9 +27,6 @@
 /* A WARNING comes at this part of a limit for the total. */
 #define NEARLY_FULL_PERCENT 80
 
-/* How often a time to wait is looked for; rules of five scopes hardly ever need more than two. */
-#define MAX_ROUNDS 100
-
 static bool judge(PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report,
 				  TimestampTz *open_until);
 static uint64 sum_places(const PnvsPlaceList *places);
@@ -280,35 +277,21 @@ static void
 set_refusal(const PnvsCounted *counted, TimestampTz open_until, TimestampTz now, PnvsRefusal *refusal)
 {
 	TimestampTz due = counted->admission->due;
-	TimestampTz at = Max(due, open_until);
-	TimestampTz longest = at;
-	TimestampTz before;
-	int			rounds = 0;
+	TimestampTz longest = Max(due, open_until);
+	TimestampTz at = pnvs_counted_admitted_at(counted, longest);
 
 	refusal->reason = open_until > due ? PNVS_REFUSED_BREAKER : PNVS_REFUSED_LIMIT;
-	do
+	for (int i = 0; i < counted->nlists; i++)
 	{
-		before = at;
-		for (int i = 0; i < counted->nlists; i++)
-		{
-			const PnvsGuardList *list = &counted->lists[i];
+		const PnvsGuardList *list = &counted->lists[i];
+		TimestampTz admitted_at = pnvs_list_admitted_at(list, due);
 
-			for (int j = 0; j < list->group->n; j++)
-			{
-				TimestampTz admitted_at;
-
-				at = pnvs_places_admitted_at(list->places, &list->group->limits[j], at);
-				if (rounds > 0)
-					continue;
-				admitted_at = pnvs_places_admitted_at(list->places, &list->group->limits[j], due);
-				if (admitted_at <= longest)
-					continue;
-				longest = admitted_at;
-				refusal->reason = PNVS_REFUSED_LIMIT;
-				refusal->scope = pnvs_share_scope(list->partition->share);
-			}
-		}
-	} while (at != before && ++rounds < MAX_ROUNDS);
+		if (admitted_at <= longest)
+			continue;
+		longest = admitted_at;
+		refusal->reason = PNVS_REFUSED_LIMIT;
+		refusal->scope = pnvs_share_scope(list->partition->share);
+	}
 	if (at != PNVS_PLACES_NEVER)
 		refusal->retry_after_s = pnvs_refusal_wait_s(at, now);
 }

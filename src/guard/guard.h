@@ -116,6 +116,9 @@ extern PnvsRefusal pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz
 									PnvsAdmission *admission);
 extern void pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now);
 
+/* room.c */
+extern TimestampTz pnvs_guard_room_at(const PnvsGuardMessage *message, TimestampTz now);
+
 /* approval.c */
 extern void pnvs_guard_approve_latest(const char *number, TimestampTz now);
 extern void pnvs_guard_approve(const PnvsAdmission *admission, TimestampTz now);

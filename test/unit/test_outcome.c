@@ -21,6 +21,7 @@ static void test_unknown_codes(void);
 static void test_success(void);
 static void test_stages(void);
 static void test_faults(void);
+static void test_channels(void);
 
 int
 main(void)
@@ -30,6 +31,7 @@ main(void)
 	test_success();
 	test_stages();
 	test_faults();
+	test_channels();
 	return tap_done();
 }
 
@@ -255,4 +257,21 @@ test_faults(void)
 	for (size_t i = 0; i < TAP_LENGTH(of_stages); i++)
 		tap_int(pnvs_cause_of_stage((PnvsStage) i), of_stages[i], "what ends at the stage %s has its cause",
 				pnvs_stage_name((PnvsStage) i));
+}
+
+static void
+test_channels(void)
+{
+	static const char *const others[] = {
+		"OK", "MOBILE_NUMBER_ILLEGAL", "COUNTRY_BLACKLISTED", "SECURITY_INTERCEPTED",
+		"isp.VERIFY_SCHEME_NOT_EXIST", "RESOURCE_NOT_ENOUGH", "Throttling.User",
+		"SMS_SYSTEM_ERROR", "Forbidden.RAM", "NOT_SUPPORTED_CHANNEL2", "not_supported_channel", "",
+		"Local.ChannelNotAllowed",
+	};
+
+	tap_ok(pnvs_code_refuses_channel("NOT_SUPPORTED_CHANNEL"),
+		   "NOT_SUPPORTED_CHANNEL refuses the channel for good");
+	for (size_t i = 0; i < TAP_LENGTH(others); i++)
+		tap_ok(!pnvs_code_refuses_channel(others[i]), "\"%s\" does not", others[i]);
+	tap_ok(!pnvs_code_refuses_channel(NULL), "no Code does not, either");
 }

@@ -8,6 +8,9 @@
  * Nothing is counted until the breakers are armed, by the first approval that the server
  * sees: if codes are checked elsewhere, numbers would seem never to be approved.
  *
+ * A message is counted when it is admitted, at the time at which it is due.  If that is later
+ * than its breaker reaches, it is counted once it was sent.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -79,25 +82,36 @@ pnvs_breaker_refuses(PnvsGuardBreaker *breaker, const PnvsPolicy *policy, Timest
 }
 
 /*
- * Counts a number's message, unless it has counted the number already.  A message that is
- * due too late to be counted must not make later ones seem counted.
+ * Whether a message is counted when it is admitted, and not when it is sent.  If the rule's
+ * interval has changed in between, a message may be counted at neither time: a longer one
+ * seems to have reached it, and the notes of numbers outlive a shorter one.
+ */
+bool
+pnvs_breaker_counts_at_once(const PnvsPolicy *policy, const PnvsAdmission *admission)
+{
+	return pnvs_breaker_counts(&policy->breaker, admission->due, admission->taken_at);
+}
+
+/*
+ * Counts a number's message that is sent at a time, unless it has counted the number already.
+ * A message that is due too late to be counted must not make later ones seem counted.
  */
 void
 pnvs_breaker_count(PnvsGuardBreaker *breaker, const PnvsPolicy *policy, PnvsGuardNote *note,
-				   TimestampTz due, TimestampTz now)
+				   TimestampTz sent, TimestampTz now)
 {
-	if (!pnvs_guard_head->armed || !pnvs_breaker_counts(&policy->breaker, due, now))
+	if (!pnvs_guard_head->armed)
 		return;
-	if (note != NULL && is_counted(note, policy, due))
+	if (note != NULL && is_counted(note, policy, sent))
 	{
 		if (note->counted_messages < PG_UINT16_MAX)
 			note->counted_messages++;
 		return;
 	}
-	pnvs_breaker_sent(&breaker->breaker, &policy->breaker, due, now);
+	pnvs_breaker_sent(&breaker->breaker, &policy->breaker, sent, now);
 	if (note == NULL)
 		return;
-	note->counted = due;
+	note->counted = sent;
 	note->counted_messages = 1;
 	note->counted_approved = false;
 }
@@ -107,7 +121,7 @@ void
 pnvs_breaker_give_back(PnvsGuardBreaker *breaker, const PnvsPolicy *policy, PnvsGuardNote *note,
 					   const PnvsAdmission *admission)
 {
-	if (!pnvs_breaker_counts(&policy->breaker, admission->due, admission->taken_at) ||
+	if (!pnvs_breaker_counts_at_once(policy, admission) ||
 		(note != NULL && (!is_counted(note, policy, admission->due) || note->counted_approved)))
 		return;
 	if (note != NULL && --note->counted_messages > 0)

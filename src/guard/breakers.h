@@ -27,8 +27,9 @@ extern PnvsGuardBreaker *pnvs_breaker_of(uint64 country);
 extern void pnvs_breaker_load(uint64 country, const PnvsGuardBreaker *breaker);
 extern bool pnvs_breaker_refuses(PnvsGuardBreaker *breaker, const PnvsPolicy *policy,
 								 TimestampTz due, TimestampTz now, PnvsBreakerEvent *event);
+extern bool pnvs_breaker_counts_at_once(const PnvsPolicy *policy, const PnvsAdmission *admission);
 extern void pnvs_breaker_count(PnvsGuardBreaker *breaker, const PnvsPolicy *policy,
-							   PnvsGuardNote *note, TimestampTz due, TimestampTz now);
+							   PnvsGuardNote *note, TimestampTz sent, TimestampTz now);
 extern void pnvs_breaker_give_back(PnvsGuardBreaker *breaker, const PnvsPolicy *policy,
 								   PnvsGuardNote *note, const PnvsAdmission *admission);
 extern void pnvs_breaker_approve(PnvsGuardBreaker *breaker, const PnvsPolicy *policy,

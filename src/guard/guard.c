@@ -34,6 +34,7 @@ static void count_rules(const PnvsCounted *counted, const PnvsGuardReport *repor
 static void take(const PnvsCounted *counted, TimestampTz now, PnvsGuardReport *report);
 static void note_message(const PnvsCounted *counted, const PnvsGuardReport *report, bool taken,
 						 TimestampTz now);
+static void set_latest(PnvsGuardNote *note, const PnvsAdmission *admission, bool has_places);
 static void remember_before(PnvsGuardNote *note, const PnvsAdmission *admission);
 static void forget_message(PnvsGuardNote *note, const PnvsAdmission *admission);
 static void set_refusal(const PnvsCounted *counted, TimestampTz open_until, TimestampTz now,
@@ -216,24 +217,30 @@ note_message(const PnvsCounted *counted, const PnvsGuardReport *report, bool tak
 
 	if (counted->policy->needs_notes)
 		note = pnvs_note_add(counted->number, counted->number_key);
-	if (taken && counted->has_breaker)
+	if (taken && counted->has_breaker && pnvs_breaker_counts_at_once(counted->policy, admission))
 		pnvs_breaker_count(pnvs_breaker_of(counted->country), counted->policy, note,
 						   admission->due, now);
 	if (note == NULL || (note->latest != 0 && admission->due > now + LATEST_US))
 		return;
-	remember_before(note, admission);
-	note->latest = admission->due;
-	note->latest_key = admission->key;
-	note->channel = admission->channel;
-	note->trusted = admission->trusted;
-	note->has_places = taken;
-	note->approved = false;
-	note->observed = 0;
+	set_latest(note, admission, taken);
 	for (int i = 0; !taken && i < counted->policy->rules.nrules; i++)
 	{
 		if ((report->refusing & (UINT32_C(1) << i)) != 0)
 			note->observed |= UINT64CONST(1) << counted->policy->slots[i];
 	}
+}
+
+static void
+set_latest(PnvsGuardNote *note, const PnvsAdmission *admission, bool has_places)
+{
+	remember_before(note, admission);
+	note->latest = admission->due;
+	note->latest_key = admission->key;
+	note->channel = admission->channel;
+	note->trusted = admission->trusted;
+	note->has_places = has_places;
+	note->approved = false;
+	note->observed = 0;
 }
 
 /*
@@ -353,6 +360,48 @@ pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now)
 		pnvs_breaker_give_back(pnvs_breaker_of(counted.country), counted.policy, note, admission);
 	if (note != NULL)
 		forget_message(note, admission);
+	pnvs_counted_unlock(&counted);
+	pnvs_shares_note_change();
+}
+
+/*
+ * Whether a queued message is to be counted when it is settled as sent, or of unknown fate:
+ * it was due too late for its breaker when it was admitted.
+ */
+bool
+pnvs_guard_counts_sent(const PnvsAdmission *admission)
+{
+	const PnvsPolicy *policy = pnvs_policy();
+
+	return pnvs_guard_head != NULL && admission->due != 0 && !admission->trusted &&
+		policy->valid && policy->breaker.min_numbers > 0 &&
+		!pnvs_breaker_counts_at_once(policy, admission);
+}
+
+/*
+ * Counts such a message.  By now it can be its number's latest, and its code may have been
+ * approved already.  Never throws.
+ */
+void
+pnvs_guard_count_sent(const PnvsAdmission *admission, TimestampTz now)
+{
+	TimestampTz due = admission->due;
+	PnvsCounted counted;
+	PnvsGuardBreaker *breaker;
+	PnvsGuardNote *note;
+
+	if (!pnvs_hash_is_ready() || !pnvs_guard_counts_sent(admission))
+		return;
+	pnvs_counted_collect(admission, &counted);
+	now = pnvs_counted_lock(&counted, true, now);
+	breaker = pnvs_breaker_of(counted.country);
+	note = pnvs_note_add(counted.number, counted.number_key);
+	/* a row that was changed by hand may be sent before it is due */
+	pnvs_breaker_count(breaker, counted.policy, note, Min(due, now), now);
+	if (note != NULL && note->latest < due)
+		set_latest(note, admission, true);
+	else if (note != NULL && note->latest == due && note->approved)
+		pnvs_breaker_approve(breaker, counted.policy, note, due);
 	pnvs_counted_unlock(&counted);
 	pnvs_shares_note_change();
 }

@@ -115,6 +115,8 @@ extern bool pnvs_guard_is_shared(void);
 extern PnvsRefusal pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now,
 									PnvsAdmission *admission);
 extern void pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now);
+extern bool pnvs_guard_counts_sent(const PnvsAdmission *admission);
+extern void pnvs_guard_count_sent(const PnvsAdmission *admission, TimestampTz now);
 
 /* room.c */
 extern TimestampTz pnvs_guard_room_at(const PnvsGuardMessage *message, TimestampTz now);
@@ -135,6 +137,7 @@ extern void pnvs_guard_give_back_try(const PnvsTry *try, TimestampTz now);
 /* transaction.c */
 extern void pnvs_guard_give_back_at_abort(const PnvsAdmission *admission);
 extern void pnvs_guard_give_back_at_commit(const PnvsAdmission *admission);
+extern void pnvs_guard_count_sent_at_commit(const PnvsAdmission *admission);
 
 /* refusal.c */
 extern int	pnvs_refusal_wait_s(TimestampTz until, TimestampTz now);

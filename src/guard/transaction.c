@@ -1,13 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * transaction.c
- *	  Gives places back when the transaction or subtransaction ends that has taken them.
+ *	  Gives places back when the transaction or subtransaction ends that has taken them, or
+ *	  when that commits which settles their message.
  *
  * Places are taken for a message that a transaction queues.  If its subtransaction or
  * transaction is rolled back, also by the end of the session, they are given back.  COMMIT
  * and PREPARE TRANSACTION make them final.  The other way round, a transaction that settles
- * a message as not sent gives its places back when it commits.  What it has noted in a
- * subtransaction that is rolled back, or that is prepared, gives nothing back.
+ * a message as not sent gives its places back when it commits, and has a sent message counted
+ * that its breaker has not counted yet.  What it has noted in a subtransaction that is rolled
+ * back, or that is prepared, does neither.
  *
  * Noted are 32 bytes for each message.  The notes of a subtransaction stand behind those
  * of its parent, so its end moves or removes them all at once.
@@ -39,11 +41,12 @@ typedef struct Entry
 	uint64		key;
 } Entry;
 
-/* Of a channel and trusted, beside the digits of a number, which need 50 bits. */
+/* Of a channel and flags, beside the digits of a number, which need 50 bits. */
+#define SENT_SHIFT 59			/* to be counted as sent */
 #define CHANNEL_SHIFT 60
 #define OWN_SHIFT 62			/* by_this_process */
 #define TRUSTED_SHIFT 63
-#define DIGITS_MASK ((UINT64CONST(1) << CHANNEL_SHIFT) - 1)
+#define DIGITS_MASK ((UINT64CONST(1) << SENT_SHIFT) - 1)
 
 /* The entries of the subtransactions of a level, from the first on. */
 typedef struct Level
@@ -66,12 +69,13 @@ static Entries at_abort;
 static Entries at_commit;
 
 static bool make_room(Entries *list);
-static void add(Entries *list, const PnvsAdmission *admission);
+static void add_at_commit(const PnvsAdmission *admission, bool sent);
+static void add(Entries *list, const PnvsAdmission *admission, bool sent);
 static void on_transaction_end(XactEvent event, void *arg);
 static void on_subtransaction_end(SubXactEvent event, SubTransactionId subxact,
 								  SubTransactionId parent, void *arg);
 static void leave_level(Entries *list, int level, bool give_back, bool forget);
-static void give_back_from(Entries *list, Size first);
+static void apply_from(Entries *list, Size first);
 static void clear(Entries *list);
 
 /*
@@ -98,22 +102,35 @@ pnvs_guard_give_back_at_abort(const PnvsAdmission *admission)
 		pnvs_guard_give_back(admission, GetCurrentTimestamp());
 		pnvs_guard_reserve_entry();
 	}
-	add(&at_abort, admission);
+	add(&at_abort, admission, false);
 }
 
 /* Gives an admission's places back when the transaction commits. */
 void
 pnvs_guard_give_back_at_commit(const PnvsAdmission *admission)
 {
-	if (admission->due == 0)
-		return;
+	if (admission->due != 0)
+		add_at_commit(admission, false);
+}
+
+/* Counts a message that was sent when the transaction commits, if it is to be counted then. */
+void
+pnvs_guard_count_sent_at_commit(const PnvsAdmission *admission)
+{
+	if (pnvs_guard_counts_sent(admission))
+		add_at_commit(admission, true);
+}
+
+static void
+add_at_commit(const PnvsAdmission *admission, bool sent)
+{
 	/* now, for what is needed then must not fail */
 	pnvs_hash_prepare();
 	if (!make_room(&at_commit))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
-	add(&at_commit, admission);
+	add(&at_commit, admission, sent);
 }
 
 /* Room for an entry and a level; false if there is no memory. */
@@ -164,7 +181,7 @@ make_room(Entries *list)
 }
 
 static void
-add(Entries *list, const PnvsAdmission *admission)
+add(Entries *list, const PnvsAdmission *admission, bool sent)
 {
 	int			level = GetCurrentTransactionNestLevel();
 	Entry	   *entry;
@@ -179,6 +196,7 @@ add(Entries *list, const PnvsAdmission *admission)
 	entry->number = 0;
 	for (const char *digit = admission->recipient; *digit != '\0'; digit++)
 		entry->number = entry->number * 10 + (uint64) (*digit - '0');
+	entry->number |= (uint64) sent << SENT_SHIFT;
 	entry->number |= (uint64) admission->channel << CHANNEL_SHIFT;
 	entry->number |= (uint64) admission->by_this_process << OWN_SHIFT;
 	entry->number |= (uint64) admission->trusted << TRUSTED_SHIFT;
@@ -192,9 +210,9 @@ static void
 on_transaction_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT)
-		give_back_from(&at_commit, 0);
+		apply_from(&at_commit, 0);
 	else if (event == XACT_EVENT_ABORT)
-		give_back_from(&at_abort, 0);
+		apply_from(&at_abort, 0);
 	else if (event != XACT_EVENT_PREPARE)
 		return;
 	clear(&at_abort);
@@ -227,7 +245,7 @@ leave_level(Entries *list, int level, bool give_back, bool forget)
 	if (forget)
 	{
 		if (give_back)
-			give_back_from(list, last->first);
+			apply_from(list, last->first);
 		list->nentries = last->first;
 		list->nlevels--;
 	}
@@ -237,8 +255,9 @@ leave_level(Entries *list, int level, bool give_back, bool forget)
 		last->level = level - 1;
 }
 
+/* Does for the entries what was noted: gives places back, or counts sent messages. */
 static void
-give_back_from(Entries *list, Size first)
+apply_from(Entries *list, Size first)
 {
 	TimestampTz now;
 
@@ -259,7 +278,10 @@ give_back_from(Entries *list, Size first)
 
 		snprintf(admission.recipient, sizeof(admission.recipient), UINT64_FORMAT,
 				 entry->number & DIGITS_MASK);
-		pnvs_guard_give_back(&admission, now);
+		if ((entry->number >> SENT_SHIFT) & 1)
+			pnvs_guard_count_sent(&admission, now);
+		else
+			pnvs_guard_give_back(&admission, now);
 	}
 }
 

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * transaction.h
- *	  Gives places back when the transaction or subtransaction ends that has taken them.
+ *	  Gives places back when the transaction or subtransaction ends that has taken them, or
+ *	  when that commits which settles their message.
  *
  * For the files of this folder.
  *

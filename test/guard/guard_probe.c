@@ -32,6 +32,8 @@ PG_FUNCTION_INFO_V1(guard_of_row);
 PG_FUNCTION_INFO_V1(guard_give_back);
 PG_FUNCTION_INFO_V1(guard_at_abort);
 PG_FUNCTION_INFO_V1(guard_at_commit);
+PG_FUNCTION_INFO_V1(guard_sent);
+PG_FUNCTION_INFO_V1(guard_sent_at_commit);
 PG_FUNCTION_INFO_V1(guard_approve);
 PG_FUNCTION_INFO_V1(guard_approve_latest);
 PG_FUNCTION_INFO_V1(guard_try);
@@ -142,6 +144,22 @@ Datum
 guard_at_commit(PG_FUNCTION_ARGS)
 {
 	pnvs_guard_give_back_at_commit(&admissions[PG_GETARG_INT32(0)]);
+	PG_RETURN_VOID();
+}
+
+/* guard_sent(handle integer, now timestamptz) */
+Datum
+guard_sent(PG_FUNCTION_ARGS)
+{
+	pnvs_guard_count_sent(&admissions[PG_GETARG_INT32(0)], PG_GETARG_TIMESTAMPTZ(1));
+	PG_RETURN_VOID();
+}
+
+/* guard_sent_at_commit(handle integer) */
+Datum
+guard_sent_at_commit(PG_FUNCTION_ARGS)
+{
+	pnvs_guard_count_sent_at_commit(&admissions[PG_GETARG_INT32(0)]);
 	PG_RETURN_VOID();
 }
 

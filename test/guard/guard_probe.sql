@@ -4,6 +4,8 @@ CREATE FUNCTION guard_of_row(text, text, timestamptz, timestamptz) RETURNS integ
 CREATE FUNCTION guard_give_back(integer, timestamptz) RETURNS void AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_at_abort(integer) RETURNS void AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_at_commit(integer) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_sent(integer, timestamptz) RETURNS void AS 'pnvs' LANGUAGE C;
+CREATE FUNCTION guard_sent_at_commit(integer) RETURNS void AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_approve(integer, timestamptz) RETURNS void AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_approve_latest(text, timestamptz) RETURNS void AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_try(text, text, timestamptz) RETURNS text AS 'pnvs' LANGUAGE C;

@@ -376,6 +376,27 @@ sub breaker
 	return $line;
 }
 
+# What a breaker has counted until now: numbers approved, and sent to.
+sub figures
+{
+	my ($country) = @_;
+
+	return (breaker($country) // '') =~ m{ (\d+/\d+) \d+ \d+\z} ? $1 : 'none';
+}
+
+# A message is settled as sent.
+sub sent
+{
+	my ($handle, $s) = @_;
+
+	$session->run("SELECT guard_sent($handle, " . at($s) . ')');
+	return;
+}
+
+# A message that is due half an hour after its call, and its end.
+my @AHEAD = (-1860, due => -60);
+my $END = -59;
+
 sub spray
 {
 	my ($n, $first, $s) = @_;
@@ -386,6 +407,8 @@ sub spray
 limits(limits => '', breaker => 'country 50/1h 20% 30min');
 is(spray(200, 6283000000000, 0), 200, 'a breaker that is not armed refuses nothing');
 is(spray(1, 6283000009999, 600), 1, 'not later either');
+sent(admit('6283000009998', @AHEAD), $END);
+is(figures('ID'), '0/0', 'nor does it count a message that is sent later than it reaches');
 is(is_admitted('4915100000001', 601), 1, 'a message to another country');
 $session->run("SELECT guard_approve_latest('4915100000001', " . at(602) . ')');
 like(breaker('DE'), qr/\Aarmed closed /, 'the first approval arms the breakers');
@@ -414,7 +437,46 @@ is(is_admitted('6283000040001', 3200), 1, 'after its time the country is open ag
 	$session->run("SELECT guard_approve_latest('336120000' || n, " . at(4100) . ') FROM generate_series(1000, 1019) n');
 	is(is_admitted('3361200002000', 4500), 1, 'a country where enough numbers are approved stays open');
 }
-limits(limits_mode => 'observe');
+forget_all();
+{
+	my $handle = admit('3361200005000', @AHEAD);
+
+	is(figures('FR'), '0/0', 'a message that is due later than a breaker reaches is not counted at the call');
+	sent($handle, $END) for 1 .. 2;
+	is(figures('FR'), '0/1', 'but when it was sent, as one number');
+	sent(admit('3361200005001', @AHEAD, trusted => 1), $END);
+	is(figures('FR'), '0/1', 'unless it is trusted');
+}
+
+# The transaction that settles a message.
+for my $case ([ 'BEGIN; SETTLE; ROLLBACK', '0/1' ], [ 'BEGIN; SAVEPOINT s; SETTLE; ROLLBACK TO s; COMMIT', '0/1' ], [ 'BEGIN; SETTLE; COMMIT', '0/2' ])
+{
+	my ($statements, $figures) = @$case;
+	my $settle = 'SELECT guard_sent_at_commit(' . admit('3361200005002', @AHEAD) . ')';
+
+	$session->run($_) for split /; /, $statements =~ s/SETTLE/$settle/r;
+	is(figures('FR'), $figures, "a settle that ends by: $statements");
+}
+
+# Approvals of such messages.
+forget_all();
+limits(limits => 'number unapproved 1/10min');
+{
+	my $handle = admit('3361200006000', @AHEAD);
+
+	$session->run("SELECT guard_approve_latest('3361200006000', " . at(-59.5) . ')');
+	sent($handle, $END);
+	is(figures('FR'), '1/1', 'a code that is approved before its message is settled is counted then');
+	is_admitted('3361200006001', -9000);
+	sent(admit('3361200006001', @AHEAD), $END);
+	$session->run("SELECT guard_approve_latest('3361200006001', " . at(-50) . ')');
+	is(figures('FR'), '2/2', "once it was sent, it is its number's latest message");
+	is_admitted('3361200006002', 0);
+	sent(admit('3361200006002', 100, due => 1960), 1961);
+	$session->run("SELECT guard_approve_latest('3361200006002', " . at(1970) . ')');
+	is(is_admitted('3361200006002', 1971), 1, 'and an approval makes room');
+}
+limits(limits => '', limits_mode => 'observe');
 is(spray(60, 8490000000000, 5000), 60, 'in observe mode');
 is(is_admitted('8490000000100', 5400), 1, 'an open breaker refuses nothing');
 like(breaker('VN'), qr{ 0 1\z}, 'and counts what it would have refused');
@@ -577,6 +639,24 @@ limits(limits => 'number 1/1h, tries 2/1h', breaker => '');
 	is(is_admitted('6285200000000', 701, channel => 'VOICE'), 1, 'as it is');
 	cmp_ok(rule('number VOICE 1/10min')->{forgotten}, '>', 0, 'by then');
 }
+
+# If a number has no note, nothing but the time of its message tells whether it was counted.
+limits(limits => '', breaker => 'country 50/1h 20% 30min');
+forget_all();
+{
+	my $near;
+
+	$session->run("SELECT guard_approve_latest('4915100000001', " . at(0) . ')');
+	spray(20000, 6285000000000, 0);
+	$near = admit('3361200007000', -120, due => -60);
+	admit('3361200007000', -120, due => -60);
+	is(figures('FR'), '0/2', 'while the memory is full, a breaker counts each message');
+	sent($near, $END);
+	is(figures('FR'), '0/2', 'and none of them again when it is sent');
+	sent(admit('3361200007000', @AHEAD), $END);
+	is(figures('FR'), '0/3', 'unless it was due later than the breaker reaches');
+}
+limits(breaker => '');
 
 # --- an attack
 

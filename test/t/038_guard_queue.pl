@@ -248,6 +248,81 @@ is(room_after(sub {
 		}), 2, 'and gives the places back of what it has not sent');
 $guard->configure('pnvs.worker' => undef);
 
+# --- the breaker, of messages that are due too late for it at the call
+
+$guard->reload('pnvs.limits' => '', 'pnvs.breaker' => 'country 50/1h 20% 1h', 'pnvs.scan_interval' => '1s');
+
+# What the breaker has counted: numbers, and those approved.
+sub figures
+{
+	return $session->value("SELECT numbers || ' ' || approved FROM pnvs_breakers WHERE country = 'ID'") // '0 0';
+}
+
+# Queues messages for so many minutes ahead; their IDs.
+sub enqueue_ahead
+{
+	my ($minutes, $numbers, $more) = @_;
+
+	return map { enqueue($_, "not_before => now() + '$minutes minutes', send_within => '1 hour'" . ($more ? ", $more" : '')) } @$numbers;
+}
+
+# So many minutes pass for messages: it is as if they had been queued that much sooner.
+sub pass_minutes
+{
+	my ($minutes, @id) = @_;
+	my $ids = join ', ', @id;
+	my $columns = join ', ', map { "$_ = $_ - interval '$minutes minutes'" } qw(created_at not_before send_before retain_from admission_due);
+
+	$session->run("UPDATE pnvs_internal.queue SET $columns WHERE id IN ($ids)");
+	wait_until('the messages are settled',
+		sub { $session->value("SELECT bool_and(settled_at IS NOT NULL) FROM pnvs_internal.queue WHERE id IN ($ids)") eq 't' });
+	return $session->value("SELECT string_agg(DISTINCT state, ' ') FROM pnvs_internal.queue WHERE id IN ($ids)");
+}
+
+is(pass_minutes(30, enqueue_ahead(30, [ $guard->new_number ])), 'sent', 'a message is sent half an hour after its call');
+is(figures(), '0 0', 'before the first approval the breaker counts none that is sent later');
+
+$number = $guard->new_number;
+my $verification = $guard->start($number)->row->{verification_id};
+my $right_code = ($service->events('sent', to => $number))[-1]{code};
+is($session->value("SELECT approved FROM check_verification('$right_code', '$verification', '$number', 'FA1')"), 't', 'a code is approved');
+$session->run(q{SELECT pnvs_guard_reset('country')});
+
+$number = $guard->new_number;
+my @ahead = enqueue_ahead(30, [ ($number) x 2 ]);
+is(figures(), '0 0', 'the breaker does not count a message that is due in half an hour');
+is(pass_minutes(30, $ahead[0]), 'sent', 'it is sent');
+is(figures(), '1 0', 'and counted then');
+is(pass_minutes(30, $ahead[1]), 'sent', 'another one to the same number');
+is(figures(), '1 0', 'is not counted again');
+my $late_code = ($service->events('sent', to => $number))[-1]{code};
+$verification = $session->value("SELECT verification_id FROM verification_queue WHERE id = $ahead[1]");
+is($session->value("SELECT approved FROM check_verification('$late_code', '$verification', '$number', 'FA1')"), 't', 'its code is right');
+is(figures(), '1 1', 'and the breaker counts the approval');
+
+is(pass_minutes(30, enqueue_ahead(30, [ $guard->new_number ], 'trusted => true')), 'sent', 'a trusted message is sent');
+is(figures(), '1 1', 'and is not counted then, either');
+($id) = enqueue_ahead(30, [ $guard->new_number ]);
+$session->run("SELECT cancel_verification($id)");
+is(figures(), '1 1', 'nor is a canceled message');
+
+$guard->reload('pnvs.reconcile_for' => '1s');
+$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim:code:InternalError:500' WHERE id = @{[($id) = enqueue_ahead(30, [ $guard->new_number ])]}");
+is(pass_minutes(30, $id), 'unknown', 'a message may have been sent');
+is(figures(), '2 1', 'and is counted');
+$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim:code:INVALID_PARAMETERS:200' WHERE id = @{[($id) = enqueue_ahead(30, [ $guard->new_number ])]}");
+is(pass_minutes(30, $id), 'failed', 'a message is refused');
+is(figures(), '2 1', 'and is not counted');
+$guard->reload('pnvs.reconcile_for' => undef);
+
+# The attack: nobody answers, and all is queued far ahead.
+is(pass_minutes(40, enqueue_ahead(30, [ map { $guard->new_number } 1 .. 50 ])), 'sent', 'fifty messages are sent that were queued half an hour before');
+$result = $session->query(Pnvs::Queue::enqueue_sql('FA1', $LATER, $guard->new_number));
+is($result->sqlstate, '38V03', 'after that the breaker is open');
+like($result->detail, qr/\Asent=no limit=breaker /, 'also to what is queued half an hour ahead');
+$session->run(q{SELECT pnvs_guard_reset('country')});
+$guard->reload('pnvs.limits' => 'number 3/1h', 'pnvs.breaker' => '', 'pnvs.scan_interval' => undef);
+
 # --- a copy of a database has no places
 
 $session->run('CREATE DATABASE original');

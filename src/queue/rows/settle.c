@@ -2,7 +2,7 @@
  *
  * settle.c
  *	  Writes what became of messages into their rows, gives their places under the limits
- *	  back if they were not sent, and lets observers know.
+ *	  back if they were not sent, has them counted if they were, and lets observers know.
  *
  *-------------------------------------------------------------------------
  */
@@ -197,8 +197,10 @@ note_written(const PnvsVerdict *verdicts, int nverdicts)
 {
 	for (int i = 0; i < nverdicts; i++)
 	{
-		if (verdicts[i].admission.due != 0)
+		if (verdicts[i].unsent)
 			pnvs_guard_give_back_at_commit(&verdicts[i].admission);
+		else
+			pnvs_guard_count_sent_at_commit(&verdicts[i].admission);
 	}
 	for (int i = 0; i < nobservers; i++)
 		observers[i] (verdicts, nverdicts);

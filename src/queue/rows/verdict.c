@@ -91,7 +91,7 @@ pnvs_verdict_on_answer(PnvsVerdict *verdict, const PnvsClaim *claim,
 	fill(verdict, claim, PNVS_STATE_SENDING, &decision);
 	/* what may have been sent after all keeps its places */
 	if (!pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group))
-		memset(&verdict->admission, 0, sizeof(verdict->admission));
+		verdict->unsent = false;
 	pnvs_verdict_explain(verdict, code, message);
 	pnvs_verdict_show(verdict, evidence);
 	verdict->http_status = answer->http.status;
@@ -210,8 +210,8 @@ fill(PnvsVerdict *verdict, const PnvsClaim *claim, PnvsState was, const PnvsDeci
 
 		pnvs_phone_number_mask(claim->recipient, masked);
 		verdict->recipient = masked;
-		if (pnvs_state_is_unsent(decision->state))
-			verdict->admission = claim->admission;
+		verdict->admission = claim->admission;
+		verdict->unsent = pnvs_state_is_unsent(decision->state);
 	}
 }
 

@@ -66,8 +66,9 @@ typedef struct PnvsVerdict
 	int			http_status;
 	int			uncounted;		/* so many attempts do not count */
 
-	/* to be given back with it: the message was not sent, and never will be */
+	/* of a settled row: its places, and whether they are given back */
 	PnvsAdmission admission;
+	bool		unsent;			/* the message was not sent, and never will be */
 
 	/* evidence; not written */
 	PnvsFault	fault;

@@ -16,6 +16,7 @@
 #include "queue/registry/registry.h"
 #include "settings.h"
 #include "sql/sql.h"
+#include "verification/checks.h"
 
 PG_MODULE_MAGIC;
 
@@ -32,6 +33,8 @@ _PG_init(void)
 	{
 		pnvs_registry_init();
 		pnvs_waiters_init();
+		/* the guard then loads what it has kept of the checks */
+		pnvs_checks_init();
 		pnvs_guard_init();
 		pnvs_launcher_register();
 	}

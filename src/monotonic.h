@@ -32,6 +32,21 @@ pnvs_monotonic_us(void)
 	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* Nobody waits as long as this for a lock on shared memory. */
+#define PNVS_LONGEST_WAIT_US (INT64CONST(10) * USECS_PER_SEC)
+
+/*
+ * The wall clock's time to judge shared memory by, within its lock: not before the latest
+ * by which it was judged.  A session reads the clock before it waits for the lock, and what
+ * another one has forgotten meanwhile counts for times before.  If the difference is larger,
+ * the clock was set back.
+ */
+static inline TimestampTz
+pnvs_time_after(TimestampTz latest, TimestampTz now)
+{
+	return latest - now < PNVS_LONGEST_WAIT_US ? Max(latest, now) : now;
+}
+
 /* How long it is until a time of the wall clock, in us: 0 if it is past, or PNVS_NEVER. */
 static inline int64
 pnvs_us_until(TimestampTz time)

@@ -109,6 +109,24 @@ typedef struct PnvsGuardBreakerStat
 	uint64		observed;
 } PnvsGuardBreakerStat;
 
+/*
+ * Memory of a module above the guard, which the guard's snapshots keep, too: items of one
+ * size, in parts that are copied one at a time.  copy returns how many items of a part still
+ * count; load gets each, not aligned, at the server's start.
+ */
+typedef struct PnvsKeptMemory
+{
+	uint64		id;				/* in the file */
+	Size		item_size;
+	int			nparts;
+	int			(*max_items) (void);	/* of a part */
+	int			(*copy) (int part, void *items);
+	void		(*load) (const void *item, TimestampTz now);
+} PnvsKeptMemory;
+
+/* Writes a line of the log that stands for so many cases. */
+typedef void (*PnvsGuardWarning) (int64 cases, const void *arg);
+
 /* guard.c */
 extern void pnvs_guard_init(void);
 extern bool pnvs_guard_is_shared(void);
@@ -149,7 +167,12 @@ extern const char *pnvs_guard_message(const PnvsRefusal *refusal);
 extern int	pnvs_guard_read_rules(PnvsGuardRuleStat *stats, int max);
 extern int	pnvs_guard_read_breakers(PnvsGuardBreakerStat *stats, int max);
 
+/* report.c */
+extern void pnvs_guard_warn(const char *cause, PnvsGuardWarning write, const void *arg);
+
 /* keeper.c */
+extern void pnvs_guard_keep_memory(const PnvsKeptMemory *memory);
+extern void pnvs_guard_note_change(void);
 extern int64 pnvs_guard_keep(void);
 
 #endif							/* PNVS_GUARD_H */

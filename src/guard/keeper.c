@@ -25,11 +25,18 @@
 #include "guard/keeper.h"
 #include "guard/snapshot.h"
 #include "monotonic.h"
+#include "shared/memory.h"
 
 /* A crash may forget what was admitted in 10 s: some of them are for the writing. */
 #define INTERVAL_US (INT64CONST(8) * USECS_PER_SEC)
 
 #define RESTART_S 1
+
+/* More than the number of modules that have some. */
+#define MAX_MEMORIES 4
+
+static const PnvsKeptMemory *memories[MAX_MEMORIES];
+static int	nmemories = 0;
 
 static void write_last(int code, Datum arg);
 
@@ -49,6 +56,32 @@ pnvs_keeper_register(void)
 
 	if (pnvs_guard_starts_as_standby())
 		RegisterBackgroundWorker(&worker);
+}
+
+/*
+ * Has the guard keep a module's memory.  To be called while shared_preload_libraries are
+ * loaded; the memory must be made before the guard's.
+ */
+void
+pnvs_guard_keep_memory(const PnvsKeptMemory *memory)
+{
+	if (nmemories == MAX_MEMORIES)
+		elog(ERROR, "too many pieces of memory to keep");
+	memories[nmemories++] = memory;
+}
+
+/* The modules' memory, from 0; NULL: there is no more. */
+const PnvsKeptMemory *
+pnvs_keeper_memory(int i)
+{
+	return i < nmemories ? memories[i] : NULL;
+}
+
+/* The snapshot is to be written again, for such memory has changed. */
+void
+pnvs_guard_note_change(void)
+{
+	pnvs_shares_note_change();
 }
 
 void
@@ -115,6 +148,6 @@ pnvs_keeper_begin(void)
 static void
 write_last(int code, Datum arg)
 {
-	if (code == 0 && !IsUnderPostmaster && pnvs_shares_all_free())
+	if (code == 0 && !IsUnderPostmaster && pnvs_shared_memory_is_free())
 		(void) pnvs_snapshot_write(true);
 }

@@ -10,8 +10,11 @@
 #ifndef PNVS_GUARD_KEEPER_H
 #define PNVS_GUARD_KEEPER_H
 
+#include "guard/guard.h"
+
 extern void pnvs_keeper_register(void);
 extern void pnvs_keeper_begin(void);
+extern const PnvsKeptMemory *pnvs_keeper_memory(int i);
 
 extern PGDLLEXPORT void pnvs_keeper_main(Datum arg);
 

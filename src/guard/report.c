@@ -23,7 +23,7 @@ static void report_refusals(const PnvsGuardReport *report, const PnvsPolicy *pol
 static const char *what_happens(const PnvsPolicy *policy);
 static void report_event(const PnvsGuardReport *report);
 static void report_memory(void);
-static void warn_of_total(const PnvsRule *rule);
+static void warn_of_total(int64 cases, const void *rule);
 static int64 count(const char *cause);
 
 /* To be called without locks.  Never throws, so that no place is lost. */
@@ -40,7 +40,7 @@ pnvs_report(const PnvsGuardReport *report, const PnvsPolicy *policy)
 	if (report->memory_full)
 		report_memory();
 	if (report->nearly_full >= 0)
-		warn_of_total(&policy->rules.rules[report->nearly_full]);
+		pnvs_guard_warn("total", warn_of_total, &policy->rules.rules[report->nearly_full]);
 	RESUME_INTERRUPTS();
 }
 
@@ -140,30 +140,41 @@ report_memory(void)
 				 pnvs_errhide()));
 }
 
-/* A WARNING for the log alone. */
+/* A PnvsGuardWarning. */
 static void
-warn_of_total(const PnvsRule *rule)
+warn_of_total(int64 cases, const void *rule)
 {
-	const int	for_client = client_min_messages;
 	char		text[PNVS_RULE_TEXT_SIZE];
 
-	if (count("total") == 0)
-		return;
 	pnvs_rule_text(rule, text);
+	ereport(WARNING,
+			(errmsg("messages of pnvs have nearly reached the limit \"%s\"", text),
+			 errdetail("When it is reached, no message is sent to anybody."),
+			 errhint("Look for an attack, or raise the limit in \"pnvs.limits\"."),
+			 pnvs_errhide()));
+}
+
+/* Writes a WARNING for the log alone, unless there was one for this cause within a minute. */
+void
+pnvs_guard_warn(const char *cause, PnvsGuardWarning write, const void *arg)
+{
+	const int	for_client = client_min_messages;
+	int64		cases = count(cause);
+
+	if (cases == 0)
+		return;
+	HOLD_INTERRUPTS();
 	client_min_messages = ERROR;
 	PG_TRY();
 	{
-		ereport(WARNING,
-				(errmsg("messages of pnvs have nearly reached the limit \"%s\"", text),
-				 errdetail("When it is reached, no message is sent to anybody."),
-				 errhint("Look for an attack, or raise the limit in \"pnvs.limits\"."),
-				 pnvs_errhide()));
+		write(cases, arg);
 	}
 	PG_FINALLY();
 	{
 		client_min_messages = for_client;
 	}
 	PG_END_TRY();
+	RESUME_INTERRUPTS();
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "port/pg_bitutils.h"
 
 #include "guard/blocks.h"
+#include "monotonic.h"
 #include "settings.h"
 #include "shared/memory.h"
 
@@ -35,9 +36,6 @@
  * which takes less time than copying.
  */
 #define FLAT_SIZE (PNVS_CHANNEL_WORD_COUNT * sizeof(PnvsPlaceList))
-
-/* Nobody waits as long as this for a partition's lock. */
-#define LONGEST_WAIT_US (INT64CONST(10) * USECS_PER_SEC)
 
 static const struct
 {
@@ -217,15 +215,11 @@ pnvs_partition_unlock(const PnvsPartition *partition)
 	LWLockRelease(&locks[partition->lock].lock);
 }
 
-/*
- * The time to judge a partition by, within its lock.  A session reads the clock before it
- * waits for the lock, and what another one has forgotten meanwhile counts for times before.
- * If the difference is larger, the clock was set back.
- */
+/* The time to judge a partition by, within its lock. */
 TimestampTz
 pnvs_partition_time(const PnvsPartition *partition, TimestampTz now)
 {
-	return partition->latest - now < LONGEST_WAIT_US ? Max(partition->latest, now) : now;
+	return pnvs_time_after(partition->latest, now);
 }
 
 /* The lock of the counters' rules; taken while no other is held. */
@@ -247,19 +241,6 @@ LWLock *
 pnvs_snapshot_lock(void)
 {
 	return &locks[SNAPSHOT_LOCK].lock;
-}
-
-/* When the server ends: false if a process has died while it held a lock. */
-bool
-pnvs_shares_all_free(void)
-{
-	for (int i = 0; i < ALL_LOCKS; i++)
-	{
-		if (!LWLockConditionalAcquire(&locks[i].lock, LW_EXCLUSIVE))
-			return false;
-		LWLockRelease(&locks[i].lock);
-	}
-	return true;
 }
 
 /* The counters of a partition that has some. */

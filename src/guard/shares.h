@@ -186,7 +186,6 @@ extern void pnvs_partition_unlock(const PnvsPartition *partition);
 extern LWLock *pnvs_counters_lock(void);
 extern LWLock *pnvs_log_lock(void);
 extern LWLock *pnvs_snapshot_lock(void);
-extern bool pnvs_shares_all_free(void);
 
 /* Within the partition's lock.  None of them throws. */
 extern TimestampTz pnvs_partition_time(const PnvsPartition *partition, TimestampTz now);

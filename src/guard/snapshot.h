@@ -17,7 +17,7 @@
 #define PNVS_SNAPSHOT_MAGIC 0x50474431	/* "1DGP" */
 
 /* To be increased when anything that is in the file changes. */
-#define PNVS_SNAPSHOT_VERSION 1
+#define PNVS_SNAPSHOT_VERSION 2
 
 /* The file: this, and records. */
 typedef struct PnvsSnapshotHeader
@@ -39,11 +39,13 @@ typedef struct PnvsSnapshotHeader
 /* What a record has, beside PNVS_SHARE_... */
 #define PNVS_RECORD_BREAKER 100
 #define PNVS_RECORD_COUNTERS 101
+#define PNVS_RECORD_MEMORY 102	/* items of other modules */
 
 /* A record: this, and len bytes. */
 typedef struct PnvsSnapshotRecord
 {
-	uint64		key;			/* or a country */
+	uint64		key;			/* or a country, or the ID of a module's
+								 * memory */
 	uint8		share;
 	uint8		partition;
 	uint8		kind;

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "guard/breakers.h"
+#include "guard/keeper.h"
 #include "guard/snapshot.h"
 
 /* A process may have looked at the clock so long before it took a place. */
@@ -28,8 +29,10 @@ static const char *read_file(char **contents);
 static const char *check(const char *contents, uint64 len);
 static const char *walk(const char *records, uint64 len, bool load, TimestampTz now);
 static bool is_valid(const PnvsSnapshotRecord *record);
+static const PnvsKeptMemory *find_memory(uint64 id);
 static void load_record(const PnvsSnapshotRecord *record, const char *data, TimestampTz now);
 static void load_entry(const PnvsSnapshotRecord *record, const char *data, TimestampTz now);
+static void load_memory(const PnvsSnapshotRecord *record, const char *data, TimestampTz now);
 
 /*
  * Fills the empty memory at the server's start.  If the file cannot be used, the log says
@@ -139,6 +142,12 @@ is_valid(const PnvsSnapshotRecord *record)
 		return record->len == sizeof(PnvsGuardBreaker);
 	if (record->share == PNVS_RECORD_COUNTERS)
 		return record->len == sizeof(PnvsSavedCounters) && record->key < PNVS_COUNTER_SLOTS;
+	if (record->share == PNVS_RECORD_MEMORY)
+	{
+		const PnvsKeptMemory *memory = find_memory(record->key);
+
+		return memory != NULL && record->len % memory->item_size == 0;
+	}
 	if (record->share >= PNVS_SHARE_COUNT ||
 		record->partition >= pnvs_partition_count(record->share))
 		return false;
@@ -147,6 +156,18 @@ is_valid(const PnvsSnapshotRecord *record)
 	return (record->kind & ~PNVS_KIND_BUCKET) < PNVS_KIND_COUNT &&
 		record->len > 0 && record->len % sizeof(PnvsPlaces) == 0 &&
 		record->len / sizeof(PnvsPlaces) <= PNVS_MAX_PLACES;
+}
+
+/* A module's memory, or NULL. */
+static const PnvsKeptMemory *
+find_memory(uint64 id)
+{
+	for (int i = 0; pnvs_keeper_memory(i) != NULL; i++)
+	{
+		if (pnvs_keeper_memory(i)->id == id)
+			return pnvs_keeper_memory(i);
+	}
+	return NULL;
 }
 
 static void
@@ -166,6 +187,8 @@ load_record(const PnvsSnapshotRecord *record, const char *data, TimestampTz now)
 		memcpy(&saved, data, sizeof(saved));
 		pnvs_counters_load((int) record->key, &saved);
 	}
+	else if (record->share == PNVS_RECORD_MEMORY)
+		load_memory(record, data, now);
 	else
 		load_entry(record, data, now);
 }
@@ -186,4 +209,13 @@ load_entry(const PnvsSnapshotRecord *record, const char *data, TimestampTz now)
 	}
 	pnvs_partition_add(pnvs_partition_at(record->share, record->partition), &entry,
 					   pnvs_policy(), now);
+}
+
+static void
+load_memory(const PnvsSnapshotRecord *record, const char *data, TimestampTz now)
+{
+	const PnvsKeptMemory *memory = find_memory(record->key);
+
+	for (uint32 i = 0; i < record->len; i += memory->item_size)
+		memory->load(data + i, now);
 }

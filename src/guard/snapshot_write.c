@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "guard/breakers.h"
+#include "guard/keeper.h"
 #include "guard/snapshot.h"
 #include "monotonic.h"
 
@@ -49,6 +50,7 @@ static void write_file(Writer *writer, bool is_last);
 static bool write_entry(const PnvsGuardEntry *entry, void *arg);
 static void write_breakers(Writer *writer, const PnvsGuardHead *copy);
 static void write_counters(Writer *writer);
+static void write_memory(Writer *writer, const PnvsKeptMemory *memory);
 static void write_record(Writer *writer, const PnvsSnapshotRecord *record, const void *data);
 static void put(Writer *writer, const void *data, size_t len);
 static void flush(Writer *writer);
@@ -145,6 +147,8 @@ write_file(Writer *writer, bool is_last)
 	pnvs_partition_unlock(pnvs_partition_at(PNVS_SHARE_COUNTRY, 0));
 	write_breakers(writer, (PnvsGuardHead *) copy);
 	write_counters(writer);
+	for (int i = 0; pnvs_keeper_memory(i) != NULL; i++)
+		write_memory(writer, pnvs_keeper_memory(i));
 	flush(writer);
 	write_header(writer, is_last);
 	free(copy);
@@ -216,6 +220,24 @@ write_counters(Writer *writer)
 		if (pnvs_counters_save(i, &saved))
 			write_record(writer, &record, &saved);
 	}
+}
+
+static void
+write_memory(Writer *writer, const PnvsKeptMemory *memory)
+{
+	void	   *items = malloc(memory->max_items() * memory->item_size);
+
+	if (items == NULL)
+		writer->error = ENOMEM;
+	for (int part = 0; items != NULL && part < memory->nparts; part++)
+	{
+		PnvsSnapshotRecord record = {.key = memory->id,.share = PNVS_RECORD_MEMORY};
+
+		record.len = memory->copy(part, items) * memory->item_size;
+		if (record.len > 0)
+			write_record(writer, &record, items);
+	}
+	free(items);
 }
 
 static void

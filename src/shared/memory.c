@@ -45,6 +45,26 @@ pnvs_shared_memory_add(const PnvsSharedPart *part)
 	parts[nparts++] = part;
 }
 
+/* When the server ends: false if a process has died while it held a lock of any piece. */
+bool
+pnvs_shared_memory_is_free(void)
+{
+	for (int i = 0; i < nparts; i++)
+	{
+		int			nlocks = parts[i]->nlocks != NULL ? parts[i]->nlocks() : 0;
+
+		for (int j = 0; j < nlocks; j++)
+		{
+			LWLock	   *lock = &(*parts[i]->locks)[j].lock;
+
+			if (!LWLockConditionalAcquire(lock, LW_EXCLUSIVE))
+				return false;
+			LWLockRelease(lock);
+		}
+	}
+	return true;
+}
+
 /* A shmem_request_hook. */
 static void
 request(void)

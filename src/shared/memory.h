@@ -22,5 +22,6 @@ typedef struct PnvsSharedPart
 } PnvsSharedPart;
 
 extern void pnvs_shared_memory_add(const PnvsSharedPart *part);
+extern bool pnvs_shared_memory_is_free(void);
 
 #endif							/* PNVS_SHARED_MEMORY_H */

@@ -11,11 +11,12 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+use Pnvs::Probe;
 use Pnvs::Server;
 use Pnvs::Session;
 use Pnvs::Simulator;
 
-my $ROOT = "$FindBin::RealBin/../..";
+my $PROBE = 'test/guard/guard_probe';
 my $FILE = 'pg_stat/pnvs_guard.stat';
 my $SPRAYED = 1_000_000;
 my $QUEUED = 900_000;
@@ -24,17 +25,8 @@ my $SESSIONS = 8;
 # A snapshot is written every 8 s.
 my $KEPT_S = 10;
 
-my $libraries = PostgreSQL::Test::Utils::tempdir();
+my $libraries = Pnvs::Probe::build($PROBE);
 my $service = Pnvs::Simulator->new;
-
-# A pnvs.so with more functions, in a folder that is looked at first.
-{
-	my ($includes, $flags) = map { chomp; $_ } `pg_config --includedir-server`, `pkg-config --libs libcurl openssl`;
-
-	append_to_file("$libraries/objects", join "\n", map { glob "$ROOT/src/$_" } '*.o', '*/*.o', '*/*/*.o');
-	PostgreSQL::Test::Utils::system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-O2', '-Wall', '-Werror', "-I$includes", "-I$ROOT/src",
-		'-o', "$libraries/pnvs.so", "$ROOT/test/guard/guard_probe.c", "\@$libraries/objects", '-Wl,-Bsymbolic-functions', split ' ', $flags);
-}
 
 # --- a server, and what is asked of it
 
@@ -50,7 +42,7 @@ sub start
 		conf => "dynamic_library_path = '$libraries:\$libdir'\nmax_prepared_transactions = 5\nrestart_after_crash = on\n$conf");
 	$node->start;
 	$server = Pnvs::Server->around($node);
-	$node->safe_psql('postgres', PostgreSQL::Test::Utils::slurp_file("$ROOT/test/guard/guard_probe.sql"));
+	Pnvs::Probe::install($node, $PROBE);
 	connect_again();
 	$t0 = $session->value('SELECT now()');
 	return;

@@ -73,7 +73,8 @@ pnvs_table_check(PnvsTable *table, Oid oid)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("the table \"%s.%s\" is not as pnvs made it", PNVS_TABLE_SCHEMA, table->name),
+			 errmsg("the table \"%s\" is not as pnvs made it",
+					psprintf("%s.%s", PNVS_TABLE_SCHEMA, table->name)),
 			 errdetail("%s", alteration),
 			 errhint("%s", table->hint),
 			 pnvs_errhide()));

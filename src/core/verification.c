@@ -29,7 +29,7 @@ pnvs_verification_state_name(PnvsVerificationState state)
 
 /* False if there is no state of that name. */
 bool
-pnvs_verification_state_by_name(const char *name, PnvsVerificationState * state)
+pnvs_verification_state_by_name(const char *name, PnvsVerificationState *state)
 {
 	for (int i = 0; i < PNVS_VERIFICATION_STATES; i++)
 	{
@@ -47,7 +47,7 @@ pnvs_verification_state_by_name(const char *name, PnvsVerificationState * state)
  * of an open verification there is one.
  */
 PnvsVerificationState
-pnvs_verification_state(const PnvsVerificationFacts * facts, int64_t now_us)
+pnvs_verification_state(const PnvsVerificationFacts *facts, int64_t now_us)
 {
 	bool		open = facts->stored == PNVS_VERIFICATION_PENDING ||
 	facts->stored == PNVS_VERIFICATION_APPROVED;

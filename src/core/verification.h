@@ -29,7 +29,7 @@ typedef enum PnvsVerificationState
 	PNVS_VERIFICATION_MAX_TRIES,
 	PNVS_VERIFICATION_CANCELED,
 	PNVS_VERIFICATION_REFUSED	/* it was never begun */
-}			PnvsVerificationState;
+} PnvsVerificationState;
 
 #define PNVS_VERIFICATION_STATES (PNVS_VERIFICATION_REFUSED + 1)
 
@@ -41,11 +41,11 @@ typedef struct PnvsVerificationFacts
 	int			tries;			/* wrong codes so far */
 	int			max_tries;
 	int64_t		expires_us;
-}			PnvsVerificationFacts;
+} PnvsVerificationFacts;
 
 extern const char *pnvs_verification_state_name(PnvsVerificationState state);
-extern bool pnvs_verification_state_by_name(const char *name, PnvsVerificationState * state);
-extern PnvsVerificationState pnvs_verification_state(const PnvsVerificationFacts * facts,
+extern bool pnvs_verification_state_by_name(const char *name, PnvsVerificationState *state);
+extern PnvsVerificationState pnvs_verification_state(const PnvsVerificationFacts *facts,
 													 int64_t now_us);
 extern bool pnvs_verification_may_resend(PnvsVerificationState state, int messages,
 										 int64_t resend_us, int64_t now_us);

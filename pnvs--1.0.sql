@@ -104,7 +104,8 @@ CREATE SEQUENCE pnvs_internal.queue_id_seq;
 
 -- One row a message, waiting or settled.  No defaults, checks or domains: the library
 -- writes every column, and what PostgreSQL would evaluate here could be replaced by code
--- of the table's owner.  The columns from claimer on are not shown by the view.
+-- of the table's owner.  Of the columns from claimer on the view shows source and
+-- phone_verification alone.
 CREATE TABLE pnvs_internal.queue (
 	id bigint NOT NULL,
 	channel text NOT NULL,
@@ -137,6 +138,12 @@ CREATE TABLE pnvs_internal.queue (
 	admission_due timestamptz,
 	admission_key bigint,
 	admission_trusted boolean,
+	-- the table of the trigger that queued the message
+	source text,
+	-- the number under a key of the database: it stays when recipient is masked
+	recipient_hash bigint,
+	-- the verification that the message is of
+	phone_verification uuid,
 	PRIMARY KEY (requested_by, id)
 );
 
@@ -172,23 +179,96 @@ CREATE INDEX queue_dedup_idx ON pnvs_internal.queue (requested_by, dedup_key, cr
 CREATE INDEX queue_reference_idx ON pnvs_internal.queue (requested_by, reference)
 	WHERE reference IS NOT NULL;
 
--- The planner's estimates would tell a role of frequent values in the rows of others.
+-- the messages of a verification, of a number, and of a row that a trigger has seen
+CREATE INDEX queue_phone_verification_idx ON pnvs_internal.queue (phone_verification, id)
+	WHERE phone_verification IS NOT NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;
+CREATE INDEX queue_recipient_hash_idx ON pnvs_internal.queue (recipient_hash)
+	WHERE recipient_hash IS NOT NULL;
+CREATE INDEX queue_source_idx ON pnvs_internal.queue (source, reference)
+	WHERE settled_at IS NULL AND source IS NOT NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;
+
+-- The key of the hashes in the tables of pnvs, one row.  It goes where the database goes,
+-- but not into a dump: the rows that it is for are not there either.
+CREATE TABLE pnvs_internal.hash_key (
+	key bytea NOT NULL
+);
+
+INSERT INTO pnvs_internal.hash_key (key)
+	SELECT pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
+		OPERATOR(pg_catalog.||) pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
+
+-- One row a verification; its messages are rows of the queue.  As there, the library writes
+-- every column.  No role reads the table, not even through a view: who knows an ID may use it.
+CREATE TABLE pnvs_internal.phone_verification (
+	id uuid NOT NULL PRIMARY KEY,
+	requested_by oid NOT NULL,
+	state text NOT NULL,
+	recipient text NOT NULL,
+	recipient_hash bigint,
+	purpose text,
+	reference text,
+	session_hash bigint,
+	service_sid text NOT NULL,
+	-- the channels that were asked for, and which of them a fallback goes on from
+	channels text[] NOT NULL,
+	channel_position integer NOT NULL,
+	-- of the last message
+	channel text NOT NULL,
+	last_message bigint,
+	messages integer NOT NULL,
+	is_decoy boolean NOT NULL,
+	-- resends count under the same rate_key, kept as a hash, and as the same customer's
+	admission_key bigint,
+	trusted boolean NOT NULL,
+	begun_at timestamptz NOT NULL,
+	expires_at timestamptz NOT NULL,
+	resend_at timestamptz NOT NULL,
+	refused text,
+	refused_count integer NOT NULL,
+	tries integer NOT NULL,
+	wrong_at timestamptz[],
+	approved_at timestamptz,
+	approved_code bigint,
+	used_at timestamptz,
+	ended_at timestamptz,
+	origin_system bigint NOT NULL,
+	origin_database oid NOT NULL,
+	origin_timeline integer NOT NULL
+);
+
+-- the verification that a session has under way
+CREATE INDEX phone_verification_session_idx ON pnvs_internal.phone_verification (session_hash)
+	WHERE state OPERATOR(pg_catalog.=) 'pending' AND session_hash IS NOT NULL;
+-- those of a number
+CREATE INDEX phone_verification_recipient_idx ON pnvs_internal.phone_verification (recipient_hash, begun_at)
+	WHERE recipient_hash IS NOT NULL;
+-- the verification whose last message was settled
+CREATE INDEX phone_verification_message_idx ON pnvs_internal.phone_verification (last_message)
+	WHERE state OPERATOR(pg_catalog.=) 'pending' AND last_message IS NOT NULL;
+CREATE INDEX phone_verification_expires_idx ON pnvs_internal.phone_verification (expires_at);
+
+-- No statistics: the planner's estimates would tell a role of frequent values in the rows of
+-- others.  Row security without a policy: not even a member of pg_write_all_data writes here.
 DO $$
 DECLARE
 	name pg_catalog.text;
+	relation pg_catalog.regclass;
 BEGIN
-	FOR name IN
-		SELECT a.attname FROM pg_catalog.pg_attribute a
-		WHERE a.attrelid OPERATOR(pg_catalog.=) 'pnvs_internal.queue'::pg_catalog.regclass
+	FOR relation, name IN
+		SELECT a.attrelid, a.attname FROM pg_catalog.pg_attribute a
+		WHERE a.attrelid OPERATOR(pg_catalog.=) ANY (ARRAY['pnvs_internal.queue'::pg_catalog.regclass,
+				'pnvs_internal.hash_key'::pg_catalog.regclass,
+				'pnvs_internal.phone_verification'::pg_catalog.regclass])
 			AND a.attnum OPERATOR(pg_catalog.>) 0
 	LOOP
-		EXECUTE pg_catalog.format('ALTER TABLE pnvs_internal.queue ALTER %I SET STATISTICS 0', name);
+		EXECUTE pg_catalog.format('ALTER TABLE %s ALTER %I SET STATISTICS 0', relation, name);
 	END LOOP;
 END
 $$;
 
--- No policy: not even a member of pg_write_all_data writes here.
 ALTER TABLE pnvs_internal.queue ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pnvs_internal.hash_key ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pnvs_internal.phone_verification ENABLE ROW LEVEL SECURITY;
 
 -- A role sees its own messages; a role with the privilege SELECT on the table sees those
 -- of all others, too.  As a union it cannot be written to.
@@ -196,8 +276,8 @@ CREATE VIEW verification_queue WITH (security_barrier) AS
 	SELECT q.id, q.channel, q.recipient, q.service_sid, q.state, q.not_before, q.send_before,
 		q.attempts, q.created_at, q.settled_at,
 		pg_catalog.pg_get_userbyid(q.requested_by)::pg_catalog.text AS requested_by,
-		q.reference, q.dedup_key, q.request_id, q.verification_id, q.status, q.code, q.message,
-		q.http_status
+		q.source, q.reference, q.dedup_key, q.phone_verification, q.request_id, q.verification_id,
+		q.status, q.code, q.message, q.http_status
 	FROM ONLY pnvs_internal.queue AS q
 	WHERE q.requested_by OPERATOR(pg_catalog.=)
 		(SELECT pg_catalog.quote_ident(CURRENT_USER)::pg_catalog.regrole::pg_catalog.oid)
@@ -205,8 +285,8 @@ UNION ALL
 	SELECT q.id, q.channel, q.recipient, q.service_sid, q.state, q.not_before, q.send_before,
 		q.attempts, q.created_at, q.settled_at,
 		pg_catalog.pg_get_userbyid(q.requested_by)::pg_catalog.text,
-		q.reference, q.dedup_key, q.request_id, q.verification_id, q.status, q.code, q.message,
-		q.http_status
+		q.source, q.reference, q.dedup_key, q.phone_verification, q.request_id, q.verification_id,
+		q.status, q.code, q.message, q.http_status
 	FROM ONLY pnvs_internal.queue AS q
 	WHERE (SELECT pg_catalog.has_table_privilege('pnvs_internal.queue'::pg_catalog.regclass, 'SELECT'))
 		AND q.requested_by OPERATOR(pg_catalog.<>)
@@ -217,6 +297,8 @@ UNION ALL
 
 COMMENT ON SCHEMA pnvs_internal IS 'tables of pnvs that only its functions write';
 COMMENT ON TABLE pnvs_internal.queue IS 'SELECT on this table lets a role see everybody''s messages in the view';
+COMMENT ON TABLE pnvs_internal.hash_key IS 'a secret of this database: never show or copy it';
+COMMENT ON TABLE pnvs_internal.phone_verification IS 'verifications from beginning to end; for functions of pnvs alone';
 COMMENT ON VIEW verification_queue IS 'messages to be sent after commit, and what became of them';
 
 CREATE FUNCTION enqueue_verification(

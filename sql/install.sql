@@ -107,19 +107,29 @@ SELECT is_updatable, is_insertable_into, is_trigger_updatable,
 	FROM information_schema.views WHERE table_name = 'verification_queue';
 SELECT reloptions FROM pg_class WHERE oid = 'verification_queue'::regclass;
 
--- its table has nothing that would be evaluated, nor any statistics
-SELECT c.relrowsecurity AS row_security, c.relforcerowsecurity AS forced, c.relhastriggers AS triggers,
+-- the tables have nothing that would be evaluated, nor any statistics
+SELECT c.oid::regclass::text COLLATE "C" AS relation,
+		c.relrowsecurity AS row_security, c.relforcerowsecurity AS forced, c.relhastriggers AS triggers,
 		c.relhasrules AS rules, c.relchecks AS checks,
 		(SELECT count(*) FROM pg_policy WHERE polrelid = c.oid) AS policies,
 		(SELECT count(*) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND atthasdef) AS defaults,
 		(SELECT count(*) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0
 			AND attstattarget IS DISTINCT FROM 0) AS with_statistics
-	FROM pg_class c WHERE oid = 'pnvs_internal.queue'::regclass;
+	FROM pg_class c WHERE relnamespace = 'pnvs_internal'::regnamespace AND relkind = 'r' ORDER BY 1;
 
--- each index leads with the requester, or has a condition on what only the library asks for
+-- each index of the queue leads with the requester, or has a condition on what only the library asks for
 SELECT i.indexrelid::regclass::text COLLATE "C" AS index,
 		pg_get_indexdef(i.indexrelid, 1, true) AS leads_with, pg_get_expr(i.indpred, i.indrelid) AS condition
 	FROM pg_index i WHERE i.indrelid = 'pnvs_internal.queue'::regclass ORDER BY 1;
+
+SELECT i.indexrelid::regclass::text COLLATE "C" AS index, i.indisunique AS unique,
+		pg_get_indexdef(i.indexrelid, 1, true) AS leads_with, pg_get_expr(i.indpred, i.indrelid) AS condition
+	FROM pg_index i WHERE i.indrelid = 'pnvs_internal.phone_verification'::regclass ORDER BY 1;
+
+-- a key of the hashes, another in each database, and a dump would hold the sequence alone
+SELECT count(*), min(octet_length(key)) AS length, bool_or(key = sha256('')) AS known FROM pnvs_internal.hash_key;
+SELECT key AS former_key FROM pnvs_internal.hash_key \gset
+SELECT array_agg(dumped::regclass) AS dumped FROM pg_extension, unnest(extconfig) AS dumped WHERE extname = 'pnvs';
 
 -- variables and columns can hold them
 CREATE TABLE sent (id integer, answer start_verification_result);
@@ -148,8 +158,9 @@ SELECT b.catalog, a.size - b.size AS left_behind
 	FROM size_before b JOIN size_after a USING (catalog)
 	WHERE a.size <> b.size;
 
--- it can come back in the same session, whose library stays loaded
+-- it can come back in the same session, whose library stays loaded, and has another key
 CREATE EXTENSION pnvs;
+SELECT key = :'former_key'::bytea AS same_key FROM pnvs_internal.hash_key;
 SET pnvs.access_key_id = '';
 SELECT * FROM search_verification();
 DROP EXTENSION pnvs;

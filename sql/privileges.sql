@@ -130,6 +130,8 @@ SELECT * FROM await_verification(1);
 CALL process_verification_queue();
 SELECT * FROM verification_queue;
 SELECT * FROM pnvs_internal.queue;
+SELECT * FROM pnvs_internal.hash_key;
+SELECT * FROM pnvs_internal.phone_verification;
 -- nor with bad arguments, about which nothing is said
 SELECT * FROM start_verification('PIGEON', 'nobody');
 -- nor builds on the types
@@ -272,6 +274,9 @@ UPDATE pnvs_internal.queue SET recipient = '447700900199';
 DELETE FROM pnvs_internal.queue;
 TRUNCATE pnvs_internal.queue;
 SELECT count(*) FROM pnvs_internal.queue;
+INSERT INTO pnvs_internal.hash_key VALUES ('known');
+UPDATE pnvs_internal.hash_key SET key = 'known';
+DELETE FROM pnvs_internal.phone_verification;
 RESET ROLE;
 -- and who has all rights on the table
 GRANT ALL ON ALL TABLES IN SCHEMA pnvs_internal TO regress_pnvs_support;
@@ -279,7 +284,10 @@ SET ROLE regress_pnvs_support;
 UPDATE pnvs_internal.queue SET recipient = '447700900199';
 DELETE FROM pnvs_internal.queue;
 SELECT count(*) FROM pnvs_internal.queue;
+UPDATE pnvs_internal.hash_key SET key = 'known';
+SELECT count(*) FROM pnvs_internal.hash_key;
 RESET ROLE;
+SELECT key = 'known' AS known FROM pnvs_internal.hash_key;
 SELECT id, recipient, state FROM verification_queue ORDER BY id;
 
 -- the owner of the database, no superuser, reads the sequence for a dump, and no more

@@ -152,8 +152,8 @@ pnvs_queue_cancel(int64 id)
 	if (find_row(id, &row) && may_see(caller, row.requester) && strcmp(row.state, "queued") == 0)
 	{
 		/* a worker skips a locked row, and is woken when the lock is gone */
-		pnvs_registry_wake_at_end(DatumGetTimestampTz(row.values[PNVS_COLUMN_NOT_BEFORE - 1]), true);
-		claim.recipient = TextDatumGetCString(row.values[PNVS_COLUMN_RECIPIENT - 1]);
+		pnvs_registry_wake_at_end(DatumGetTimestampTz(row.values[PNVS_FIND_NOT_BEFORE - 1]), true);
+		claim.recipient = TextDatumGetCString(row.values[PNVS_FIND_RECIPIENT - 1]);
 		claim.admission = row.admission;
 		canceled = pnvs_settle_cancel(&claim, row.requester);
 	}
@@ -196,14 +196,14 @@ find_row(int64 id, PnvsQueueRow *row)
 		if (!row->nulls[i])
 			row->values[i] = datumCopy(row->values[i], column->attbyval, column->attlen);
 	}
-	row->state = pnvs_result_text(0, PNVS_COLUMN_STATE);
-	row->settled = !row->nulls[PNVS_COLUMN_SETTLED_AT - 1];
-	row->verification_id = pnvs_result_optional_text(0, PNVS_COLUMN_VERIFICATION_ID);
-	row->service_sid = pnvs_result_text(0, PNVS_COLUMN_SERVICE_SID);
+	row->state = pnvs_result_text(0, PNVS_FIND_STATE);
+	row->settled = !row->nulls[PNVS_FIND_SETTLED_AT - 1];
+	row->verification_id = pnvs_result_optional_text(0, PNVS_FIND_VERIFICATION_ID);
+	row->service_sid = pnvs_result_text(0, PNVS_FIND_SERVICE_SID);
 	row->requester = pnvs_result_oid(0, PNVS_FIND_REQUESTED_BY);
-	claim.channel = pnvs_result_text(0, PNVS_COLUMN_CHANNEL);
-	claim.recipient = pnvs_result_text(0, PNVS_COLUMN_RECIPIENT);
-	claim.created_at = pnvs_result_time(0, PNVS_COLUMN_CREATED_AT);
+	claim.channel = pnvs_result_text(0, PNVS_FIND_CHANNEL);
+	claim.recipient = pnvs_result_text(0, PNVS_FIND_RECIPIENT);
+	claim.created_at = pnvs_result_time(0, PNVS_FIND_CREATED_AT);
 	pnvs_admission_read(0, PNVS_FIND_ADMISSION, &claim, &row->admission);
 	row->own_transaction = TransactionIdIsCurrentTransactionId(pnvs_result_xid(0, PNVS_FIND_XMIN));
 	return true;

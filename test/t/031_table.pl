@@ -194,7 +194,7 @@ my %value = (
 	id => $theirs, channel => "'SMS'", recipient => "'6281500000000'", service_sid => "'FA1'", state => "'sent'",
 	not_before => 'now()', created_at => 'now()', settled_at => 'now()', send_before => 'now()',
 	attempts => 1, reference => "'x'", dedup_key => "'k'", request_id => "'R'", verification_id => "'$secret'", code => "'OK'",
-	message => "'x'", status => "'x'", http_status => 200);
+	source => "'public.x'", phone_verification => 'gen_random_uuid()', message => "'x'", status => "'x'", http_status => 200);
 $one->run('SET enable_seqscan = off');
 for my $column (sort keys %value)
 {
@@ -239,7 +239,7 @@ is($session->value("SELECT count(*) FROM pg_statistic s JOIN pg_index i ON i.ind
 # The columns as programs read them.
 is(join(' ', sort map { $_->{typname} } $session->run("SELECT DISTINCT t.typname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid "
 		  . "WHERE a.attrelid = 'verification_queue'::regclass AND a.attnum > 0")->rows),
-	'int4 int8 text timestamptz', 'the columns have types that every program knows');
+	'int4 int8 text timestamptz uuid', 'the columns have types that every program knows');
 is($session->value("SELECT count(*) FROM verification_queue WHERE requested_by = 'one'"), 1, 'a role is found by its name');
 $session->run('ALTER ROLE one RENAME TO uno');
 is($session->value("SELECT count(*) FROM verification_queue WHERE requested_by = 'uno'"), 1, 'also by a new one');

@@ -99,6 +99,9 @@ static const PnvsTableColumn columns[PNVS_COLUMN_COUNT] = {
 	{"admission_due", TIMESTAMPTZOID, false},
 	{"admission_key", INT8OID, false},
 	{"admission_trusted", BOOLOID, false},
+	{"source", TEXTOID, false},
+	{"recipient_hash", INT8OID, false},
+	{"phone_verification", UUIDOID, false},
 };
 
 static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
@@ -120,8 +123,9 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		"SELECT id::bigint, channel::text, recipient::text, service_sid::text, state::text,"
 		" not_before::timestamptz, send_before::timestamptz, attempts::integer,"
 		" created_at::timestamptz, settled_at::timestamptz, pg_get_userbyid(requested_by)::text,"
-		" reference::text, dedup_key::text, request_id::text, verification_id::text,"
-		" status::text, code::text, message::text, http_status::integer,"
+		" source::text, reference::text, dedup_key::text, phone_verification::uuid,"
+		" request_id::text, verification_id::text, status::text, code::text, message::text,"
+		" http_status::integer,"
 		" requested_by::oid, xmin::xid," ADMISSION
 		" FROM ONLY %1$s WHERE id = $1 AND origin_database >= '0'",
 		{INT8OID}

@@ -81,6 +81,13 @@ pnvs_operation_channel_word(const char *text)
 	return PNVS_ANY_CHANNEL;
 }
 
+/* The service's spelling of a channel; NULL for PNVS_ANY_CHANNEL.  Constant. */
+const char *
+pnvs_operation_channel_text(PnvsChannelWord word)
+{
+	return channels[word];
+}
+
 /* Not strcasecmp(), whose answer depends on the locale (Turkish i). */
 static bool
 equals_ignoring_case(const char *text, const char *other)

@@ -87,5 +87,6 @@ typedef struct PnvsOperation
 extern const PnvsOperation *pnvs_operation_get(PnvsOperationId id);
 extern const char *pnvs_operation_channel(const char *text);
 extern PnvsChannelWord pnvs_operation_channel_word(const char *text);
+extern const char *pnvs_operation_channel_text(PnvsChannelWord word);
 
 #endif							/* PNVS_OPERATION_H */

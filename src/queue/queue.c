@@ -178,6 +178,20 @@ pnvs_queue_find(int64 id, PnvsQueueRow *row)
 	return found;
 }
 
+/* Whether none of a verification's messages was sent, or will be. */
+bool
+pnvs_queue_all_failed(const pg_uuid_t *verification)
+{
+	Datum		value = UUIDPGetDatum(verification);
+	PnvsTableVisit visit;
+	bool		all_failed;
+
+	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
+	all_failed = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_HOPEFUL, &value, NULL) == 0;
+	pnvs_table_leave(&visit);
+	return all_failed;
+}
+
 /* Within a visit; copies the row to the current memory context. */
 static bool
 find_row(int64 id, PnvsQueueRow *row)

@@ -9,6 +9,7 @@
 #define PNVS_QUEUE_H
 
 #include "datatype/timestamp.h"
+#include "utils/uuid.h"
 
 #include "guard/guard.h"
 #include "queue/rows/statements.h"
@@ -50,5 +51,6 @@ typedef struct PnvsQueueRow
 extern int64 pnvs_queue_enqueue(const PnvsQueueRequest *request);
 extern bool pnvs_queue_cancel(int64 id);
 extern bool pnvs_queue_find(int64 id, PnvsQueueRow *row);
+extern bool pnvs_queue_all_failed(const pg_uuid_t *verification);
 
 #endif							/* PNVS_QUEUE_H */

@@ -19,6 +19,53 @@
 #include "table/table.h"
 #include "verification/verification.h"
 
+/* The columns, from 1. */
+typedef enum PnvsVerificationColumn
+{
+	PNVS_VERIFICATION_COLUMN_ID = 1,
+	PNVS_VERIFICATION_COLUMN_REQUESTED_BY,
+	PNVS_VERIFICATION_COLUMN_STATE,
+	PNVS_VERIFICATION_COLUMN_RECIPIENT,
+	PNVS_VERIFICATION_COLUMN_RECIPIENT_HASH,
+	PNVS_VERIFICATION_COLUMN_PURPOSE,
+	PNVS_VERIFICATION_COLUMN_REFERENCE,
+	PNVS_VERIFICATION_COLUMN_SESSION_HASH,
+	PNVS_VERIFICATION_COLUMN_SERVICE_SID,
+	PNVS_VERIFICATION_COLUMN_CHANNELS,
+	PNVS_VERIFICATION_COLUMN_CHANNEL_POSITION,
+	PNVS_VERIFICATION_COLUMN_CHANNEL,
+	PNVS_VERIFICATION_COLUMN_LAST_MESSAGE,
+	PNVS_VERIFICATION_COLUMN_MESSAGES,
+	PNVS_VERIFICATION_COLUMN_IS_DECOY,
+	PNVS_VERIFICATION_COLUMN_ADMISSION_KEY,
+	PNVS_VERIFICATION_COLUMN_TRUSTED,
+	PNVS_VERIFICATION_COLUMN_BEGUN_AT,
+	PNVS_VERIFICATION_COLUMN_EXPIRES_AT,
+	PNVS_VERIFICATION_COLUMN_RESEND_AT,
+	PNVS_VERIFICATION_COLUMN_REFUSED,
+	PNVS_VERIFICATION_COLUMN_REFUSED_COUNT,
+	PNVS_VERIFICATION_COLUMN_TRIES,
+	PNVS_VERIFICATION_COLUMN_WRONG_AT,
+	PNVS_VERIFICATION_COLUMN_APPROVED_AT,
+	PNVS_VERIFICATION_COLUMN_APPROVED_CODE,
+	PNVS_VERIFICATION_COLUMN_USED_AT,
+	PNVS_VERIFICATION_COLUMN_ENDED_AT,
+	PNVS_VERIFICATION_COLUMN_ORIGIN_SYSTEM,
+	PNVS_VERIFICATION_COLUMN_ORIGIN_DATABASE,
+	PNVS_VERIFICATION_COLUMN_ORIGIN_TIMELINE
+} PnvsVerificationColumn;
+
+#define PNVS_VERIFICATION_COLUMN_COUNT PNVS_VERIFICATION_COLUMN_ORIGIN_TIMELINE
+
+/* The statements, in the order of the description. */
+typedef enum PnvsVerificationStatement
+{
+	PNVS_VERIFICATION_FIND,
+	PNVS_VERIFICATION_LOCK
+} PnvsVerificationStatement;
+
+#define PNVS_VERIFICATION_STATEMENT_COUNT (PNVS_VERIFICATION_LOCK + 1)
+
 /* A row; its texts are in the memory context of the caller. */
 typedef struct PnvsVerification
 {
@@ -26,22 +73,24 @@ typedef struct PnvsVerification
 	Oid			requested_by;
 	PnvsVerificationState state;	/* by now; tries in memory not regarded */
 	PnvsVerificationState stored;
+	bool		foreign;		/* begun in another database */
 	const char *recipient;		/* digits; masked once it cannot be used any
 								 * more */
 	const char *service_sid;
 	const char *purpose;		/* or NULL */
+	const char *reference;		/* or NULL */
 	PnvsChannelWord channels[PNVS_MAX_BEGIN_CHANNELS];
 	int			nchannels;
 	int			position;		/* of the channel that a fallback goes on from */
 	PnvsChannelWord channel;	/* of the last message */
-	int64		last_message;	/* in the queue */
+	int64		last_message;	/* in the queue; 0: it has none */
 	int			messages;
 	bool		is_decoy;		/* nothing is sent, nothing approved */
 	uint64		admission_key;	/* hash of the rate_key, or 0 */
 	bool		trusted;
 	TimestampTz begun_at;
 	TimestampTz expires_at;
-	TimestampTz resend_at;
+	TimestampTz resend_at;		/* DT_NOEND: never */
 	const char *refused;		/* or NULL */
 	int			tries;			/* wrong codes that were committed */
 	TimestampTz approved_at;	/* or 0 */

@@ -146,6 +146,7 @@ test_channels(void)
 		tap_text(pnvs_operation_channel(refused[i]), NULL, "\"%s\" is no channel", refused[i]);
 	tap_int(pnvs_operation_channel_word("sms"), PNVS_SMS, "limits know \"sms\" as SMS");
 	tap_int(pnvs_operation_channel_word("VOICE"), PNVS_VOICE, "and \"VOICE\" as VOICE");
+	tap_text(pnvs_operation_channel_text(PNVS_WHATSAPP), "WHATSAPP", "whose text is the service's");
 	tap_int(pnvs_operation_channel_word("WhatsApp"), PNVS_WHATSAPP, "and \"WhatsApp\" as WHATSAPP");
 	tap_int(pnvs_operation_channel_word("any"), PNVS_ANY_CHANNEL, "and \"any\" as none of them");
 }

@@ -229,6 +229,16 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		" AND origin_timeline >= 0",
 		{TEXTARRAYOID}
 	},
+
+	/*
+	 * Of a verification's messages, one that was sent, or may have been, or
+	 * may be.
+	 */
+	[PNVS_SELECT_HOPEFUL] = {
+		"SELECT id::bigint FROM ONLY %1$s WHERE phone_verification = $1 AND origin_timeline >= 0"
+		" AND state NOT IN ('failed', 'expired', 'canceled') LIMIT 1",
+		{UUIDOID}
+	},
 };
 
 PnvsTable	pnvs_queue_table = {

@@ -75,10 +75,11 @@ typedef enum PnvsQueueStatement
 	PNVS_SELECT_UNKNOWN,
 	PNVS_SELECT_BEING_SENT,
 	PNVS_SELECT_SIBLINGS,
-	PNVS_TAKEN_VERIFICATIONS
+	PNVS_TAKEN_VERIFICATIONS,
+	PNVS_SELECT_HOPEFUL
 } PnvsQueueStatement;
 
-#define PNVS_STATEMENT_COUNT (PNVS_TAKEN_VERIFICATIONS + 1)
+#define PNVS_STATEMENT_COUNT (PNVS_SELECT_HOPEFUL + 1)
 
 /* The columns of PNVS_FIND: first those that verification_queue shows, in their order. */
 typedef enum PnvsFindColumn

@@ -1,0 +1,249 @@
+/*-------------------------------------------------------------------------
+ *
+ * rows.c
+ *	  The rows of pnvs_internal.phone_verification: one a verification.
+ *
+ * Whoever may not see a row neither reads nor locks it: not even a wait tells that it is
+ * there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+
+#include "core/operation.h"
+#include "queue/queue.h"
+#include "settings.h"
+#include "table/statements.h"
+#include "verification/rows.h"
+
+/* What read_row() reads. */
+#define SELECT_ROW \
+	"SELECT id::uuid, requested_by::oid, state::text, recipient::text, service_sid::text," \
+	" purpose::text, reference::text, channels::text[], channel_position::integer," \
+	" channel::text, last_message::bigint, messages::integer, is_decoy::boolean," \
+	" admission_key::bigint, trusted::boolean, begun_at::timestamptz, expires_at::timestamptz," \
+	" resend_at::timestamptz, refused::text, tries::integer, approved_at::timestamptz," \
+	" approved_code::bigint, origin_system::bigint, origin_database::oid FROM ONLY %1$s"
+
+typedef enum RowColumn
+{
+	ROW_ID = 1,
+	ROW_REQUESTED_BY,
+	ROW_STATE,
+	ROW_RECIPIENT,
+	ROW_SERVICE_SID,
+	ROW_PURPOSE,
+	ROW_REFERENCE,
+	ROW_CHANNELS,
+	ROW_POSITION,
+	ROW_CHANNEL,
+	ROW_LAST_MESSAGE,
+	ROW_MESSAGES,
+	ROW_IS_DECOY,
+	ROW_ADMISSION_KEY,
+	ROW_TRUSTED,
+	ROW_BEGUN_AT,
+	ROW_EXPIRES_AT,
+	ROW_RESEND_AT,
+	ROW_REFUSED,
+	ROW_TRIES,
+	ROW_APPROVED_AT,
+	ROW_APPROVED_CODE,
+	ROW_ORIGIN_SYSTEM,
+	ROW_ORIGIN_DATABASE
+} RowColumn;
+
+static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
+	{"id", UUIDOID, true},
+	{"requested_by", OIDOID, true},
+	{"state", TEXTOID, true},
+	{"recipient", TEXTOID, true},
+	{"recipient_hash", INT8OID, false},
+	{"purpose", TEXTOID, false},
+	{"reference", TEXTOID, false},
+	{"session_hash", INT8OID, false},
+	{"service_sid", TEXTOID, true},
+	{"channels", TEXTARRAYOID, true},
+	{"channel_position", INT4OID, true},
+	{"channel", TEXTOID, true},
+	{"last_message", INT8OID, false},
+	{"messages", INT4OID, true},
+	{"is_decoy", BOOLOID, true},
+	{"admission_key", INT8OID, false},
+	{"trusted", BOOLOID, true},
+	{"begun_at", TIMESTAMPTZOID, true},
+	{"expires_at", TIMESTAMPTZOID, true},
+	{"resend_at", TIMESTAMPTZOID, true},
+	{"refused", TEXTOID, false},
+	{"refused_count", INT4OID, true},
+	{"tries", INT4OID, true},
+	{"wrong_at", TIMESTAMPTZARRAYOID, false},
+	{"approved_at", TIMESTAMPTZOID, false},
+	{"approved_code", INT8OID, false},
+	{"used_at", TIMESTAMPTZOID, false},
+	{"ended_at", TIMESTAMPTZOID, false},
+	{"origin_system", INT8OID, true},
+	{"origin_database", OIDOID, true},
+	{"origin_timeline", INT4OID, true},
+};
+
+static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = {
+	[PNVS_VERIFICATION_FIND] = {SELECT_ROW " WHERE id = $1", {UUIDOID}},
+	[PNVS_VERIFICATION_LOCK] = {SELECT_ROW " WHERE id = $1 FOR UPDATE", {UUIDOID}},
+};
+
+PnvsTable	pnvs_verification_table = {
+	.name = "phone_verification",
+	.hint = "Undo the change. Keep what belongs to a verification in a table of your own, by the ID.",
+	.columns = columns,
+	.ncolumns = lengthof(columns),
+	.statements = statements,
+	.nstatements = lengthof(statements)
+};
+
+static bool select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row);
+static bool may_see(Oid caller, const PnvsVerification *row);
+static void read_row(PnvsVerification *row);
+static void read_channels(PnvsVerification *row);
+static int64 optional_int64(RowColumn column);
+static TimestampTz optional_time(RowColumn column);
+static void compute_state(PnvsVerification *row);
+
+/*
+ * Reads a verification as it is by now, and what this transaction has done to it.  False if
+ * there is none, or the caller may not see it.
+ */
+bool
+pnvs_verification_find(const pg_uuid_t *id, PnvsVerification *row)
+{
+	return select_row(id, false, row);
+}
+
+/* The same, with the row locked until the end of the transaction: waits for others' locks. */
+bool
+pnvs_verification_lock(const pg_uuid_t *id, PnvsVerification *row)
+{
+	return select_row(id, true, row);
+}
+
+static bool
+select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	Oid			caller = GetUserId();
+	Datum		value = UUIDPGetDatum(id);
+	PnvsTableVisit visit;
+	bool		found;
+
+	pnvs_table_enter(&pnvs_verification_table, &visit,
+					 lock ? RowExclusiveLock : AccessShareLock);
+	MemoryContextSwitchTo(caller_context);
+	found = pnvs_table_read(&pnvs_verification_table, PNVS_VERIFICATION_FIND, &value, NULL) == 1;
+	if (found)
+		read_row(row);
+	found = found && may_see(caller, row);
+	if (found && lock)
+	{
+		found = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK, &value, NULL) == 1;
+		if (found)
+			read_row(row);
+	}
+	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller_context);
+	if (found)
+		compute_state(row);
+	return found;
+}
+
+/* Whoever has begun it, and the table's owner and roles with the owner's rights. */
+static bool
+may_see(Oid caller, const PnvsVerification *row)
+{
+	return caller == row->requested_by ||
+		has_privs_of_role(caller, pnvs_table_owner(&pnvs_verification_table));
+}
+
+/* The first row of the last result, but for its state by now. */
+static void
+read_row(PnvsVerification *row)
+{
+	memset(row, 0, sizeof(*row));
+	row->id = *DatumGetUUIDP(pnvs_result_datum(0, ROW_ID));
+	row->requested_by = pnvs_result_oid(0, ROW_REQUESTED_BY);
+	if (!pnvs_verification_state_by_name(pnvs_result_text(0, ROW_STATE), &row->stored))
+		row->stored = PNVS_VERIFICATION_CANCELED;
+	row->recipient = pnvs_result_text(0, ROW_RECIPIENT);
+	row->service_sid = pnvs_result_text(0, ROW_SERVICE_SID);
+	row->purpose = pnvs_result_optional_text(0, ROW_PURPOSE);
+	row->reference = pnvs_result_optional_text(0, ROW_REFERENCE);
+	read_channels(row);
+	row->channel = pnvs_operation_channel_word(pnvs_result_text(0, ROW_CHANNEL));
+	row->last_message = optional_int64(ROW_LAST_MESSAGE);
+	row->messages = pnvs_result_int32(0, ROW_MESSAGES);
+	row->is_decoy = DatumGetBool(pnvs_result_datum(0, ROW_IS_DECOY));
+	row->admission_key = (uint64) optional_int64(ROW_ADMISSION_KEY);
+	row->trusted = DatumGetBool(pnvs_result_datum(0, ROW_TRUSTED));
+	row->begun_at = pnvs_result_time(0, ROW_BEGUN_AT);
+	row->expires_at = pnvs_result_time(0, ROW_EXPIRES_AT);
+	row->resend_at = pnvs_result_time(0, ROW_RESEND_AT);
+	row->refused = pnvs_result_optional_text(0, ROW_REFUSED);
+	row->tries = pnvs_result_int32(0, ROW_TRIES);
+	row->approved_at = optional_time(ROW_APPROVED_AT);
+	row->approved_code = (uint64) optional_int64(ROW_APPROVED_CODE);
+	row->foreign = pnvs_result_int64(0, ROW_ORIGIN_SYSTEM) != (int64) GetSystemIdentifier() ||
+		pnvs_result_oid(0, ROW_ORIGIN_DATABASE) != MyDatabaseId;
+}
+
+/* A row that was changed by hand has no more channels than fit, and a position among them. */
+static void
+read_channels(PnvsVerification *row)
+{
+	Datum	   *words;
+	int			nwords;
+
+	deconstruct_array(DatumGetArrayTypeP(pnvs_result_datum(0, ROW_CHANNELS)), TEXTOID, -1, false,
+					  TYPALIGN_INT, &words, NULL, &nwords);
+	row->nchannels = Min(nwords, PNVS_MAX_BEGIN_CHANNELS);
+	for (int i = 0; i < row->nchannels; i++)
+		row->channels[i] = pnvs_operation_channel_word(TextDatumGetCString(words[i]));
+	row->position = Max(Min(pnvs_result_int32(0, ROW_POSITION), row->nchannels - 1), 0);
+}
+
+/* 0 for NULL. */
+static int64
+optional_int64(RowColumn column)
+{
+	bool		isnull;
+	Datum		value = pnvs_result_value(0, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static TimestampTz
+optional_time(RowColumn column)
+{
+	return (TimestampTz) optional_int64(column);
+}
+
+/* The state by now.  A decoy's message is not sent, which nobody is to notice. */
+static void
+compute_state(PnvsVerification *row)
+{
+	PnvsVerificationFacts facts = {
+		.stored = row->stored,
+		.foreign = row->foreign,
+		.all_failed = row->stored == PNVS_VERIFICATION_PENDING && !row->is_decoy &&
+		pnvs_queue_all_failed(&row->id),
+		.tries = row->tries,
+		.max_tries = pnvs_max_tries,
+		.expires_us = row->expires_at
+	};
+
+	row->state = pnvs_verification_state(&facts, GetCurrentTimestamp());
+}

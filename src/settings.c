@@ -161,11 +161,11 @@ static PnvsSetting settings[NSETTINGS] =
 	 * A time-out below 10 ms cannot be met by any network; above 10 minutes
 	 * it no longer protects a session.
 	 */
-	SETTING(CONNECT_TIMEOUT, "pnvs.connect_timeout", NUMBER, "3s", PGC_USERSET,.flags = GUC_UNIT_MS,
+	SETTING(CONNECT_TIMEOUT, "pnvs.connect_timeout", NUMBER, CppAsString2(PNVS_CONNECT_TIMEOUT_S) "s", PGC_USERSET,.flags = GUC_UNIT_MS,
 			.what = "Time for name look-up, connection and TLS handshake.",
 			.rule = "It must be a time from 10 ms to 10 min.",
 			.min = 10,.max = 10 * 60 * 1000),
-	SETTING(REQUEST_TIMEOUT, "pnvs.request_timeout", NUMBER, "10s", PGC_USERSET,.flags = GUC_UNIT_MS,
+	SETTING(REQUEST_TIMEOUT, "pnvs.request_timeout", NUMBER, CppAsString2(PNVS_REQUEST_TIMEOUT_S) "s", PGC_USERSET,.flags = GUC_UNIT_MS,
 			.what = "Time for a whole request, from its start to the end of the reply.",
 			.rule = "It must be a time from 10 ms to 10 min.",
 			.min = 10,.max = 10 * 60 * 1000),

@@ -26,6 +26,10 @@
 /* Tokens of Alibaba Cloud's STS have 1 to 2 kB. */
 #define PNVS_MAX_SECURITY_TOKEN_LEN 4096
 
+/* The defaults of the time-outs. */
+#define PNVS_CONNECT_TIMEOUT_S 3
+#define PNVS_REQUEST_TIMEOUT_S 10
+
 typedef enum PnvsOnFailure
 {
 	PNVS_ON_FAILURE_ROW,		/* a refusal is returned as a row */

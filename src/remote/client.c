@@ -39,12 +39,13 @@ struct PnvsCall
 static PnvsHttpRequest *make_request(const PnvsOperation *operation,
 									 const char *const *values,
 									 const PnvsCredentials *credentials);
+static void set_timeouts(PnvsHttpRequest *request, PnvsTimeouts timeouts);
 static void keep_secrets(PnvsSecrets *secrets, const PnvsOperation *operation,
 						 const char *const *values, const PnvsCredentials *credentials);
 static void keep_secret(PnvsSecrets *secrets, const char *word);
 static void log_times(const PnvsCall *call, const PnvsHttpTimes *times);
 static void perform(const PnvsOperation *operation, const char *const *values,
-					PnvsAnswer *answer);
+					PnvsTimeouts timeouts, PnvsAnswer *answer);
 static void wait_for(const PnvsCall *call, PnvsAnswer *answer);
 static WaitEventSet *wait_set(void);
 static bool can_open_descriptor(void);
@@ -57,16 +58,20 @@ static void describe_wait(void *arg);
  * Throws if it cannot be started; then nothing has been sent.
  */
 PnvsCall *
-pnvs_client_start(const PnvsOperation *operation, const char *const *values)
+pnvs_client_start(const PnvsOperation *operation, const char *const *values,
+				  PnvsTimeouts timeouts)
 {
 	PnvsCall   *call = palloc(sizeof(PnvsCall));
+	PnvsHttpRequest *request;
 	PnvsCredentials credentials;
 
 	pnvs_settings_refuse_if_invalid();
 	pnvs_credentials_get(&credentials);
 	keep_secrets(&call->secrets, operation, values, &credentials);
 	call->operation = operation;
-	call->request = make_request(operation, values, &credentials);
+	request = make_request(operation, values, &credentials);
+	set_timeouts(request, timeouts);
+	call->request = request;
 	call->end_us = pnvs_monotonic_us() +
 		(int64) (call->request->request_timeout_ms + GRACE_MS) * 1000;
 	call->transfer = pnvs_http_start(call->request);
@@ -171,14 +176,14 @@ pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer)
  */
 void
 pnvs_client_call(const PnvsOperation *operation, const char *const *values,
-				 PnvsAnswer *answer)
+				 PnvsTimeouts timeouts, PnvsAnswer *answer)
 {
 	PnvsRepeat	reason;
 	int			repeated = 0;
 
 	do
 	{
-		perform(operation, values, answer);
+		perform(operation, values, timeouts, answer);
 		reason = pnvs_client_repeat(answer, repeated);
 		repeated |= reason;
 	} while (reason != PNVS_REPEAT_NONE);
@@ -218,9 +223,18 @@ make_request(const PnvsOperation *operation, const char *const *values,
 	request->ca_file = pnvs_ca_file;
 	/* what is not encrypted goes to this machine alone */
 	request->proxy = request->tls ? pnvs_proxy : "";
+	return request;
+}
+
+static void
+set_timeouts(PnvsHttpRequest *request, PnvsTimeouts timeouts)
+{
 	request->connect_timeout_ms = pnvs_settings_connect_timeout_ms();
 	request->request_timeout_ms = pnvs_settings_request_timeout_ms();
-	return request;
+	if (timeouts == PNVS_TIMEOUTS_AS_SET)
+		return;
+	request->connect_timeout_ms = Max(request->connect_timeout_ms, PNVS_CONNECT_TIMEOUT_S * 1000);
+	request->request_timeout_ms = Max(request->request_timeout_ms, PNVS_REQUEST_TIMEOUT_S * 1000);
 }
 
 /* The service is told these words and may quote them; it is not told the key's secret. */
@@ -264,7 +278,8 @@ log_times(const PnvsCall *call, const PnvsHttpTimes *times)
 
 /* One request and its answer. */
 static void
-perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *answer)
+perform(const PnvsOperation *operation, const char *const *values, PnvsTimeouts timeouts,
+		PnvsAnswer *answer)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
@@ -279,7 +294,7 @@ perform(const PnvsOperation *operation, const char *const *values, PnvsAnswer *a
 		PnvsCall   *call;
 
 		MemoryContextSwitchTo(context);
-		call = pnvs_client_start(operation, values);
+		call = pnvs_client_start(operation, values, timeouts);
 		wait_for(call, answer);
 		MemoryContextSwitchTo(caller);
 		pnvs_client_finish(call, answer);

@@ -35,18 +35,25 @@ typedef enum PnvsRepeat
 	PNVS_REPEAT_CLOCK = 1 << 0	/* to sign it by the service's clock */
 } PnvsRepeat;
 
+/* How long a call may take. */
+typedef enum PnvsTimeouts
+{
+	PNVS_TIMEOUTS_AS_SET,
+	PNVS_TIMEOUTS_NOT_SHORTENED /* the defaults, if the caller has set less */
+}			PnvsTimeouts;
+
 typedef struct PnvsCall PnvsCall;
 
 extern PnvsCall *pnvs_client_start(const PnvsOperation *operation,
-								   const char *const *values);
+								   const char *const *values, PnvsTimeouts timeouts);
 extern bool pnvs_client_is_done(const PnvsCall *call);
 extern long pnvs_client_time_left_ms(const PnvsCall *call);
 extern bool pnvs_client_maybe_sent(const PnvsCall *call);
 extern void pnvs_client_prepare_to_wait(void);
 extern bool pnvs_client_wait(long wait_ms, uint32 wait_event);
 extern void pnvs_client_finish(PnvsCall *call, PnvsAnswer *answer);
-extern void pnvs_client_call(const PnvsOperation *operation,
-							 const char *const *values, PnvsAnswer *answer);
+extern void pnvs_client_call(const PnvsOperation *operation, const char *const *values,
+							 PnvsTimeouts timeouts, PnvsAnswer *answer);
 extern PnvsRepeat pnvs_client_repeat(const PnvsAnswer *answer, int repeated);
 
 /* client_fault.c */

@@ -177,7 +177,8 @@ perform(DirectCall *call)
 		call->is_test = pnvs_test_answer(call->state.operation, call->values,
 										 &call->state.answer);
 		if (!call->is_test)
-			pnvs_client_call(call->state.operation, call->values, &call->state.answer);
+			pnvs_client_call(call->state.operation, call->values, PNVS_TIMEOUTS_AS_SET,
+							 &call->state.answer);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
 	call->approved = call->is_check &&

@@ -107,7 +107,7 @@ ask_for_page(Search *search, const char **values, PnvsCallState *call)
 	call->operation = pnvs_operation_get(PNVS_SEARCH_VERIFICATION);
 	values[PNVS_SEARCH_PAGE_SIZE] = psprintf("%d", search->page_size);
 	values[PNVS_SEARCH_CURRENT_PAGE] = psprintf("%d", search->page);
-	pnvs_client_call(call->operation, values, &call->answer);
+	pnvs_client_call(call->operation, values, PNVS_TIMEOUTS_AS_SET, &call->answer);
 	pnvs_failure_throw_if_unjudged(call);
 	pnvs_failure_throw_if_refused(call);
 }

@@ -251,12 +251,14 @@ start_call(PnvsAttempt *attempt)
 		values[PNVS_START_CHANNEL] = attempt->claim.channel;
 		values[PNVS_START_TO] = attempt->claim.recipient;
 		values[PNVS_START_SERVICE_SID] = attempt->claim.service_sid;
-		return pnvs_client_start(pnvs_operation_get(PNVS_START_VERIFICATION), values);
+		return pnvs_client_start(pnvs_operation_get(PNVS_START_VERIFICATION), values,
+								 PNVS_TIMEOUTS_AS_SET);
 	}
 	if (attempt->page == 1)
 		attempt->asked_at = GetCurrentTimestamp();
 	pnvs_lookup_values(attempt, values);
-	return pnvs_client_start(pnvs_operation_get(PNVS_SEARCH_VERIFICATION), values);
+	return pnvs_client_start(pnvs_operation_get(PNVS_SEARCH_VERIFICATION), values,
+							 PNVS_TIMEOUTS_AS_SET);
 }
 
 /* In a PG_CATCH: keeps the reason, without what the error may quote, and ends the error. */

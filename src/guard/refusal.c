@@ -17,7 +17,39 @@
 #include "guard/guard.h"
 #include "settings.h"
 
-static int	message_of(const PnvsRefusal *refusal);
+/* The words of a reason; NULL: they are made when they are needed. */
+typedef struct Words
+{
+	const char *code;			/* of a row that was refused when it was to be
+								 * queued */
+	const char *limit;			/* in the DETAIL; NULL: the rule's scope */
+	const char *message;
+	const char *hint;			/* NULL: how long to wait */
+} Words;
+
+static const Words words[] = {
+	[PNVS_REFUSED_LIMIT] = {
+		"Local.RateLimited", NULL, gettext_noop("too many messages"), NULL
+	},
+	[PNVS_REFUSED_COUNTRY] = {
+		"Local.CountryNotAllowed", "country", gettext_noop("messages to this country are not allowed"),
+		"Codes are not sent to this country."
+	},
+	[PNVS_REFUSED_BREAKER] = {
+		"Local.BreakerOpen", "breaker", gettext_noop("messages to this country are stopped"), NULL
+	},
+	[PNVS_REFUSED_CHANNEL] = {
+		"Local.ChannelNotAllowed", "channel", gettext_noop("this channel is not allowed"),
+		"Codes are not sent in this way. Choose another."
+	},
+	/* a row waits instead */
+	[PNVS_REFUSED_OFF] = {
+		NULL, "off", gettext_noop("no messages are sent at present"),
+		"You can ask for another code later. A code you already have still works."
+	},
+	[PNVS_REFUSED_SETTING] = {"Local.Unsent.Start", NULL, NULL, NULL},
+};
+
 static const char *limit_of(const PnvsRefusal *refusal);
 static const char *detail_of(const PnvsRefusal *refusal);
 static const char *hint_of(const PnvsRefusal *refusal);
@@ -38,7 +70,8 @@ pnvs_guard_throw(const PnvsRefusal *refusal)
 		pnvs_settings_refuse_at_the_door();
 	ereport(ERROR,
 			(errcode(PNVS_ERRCODE_GUARD),
-			 message_of(refusal),
+			 errmsg("%s", is_try(refusal) ? gettext_noop("too many wrong codes") :
+					words[refusal->reason].message),
 			 errdetail("%s", detail_of(refusal)),
 			 errhint("%s", hint_of(refusal)),
 			 pnvs_errhide()));
@@ -48,87 +81,26 @@ pnvs_guard_throw(const PnvsRefusal *refusal)
 const char *
 pnvs_guard_code(const PnvsRefusal *refusal)
 {
-	switch (refusal->reason)
-	{
-		case PNVS_REFUSED_COUNTRY:
-			return "Local.CountryNotAllowed";
-		case PNVS_REFUSED_BREAKER:
-			return "Local.BreakerOpen";
-		case PNVS_REFUSED_CHANNEL:
-			return "Local.ChannelNotAllowed";
-		case PNVS_REFUSED_SETTING:
-			return "Local.Unsent.Start";
-		case PNVS_REFUSED_LIMIT:
-		case PNVS_REFUSED_OFF:	/* a row waits instead */
-		case PNVS_ADMITTED:
-			break;
-	}
-	return "Local.RateLimited";
+	return words[refusal->reason].code;
 }
 
 /* The message of such a row; in the current memory context. */
 const char *
 pnvs_guard_message(const PnvsRefusal *refusal)
 {
-	switch (refusal->reason)
-	{
-		case PNVS_REFUSED_COUNTRY:
-			return "messages to this country are not allowed";
-		case PNVS_REFUSED_BREAKER:
-			return "messages to this country are stopped: too few were answered";
-		case PNVS_REFUSED_CHANNEL:
-			return "this channel is not allowed";
-		case PNVS_REFUSED_SETTING:
-			return psprintf("the value of \"%s\" is not valid", pnvs_settings_invalid_at_the_door());
-		case PNVS_REFUSED_LIMIT:
-		case PNVS_REFUSED_OFF:
-		case PNVS_ADMITTED:
-			break;
-	}
-	return psprintf("a limit of messages is reached: %s", limit_of(refusal));
-}
-
-/* For ereport(). */
-static int
-message_of(const PnvsRefusal *refusal)
-{
-	switch (refusal->reason)
-	{
-		case PNVS_REFUSED_COUNTRY:
-			return errmsg("messages to this country are not allowed");
-		case PNVS_REFUSED_BREAKER:
-			return errmsg("messages to this country are stopped");
-		case PNVS_REFUSED_CHANNEL:
-			return errmsg("this channel is not allowed");
-		case PNVS_REFUSED_OFF:
-			return errmsg("no messages are sent at present");
-		case PNVS_REFUSED_LIMIT:
-		case PNVS_REFUSED_SETTING:
-		case PNVS_ADMITTED:
-			break;
-	}
-	return is_try(refusal) ? errmsg("too many wrong codes") : errmsg("too many messages");
+	if (refusal->reason == PNVS_REFUSED_SETTING)
+		return psprintf("the value of \"%s\" is not valid", pnvs_settings_invalid_at_the_door());
+	if (refusal->reason == PNVS_REFUSED_LIMIT)
+		return psprintf("a limit of messages is reached: %s", limit_of(refusal));
+	return words[refusal->reason].message;
 }
 
 static const char *
 limit_of(const PnvsRefusal *refusal)
 {
-	switch (refusal->reason)
-	{
-		case PNVS_REFUSED_COUNTRY:
-			return "country";
-		case PNVS_REFUSED_BREAKER:
-			return "breaker";
-		case PNVS_REFUSED_CHANNEL:
-			return "channel";
-		case PNVS_REFUSED_OFF:
-			return "off";
-		case PNVS_REFUSED_LIMIT:
-		case PNVS_REFUSED_SETTING:
-		case PNVS_ADMITTED:
-			break;
-	}
-	return pnvs_scope_name(refusal->scope);
+	const char *limit = words[refusal->reason].limit;
+
+	return limit != NULL ? limit : pnvs_scope_name(refusal->scope);
 }
 
 static const char *
@@ -144,20 +116,8 @@ hint_of(const PnvsRefusal *refusal)
 {
 	char		wait[PNVS_WAIT_TEXT_SIZE];
 
-	switch (refusal->reason)
-	{
-		case PNVS_REFUSED_COUNTRY:
-			return "Codes are not sent to this country.";
-		case PNVS_REFUSED_CHANNEL:
-			return "Codes are not sent in this way. Choose another.";
-		case PNVS_REFUSED_OFF:
-			return "You can ask for another code later. A code you already have still works.";
-		case PNVS_REFUSED_BREAKER:
-		case PNVS_REFUSED_LIMIT:
-		case PNVS_REFUSED_SETTING:
-		case PNVS_ADMITTED:
-			break;
-	}
+	if (words[refusal->reason].hint != NULL)
+		return words[refusal->reason].hint;
 	if (refusal->retry_after_s < 0)
 		return is_try(refusal) ? "You cannot try another code." :
 			"You cannot ask for another code. A code you already have still works.";

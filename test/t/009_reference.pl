@@ -181,7 +181,7 @@ sub check_every_message
 	my %explained = map { $_ => 1 } map { $_->[0] =~ /`(.*?)`/g } Pnvs::Document->table_rows('message | what to do');
 	my @unexplained;
 
-	for my $literals (source() =~ /\b(?:errmsg|misuse|refuse)\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/g)
+	for my $literals (source() =~ /\b(?:errmsg|gettext_noop|misuse|refuse)\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/g)
 	{
 		my $message = join('', $literals =~ /"((?:[^"\\]|\\.)*)"/g) =~ s/\\"/"/gr;
 		my $shown = $message =~ s/%(?:[sm]|l*d)/.../gr;

@@ -13,34 +13,24 @@
 #include "guard/door.h"
 #include "settings.h"
 
-static PnvsRefusalReason judge(const PnvsGuardMessage *message);
+static PnvsRefusalReason judge(const PnvsGuardMessage *message, bool is_test);
 
 /* Whether the settings allow a message; if not, refusal says why. */
 bool
-pnvs_guard_allows(const PnvsGuardMessage *message, PnvsRefusal *refusal)
+pnvs_guard_allows(const PnvsGuardMessage *message, bool is_test, PnvsRefusal *refusal)
 {
 	memset(refusal, 0, sizeof(*refusal));
 	refusal->retry_after_s = -1;
-	refusal->reason = judge(message);
+	refusal->reason = judge(message, is_test);
 	return refusal->reason == PNVS_ADMITTED;
 }
 
-/*
- * Whether the message is to a test number when it is due: nothing is sent then, and no
- * limit counts it.
- */
-bool
-pnvs_guard_is_test(const PnvsGuardMessage *message)
-{
-	return pnvs_settings_test_number(message->recipient, message->due) != NULL;
-}
-
 static PnvsRefusalReason
-judge(const PnvsGuardMessage *message)
+judge(const PnvsGuardMessage *message, bool is_test)
 {
 	if (pnvs_settings_invalid_at_the_door() != NULL)
 		return PNVS_REFUSED_SETTING;
-	if (pnvs_guard_is_test(message))
+	if (is_test)
 		return PNVS_ADMITTED;
 	if (message->direct && !pnvs_sending)
 		return PNVS_REFUSED_OFF;

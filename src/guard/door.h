@@ -10,7 +10,6 @@
 
 #include "guard/guard.h"
 
-extern bool pnvs_guard_allows(const PnvsGuardMessage *message, PnvsRefusal *refusal);
-extern bool pnvs_guard_is_test(const PnvsGuardMessage *message);
+extern bool pnvs_guard_allows(const PnvsGuardMessage *message, bool is_test, PnvsRefusal *refusal);
 
 #endif							/* PNVS_DOOR_H */

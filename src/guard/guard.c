@@ -20,6 +20,7 @@
 #include "guard/keeper.h"
 #include "guard/report.h"
 #include "guard/transaction.h"
+#include "settings.h"
 
 /* A message that is due later than this is no number's latest message while there is another. */
 #define LATEST_US (INT64CONST(60) * USECS_PER_SEC)
@@ -67,10 +68,11 @@ pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now, PnvsAdmission
 	PnvsGuardReport report = {.nearly_full = -1};
 	TimestampTz open_until = 0;
 	PnvsCounted counted;
+	bool		is_test = pnvs_settings_test_number(message->recipient, message->due) != NULL;
 	bool		admitted;
 
 	memset(admission, 0, sizeof(*admission));
-	if (!pnvs_guard_allows(message, &refusal))
+	if (!pnvs_guard_allows(message, is_test, &refusal))
 	{
 		pnvs_report_setting(refusal.reason);
 		return refusal;
@@ -78,7 +80,8 @@ pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now, PnvsAdmission
 	strlcpy(admission->recipient, message->recipient, sizeof(admission->recipient));
 	admission->channel = message->channel;
 	admission->trusted = message->trusted;
-	if (pnvs_guard_is_test(message) || !pnvs_policy_has_memory())
+	admission->is_test = is_test;
+	if (is_test || !pnvs_policy_has_memory())
 		return refusal;
 	pnvs_hash_prepare();
 	pnvs_guard_reserve_entry();

@@ -30,7 +30,8 @@ typedef struct PnvsGuardMessage
 {
 	const char *recipient;		/* digits */
 	PnvsChannelWord channel;
-	const char *rate_key;		/* or NULL: rules for keys do not apply */
+	const char *rate_key;		/* normalised, or NULL: rules for keys do not
+								 * apply */
 	bool		trusted;
 	bool		direct;			/* sent at once, so that pnvs.sending counts */
 	TimestampTz due;			/* when it is to be sent */
@@ -48,6 +49,8 @@ typedef struct PnvsAdmission
 	bool		trusted;
 	bool		by_this_process;	/* set by pnvs_guard_admit(); false if it
 									 * comes from a row */
+	bool		is_test;		/* set by pnvs_guard_admit(): to a test
+								 * number, so that nothing is sent */
 } PnvsAdmission;
 
 /* Why a message was refused. */

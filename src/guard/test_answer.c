@@ -27,28 +27,23 @@ static void accept(PnvsAnswer *answer, const char *status);
 static char *new_id(const char *recipient);
 
 /*
- * Answers a direct call that is for a test number; false: it is not.  Texts are allocated in
- * the current memory context.  Throws if a setting is invalid.
+ * Answers a check that is for a test number; false: it is not.  Texts are allocated in the
+ * current memory context.  Throws if a setting is invalid.
  */
 bool
-pnvs_test_answer(const PnvsOperation *operation, const char *const *values, PnvsAnswer *answer)
+pnvs_test_answer_check(const char *const *values, PnvsAnswer *answer)
 {
-	bool		is_start = operation == pnvs_operation_get(PNVS_START_VERIFICATION);
 	char		digits[PNVS_PHONE_NUMBER_SIZE];
 	const PnvsTestNumber *number;
 
-	/* callers of a check may leave the number out */
-	if (!is_start && !pnvs_test_id_number(values[PNVS_CHECK_VERIFICATION_ID], digits))
+	/* callers may leave the number out */
+	if (!pnvs_test_id_number(values[PNVS_CHECK_VERIFICATION_ID], digits))
 		return false;
-	number = pnvs_settings_test_number(is_start ? values[PNVS_START_TO] : digits,
-									   GetCurrentTimestamp());
+	number = pnvs_settings_test_number(digits, GetCurrentTimestamp());
 	if (number == NULL)
 		return false;
 	pnvs_settings_refuse_if_invalid();
-	if (is_start)
-		pnvs_test_answer_start(number->digits, answer);
-	else
-		answer_check(number, values, answer);
+	answer_check(number, values, answer);
 	return true;
 }
 

@@ -10,8 +10,7 @@
 
 #include "remote/client.h"
 
-extern bool pnvs_test_answer(const PnvsOperation *operation, const char *const *values,
-							 PnvsAnswer *answer);
+extern bool pnvs_test_answer_check(const char *const *values, PnvsAnswer *answer);
 extern const char *pnvs_test_tried_number(const char *const *check);
 extern void pnvs_test_answer_start(const char *recipient, PnvsAnswer *answer);
 

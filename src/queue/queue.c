@@ -59,7 +59,6 @@ typedef struct NewRow
 	Oid			requester;
 	TimestampTz created_at;
 	PnvsAdmission admission;
-	bool		is_test;		/* to a test number: nothing has counted it */
 	PnvsRefusal refusal;		/* unless PNVS_ADMITTED, the row is settled as
 								 * failed */
 } NewRow;
@@ -127,8 +126,6 @@ admit(NewRow *row)
 	if (row->admission.due != 0)
 		pnvs_guard_give_back_at_abort(&row->admission);
 	RESUME_INTERRUPTS();
-	row->is_test = row->refusal.reason == PNVS_ADMITTED &&
-		pnvs_settings_test_number(message.recipient, message.due) != NULL;
 	if (row->refusal.reason != PNVS_ADMITTED && !request->keeps_refused)
 		pnvs_guard_throw(&row->refusal);
 }
@@ -299,7 +296,7 @@ fill_row(const NewRow *row, TupleTableSlot *slot)
 	PUT(PNVS_COLUMN_ORIGIN_SYSTEM, Int64GetDatum((int64) GetSystemIdentifier()));
 	PUT(PNVS_COLUMN_ORIGIN_DATABASE, ObjectIdGetDatum(MyDatabaseId));
 	PUT(PNVS_COLUMN_ORIGIN_TIMELINE, Int32GetDatum((int32) GetWALInsertionTimeLine()));
-	if (row->is_test)
+	if (admission->is_test)
 		PUT(PNVS_COLUMN_ADMISSION_DUE, TimestampTzGetDatum(PNVS_ADMISSION_OF_TEST));
 	if (admission->due != 0)
 	{

@@ -56,6 +56,7 @@ typedef struct DirectCall
 static Datum call_service(FunctionCallInfo fcinfo, DirectCall *call);
 static void perform(DirectCall *call);
 static void ask_guard(DirectCall *call);
+static void answer_test(DirectCall *call);
 static void give_back_if_unsent(int code, Datum arg);
 static void tell_guard(const DirectCall *call);
 static void give_back(const DirectCall *call);
@@ -174,8 +175,7 @@ perform(DirectCall *call)
 	PG_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
 	{
 		RESUME_INTERRUPTS();
-		call->is_test = pnvs_test_answer(call->state.operation, call->values,
-										 &call->state.answer);
+		answer_test(call);
 		if (!call->is_test)
 			pnvs_client_call(call->state.operation, call->values, PNVS_TIMEOUTS_AS_SET,
 							 &call->state.answer);
@@ -211,6 +211,22 @@ ask_guard(DirectCall *call)
 	}
 	if (refusal.reason != PNVS_ADMITTED)
 		pnvs_guard_throw(&refusal);
+}
+
+/* Answers a call that is for a test number. */
+static void
+answer_test(DirectCall *call)
+{
+	if (call->is_check)
+	{
+		call->is_test = pnvs_test_answer_check(call->values, &call->state.answer);
+		return;
+	}
+	call->is_test = call->admission.is_test;
+	if (!call->is_test)
+		return;
+	pnvs_settings_refuse_if_invalid();
+	pnvs_test_answer_start(call->values[PNVS_START_TO], &call->state.answer);
 }
 
 /* The call has ended by an error, or with the process. */

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "core/operation.h"
+#include "core/rate_key.h"
 #include "guard/guard.h"
 
 #define MAX_HANDLES 10000
@@ -60,14 +61,17 @@ refusal_text(const PnvsRefusal *refusal)
 static PnvsRefusal
 admit(FunctionCallInfo fcinfo, PnvsAdmission *admission)
 {
+	char		key[PNVS_RATE_KEY_SIZE];
 	PnvsGuardMessage message = {
 		.recipient = text_to_cstring(PG_GETARG_TEXT_PP(0)),
 		.channel = pnvs_operation_channel_word(text_to_cstring(PG_GETARG_TEXT_PP(1))),
 		.due = PG_GETARG_TIMESTAMPTZ(3),
-		.rate_key = PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4)),
 		.trusted = PG_GETARG_BOOL(5)
 	};
 
+	if (!PG_ARGISNULL(4) &&
+		pnvs_rate_key_normalise(text_to_cstring(PG_GETARG_TEXT_PP(4)), key) == PNVS_RATE_KEY_OK)
+		message.rate_key = key;
 	return pnvs_guard_admit(&message, PG_GETARG_TIMESTAMPTZ(2), admission);
 }
 

@@ -11,6 +11,7 @@
 #include "guard/breakers.h"
 #include "guard/door.h"
 #include "guard/hash.h"
+#include "settings.h"
 
 /* How often a time is looked for; rules of five scopes hardly ever need more than two. */
 #define MAX_ROUNDS 100
@@ -26,11 +27,12 @@ pnvs_guard_room_at(const PnvsGuardMessage *message, TimestampTz now)
 	PnvsAdmission admission = {0};
 	PnvsCounted counted;
 	TimestampTz at;
+	bool		is_test = pnvs_settings_test_number(message->recipient, message->due) != NULL;
 
-	if (!pnvs_guard_allows(message, &refusal))
+	if (!pnvs_guard_allows(message, is_test, &refusal))
 		return refusal.reason == PNVS_REFUSED_CHANNEL || refusal.reason == PNVS_REFUSED_COUNTRY ?
 			PNVS_PLACES_NEVER : now;
-	if (pnvs_guard_is_test(message) || !pnvs_policy_has_memory() || pnvs_policy()->observe)
+	if (is_test || !pnvs_policy_has_memory() || pnvs_policy()->observe)
 		return now;
 	pnvs_hash_prepare();
 	strlcpy(admission.recipient, message->recipient, sizeof(admission.recipient));

@@ -40,7 +40,7 @@ typedef enum PnvsTimeouts
 {
 	PNVS_TIMEOUTS_AS_SET,
 	PNVS_TIMEOUTS_NOT_SHORTENED /* the defaults, if the caller has set less */
-}			PnvsTimeouts;
+} PnvsTimeouts;
 
 typedef struct PnvsCall PnvsCall;
 

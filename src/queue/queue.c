@@ -8,8 +8,8 @@
  *
  * A deduplication key is locked until the end of the transaction that has used it, so
  * that a repeat waits for that.  The lock is an advisory one of a class that SQL functions
- * cannot take, on a hash under a secret of the server: so nobody can find another key
- * with the same lock.
+ * cannot take, on a hash under a key of the database: so nobody can find another key with
+ * the same lock.
  *
  * A message takes its places under the limits at the call.  They are given back if the
  * (sub)transaction is rolled back, or when the row is settled without having been sent.
@@ -25,12 +25,8 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_control.h"
 #include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
-#include "common/cryptohash.h"
-#include "common/hmac.h"
-#include "common/sha2.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
@@ -51,6 +47,7 @@
 #include "queue/rows/rows.h"
 #include "queue/rows/statements.h"
 #include "settings.h"
+#include "table/hash_key.h"
 
 /* A row to be inserted. */
 typedef struct NewRow
@@ -58,6 +55,7 @@ typedef struct NewRow
 	const PnvsQueueRequest *request;
 	Oid			requester;
 	TimestampTz created_at;
+	uint64		recipient_hash;
 	PnvsAdmission admission;
 	PnvsRefusal refusal;		/* unless PNVS_ADMITTED, the row is settled as
 								 * failed */
@@ -95,6 +93,8 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request)
 		/* the lock may have been waited for */
 		row.created_at = GetCurrentTimestamp();
 	}
+	row.recipient_hash = pnvs_database_hash(PNVS_HASH_NUMBER, request->recipient,
+											strlen(request->recipient));
 	admit(&row);
 	id = insert_row(&row);
 	/* a worker is to know of a settled row, too, for it deletes it some day */
@@ -278,6 +278,7 @@ fill_row(const NewRow *row, TupleTableSlot *slot)
 	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
 	PUT(PNVS_COLUMN_CHANNEL, CStringGetTextDatum(request->channel));
 	PUT(PNVS_COLUMN_RECIPIENT, CStringGetTextDatum(request->recipient));
+	PUT(PNVS_COLUMN_RECIPIENT_HASH, Int64GetDatum((int64) row->recipient_hash));
 	PUT(PNVS_COLUMN_SERVICE_SID, CStringGetTextDatum(request->service_sid));
 	PUT(PNVS_COLUMN_STATE, CStringGetTextDatum("queued"));
 	PUT(PNVS_COLUMN_NOT_BEFORE, TimestampTzGetDatum(request->not_before));
@@ -406,24 +407,16 @@ set_forward(Oid sequence)
 static void
 lock_key(Oid requester, const char *key)
 {
-	uint8		hash[PG_SHA256_DIGEST_LENGTH];
-	uint32		parts[2];
-	pg_hmac_ctx *hmac = pg_hmac_create(PG_SHA256);
+	size_t		key_len = strlen(key);
+	char	   *owned = palloc(sizeof(requester) + key_len);
+	uint64		hash;
 	LOCKTAG		tag;
 
-	/* a secret of the server, which its standbys share */
-	if (hmac == NULL ||
-		pg_hmac_init(hmac, (uint8 *) GetMockAuthenticationNonce(), MOCK_AUTH_NONCE_LEN) < 0 ||
-		pg_hmac_update(hmac, (uint8 *) &requester, sizeof(requester)) < 0 ||
-		pg_hmac_update(hmac, (const uint8 *) key, strlen(key)) < 0 ||
-		pg_hmac_final(hmac, hash, sizeof(hash)) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not hash a deduplication key"),
-				 pnvs_errhide()));
-	pg_hmac_free(hmac);
-	memcpy(parts, hash, sizeof(parts));
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, parts[0], parts[1], PNVS_LOCK_DEDUP_KEY);
+	memcpy(owned, &requester, sizeof(requester));
+	memcpy(owned + sizeof(requester), key, key_len);
+	hash = pnvs_database_hash(PNVS_HASH_DEDUP_KEY, owned, sizeof(requester) + key_len);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
+						 PNVS_LOCK_DEDUP_KEY);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 

@@ -15,6 +15,8 @@
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
 
+#include "compat.h"
+
 #define PNVS_TABLE_SCHEMA "pnvs_internal"
 
 /* The most parameters of a statement: an INSERT has as many as its table has columns. */
@@ -77,6 +79,7 @@ extern Oid	pnvs_table_find_member(const char *name, Oid *known);
 extern Oid	pnvs_table_owner(PnvsTable *table);
 extern Relation pnvs_table_open(PnvsTable *table, LOCKMODE mode);
 extern void pnvs_table_check(PnvsTable *table, Oid oid);
+pg_noreturn extern void pnvs_table_refuse(const PnvsTable *table, const char *alteration);
 extern bool pnvs_table_is_referenced(const PnvsTable *table);
 extern void pnvs_table_enter(PnvsTable *table, PnvsTableVisit *visit, LOCKMODE mode);
 extern void pnvs_table_enter_unattended(PnvsTable *table, PnvsTableVisit *visit);

@@ -65,12 +65,16 @@ pnvs_table_check(PnvsTable *table, Oid oid)
 	table->begun = oid;
 	alteration = find_alteration(table, relation);
 	table_close(relation, NoLock);
-	if (alteration == NULL)
-	{
-		/* the check itself may have let us know of another change */
-		table->passed = table->begun;
-		return;
-	}
+	if (alteration != NULL)
+		pnvs_table_refuse(table, alteration);
+	/* the check itself may have let us know of another change */
+	table->passed = table->begun;
+}
+
+/* Says that the table is altered; alteration: a sentence. */
+void
+pnvs_table_refuse(const PnvsTable *table, const char *alteration)
+{
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
 			 errmsg("the table \"%s\" is not as pnvs made it",

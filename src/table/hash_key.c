@@ -1,0 +1,95 @@
+/*-------------------------------------------------------------------------
+ *
+ * hash_key.c
+ *	  Hashes under a key of this database, for the tables of the extension.
+ *
+ * The key is made by the install script and goes where the database goes: to standbys,
+ * copies and new versions of PostgreSQL, but not into a dump.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+
+#include "errcodes.h"
+#include "keyed_hash.h"
+#include "table/hash_key.h"
+#include "table/statements.h"
+
+/* As the script makes it. */
+#define KEY_SIZE 32
+
+static const PnvsTableColumn columns[] = {
+	{"key", BYTEAOID, true},
+};
+
+static const PnvsTableStatement statements[] = {
+	{"SELECT key::bytea FROM ONLY %1$s", {0}},
+};
+
+static PnvsTable table = {
+	.name = "hash_key",
+	.hint = "Undo the change, or drop the extension pnvs and create it again.",
+	.columns = columns,
+	.ncolumns = lengthof(columns),
+	.statements = statements,
+	.nstatements = lengthof(statements),
+};
+
+static PnvsHasher *hasher_of_database(void);
+static PnvsHasher *make_hasher(void);
+
+/*
+ * A hash under the key of this database; never 0.  To be called in a transaction.  Throws
+ * if there is no key.  For short data see keyed_hash.c.
+ */
+uint64
+pnvs_database_hash(char tag, const void *data, size_t len)
+{
+	return pnvs_keyed_hash(hasher_of_database(), tag, data, len);
+}
+
+/* The hasher is kept, until the extension is dropped and created again. */
+static PnvsHasher *
+hasher_of_database(void)
+{
+	static PnvsHasher *hasher = NULL;
+	static Oid	made_from = InvalidOid;
+	Oid			oid = pnvs_table_oid(&table);
+	PnvsHasher *made;
+
+	if (hasher != NULL && oid == made_from)
+		return hasher;
+	made = make_hasher();
+	pnvs_keyed_hash_free(hasher);
+	hasher = made;
+	made_from = oid;
+	return hasher;
+}
+
+static PnvsHasher *
+make_hasher(void)
+{
+	PnvsTableVisit visit;
+	PnvsHasher *hasher = NULL;
+	bytea	   *key;
+
+	pnvs_table_enter(&table, &visit, AccessShareLock);
+	if (pnvs_table_read(&table, 0, NULL, NULL) != 1)
+		pnvs_table_refuse(&table, "It does not have one row.");
+	key = DatumGetByteaPP(pnvs_result_datum(0, PNVS_FIRST_COLUMN));
+	if (VARSIZE_ANY_EXHDR(key) != KEY_SIZE)
+		pnvs_table_refuse(&table, "Its key has another length.");
+	hasher = pnvs_keyed_hash_make("pnvs database", VARDATA_ANY(key), KEY_SIZE);
+	explicit_bzero(VARDATA_ANY(key), KEY_SIZE);
+	pnvs_table_leave(&visit);
+	if (hasher == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not set up the hashes of phone numbers"),
+				 errdetail("sent=no"),
+				 errhint("OpenSSL must provide AES-128, CMAC and SHA-256."),
+				 pnvs_errhide()));
+	return hasher;
+}

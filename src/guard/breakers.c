@@ -54,7 +54,8 @@ pnvs_breaker_load(uint64 country, const PnvsGuardBreaker *breaker)
 
 /*
  * Judges, once a second at the most; true if nothing may be sent at the time at which a
- * message is due.
+ * message is due.  While the breaker is open, a message that it would not count at the call
+ * is refused, too: else nothing would stop whoever always queues far ahead.
  */
 bool
 pnvs_breaker_refuses(PnvsGuardBreaker *breaker, const PnvsPolicy *policy, TimestampTz due,
@@ -78,7 +79,8 @@ pnvs_breaker_refuses(PnvsGuardBreaker *breaker, const PnvsPolicy *policy, Timest
 			*event = PNVS_BREAKER_OPENED;
 		}
 	}
-	return due < state->open_until_us;
+	return due < state->open_until_us ||
+		(now < state->open_until_us && !pnvs_breaker_counts(&policy->breaker, due, now));
 }
 
 /*

@@ -287,10 +287,12 @@ static void
 set_refusal(const PnvsCounted *counted, TimestampTz open_until, TimestampTz now, PnvsRefusal *refusal)
 {
 	TimestampTz due = counted->admission->due;
-	TimestampTz longest = Max(due, open_until);
+
+	/* the open breaker refuses a message that is due after it has closed, too */
+	TimestampTz longest = open_until != 0 ? open_until : due;
 	TimestampTz at = pnvs_counted_admitted_at(counted, longest);
 
-	refusal->reason = open_until > due ? PNVS_REFUSED_BREAKER : PNVS_REFUSED_LIMIT;
+	refusal->reason = open_until != 0 ? PNVS_REFUSED_BREAKER : PNVS_REFUSED_LIMIT;
 	for (int i = 0; i < counted->nlists; i++)
 	{
 		const PnvsGuardList *list = &counted->lists[i];
@@ -302,6 +304,7 @@ set_refusal(const PnvsCounted *counted, TimestampTz open_until, TimestampTz now,
 		refusal->reason = PNVS_REFUSED_LIMIT;
 		refusal->scope = pnvs_share_scope(list->partition->share);
 	}
+	at = Max(at, longest);
 	if (at != PNVS_PLACES_NEVER)
 		refusal->retry_after_s = pnvs_refusal_wait_s(at, now);
 }

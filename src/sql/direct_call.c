@@ -143,7 +143,8 @@ call_service(FunctionCallInfo fcinfo, DirectCall *call)
 	PnvsRow		row;
 	Datum		result;
 
-	pnvs_memo_key(&key, call->state.operation, call->values);
+	pnvs_memo_key(&key, call->state.operation->name, call->values,
+				  call->state.operation->nparameters);
 	if (pnvs_memo_find(fcinfo, &key, &result))
 		return result;
 

@@ -6,7 +6,7 @@
  *
  * PostgreSQL turns SELECT (f(...)).* into one call for each column, and a rule turns one
  * statement into several queries with the same call.  So the row of a call is kept for
- * the rest of the statement's execution, and a repeat of the same operation with the
+ * the rest of the statement's execution, and a repeat of the same function with the
  * same arguments gets that row.
  *
  *-------------------------------------------------------------------------
@@ -15,6 +15,7 @@
 
 #include "access/htup_details.h"
 #include "common/hashfn.h"
+#include "lib/stringinfo.h"
 #include "utils/memutils.h"
 
 #include "sql/sql.h"
@@ -53,6 +54,7 @@ typedef struct Memo
 /* Those of the executions under way: a few, however deep they nest. */
 static Memo *memos = NULL;
 
+static void append_value(StringInfo data, const char *value);
 static char *append(char *to, const void *data, size_t len);
 static Memo *find_memo(const PnvsStatement *statement);
 static Memo *create_memo(const PnvsStatement *statement);
@@ -60,32 +62,30 @@ static void forget_memo(void *arg);
 
 /*
  * Two calls with the same key are repeats.  The key, in the current memory context, is the
- * operation and each value after its length, which keeps ("ab", "c") and ("a", "bc") apart.
+ * function and each value after its length, which keeps ("ab", "c") and ("a", "bc") apart.
  */
 void
-pnvs_memo_key(PnvsMemoKey *key, const PnvsOperation *operation, const char *const *values)
+pnvs_memo_key(PnvsMemoKey *key, const char *function, const char *const *values, int nvalues)
 {
-	uint32		lens[PNVS_MAX_PARAMETERS];
-	size_t		size = sizeof(operation);
-	char	   *data;
-	char	   *end;
+	StringInfoData data;
 
-	for (int i = 0; i < operation->nparameters; i++)
-	{
-		lens[i] = values[i] ? (uint32) strlen(values[i]) : NO_VALUE;
-		size += sizeof(lens[i]) + (values[i] ? lens[i] : 0);
-	}
-	data = palloc(size);
-	end = append(data, &operation, sizeof(operation));
-	for (int i = 0; i < operation->nparameters; i++)
-	{
-		end = append(end, &lens[i], sizeof(lens[i]));
-		if (values[i])
-			end = append(end, values[i], lens[i]);
-	}
-	key->data = data;
-	key->len = (uint32) (end - data);
-	key->hash = hash_bytes((const unsigned char *) data, (int) key->len);
+	initStringInfo(&data);
+	append_value(&data, function);
+	for (int i = 0; i < nvalues; i++)
+		append_value(&data, values[i]);
+	key->data = data.data;
+	key->len = (uint32) data.len;
+	key->hash = hash_bytes((const unsigned char *) data.data, data.len);
+}
+
+static void
+append_value(StringInfo data, const char *value)
+{
+	uint32		len = value ? (uint32) strlen(value) : NO_VALUE;
+
+	appendBinaryStringInfo(data, (const char *) &len, sizeof(len));
+	if (value)
+		appendBinaryStringInfo(data, value, (int) len);
 }
 
 /* Whether the statement has made this call already; if so, *row is its row. */

@@ -83,8 +83,8 @@ typedef struct PnvsMemoKey
 	uint32		hash;
 } PnvsMemoKey;
 
-extern void pnvs_memo_key(PnvsMemoKey *key, const PnvsOperation *operation,
-						  const char *const *values);
+extern void pnvs_memo_key(PnvsMemoKey *key, const char *function,
+						  const char *const *values, int nvalues);
 extern bool pnvs_memo_find(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum *row);
 extern void pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row);
 

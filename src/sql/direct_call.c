@@ -61,8 +61,6 @@ static void give_back_if_unsent(int code, Datum arg);
 static void tell_guard(const DirectCall *call);
 static void give_back(const DirectCall *call);
 static void approve(const DirectCall *call);
-static bool may_mean_wrong_code(const PnvsAnswer *answer);
-static bool is_approved(const PnvsAnswer *answer, const char *number);
 static void add_columns(PnvsRow *row, const DirectCall *call);
 
 /*
@@ -156,7 +154,7 @@ call_service(FunctionCallInfo fcinfo, DirectCall *call)
 	perform(call);
 	pnvs_failure_throw_if_unjudged(&call->state);
 	if (pnvs_on_failure == PNVS_ON_FAILURE_ERROR &&
-		!(call->is_check && may_mean_wrong_code(answer)))
+		!(call->is_check && pnvs_client_may_mean_wrong_code(answer)))
 		pnvs_failure_throw_if_refused(&call->state);
 
 	add_columns(&row, call);
@@ -183,7 +181,7 @@ perform(DirectCall *call)
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
 	call->approved = call->is_check &&
-		is_approved(&call->state.answer, call->values[PNVS_CHECK_TO]);
+		pnvs_client_approves(&call->state.answer, call->values[PNVS_CHECK_TO]);
 	tell_guard(call);
 }
 
@@ -280,39 +278,6 @@ approve(const DirectCall *call)
 		pnvs_guard_approve(&sent, GetCurrentTimestamp());
 	else
 		pnvs_guard_approve_latest(sent.recipient, GetCurrentTimestamp());
-}
-
-/*
- * Whether a refusal may mean that the code is wrong, which is never an error.  The
- * service does not document how it says so, so this is every refusal that is not known
- * to mean something else.
- */
-static bool
-may_mean_wrong_code(const PnvsAnswer *answer)
-{
-	return answer->outcome == PNVS_REFUSED &&
-		!pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group);
-}
-
-/*
- * Whether the code is right, and was sent to this number if the caller names a number.
- * Anything but the service's explicit approval is a no.
- */
-static bool
-is_approved(const PnvsAnswer *answer, const char *number)
-{
-	const PnvsReply *reply = &answer->reply;
-	char		approved_number[PNVS_PHONE_NUMBER_SIZE];
-
-	if (!answer->succeeded || reply->status == NULL ||
-		strcmp(reply->status, PNVS_STATUS_APPROVED) != 0)
-		return false;
-	if (number == NULL)
-		return true;
-	return reply->phone_number != NULL &&
-		pnvs_phone_number_normalise(reply->phone_number,
-									approved_number) == PNVS_PHONE_NUMBER_OK &&
-		strcmp(approved_number, number) == 0;
 }
 
 /* The columns of start_types or check_types. */

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * sql.h
- *	  What the SQL functions share: arguments, rows, errors, and the answers that a
- *	  statement has got already.
+ *	  What the SQL functions share: arguments, rows, and the answers that a statement has got
+ *	  already.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,7 +15,7 @@
 
 #include "compat.h"
 #include "queue/queue.h"
-#include "remote/client.h"
+#include "remote/failure.h"
 
 /* The epoch of Unix as a timestamptz. */
 #define PNVS_UNIX_EPOCH \
@@ -62,18 +62,6 @@ extern void pnvs_row_begin(PnvsRow *row, FunctionCallInfo fcinfo, const Oid *typ
 extern void pnvs_row_add_value(PnvsRow *row, Datum value, bool isnull);
 extern void pnvs_row_add_text(PnvsRow *row, const char *text);
 extern Datum pnvs_row_finish(PnvsRow *row);
-
-/* failure.c */
-typedef struct PnvsCallState
-{
-	const PnvsOperation *operation;
-	PnvsAnswer	answer;
-} PnvsCallState;
-
-extern void pnvs_failure_throw_if_unjudged(const PnvsCallState *call);
-extern void pnvs_failure_throw_if_refused(const PnvsCallState *call);
-pg_noreturn extern void pnvs_failure_throw_unreadable(const char *what);
-extern void pnvs_failure_out_of_memory(void *call);
 
 /* memo.c */
 typedef struct PnvsMemoKey

@@ -14,7 +14,7 @@
 #include "mb/pg_wchar.h"
 
 #include "errcodes.h"
-#include "sql/sql.h"
+#include "remote/failure.h"
 
 /* Of a text of the service; a row has it whole. */
 #define MAX_QUOTED_LEN 256

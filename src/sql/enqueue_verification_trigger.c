@@ -16,11 +16,9 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "core/phone_number.h"
-#include "core/unicode.h"
-#include "errcodes.h"
 #include "settings.h"
 #include "sql/sql.h"
+#include "sql/trigger.h"
 
 /* A longer value does not fit into the index of references; keys of rows do. */
 #define MAX_REFERENCE_LEN 1024
@@ -35,7 +33,6 @@ static int	column_named(const TriggerData *trigger, const char *name);
 static const char *service_of(const TriggerData *trigger);
 static const char *new_number(const TriggerData *trigger);
 static const char *reference_of(const TriggerData *trigger);
-static HeapTuple new_row(const TriggerData *trigger);
 
 Datum
 pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
@@ -85,21 +82,6 @@ check_trigger(const TriggerData *trigger)
 							 "The channels are SMS, VOICE and WHATSAPP.");
 }
 
-/* A column's number, looked up each time, for partitions have other numbers. */
-static int
-column_named(const TriggerData *trigger, const char *name)
-{
-	int			column = SPI_fnumber(trigger->tg_relation->rd_att, name);
-
-	if (column <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" in the arguments of enqueue_verification_trigger() does not exist in \"%s\"",
-						name, RelationGetRelationName(trigger->tg_relation)),
-				 pnvs_errhide()));
-	return column;
-}
-
 static const char *
 service_of(const TriggerData *trigger)
 {
@@ -124,27 +106,16 @@ service_of(const TriggerData *trigger)
 static const char *
 new_number(const TriggerData *trigger)
 {
-	TupleDesc	descriptor = trigger->tg_relation->rd_att;
 	int			column = column_named(trigger, trigger->tg_trigger->tgargs[1]);
-	const char *value = SPI_getvalue(new_row(trigger), descriptor, column);
+	const char *value = pnvs_trigger_number(trigger, pnvs_trigger_new_row(trigger), column);
 	const char *number;
 
 	if (value == NULL)
 		return NULL;
-	number = pnvs_argument_utf8(value);
-	if (number != NULL && pnvs_unicode_is_blank(number))
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
+		pnvs_trigger_same_number(pnvs_trigger_number(trigger, trigger->tg_trigtuple, column), value))
 		return NULL;
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-	{
-		const char *old_value = SPI_getvalue(trigger->tg_trigtuple, descriptor, column);
-		const char *old_number = old_value ? pnvs_argument_utf8(old_value) : NULL;
-
-		if (old_value != NULL && strcmp(old_value, value) == 0)
-			return NULL;
-		if (old_number != NULL && number != NULL &&
-			pnvs_phone_number_same_digits(old_number, number))
-			return NULL;
-	}
+	number = pnvs_argument_utf8(value);
 	if (number == NULL)
 		pnvs_argument_refuse("invalid phone number", "The column's value cannot be turned into UTF-8.");
 	return number;
@@ -158,7 +129,7 @@ reference_of(const TriggerData *trigger)
 
 	if (trigger->tg_trigger->tgnargs <= 3)
 		return NULL;
-	reference = SPI_getvalue(new_row(trigger), trigger->tg_relation->rd_att,
+	reference = SPI_getvalue(pnvs_trigger_new_row(trigger), trigger->tg_relation->rd_att,
 							 column_named(trigger, trigger->tg_trigger->tgargs[3]));
 	if (reference != NULL && strlen(reference) > MAX_REFERENCE_LEN)
 		pnvs_argument_refuse("the value to keep as reference is too long",
@@ -166,9 +137,8 @@ reference_of(const TriggerData *trigger)
 	return reference;
 }
 
-static HeapTuple
-new_row(const TriggerData *trigger)
+static int
+column_named(const TriggerData *trigger, const char *name)
 {
-	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
-		trigger->tg_trigtuple;
+	return pnvs_trigger_column(trigger, "enqueue_verification_trigger", name);
 }

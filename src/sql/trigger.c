@@ -1,0 +1,69 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger.c
+ *	  What the trigger functions share: the columns that their arguments name.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/rel.h"
+
+#include "core/phone_number.h"
+#include "core/unicode.h"
+#include "errcodes.h"
+#include "sql/sql.h"
+#include "sql/trigger.h"
+
+/* A column's number, looked up each time, for partitions have other numbers. */
+int
+pnvs_trigger_column(const TriggerData *trigger, const char *function, const char *name)
+{
+	int			column = SPI_fnumber(trigger->tg_relation->rd_att, name);
+
+	if (column <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" in the arguments of %s() does not exist in \"%s\"",
+						name, function, RelationGetRelationName(trigger->tg_relation)),
+				 pnvs_errhide()));
+	return column;
+}
+
+/* The row as it is now; of INSERT or UPDATE. */
+HeapTuple
+pnvs_trigger_new_row(const TriggerData *trigger)
+{
+	return TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple :
+		trigger->tg_trigtuple;
+}
+
+/*
+ * The phone number in a row's column, as it stands there, or NULL if there is none: NULL,
+ * or a blank text.
+ */
+const char *
+pnvs_trigger_number(const TriggerData *trigger, HeapTuple row, int column)
+{
+	const char *value = SPI_getvalue(row, trigger->tg_relation->rd_att, column);
+	const char *number = value != NULL ? pnvs_argument_utf8(value) : NULL;
+
+	return number != NULL && pnvs_unicode_is_blank(number) ? NULL : value;
+}
+
+/*
+ * Whether two values of a column, which may be NULL, are the same number in whatever
+ * notation.
+ */
+bool
+pnvs_trigger_same_number(const char *one, const char *other)
+{
+	if (one == NULL || other == NULL)
+		return one == other;
+	if (strcmp(one, other) == 0)
+		return true;
+	one = pnvs_argument_utf8(one);
+	other = pnvs_argument_utf8(other);
+	return one != NULL && other != NULL && pnvs_phone_number_same_digits(one, other);
+}

@@ -1,0 +1,19 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger.h
+ *	  What the trigger functions share: the columns that their arguments name.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_TRIGGER_H
+#define PNVS_TRIGGER_H
+
+#include "commands/trigger.h"
+
+extern int	pnvs_trigger_column(const TriggerData *trigger, const char *function,
+								const char *name);
+extern HeapTuple pnvs_trigger_new_row(const TriggerData *trigger);
+extern const char *pnvs_trigger_number(const TriggerData *trigger, HeapTuple row, int column);
+extern bool pnvs_trigger_same_number(const char *one, const char *other);
+
+#endif							/* PNVS_TRIGGER_H */

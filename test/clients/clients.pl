@@ -14,9 +14,9 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use Pnvs::Script;
 use Pnvs::Simulator;
 
-my $CLIENT_SECONDS = 60;
 my $SECONDS_TO_END = 10;
 
 # Debian's Python, which has Debian's modules.
@@ -71,42 +71,6 @@ CONF
 	return ($pool, $port);
 }
 
-# Counts each line of a client's TAP.  A client that came to another end than its plan has failed.
-sub count_assertions
-{
-	my ($name, $output) = @_;
-	my ($counted, $planned) = (0, undef);
-
-	for my $line (split /\n/, $output)
-	{
-		if ($line =~ /\A(not )?ok \d+ - (.*)\z/)
-		{
-			$counted++;
-			ok(!$1, "$name: $2");
-		}
-		elsif ($line =~ /\A1\.\.(\d+)\z/) { $planned = $1; }
-		else { diag("$name: $line"); }
-	}
-	is($counted, $planned // 'a plan', "$name: comes to its end");
-	return;
-}
-
-sub run_client
-{
-	my ($name, $script, @interpreter) = @_;
-	my ($output, $error) = ('', '');
-	my $done = eval {
-		IPC::Run::run([ @interpreter, "$FindBin::RealBin/$script" ],
-			'>', \$output, '2>', \$error, IPC::Run::timeout($CLIENT_SECONDS));
-		1;
-	};
-
-	diag("$name: $@") unless $done;
-	diag("$name: $error") if $error ne '';
-	count_assertions($name, $output);
-	return;
-}
-
 # --- main
 
 my $service = Pnvs::Simulator->new;
@@ -117,7 +81,7 @@ my ($pool, $pool_port) = start_pool($node);
 	local @ENV{qw(PGHOST PGPORT PGUSER PGDATABASE PGBOUNCER_PORT UNREACHABLE)} =
 	  ('127.0.0.1', $node->port, 'app', 'postgres', $pool_port, $service->endpoint('refused'));
 
-	run_client(@$_) for @CLIENTS;
+	Pnvs::Script::run(@$_) for @CLIENTS;
 }
 $pool->kill_kill(grace => $SECONDS_TO_END);
 

@@ -25,8 +25,8 @@ function begins(got, expected, sentence) {
 }
 
 // Waits until a condition, which may be asynchronous, holds.
-async function until(what, condition) {
-	const deadline = Date.now() + DEADLINE_MS;
+async function until(what, condition, deadlineMs = DEADLINE_MS) {
+	const deadline = Date.now() + deadlineMs;
 
 	while (!(await condition())) {
 		if (Date.now() > deadline)

@@ -4,6 +4,7 @@
 #   make test    build and test in a private copy of PostgreSQL; touches no installed server
 #   make test-docs  run the SQL of the pages that make test leaves out
 #   make demo    the whole loop on this machine, without an account
+#   make demo-page  the same on a web page (npm; PORT=8080)
 #   make unit    the unit tests alone; need no PostgreSQL
 #   make lint    the checks of style and structure
 #   make indent  lay out the C sources
@@ -16,6 +17,7 @@
 #   make bench-attack  attacks in honest traffic, in virtual time: what the guard lets through (SEED=)
 #   make charts  draw the charts of doc/measured from build/bench.json and build/soak.json
 #   make test-clients sign up from clients in other languages (npm, Debian)
+#   make test-browser sign up on a web page, in Chromium (npm, Debian)
 #   make test-oracle compare signatures with Alibaba Cloud's own client (npm)
 #   make fuzz    the fuzzers, SECONDS=30 each
 #   make dist    the archive that PGXN takes
@@ -51,8 +53,8 @@ PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 SERVER_HEADERS := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)
 
 .DEFAULT_GOAL := all
-.PHONY: prepare test test-docs demo unit lint indent test-majors test-asan \
-	test-valgrind test-coverage test-mutants test-soak bench bench-soak bench-attack charts test-clients test-oracle fuzz dist
+.PHONY: prepare test test-docs demo demo-page unit lint indent test-majors test-asan \
+	test-valgrind test-coverage test-mutants test-soak bench bench-soak bench-attack charts test-clients test-browser test-oracle fuzz dist
 
 ifeq ($(and $(PGXS),$(SERVER_HEADERS),$(HAVE_LIBRARIES)),)
 
@@ -94,6 +96,9 @@ test-docs:
 demo:
 	@test/run demo
 
+demo-page:
+	@test/run page
+
 test-majors:
 	@test/run majors $(MAJORS)
 
@@ -127,6 +132,9 @@ charts:
 
 test-clients:
 	@test/run clients
+
+test-browser:
+	@test/run browser
 
 test-oracle:
 	@test/run oracle $(ORACLE_FLAGS)

@@ -141,6 +141,8 @@ extern void pnvs_guard_count_sent(const PnvsAdmission *admission, TimestampTz no
 
 /* room.c */
 extern TimestampTz pnvs_guard_room_at(const PnvsGuardMessage *message, TimestampTz now);
+extern PnvsRefusal pnvs_guard_judge(const PnvsGuardMessage *message, TimestampTz now,
+									TimestampTz *until);
 
 /* approval.c */
 extern void pnvs_guard_approve_latest(const char *number, TimestampTz now);
@@ -153,6 +155,7 @@ extern void pnvs_guard_reset(bool all, PnvsScope scope);
 /* tries.c */
 extern PnvsRefusal pnvs_guard_admit_try(const char *number, const char *verification_id,
 										TimestampTz now, PnvsTry *try);
+extern TimestampTz pnvs_guard_try_room_at(const char *number, TimestampTz now);
 extern void pnvs_guard_give_back_try(const PnvsTry *try, TimestampTz now);
 
 /* transaction.c */
@@ -164,6 +167,7 @@ extern void pnvs_guard_count_sent_at_commit(const PnvsAdmission *admission);
 extern int	pnvs_refusal_wait_s(TimestampTz until, TimestampTz now);
 pg_noreturn extern void pnvs_guard_throw(const PnvsRefusal *refusal);
 extern const char *pnvs_guard_code(const PnvsRefusal *refusal);
+extern const char *pnvs_guard_limit(const PnvsRefusal *refusal);
 extern const char *pnvs_guard_message(const PnvsRefusal *refusal);
 
 /* counters.c, breakers.c */

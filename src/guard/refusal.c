@@ -47,10 +47,9 @@ static const Words words[] = {
 		NULL, "off", gettext_noop("no messages are sent at present"),
 		"You can ask for another code later. A code you already have still works."
 	},
-	[PNVS_REFUSED_SETTING] = {"Local.Unsent.Start", NULL, NULL, NULL},
+	[PNVS_REFUSED_SETTING] = {"Local.Unsent.Start", "setting", NULL, NULL},
 };
 
-static const char *limit_of(const PnvsRefusal *refusal);
 static const char *detail_of(const PnvsRefusal *refusal);
 static const char *hint_of(const PnvsRefusal *refusal);
 static bool is_try(const PnvsRefusal *refusal);
@@ -91,12 +90,13 @@ pnvs_guard_message(const PnvsRefusal *refusal)
 	if (refusal->reason == PNVS_REFUSED_SETTING)
 		return psprintf("the value of \"%s\" is not valid", pnvs_settings_invalid_at_the_door());
 	if (refusal->reason == PNVS_REFUSED_LIMIT)
-		return psprintf("a limit of messages is reached: %s", limit_of(refusal));
+		return psprintf("a limit of messages is reached: %s", pnvs_guard_limit(refusal));
 	return words[refusal->reason].message;
 }
 
-static const char *
-limit_of(const PnvsRefusal *refusal)
+/* The word for what refuses, as the DETAIL has it: "number", "tries", "breaker"; constant. */
+const char *
+pnvs_guard_limit(const PnvsRefusal *refusal)
 {
 	const char *limit = words[refusal->reason].limit;
 
@@ -107,8 +107,8 @@ static const char *
 detail_of(const PnvsRefusal *refusal)
 {
 	if (refusal->retry_after_s < 0)
-		return psprintf("sent=no limit=%s", limit_of(refusal));
-	return psprintf("sent=no limit=%s retry_after=%d", limit_of(refusal), refusal->retry_after_s);
+		return psprintf("sent=no limit=%s", pnvs_guard_limit(refusal));
+	return psprintf("sent=no limit=%s retry_after=%d", pnvs_guard_limit(refusal), refusal->retry_after_s);
 }
 
 static const char *

@@ -64,6 +64,29 @@ pnvs_guard_admit_try(const char *number, const char *verification_id, TimestampT
 	return refusal;
 }
 
+/* When the rules will admit a check of a code of this number, from now on.  Takes no place. */
+TimestampTz
+pnvs_guard_try_room_at(const char *number, TimestampTz now)
+{
+	static PnvsGuardList list;
+	PnvsTry		try = {.of_number = true};
+	TimestampTz at = now;
+
+	if (!pnvs_policy_has_memory() || !pnvs_policy()->has[PNVS_SCOPE_TRIES])
+		return now;
+	pnvs_hash_prepare();
+	try.key = pnvs_hash_number(number);
+	find_list(pnvs_policy(), &try, &list);
+	pnvs_partition_lock(list.partition, LW_EXCLUSIVE);
+	list.partition->latest = at = pnvs_partition_time(list.partition, now);
+	pnvs_list_load(&list, at);
+	for (int i = 0; i < list.group->n; i++)
+		at = Max(at, pnvs_places_admitted_at(list.places, &list.group->limits[i],
+											 list.partition->latest));
+	pnvs_partition_unlock(list.partition);
+	return at;
+}
+
 /* Never throws. */
 void
 pnvs_guard_give_back_try(const PnvsTry *try, TimestampTz now)

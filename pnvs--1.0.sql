@@ -245,7 +245,11 @@ CREATE INDEX phone_verification_recipient_idx ON pnvs_internal.phone_verificatio
 -- the verification whose last message was settled
 CREATE INDEX phone_verification_message_idx ON pnvs_internal.phone_verification (last_message)
 	WHERE state OPERATOR(pg_catalog.=) 'pending' AND last_message IS NOT NULL;
-CREATE INDEX phone_verification_expires_idx ON pnvs_internal.phone_verification (expires_at);
+-- those whose number is to be masked, and those that are to be deleted, by their age
+CREATE INDEX phone_verification_expires_idx ON pnvs_internal.phone_verification (expires_at)
+	WHERE ended_at IS NULL;
+CREATE INDEX phone_verification_ended_idx ON pnvs_internal.phone_verification (ended_at)
+	WHERE ended_at IS NOT NULL;
 
 -- No statistics: the planner's estimates would tell a role of frequent values in the rows of
 -- others.  Row security without a policy: not even a member of pg_write_all_data writes here.

@@ -17,6 +17,7 @@
 #include "settings.h"
 #include "sql/sql.h"
 #include "verification/checks.h"
+#include "verification/verification.h"
 
 PG_MODULE_MAGIC;
 
@@ -29,6 +30,7 @@ _PG_init(void)
 	pnvs_settings_init();
 	pnvs_statement_init();
 	pnvs_utility_init();
+	pnvs_verification_upkeep_init();
 	if (process_shared_preload_libraries_in_progress && !IsBinaryUpgrade)
 	{
 		pnvs_registry_init();

@@ -96,6 +96,38 @@ static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
 static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = {
 	[PNVS_VERIFICATION_FIND] = {SELECT_ROW " WHERE id = $1", {UUIDOID}},
 	[PNVS_VERIFICATION_LOCK] = {SELECT_ROW " WHERE id = $1 FOR UPDATE", {UUIDOID}},
+
+	/*
+	 * Upkeep: rows that have not ended, by the time at which they expire, and
+	 * others.
+	 */
+	[PNVS_VERIFICATION_SELECT_OVER] = {
+		"SELECT id::uuid, recipient::text, expires_at::timestamptz FROM ONLY %1$s"
+		" WHERE ended_at IS NULL AND expires_at >= $1 AND expires_at < $2"
+		" ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED",
+		{TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+	},
+	[PNVS_VERIFICATION_MASK] = {
+		"UPDATE ONLY %1$s AS v SET recipient = u.recipient, ended_at = v.expires_at"
+		" FROM unnest($1, $2) AS u(id, recipient) WHERE v.id = u.id",
+		{UUIDARRAYOID, TEXTARRAYOID}
+	},
+	[PNVS_VERIFICATION_PURGE] = {
+		"DELETE FROM ONLY %1$s WHERE id = ANY (ARRAY(SELECT id FROM ONLY %1$s"
+		" WHERE ended_at IS NOT NULL AND ended_at >= $1 AND ended_at < $2"
+		" ORDER BY ended_at LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING ended_at::timestamptz",
+		{TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
+	},
+	[PNVS_VERIFICATION_FIRST_OPEN] = {
+		"SELECT expires_at::timestamptz FROM ONLY %1$s WHERE ended_at IS NULL"
+		" AND expires_at >= $1 ORDER BY expires_at LIMIT 1",
+		{TIMESTAMPTZOID}
+	},
+	[PNVS_VERIFICATION_FIRST_ENDED] = {
+		"SELECT ended_at::timestamptz FROM ONLY %1$s WHERE ended_at IS NOT NULL"
+		" AND ended_at >= $1 ORDER BY ended_at LIMIT 1",
+		{TIMESTAMPTZOID}
+	},
 };
 
 PnvsTable	pnvs_verification_table = {

@@ -70,6 +70,9 @@ extern void pnvs_verification_status(const pg_uuid_t *id, PnvsBegun *begun,
 /* fallback.c */
 extern void pnvs_fallback_init(void);
 
+/* upkeep.c */
+extern void pnvs_verification_upkeep_init(void);
+
 /* confirm.c; code: what the person typed, cleaned */
 extern void pnvs_verification_confirm(const pg_uuid_t *id, const char *code,
 									  PnvsConfirmed *confirmed);

@@ -42,7 +42,7 @@ pnvs_exchange_work(void *arg)
 	PnvsTableVisit visit;
 	MemoryContext visitor;
 
-	exchange->lock = pnvs_transaction_lock_table();
+	exchange->lock = pnvs_transaction_lock_table(&pnvs_queue_table);
 	if (exchange->lock != PNVS_TABLE_LOCKED)
 		return;
 	pnvs_durability_demand();

@@ -16,7 +16,6 @@
 #include "core/log_limit.h"
 #include "errcodes.h"
 #include "monotonic.h"
-#include "queue/rows/statements.h"
 #include "queue/sender/transaction.h"
 #include "remote/credentials.h"
 
@@ -89,19 +88,18 @@ pnvs_transaction_note_written(void)
 }
 
 /*
- * Locks the queue's table for a sender, if no other process has locked it: a statement
- * that rewrites or truncates the table does not wait for requests, and they go on while
- * it runs.
+ * Locks a table for a sender, if no other process has locked it: a statement that rewrites
+ * or truncates the table does not wait for requests, and they go on while it runs.
  */
 PnvsTableLock
-pnvs_transaction_lock_table(void)
+pnvs_transaction_lock_table(PnvsTable *table)
 {
-	Oid			table = pnvs_table_oid(&pnvs_queue_table);
+	Oid			oid = pnvs_table_oid(table);
 
-	if (!OidIsValid(table))
+	if (!OidIsValid(oid))
 		return PNVS_TABLE_MISSING;
-	if (!ConditionalLockRelationOid(table, RowExclusiveLock))
+	if (!ConditionalLockRelationOid(oid, RowExclusiveLock))
 		return PNVS_TABLE_BUSY;
 	/* it may have been dropped before it was locked */
-	return pnvs_table_oid(&pnvs_queue_table) == table ? PNVS_TABLE_LOCKED : PNVS_TABLE_MISSING;
+	return pnvs_table_oid(table) == oid ? PNVS_TABLE_LOCKED : PNVS_TABLE_MISSING;
 }

@@ -13,6 +13,7 @@
 #define PNVS_TRANSACTION_H
 
 #include "queue/rows/rows.h"
+#include "table/table.h"
 
 /*
  * Runs work in a transaction of its own and commits it.  Returns NULL; or the error, in
@@ -28,16 +29,37 @@ typedef enum PnvsTableLock
 	PNVS_TABLE_MISSING			/* the extension is not in this database */
 } PnvsTableLock;
 
+/* A batch of a purge. */
+typedef struct PnvsPurgeBatch
+{
+	int			max;			/* rows */
+	int			npurged;		/* out; as many as max: there may be more */
+	int64		wait_us;		/* out: until another row is to be purged, or
+								 * PNVS_NEVER */
+}			PnvsPurgeBatch;
+
+/*
+ * Deletes old rows of a table of a module above, or takes out of them what is no longer
+ * needed.  Called in a transaction with the table locked.
+ */
+typedef struct PnvsPurger
+{
+	PnvsTable  *table;
+	void		(*purge) (PnvsPurgeBatch * batch);
+	int64		interval_us;	/* a row that is new now is not purged sooner */
+}			PnvsPurger;
+
 /* transaction.c */
 extern bool pnvs_transaction_run(PnvsTransact transact, void (*work) (void *arg), void *arg);
 extern ErrorData *pnvs_transaction_take_error(MemoryContext context);
 extern void pnvs_transaction_note_written(void);
-extern PnvsTableLock pnvs_transaction_lock_table(void);
+extern PnvsTableLock pnvs_transaction_lock_table(PnvsTable *table);
 
 /* notify.c */
 extern void pnvs_notify_announce(PnvsTransact transact, PnvsVerdicts *verdicts);
 
 /* upkeep.c */
+extern void pnvs_upkeep_add_purger(const PnvsPurger * purger);
 extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer);
 extern void pnvs_upkeep_expire(PnvsTransact transact, PnvsClaimer *claimer);
 extern int64 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer);

@@ -43,15 +43,23 @@ typedef struct Recovery
 
 typedef struct Purge
 {
-	PnvsClaimer *claimer;
-	int			npurged;		/* -1: nothing could be done */
-	int64		wait_us;		/* until the next row can be deleted */
+	PnvsClaimer *claimer;		/* of the queue's rows */
+	const		PnvsPurger *purger; /* of another table; or NULL */
+	PnvsPurgeBatch batch;		/* npurged is -1 if nothing could be done */
 } Purge;
+
+/* Each module above registers one at most. */
+#define MAX_PURGERS 2
+
+static const PnvsPurger *purgers[MAX_PURGERS];
+static int	npurgers = 0;
 
 static void recover(void *arg);
 static bool interrupt(int64 claimer);
 static void expire_batch(void *arg);
+static int64 purge(PnvsTransact transact, Purge *purge);
 static void purge_batch(void *arg);
+static void purge_queue(PnvsClaimer *claimer, PnvsPurgeBatch * batch);
 static int	delete_old(PnvsClaimer *claimer, int max);
 static int64 next_purge_us(const PnvsClaimer *claimer);
 static int64 retention_us(void);
@@ -72,7 +80,7 @@ static void
 recover(void *arg)
 {
 	Recovery   *recovery = arg;
-	PnvsTableLock lock = pnvs_transaction_lock_table();
+	PnvsTableLock lock = pnvs_transaction_lock_table(&pnvs_queue_table);
 	PnvsTableVisit visit;
 	int64	   *claimers;
 	int			nclaimers;
@@ -137,7 +145,7 @@ expire_batch(void *arg)
 	PnvsTableVisit visit;
 	MemoryContext visitor;
 
-	if (pnvs_transaction_lock_table() != PNVS_TABLE_LOCKED)
+	if (pnvs_transaction_lock_table(&pnvs_queue_table) != PNVS_TABLE_LOCKED)
 		return;
 	pnvs_table_enter_unattended(&pnvs_queue_table, &visit);
 	visitor = MemoryContextSwitchTo(expiry->context);
@@ -146,54 +154,93 @@ expire_batch(void *arg)
 	pnvs_table_leave(&visit);
 }
 
+/* Has old rows of another table purged, too.  To be called when the library is loaded. */
+void
+pnvs_upkeep_add_purger(const PnvsPurger * purger)
+{
+	if (npurgers == MAX_PURGERS)
+		elog(ERROR, "too many tables to be purged");
+	purgers[npurgers++] = purger;
+}
+
 /*
  * Deletes rows whose retention is over.  Returns how long it is, in us, until another of
- * the rows that are settled by now can be deleted, or PNVS_NEVER.
+ * the rows that are there by now can be deleted, or PNVS_NEVER.
  */
 int64
 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer)
 {
-	Purge		purge = {.claimer = claimer};
+	Purge		of_queue = {.claimer = claimer};
+	int64		wait_us = purge(transact, &of_queue);
 
+	for (int i = 0; i < npurgers; i++)
+	{
+		Purge		of_table = {.purger = purgers[i]};
+
+		wait_us = Min(wait_us, purge(transact, &of_table));
+	}
+	return wait_us;
+}
+
+/* How long it is, in us, until a row that is new, or settled, now can be purged. */
+int64
+pnvs_upkeep_interval_us(void)
+{
+	int64		interval_us = retention_us();
+
+	for (int i = 0; i < npurgers; i++)
+		interval_us = Min(interval_us, purgers[i]->interval_us);
+	return Max(interval_us, SHORTEST_PURGE_WAIT_US);
+}
+
+/* Purges some batches of a table; how long it is until there is more to do. */
+static int64
+purge(PnvsTransact transact, Purge *purge)
+{
 	for (int i = 0; i < PURGE_BATCHES; i++)
 	{
-		purge.npurged = -1;
-		if (!pnvs_transaction_run(transact, purge_batch, &purge) || purge.npurged < 0)
+		PnvsPurgeBatch *batch = &purge->batch;
+
+		batch->max = PURGE_BATCH;
+		batch->npurged = -1;
+		batch->wait_us = PNVS_NEVER;
+		if (!pnvs_transaction_run(transact, purge_batch, purge) || batch->npurged < 0)
 			return SHORTEST_PURGE_WAIT_US;
-		if (purge.npurged < PURGE_BATCH)
-			return Max(purge.wait_us, SHORTEST_PURGE_WAIT_US);
+		if (batch->npurged < batch->max)
+			return Max(batch->wait_us, SHORTEST_PURGE_WAIT_US);
 	}
 	return 0;
 }
 
-/* How long it is, in us, until a row that is settled now can be deleted. */
-int64
-pnvs_upkeep_interval_us(void)
-{
-	return Max(retention_us(), SHORTEST_PURGE_WAIT_US);
-}
-
-/*
- * Deletes a batch.  A foreign key that refers to the table could delete or change rows of
- * other tables, by their triggers: then nothing is deleted.
- */
 static void
 purge_batch(void *arg)
 {
 	Purge	   *purge = arg;
+	PnvsTable  *table = purge->purger != NULL ? purge->purger->table : &pnvs_queue_table;
 	PnvsTableVisit visit;
 
-	if (pnvs_transaction_lock_table() != PNVS_TABLE_LOCKED)
+	if (pnvs_transaction_lock_table(table) != PNVS_TABLE_LOCKED)
 		return;
-	pnvs_table_enter_unattended(&pnvs_queue_table, &visit);
-	purge->npurged = 0;
-	purge->wait_us = PNVS_NEVER;
-	if (!pnvs_table_is_referenced(&pnvs_queue_table))
-	{
-		purge->npurged = delete_old(purge->claimer, PURGE_BATCH);
-		purge->wait_us = next_purge_us(purge->claimer);
-	}
+	pnvs_table_enter_unattended(table, &visit);
+	purge->batch.npurged = 0;
+	if (purge->purger != NULL)
+		purge->purger->purge(&purge->batch);
+	else
+		purge_queue(purge->claimer, &purge->batch);
 	pnvs_table_leave(&visit);
+}
+
+/*
+ * A foreign key that refers to the table could delete or change rows of other tables, by
+ * their triggers: then nothing is deleted.
+ */
+static void
+purge_queue(PnvsClaimer *claimer, PnvsPurgeBatch * batch)
+{
+	if (pnvs_table_is_referenced(&pnvs_queue_table))
+		return;
+	batch->npurged = delete_old(claimer, batch->max);
+	batch->wait_us = next_purge_us(claimer);
 }
 
 /* Deletes up to max rows whose retention is over, the oldest first; their number. */

@@ -48,6 +48,7 @@ my $node = $service->new_node('browser',
 listen_addresses = '127.0.0.1'
 pnvs.service_sid = 'FA00000000000001'
 pnvs.limits = '$LIMITS'
+pnvs.countries = 'ID'
 log_min_messages = info
 log_min_error_statement = error
 CONF

@@ -23,6 +23,7 @@ class Browser {
 		this.waiting = new Map();
 		this.sessions = new Map();
 		this.number = 0;
+		this.complaints = [];
 
 		let text = '';
 
@@ -85,7 +86,6 @@ class Page {
 	constructor(browser, sessionId) {
 		this.browser = browser;
 		this.sessionId = sessionId;
-		this.complaints = [];
 	}
 
 	call(method, params) {
@@ -95,9 +95,9 @@ class Page {
 	// What a developer would see in red, but for the answers with another status than 200.
 	hear(method, params) {
 		if (method === 'Runtime.exceptionThrown')
-			this.complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
+			this.browser.complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
 		if (method === 'Log.entryAdded' && params.entry.level === 'error' && params.entry.source !== 'network')
-			this.complaints.push(params.entry.text);
+			this.browser.complaints.push(params.entry.text);
 	}
 
 	// The value of an expression, or what its promise becomes.
@@ -161,6 +161,10 @@ class Page {
 		const { cookies } = await this.call('Network.getCookies');
 
 		return cookies.find((cookie) => cookie.name === name);
+	}
+
+	async setCookie(name, value) {
+		await this.call('Network.setCookie', { ...await this.cookie(name), value });
 	}
 
 	async screenshot() {

@@ -5,6 +5,7 @@
 
 'use strict';
 
+const { randomUUID } = require('node:crypto');
 const { readFileSync, writeFileSync } = require('node:fs');
 const { Pool } = require('pg');
 const { Browser, SIZE } = require('./chromium');
@@ -19,7 +20,7 @@ const STRANGER = '+62 812-3456-7000';
 const GUESSER = '+62 812-3456-7111';
 const UNSETTLED = 'SELECT FROM pnvs.verification_queue WHERE settled_at IS NULL';
 const MAX_TRIES = 5;
-const RESEND_MS = 40000; // 30 s, and what a busy machine takes
+const RESEND_MS = 60000; // 30 s, and what a busy machine takes
 
 const database = new Pool();
 
@@ -236,11 +237,17 @@ async function meetStranger(browser, member) {
 
 	is(ofMember[0], 'If ... has an account, we have sent a code to it. It can take a minute.', 'a log-in says "if"');
 	is(ofStranger.join(), ofMember.join(), 'the log-in of a stranger looks like that of a member');
-	await enterCode(member, await codeOf(NUMBER, 3));
+
+	const code = await codeOf(NUMBER, 3);
+
+	await member.evaluate(`sessionStorage.setItem('chosen', '${JSON.stringify({ purpose: 'log-in', phone: STRANGER })}')`);
+	await member.reload();
+	await until('the page', () => member.isShown('#code'));
+	await enterCode(member, code);
 	await until('the end', () => member.isShown('#member'));
-	is(await member.text('#member'), '+6281234567890', 'the right code logs the member in');
+	is(await member.text('#member'), '+6281234567890',
+		'the right code logs the member in, whichever number the browser says');
 	is(messages(STRANGER).length, 0, 'no message goes to a stranger');
-	return stranger;
 }
 
 async function signUpTwice(browser) {
@@ -273,6 +280,43 @@ async function guess(browser) {
 	await says(page, 'Too many codes were wrong. Please ask for a new one.', 'the last wrong code ends the verification');
 	ok(await page.isShown('#phone'), 'the person can begin again');
 	is((await post(page, 'confirm', { purpose: 'sign-up', phone: GUESSER, code })).body.state, 'max_tries', 'the right code comes too late');
+}
+
+async function configure(statement) {
+	await database.query(statement);
+	await database.query('SELECT pg_reload_conf()');
+}
+
+async function meetRefusals(browser) {
+	const page = await open(browser);
+	const foreign = { purpose: 'sign-up', phone: '+65 9123 4567' };
+	const isOn = async () => (await database.query("SELECT current_setting('pnvs.sending') AS value")).rows[0].value === 'on';
+
+	await page.type('#phone', foreign.phone);
+	await page.click('button[value=sign-up]');
+	await says(page, 'Sorry, we cannot send codes to this number. Please use another one.', 'a country that is not sent to is told');
+	is((await post(page, 'begin', foreign)).status, 422, 'a country that is not sent to is HTTP 422');
+
+	await configure("ALTER SYSTEM SET pnvs.sending = 'off'");
+	await until('the setting', async () => !await isOn());
+	await page.type('#phone', '+62 812-3456-7333');
+	await page.click('button[value=sign-up]');
+	await says(page, 'Sorry, this does not work right now. Please try again in a few minutes.', 'that nothing can be sent now is told');
+	is((await post(page, 'begin', { purpose: 'sign-up', phone: '+62 812-3456-7333' })).status, 503, 'that nothing can be sent now is HTTP 503');
+	await configure('ALTER SYSTEM RESET pnvs.sending');
+	await until('the setting', isOn);
+}
+
+async function loseVerification(browser) {
+	const page = await open(browser);
+
+	for (const [id, sentence] of [[randomUUID(), 'an ID that is not known'], ['x', 'an ID that is none']]) {
+		await enterNumber(page, 'log-in', STRANGER);
+		await page.setCookie('verification', id);
+		await enterCode(page, '123456');
+		await says(page, 'That code can no longer be used. Please ask for a new one.', `${sentence}: the person is told to begin again`);
+		ok(await page.isShown('#phone'), `${sentence}: the person can begin again`);
+	}
 }
 
 // The right code for one's own number, and another number in the request.
@@ -336,12 +380,13 @@ run(async () => {
 	await goBack(page);
 	await finishSignUp(page, await askForCall(page));
 
-	const stranger = await meetStranger(browser, page);
-
+	await meetStranger(browser, page);
 	await signUpTwice(browser);
 	await guess(browser);
+	await meetRefusals(browser);
+	await loseVerification(browser);
 	await tamper(browser);
 	await exhaustAddress();
-	is([...page.complaints, ...stranger.complaints].join('\n'), '', 'the browser has nothing to complain of');
+	is(browser.complaints.join('\n'), '', 'the browser has nothing to complain of');
 	await browser.close();
 });

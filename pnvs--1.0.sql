@@ -355,6 +355,24 @@ COMMENT ON FUNCTION enqueue_verification_trigger() IS
 COMMENT ON PROCEDURE process_verification_queue(integer) IS
 'send the messages that are due from this session';
 
+-- An approval is used up by one of these, in the caller's transaction.
+CREATE FUNCTION use_verification(
+	id uuid,
+	purpose text DEFAULT NULL,
+	good_for interval DEFAULT '1 hour'
+) RETURNS text
+AS 'MODULE_PATHNAME', 'pnvs_use_verification'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000;
+
+CREATE FUNCTION require_verification() RETURNS trigger
+AS 'MODULE_PATHNAME', 'pnvs_require_verification'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
+
+COMMENT ON FUNCTION use_verification(uuid, text, interval) IS
+'the phone number of an approved verification, once';
+COMMENT ON FUNCTION require_verification() IS
+'constraint trigger: a row with a phone number needs an approved verification of it, which is used up';
+
 -- The guard.  A function under each view reads shared memory; who may select from a view
 -- needs the privilege on its function, too.  The functions stand in the other schema: tools
 -- that make an interface of a schema trip over a view and a function of one name.

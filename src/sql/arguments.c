@@ -39,6 +39,13 @@
 #define MAX_AHEAD_DAYS INT64CONST(366)
 
 /*
+ * Shorter, nobody could be in time.  Longer, somebody else may have the number, or the
+ * browser.
+ */
+#define MIN_GOOD_FOR_US USECS_PER_SEC
+#define MAX_GOOD_FOR_US USECS_PER_DAY
+
+/*
  * The service keeps 30 days.  One more day allows for dates without a time, and times
  * without a zone.  The service accepts clocks that differ by 15 minutes.
  */
@@ -206,6 +213,20 @@ pnvs_argument_end(FunctionCallInfo fcinfo, int n, const char *name, TimestampTz 
 				 errhint("Pass an interval that is longer than nothing and no longer than a year."),
 				 pnvs_errhide()));
 	return end;
+}
+
+/* For how long an approval is good, required; in us. */
+int64
+pnvs_argument_good_for(const Interval *interval)
+{
+	int64		good_for_us = 0;
+
+	if (interval != NULL && interval->month == 0 && interval->day >= -1 && interval->day <= 1 &&
+		interval->time >= -MAX_GOOD_FOR_US && interval->time <= 2 * MAX_GOOD_FOR_US)
+		good_for_us = interval->day * USECS_PER_DAY + interval->time;
+	if (good_for_us < MIN_GOOD_FOR_US || good_for_us > MAX_GOOD_FOR_US)
+		pnvs_argument_refuse("invalid good_for", "Pass an interval from 1 second to 24 hours.");
+	return good_for_us;
 }
 
 /* A deduplication key, in the database's encoding. */

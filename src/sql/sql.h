@@ -34,6 +34,7 @@ extern const char *pnvs_argument_send_date(FunctionCallInfo fcinfo, int n);
 extern TimestampTz pnvs_argument_not_before(FunctionCallInfo fcinfo, int n, TimestampTz now);
 extern TimestampTz pnvs_argument_end(FunctionCallInfo fcinfo, int n, const char *name,
 									 TimestampTz start);
+extern int64 pnvs_argument_good_for(const Interval *interval);
 extern const char *pnvs_argument_dedup_key(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_rate_key(FunctionCallInfo fcinfo, int n);
 extern bool pnvs_argument_flag(FunctionCallInfo fcinfo, int n);

@@ -128,6 +128,14 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		" AND ended_at >= $1 ORDER BY ended_at LIMIT 1",
 		{TIMESTAMPTZOID}
 	},
+	/* Without purposes it is for verifications that have none. */
+	[PNVS_VERIFICATION_USE] = {
+		"UPDATE ONLY %1$s SET state = 'used', recipient = $3, used_at = $4, ended_at = $4"
+		" WHERE id = $1 AND state = 'approved' AND recipient = $2 AND approved_at >= $5"
+		" AND (purpose = ANY ($6) OR purpose IS NULL AND cardinality($6) = 0)"
+		" AND origin_system = $7 AND origin_database = $8",
+		{UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID, INT8OID, OIDOID}
+	},
 };
 
 PnvsTable	pnvs_verification_table = {

@@ -60,6 +60,16 @@ typedef struct PnvsConfirmed
 	int			retry_after_s;	/* -1: none */
 } PnvsConfirmed;
 
+/* An approval to be used up.  Texts are in the database's encoding. */
+typedef struct PnvsUse
+{
+	pg_uuid_t	id;
+	const char *recipient;		/* digits */
+	const char *const *purposes;
+	int			npurposes;		/* 0: it has no purpose */
+	int64		good_for_us;	/* since the approval */
+} PnvsUse;
+
 /* begin.c, resend.c */
 extern void pnvs_verification_begin(const PnvsBeginRequest *request, PnvsBegun *begun);
 extern void pnvs_verification_resend(const pg_uuid_t *id, const char *channel, PnvsBegun *begun);
@@ -77,8 +87,9 @@ extern void pnvs_verification_upkeep_init(void);
 extern void pnvs_verification_confirm(const pg_uuid_t *id, const char *code,
 									  PnvsConfirmed *confirmed);
 
-/* use.c: the number's digits in the current memory context, or NULL */
+/* use.c */
 extern const char *pnvs_verification_use(const pg_uuid_t *id, const char *purpose,
 										 int64 good_for_us);
+extern bool pnvs_verification_use_up(const PnvsUse *use);
 
 #endif							/* PNVS_VERIFICATION_H */

@@ -29,7 +29,7 @@ const newKey = () => randomBytes(32).toString('base64url');
 const page = readFileSync(`${__dirname}/index.html`, 'utf8');
 const source = (tag) => `'sha256-${sha256(page.split(`<${tag}>`)[1].split(`</${tag}>`)[0]).toString('base64')}'`;
 const HEADERS = { 'Cache-Control': 'no-store', 'Referrer-Policy': 'no-referrer', 'Content-Security-Policy': `default-src 'none';
-	script-src ${source('script')}; style-src ${source('style')}; connect-src 'self'; frame-ancestors 'none'`.replace(/\s+/g, ' ') };
+	script-src ${source('script')}; style-src ${source('style')}; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`.replace(/\s+/g, ' ') };
 const COOKIE = { httpOnly: true, sameSite: 'strict', secure: ORIGIN.startsWith('https:') };
 
 const pool = new Pool().on('error', ({ code }) => console.error('an idle connection was lost:', code));

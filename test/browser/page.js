@@ -172,11 +172,22 @@ async function goBack(page) {
 	await page.click('button[value=sign-up]');
 	await until('the step of the code', () => page.isShown('#code'));
 	is(messages(NUMBER).length, 1, 'and unchanged it sends nothing');
+
+	// A browser that is slow to go back.
+	await page.evaluate(`history.back = () => setTimeout(() => History.prototype.back.call(history), 500);
+		addEventListener('popstate', () => { document.title = 'back' })`);
+	await page.click('#change');
+	await page.click('button[value=sign-up]');
+	await until('the way back', async () => await page.evaluate('document.title') === 'back');
+	await until('the step of the code', () => page.isShown('#code'));
+	is(await page.evaluate('history.state'), 'code', 'who is quicker than the browser stays where the code is typed');
+	await page.reload();
+	await until('the page', () => page.isShown('#code'));
 }
 
 async function askForCall(page) {
 	await until('the end of the countdown', () => page.isEnabled('#call'), RESEND_MS);
-	await says(page, 'If no code has arrived, you can ask for a new one now.', 'when the time is up, the page says so');
+	await says(page, 'If no code has arrived, you can ask for a new code now.', 'when the time is up, the page says so');
 	is(messages(NUMBER).length, 1, 'and by itself sends nothing');
 	await page.click('#call');
 	await says(page, `We are calling ${NUMBER} and will read out a code.`, 'the person is told of the call');
@@ -277,7 +288,7 @@ async function guess(browser) {
 		await says(page, `That code is not right. You have ${left === 1 ? '1 try' : `${left} tries`} left.`, `wrong codes: ${left} left`);
 	}
 	await enterCode(page, wrong(guessed));
-	await says(page, 'Too many codes were wrong. Please ask for a new one.', 'the last wrong code ends the verification');
+	await says(page, 'Too many codes were wrong. Please ask for a new code.', 'the last wrong code ends the verification');
 	ok(await page.isShown('#phone'), 'the person can begin again');
 	is((await post(page, 'confirm', { purpose: 'sign-up', phone: GUESSER, code })).body.state, 'max_tries', 'the right code comes too late');
 }
@@ -294,7 +305,7 @@ async function meetRefusals(browser) {
 
 	await page.type('#phone', foreign.phone);
 	await page.click('button[value=sign-up]');
-	await says(page, 'Sorry, we cannot send codes to this number. Please use another one.', 'a country that is not sent to is told');
+	await says(page, 'Sorry, we cannot send codes to this number. Please use another number.', 'a country that is not sent to is told');
 	is((await post(page, 'begin', foreign)).status, 422, 'a country that is not sent to is HTTP 422');
 
 	await configure("ALTER SYSTEM SET pnvs.sending = 'off'");
@@ -314,7 +325,7 @@ async function loseVerification(browser) {
 		await enterNumber(page, 'log-in', STRANGER);
 		await page.setCookie('verification', id);
 		await enterCode(page, '123456');
-		await says(page, 'That code can no longer be used. Please ask for a new one.', `${sentence}: the person is told to begin again`);
+		await says(page, 'That code can no longer be used. Please ask for a new code.', `${sentence}: the person is told to begin again`);
 		ok(await page.isShown('#phone'), `${sentence}: the person can begin again`);
 	}
 }

@@ -373,6 +373,33 @@ COMMENT ON FUNCTION use_verification(uuid, text, interval) IS
 COMMENT ON FUNCTION require_verification() IS
 'constraint trigger: a row with a phone number needs an approved verification of it, which is used up';
 
+-- For support.  The history reads what has been committed by now, whatever snapshot its
+-- statement has, and both enter tables as their owner.
+CREATE TYPE verification_history_record AS (
+	at timestamptz,
+	event text,
+	verification integer,
+	channel text,
+	detail text,
+	count integer,
+	purpose text,
+	requested_by text,
+	until timestamptz
+);
+
+CREATE FUNCTION verification_history("to" text) RETURNS SETOF verification_history_record
+AS 'MODULE_PATHNAME', 'pnvs_verification_history_of'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000 ROWS 20;
+
+CREATE FUNCTION erase_phone_number("to" text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'pnvs_erase_phone_number'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000;
+
+COMMENT ON FUNCTION verification_history(text) IS
+'for support: what happened to a phone number, and what blocks it now';
+COMMENT ON FUNCTION erase_phone_number(text) IS
+'take a phone number out of all rows of pnvs, and cancel what is pending';
+
 -- The guard.  A function under each view reads shared memory; who may select from a view
 -- needs the privilege on its function, too.  The functions stand in the other schema: tools
 -- that make an interface of a schema trip over a view and a function of one name.

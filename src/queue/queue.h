@@ -48,9 +48,30 @@ typedef struct PnvsQueueRow
 	bool		nulls[PNVS_QUEUE_COLUMNS];
 } PnvsQueueRow;
 
+/* A message of a number; texts are in the memory context of the caller. */
+typedef struct PnvsQueueMessage
+{
+	bool		has_verification;
+	pg_uuid_t	verification;	/* that it is a message of, if any */
+	const char *channel;
+	const char *state;
+	int			attempts;
+	TimestampTz created_at;
+	TimestampTz send_before;
+	TimestampTz dispatched_at;	/* 0: it was not */
+	TimestampTz unknown_since;	/* 0: its fate was always known */
+	TimestampTz settled_at;		/* 0: it is not */
+	const char *code;			/* or NULL */
+	const char *requested_by;
+}			PnvsQueueMessage;
+
 extern int64 pnvs_queue_enqueue(const PnvsQueueRequest *request);
 extern bool pnvs_queue_cancel(int64 id);
 extern bool pnvs_queue_find(int64 id, PnvsQueueRow *row);
 extern bool pnvs_queue_all_failed(const pg_uuid_t *verification);
+
+/* number.c */
+extern int	pnvs_queue_of_number(const char *number, PnvsQueueMessage * *messages);
+extern int	pnvs_queue_erase(const char *number);
 
 #endif							/* PNVS_QUEUE_H */

@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 
+#include "core/phone_number.h"
 #include "errcodes.h"
 #include "keyed_hash.h"
 #include "table/hash_key.h"
@@ -48,6 +49,21 @@ uint64
 pnvs_database_hash(char tag, const void *data, size_t len)
 {
 	return pnvs_keyed_hash(hasher_of_database(), tag, data, len);
+}
+
+/*
+ * What finds the rows of a number: its hash, its digits, and these masked.  A row has either
+ * of the two, and another number can have the same hash.
+ */
+void
+pnvs_database_number(const char *digits, Datum values[PNVS_NUMBER_PARAMETERS])
+{
+	char		masked[PNVS_PHONE_NUMBER_SIZE];
+
+	pnvs_phone_number_mask(digits, masked);
+	values[0] = Int64GetDatum((int64) pnvs_database_hash(PNVS_HASH_NUMBER, digits, strlen(digits)));
+	values[1] = CStringGetTextDatum(digits);
+	values[2] = CStringGetTextDatum(masked);
 }
 
 /* The hasher is kept, until the extension is dropped and created again. */

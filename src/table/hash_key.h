@@ -12,6 +12,10 @@
 #define PNVS_HASH_NUMBER 'n'	/* the digits of E.164 */
 #define PNVS_HASH_DEDUP_KEY 'd' /* its requester, and the key */
 
+/* The parameters of a statement on the rows of a number: $1 to $3. */
+#define PNVS_NUMBER_PARAMETERS 3
+
 extern uint64 pnvs_database_hash(char tag, const void *data, size_t len);
+extern void pnvs_database_number(const char *digits, Datum values[PNVS_NUMBER_PARAMETERS]);
 
 #endif							/* PNVS_HASH_KEY_H */

@@ -31,6 +31,8 @@
 	" resend_at::timestamptz, refused::text, tries::integer, approved_at::timestamptz," \
 	" approved_code::bigint, origin_system::bigint, origin_database::oid FROM ONLY %1$s"
 
+#define OF_NUMBER "recipient_hash = $1 AND recipient IN ($2, $3)"
+
 typedef enum RowColumn
 {
 	ROW_ID = 1,
@@ -135,6 +137,28 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		" AND (purpose = ANY ($6) OR purpose IS NULL AND cardinality($6) = 0)"
 		" AND origin_system = $7 AND origin_database = $8",
 		{UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID, INT8OID, OIDOID}
+	},
+
+	/* Of a number, see pnvs_database_number(). */
+	[PNVS_VERIFICATION_SELECT_NUMBER] = {
+		"SELECT id::uuid, pg_get_userbyid(requested_by)::text, state::text, purpose::text,"
+		" channels[1]::text, is_decoy::boolean, begun_at::timestamptz, expires_at::timestamptz,"
+		" refused::text, refused_count::integer, tries::integer, wrong_at::timestamptz[],"
+		" approved_at::timestamptz, used_at::timestamptz, ended_at::timestamptz,"
+		" origin_system::bigint, origin_database::oid"
+		" FROM ONLY %1$s WHERE " OF_NUMBER " ORDER BY begun_at, id",
+		{INT8OID, TEXTOID, TEXTOID}
+	},
+	[PNVS_VERIFICATION_LOCK_NUMBER] = {
+		"SELECT id::uuid FROM ONLY %1$s WHERE " OF_NUMBER " ORDER BY id FOR UPDATE",
+		{INT8OID, TEXTOID, TEXTOID}
+	},
+	[PNVS_VERIFICATION_ERASE_NUMBER] = {
+		"UPDATE ONLY %1$s SET recipient = $3, recipient_hash = NULL, session_hash = NULL,"
+		" admission_key = NULL, approved_code = NULL, reference = NULL,"
+		" state = CASE WHEN state IN ('pending', 'approved') THEN 'canceled' ELSE state END,"
+		" ended_at = coalesce(ended_at, $4) WHERE " OF_NUMBER,
+		{INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	},
 };
 

@@ -70,6 +70,28 @@ typedef struct PnvsUse
 	int64		good_for_us;	/* since the approval */
 } PnvsUse;
 
+/* Something that happened to a number; texts are constant or in the memory of the list. */
+typedef struct PnvsHistoryEvent
+{
+	TimestampTz at;
+	const char *event;
+	int			verification;	/* the first is 1; 0: none */
+	const char *channel;		/* or NULL */
+	const char *detail;			/* or NULL */
+	int			count;			/* 0: not known */
+	const char *purpose;		/* or NULL */
+	const char *requested_by;	/* or NULL */
+	TimestampTz until;			/* 0: none */
+	int			position;		/* in the order of adding */
+}			PnvsHistoryEvent;
+
+typedef struct PnvsHistory
+{
+	PnvsHistoryEvent *events;
+	int			n;
+	int			size;
+}			PnvsHistory;
+
 /* begin.c, resend.c */
 extern void pnvs_verification_begin(const PnvsBeginRequest *request, PnvsBegun *begun);
 extern void pnvs_verification_resend(const pg_uuid_t *id, const char *channel, PnvsBegun *begun);
@@ -79,6 +101,12 @@ extern void pnvs_verification_status(const pg_uuid_t *id, PnvsBegun *begun,
 
 /* fallback.c */
 extern void pnvs_fallback_init(void);
+
+/* history.c; number: digits */
+extern void pnvs_verification_history(const char *number, PnvsHistory * history);
+
+/* erase.c */
+extern int64 pnvs_verification_erase(const char *number);
 
 /* upkeep.c */
 extern void pnvs_verification_upkeep_init(void);

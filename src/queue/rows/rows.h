@@ -70,6 +70,7 @@ extern void pnvs_settle_observe(PnvsSettleObserver observer);
 extern void pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts,
 							 int nverdicts);
 extern bool pnvs_settle_cancel(const PnvsClaim *claim, Oid requester);
+extern void pnvs_settle_note_written(const PnvsVerdict *verdicts, int nverdicts);
 extern int	pnvs_settle_find_locked(int64 *ids, int nids);
 
 /* unknown.c */

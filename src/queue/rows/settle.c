@@ -50,7 +50,6 @@ static int	nobservers = 0;
 static bool contains(const int64 *ids, int nids, int64 id);
 static Datum field_array(const Field *field, const PnvsVerdict *verdicts, int nverdicts);
 static Datum field_value(const void *member, Oid type, bool *isnull);
-static void note_written(const PnvsVerdict *verdicts, int nverdicts);
 
 /*
  * Has a function called with the verdicts that were written, in the transaction that
@@ -87,7 +86,7 @@ pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nv
 		nin_place = pnvs_table_run_for_ids(&pnvs_queue_table, PNVS_SETTLE_IN_PLACE, values, &in_place_ids);
 	if (nin_place == nverdicts)
 	{
-		note_written(verdicts, nverdicts);
+		pnvs_settle_note_written(verdicts, nverdicts);
 		return;
 	}
 
@@ -96,7 +95,7 @@ pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nv
 	for (int i = 0; i < nverdicts; i++)
 	{
 		if (contains(in_place_ids, nin_place, verdicts[i].id) || contains(ids, n, verdicts[i].id))
-			note_written(&verdicts[i], 1);
+			pnvs_settle_note_written(&verdicts[i], 1);
 	}
 }
 
@@ -117,7 +116,7 @@ pnvs_settle_cancel(const PnvsClaim *claim, Oid requester)
 	values[3] = ObjectIdGetDatum(requester);
 	if (pnvs_table_run(&pnvs_queue_table, PNVS_CANCEL, values) != 1)
 		return false;
-	note_written(&verdict, 1);
+	pnvs_settle_note_written(&verdict, 1);
 	return true;
 }
 
@@ -192,8 +191,9 @@ field_value(const void *member, Oid type, bool *isnull)
 	}
 }
 
-static void
-note_written(const PnvsVerdict *verdicts, int nverdicts)
+/* Does what follows from verdicts that were written: places, and observers. */
+void
+pnvs_settle_note_written(const PnvsVerdict *verdicts, int nverdicts)
 {
 	for (int i = 0; i < nverdicts; i++)
 	{

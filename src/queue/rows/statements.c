@@ -69,6 +69,9 @@
 
 #define SELECT_DUE_TYPES {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID}
 
+/* See pnvs_database_number(). */
+#define OF_NUMBER "recipient_hash = $1 AND recipient IN ($2, $3)"
+
 static const PnvsTableColumn columns[PNVS_COLUMN_COUNT] = {
 	{"id", INT8OID, true},
 	{"channel", TEXTOID, true},
@@ -238,6 +241,42 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE phone_verification = $1 AND origin_timeline >= 0"
 		" AND state NOT IN ('failed', 'expired', 'canceled') LIMIT 1",
 		{UUIDOID}
+	},
+
+	/* Of a number: its messages, as support sees them. */
+	[PNVS_SELECT_NUMBER] = {
+		"SELECT phone_verification::uuid, channel::text, state::text, attempts::integer,"
+		" created_at::timestamptz, send_before::timestamptz, dispatched_at::timestamptz,"
+		" unknown_since::timestamptz, settled_at::timestamptz, code::text,"
+		" pg_get_userbyid(requested_by)::text"
+		" FROM ONLY %1$s WHERE " OF_NUMBER " ORDER BY id",
+		{INT8OID, TEXTOID, TEXTOID}
+	},
+	[PNVS_LOCK_NUMBER] = {
+		"SELECT id::bigint FROM ONLY %1$s WHERE " OF_NUMBER " ORDER BY id FOR UPDATE",
+		{INT8OID, TEXTOID, TEXTOID}
+	},
+	[PNVS_SELECT_ERASABLE] = {
+		SELECT_ROWS " AND " OF_NUMBER " AND state || '' = $4 ORDER BY id",
+		{INT8OID, TEXTOID, TEXTOID, TEXTOID}
+	},
+
+	/*
+	 * A message that is being sent needs its number until it is settled; if
+	 * it was not sent then, it is too late for another attempt.
+	 */
+	[PNVS_ERASE_NUMBER] = {
+		"UPDATE ONLY %1$s SET recipient_hash = NULL, admission_key = NULL, reference = NULL,"
+		" dedup_key = NULL,"
+		" recipient = CASE state WHEN 'sending' THEN recipient ELSE $3 END,"
+		" send_before = CASE state WHEN 'sending' THEN least(send_before, $4) ELSE send_before END,"
+		" code = CASE WHEN settled_at IS NULL AND state = 'unknown' THEN $5 ELSE code END,"
+		" message = CASE WHEN settled_at IS NULL AND state = 'unknown' THEN $6 ELSE message END,"
+		" settled_at = CASE state WHEN 'sending' THEN settled_at ELSE coalesce(settled_at, $4) END,"
+		" retain_from = CASE WHEN settled_at IS NULL THEN greatest(retain_from, $4) ELSE retain_from END,"
+		" state = CASE state WHEN 'queued' THEN 'canceled' ELSE state END"
+		" WHERE " OF_NUMBER,
+		{INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
 	},
 };
 

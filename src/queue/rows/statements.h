@@ -76,10 +76,14 @@ typedef enum PnvsQueueStatement
 	PNVS_SELECT_BEING_SENT,
 	PNVS_SELECT_SIBLINGS,
 	PNVS_TAKEN_VERIFICATIONS,
-	PNVS_SELECT_HOPEFUL
+	PNVS_SELECT_HOPEFUL,
+	PNVS_SELECT_NUMBER,
+	PNVS_LOCK_NUMBER,
+	PNVS_SELECT_ERASABLE,
+	PNVS_ERASE_NUMBER
 } PnvsQueueStatement;
 
-#define PNVS_STATEMENT_COUNT (PNVS_SELECT_HOPEFUL + 1)
+#define PNVS_STATEMENT_COUNT (PNVS_ERASE_NUMBER + 1)
 
 /* The columns of PNVS_FIND: first those that verification_queue shows, in their order. */
 typedef enum PnvsFindColumn

@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * erase.c
+ *	  Takes a phone number out of all rows of the database, in the transaction under way.
+ *
+ * Verifications are locked before messages, as a resend does, and each by their IDs.  The
+ * limits of the server still count the number, by a hash of theirs, for as long as their
+ * intervals are: otherwise an erasure would lift them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/timestamp.h"
+
+#include "queue/queue.h"
+#include "table/hash_key.h"
+#include "table/statements.h"
+#include "verification/rows.h"
+
+static int	erase_verifications(const char *number);
+
+/*
+ * Masks and unhashes the rows of a number, and cancels what is pending; how many rows there
+ * were, whoever has made them.
+ */
+int64
+pnvs_verification_erase(const char *number)
+{
+	int			nverifications;
+
+	PreventCommandIfReadOnly("erase_phone_number()");
+	PreventCommandIfParallelMode("erase_phone_number()");
+	nverifications = erase_verifications(number);
+	return (int64) nverifications + pnvs_queue_erase(number);
+}
+
+static int
+erase_verifications(const char *number)
+{
+	PnvsTableVisit visit;
+	Datum		values[PNVS_NUMBER_PARAMETERS + 1];
+	int			nrows;
+
+	pnvs_database_number(number, values);
+	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
+	(void) pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_NUMBER, values, NULL);
+	values[PNVS_NUMBER_PARAMETERS] = TimestampTzGetDatum(GetCurrentTimestamp());
+	nrows = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_ERASE_NUMBER, values, NULL);
+	pnvs_table_leave(&visit);
+	return nrows;
+}

@@ -88,7 +88,7 @@ pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now, PnvsAdmission
 	pnvs_gaps_note_promotion(now);
 	admission->taken_at = now;
 	admission->by_this_process = true;
-	admission->key = message->rate_key != NULL ? pnvs_hash_rate_key(message->rate_key) : 0;
+	admission->key = message->rate_key != NULL ? pnvs_hash_rate_key(message->rate_key) : message->key;
 	/* last, for whoever catches an error gives back what has a time */
 	admission->due = message->due;
 

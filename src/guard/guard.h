@@ -30,8 +30,9 @@ typedef struct PnvsGuardMessage
 {
 	const char *recipient;		/* digits */
 	PnvsChannelWord channel;
-	const char *rate_key;		/* normalised, or NULL: rules for keys do not
-								 * apply */
+	const char *rate_key;		/* normalised, or NULL */
+	uint64		key;			/* without rate_key: its hash, or 0: rules for
+								 * keys do not apply */
 	bool		trusted;
 	bool		direct;			/* sent at once, so that pnvs.sending counts */
 	TimestampTz due;			/* when it is to be sent */

@@ -55,7 +55,7 @@ pnvs_guard_judge(const PnvsGuardMessage *message, TimestampTz now, TimestampTz *
 	strlcpy(admission.recipient, message->recipient, sizeof(admission.recipient));
 	admission.channel = message->channel;
 	admission.trusted = message->trusted;
-	admission.key = message->rate_key != NULL ? pnvs_hash_rate_key(message->rate_key) : 0;
+	admission.key = message->rate_key != NULL ? pnvs_hash_rate_key(message->rate_key) : message->key;
 
 	pnvs_counted_collect(&admission, &counted);
 	now = pnvs_counted_lock(&counted, false, now);

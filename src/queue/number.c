@@ -32,7 +32,7 @@ typedef enum NumberColumn
 	SETTLED_AT,
 	CODE,
 	REQUESTED_BY
-}			NumberColumn;
+} NumberColumn;
 
 /* The parameters of PNVS_ERASE_NUMBER after those of the number; of PNVS_SELECT_ERASABLE the first. */
 typedef enum EraseParameter
@@ -40,17 +40,17 @@ typedef enum EraseParameter
 	NOW = PNVS_NUMBER_PARAMETERS,
 	UNKNOWN_CODE,
 	UNKNOWN_MESSAGE
-}			EraseParameter;
+} EraseParameter;
 
 #define ERASE_PARAMETERS (UNKNOWN_MESSAGE + 1)
 
-static void read_message(int row, PnvsQueueMessage * message);
+static void read_message(int row, PnvsQueueMessage *message);
 static TimestampTz optional_time(int row, NumberColumn column);
 static void give_up(Datum *values, PnvsState was, PnvsState state, PnvsVerdicts *verdicts);
 
 /* Reads the messages of a number, by their IDs; returns how many. */
 int
-pnvs_queue_of_number(const char *number, PnvsQueueMessage * *messages)
+pnvs_queue_of_number(const char *number, PnvsQueueMessage **messages)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	PnvsTableVisit visit;
@@ -98,7 +98,7 @@ pnvs_queue_erase(const char *number)
 }
 
 static void
-read_message(int row, PnvsQueueMessage * message)
+read_message(int row, PnvsQueueMessage *message)
 {
 	bool		no_verification;
 	Datum		verification = pnvs_result_value(row, VERIFICATION, &no_verification);

@@ -38,6 +38,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "compat.h"
 #include "errcodes.h"
@@ -57,8 +58,7 @@ typedef struct NewRow
 	TimestampTz created_at;
 	uint64		recipient_hash;
 	PnvsAdmission admission;
-	PnvsRefusal refusal;		/* unless PNVS_ADMITTED, the row is settled as
-								 * failed */
+	PnvsRefusal refusal;
 } NewRow;
 
 static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id);
@@ -66,7 +66,8 @@ static void admit(NewRow *row);
 static bool find_row(int64 id, PnvsQueueRow *row);
 static int64 insert_row(const NewRow *row);
 static void fill_row(const NewRow *row, TupleTableSlot *slot);
-static void fill_refused(const NewRow *row, TupleTableSlot *slot);
+static void fill_settled(const NewRow *row, TupleTableSlot *slot);
+static TimestampTz retain_from(const NewRow *row);
 static int64 choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
 static bool is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
 static void require_ascending(Oid sequence);
@@ -76,12 +77,17 @@ static bool may_see(Oid caller, Oid requester);
 
 /*
  * Queues a message in the transaction under way and returns its ID, or the ID of the
- * message that was queued with the same deduplication key before.
+ * message that was queued with the same deduplication key before.  0 and the refusal if the
+ * guard refuses the message and the request wants that returned.
  */
 int64
-pnvs_queue_enqueue(const PnvsQueueRequest *request)
+pnvs_queue_enqueue(const PnvsQueueRequest *request, PnvsRefusal *refusal)
 {
-	NewRow		row = {.request = request,.requester = GetUserId(),.created_at = request->now};
+	NewRow		row = {
+		.request = request,
+		.requester = OidIsValid(request->requester) ? request->requester : GetUserId(),
+		.created_at = request->now
+	};
 	int64		id;
 
 	/* a repeat within one statement sees the first message, too */
@@ -96,6 +102,11 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request)
 	row.recipient_hash = pnvs_database_hash(PNVS_HASH_NUMBER, request->recipient,
 											strlen(request->recipient));
 	admit(&row);
+	if (row.refusal.reason != PNVS_ADMITTED && request->on_refusal == PNVS_RETURN_REFUSAL)
+	{
+		*refusal = row.refusal;
+		return 0;
+	}
 	id = insert_row(&row);
 	/* a worker is to know of a settled row, too, for it deletes it some day */
 	pnvs_registry_wake_at_end(request->not_before, false);
@@ -104,7 +115,7 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request)
 
 /*
  * Asks the guard, and has the places given back if this (sub)transaction is rolled back.
- * Throws if the guard refuses a message that is not kept then.
+ * Throws if the guard refuses a message, unless the request wants something else.
  */
 static void
 admit(NewRow *row)
@@ -114,6 +125,7 @@ admit(NewRow *row)
 		.recipient = request->recipient,
 		.channel = pnvs_operation_channel_word(request->channel),
 		.rate_key = request->rate_key,
+		.key = request->admission_key,
 		.trusted = request->trusted,
 		.due = Max(request->not_before, row->created_at)
 	};
@@ -126,7 +138,7 @@ admit(NewRow *row)
 	if (row->admission.due != 0)
 		pnvs_guard_give_back_at_abort(&row->admission);
 	RESUME_INTERRUPTS();
-	if (row->refusal.reason != PNVS_ADMITTED && !request->keeps_refused)
+	if (row->refusal.reason != PNVS_ADMITTED && request->on_refusal == PNVS_THROW_REFUSAL)
 		pnvs_guard_throw(&row->refusal);
 }
 
@@ -152,7 +164,7 @@ pnvs_queue_cancel(int64 id)
 		pnvs_registry_wake_at_end(DatumGetTimestampTz(row.values[PNVS_FIND_NOT_BEFORE - 1]), true);
 		claim.recipient = TextDatumGetCString(row.values[PNVS_FIND_RECIPIENT - 1]);
 		claim.admission = row.admission;
-		canceled = pnvs_settle_cancel(&claim, row.requester);
+		canceled = pnvs_settle_cancel(&claim, row.requester, false);
 	}
 	pnvs_table_leave(&visit);
 	return canceled;
@@ -173,20 +185,6 @@ pnvs_queue_find(int64 id, PnvsQueueRow *row)
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller_context);
 	return found;
-}
-
-/* Whether none of a verification's messages was sent, or will be. */
-bool
-pnvs_queue_all_failed(const pg_uuid_t *verification)
-{
-	Datum		value = UUIDPGetDatum(verification);
-	PnvsTableVisit visit;
-	bool		all_failed;
-
-	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
-	all_failed = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_HOPEFUL, &value, NULL) == 0;
-	pnvs_table_leave(&visit);
-	return all_failed;
 }
 
 /* Within a visit; copies the row to the current memory context. */
@@ -290,10 +288,11 @@ fill_row(const NewRow *row, TupleTableSlot *slot)
 		PUT(PNVS_COLUMN_REFERENCE, CStringGetTextDatum(request->reference));
 	if (request->dedup_key != NULL)
 		PUT(PNVS_COLUMN_DEDUP_KEY, CStringGetTextDatum(request->dedup_key));
-	/* a repeat of the key must find the row as long as the key counts */
-	PUT(PNVS_COLUMN_RETAIN_FROM,
-		TimestampTzGetDatum(request->dedup_key == NULL ? row->created_at :
-							row->created_at + (request->now - request->dedup_since)));
+	if (request->source != NULL)
+		PUT(PNVS_COLUMN_SOURCE, CStringGetTextDatum(request->source));
+	if (request->phone_verification != NULL)
+		PUT(PNVS_COLUMN_PHONE_VERIFICATION, UUIDPGetDatum(request->phone_verification));
+	PUT(PNVS_COLUMN_RETAIN_FROM, TimestampTzGetDatum(retain_from(row)));
 	PUT(PNVS_COLUMN_ORIGIN_SYSTEM, Int64GetDatum((int64) GetSystemIdentifier()));
 	PUT(PNVS_COLUMN_ORIGIN_DATABASE, ObjectIdGetDatum(MyDatabaseId));
 	PUT(PNVS_COLUMN_ORIGIN_TIMELINE, Int32GetDatum((int32) GetWALInsertionTimeLine()));
@@ -306,26 +305,43 @@ fill_row(const NewRow *row, TupleTableSlot *slot)
 	}
 	if (admission->due != 0 && admission->key != 0)
 		PUT(PNVS_COLUMN_ADMISSION_KEY, Int64GetDatum((int64) admission->key));
-	if (row->refusal.reason != PNVS_ADMITTED)
-		fill_refused(row, slot);
+	if (row->refusal.reason != PNVS_ADMITTED || request->is_decoy)
+		fill_settled(row, slot);
 	ExecStoreVirtualTuple(slot);
 }
 
-/* A message that the guard has refused is settled from the beginning. */
+/* A message that the guard has refused, or that nobody needs, is settled from the beginning. */
 static void
-fill_refused(const NewRow *row, TupleTableSlot *slot)
+fill_settled(const NewRow *row, TupleTableSlot *slot)
 {
+	bool		refused = row->refusal.reason != PNVS_ADMITTED;
 	char		masked[PNVS_PHONE_NUMBER_SIZE];
 
 	pnvs_phone_number_mask(row->request->recipient, masked);
-	PUT(PNVS_COLUMN_STATE, CStringGetTextDatum(pnvs_state_name(PNVS_STATE_FAILED)));
+	PUT(PNVS_COLUMN_STATE, CStringGetTextDatum(pnvs_state_name(refused ? PNVS_STATE_FAILED :
+															   PNVS_STATE_CANCELED)));
 	PUT(PNVS_COLUMN_RECIPIENT, CStringGetTextDatum(masked));
 	PUT(PNVS_COLUMN_SETTLED_AT, TimestampTzGetDatum(row->created_at));
-	PUT(PNVS_COLUMN_CODE, CStringGetTextDatum(pnvs_guard_code(&row->refusal)));
-	PUT(PNVS_COLUMN_MESSAGE, CStringGetTextDatum(pnvs_guard_message(&row->refusal)));
+	PUT(PNVS_COLUMN_CODE, CStringGetTextDatum(refused ? pnvs_guard_code(&row->refusal) :
+											  PNVS_NOT_NEEDED));
+	PUT(PNVS_COLUMN_MESSAGE, CStringGetTextDatum(refused ? pnvs_guard_message(&row->refusal) :
+												 PNVS_NOT_NEEDED_MESSAGE));
 }
 
 #undef PUT
+
+/* When pnvs.retention begins to count, at the earliest. */
+static TimestampTz
+retain_from(const NewRow *row)
+{
+	const PnvsQueueRequest *request = row->request;
+	TimestampTz from = Max(row->created_at, request->retain_until);
+
+	/* a repeat of the key must find the row as long as the key counts */
+	if (request->dedup_key != NULL)
+		from = Max(from, row->created_at + (request->now - request->dedup_since));
+	return from;
+}
 
 /*
  * Gives the row an ID that no other row has.  After a restore of the data alone the

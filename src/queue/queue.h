@@ -14,6 +14,14 @@
 #include "guard/guard.h"
 #include "queue/rows/statements.h"
 
+/* What becomes of a message that the guard refuses. */
+typedef enum PnvsOnRefusal
+{
+	PNVS_THROW_REFUSAL,
+	PNVS_KEEP_REFUSED,			/* it is queued, and has failed already */
+	PNVS_RETURN_REFUSAL			/* nothing is queued */
+} PnvsOnRefusal;
+
 /* A message to be queued.  Texts are in the database's encoding. */
 typedef struct PnvsQueueRequest
 {
@@ -27,9 +35,14 @@ typedef struct PnvsQueueRequest
 	const char *dedup_key;		/* or NULL */
 	TimestampTz dedup_since;	/* with dedup_key */
 	const char *rate_key;		/* normalised, or NULL */
+	uint64		admission_key;	/* without rate_key: its hash, or 0 */
 	bool		trusted;
-	bool		keeps_refused;	/* by the guard: as a failed message, instead
-								 * of an error */
+	PnvsOnRefusal on_refusal;
+	Oid			requester;		/* 0: the current user */
+	const char *source;			/* the table that reference is of, or NULL */
+	const pg_uuid_t *phone_verification;	/* or NULL */
+	TimestampTz retain_until;	/* 0: as pnvs.retention says */
+	bool		is_decoy;		/* takes its places, and is never sent */
 } PnvsQueueRequest;
 
 /* A row as its requester sees it; in the memory context of the caller. */
@@ -63,15 +76,38 @@ typedef struct PnvsQueueMessage
 	TimestampTz settled_at;		/* 0: it is not */
 	const char *code;			/* or NULL */
 	const char *requested_by;
-}			PnvsQueueMessage;
+} PnvsQueueMessage;
 
-extern int64 pnvs_queue_enqueue(const PnvsQueueRequest *request);
+/* A message of a verification; in the memory context of the caller. */
+typedef struct PnvsVerificationMessage
+{
+	int64		id;
+	const char *state;
+	bool		settled;
+	const char *channel;
+	const char *service_sid;
+	const char *verification_id;	/* or NULL */
+	const char *recipient;		/* masked, once settled */
+	TimestampTz created_at;
+	TimestampTz dispatched_at;	/* 0: it was never claimed */
+	TimestampTz unknown_since;	/* 0: its fate is known */
+	PnvsAdmission admission;
+} PnvsVerificationMessage;
+
+/* queue.c */
+extern int64 pnvs_queue_enqueue(const PnvsQueueRequest *request, PnvsRefusal *refusal);
 extern bool pnvs_queue_cancel(int64 id);
 extern bool pnvs_queue_find(int64 id, PnvsQueueRow *row);
+
+/* messages.c */
 extern bool pnvs_queue_all_failed(const pg_uuid_t *verification);
+extern int	pnvs_queue_messages_of(const pg_uuid_t *verification,
+								   PnvsVerificationMessage *messages, int max);
+extern int	pnvs_queue_cancel_of(const pg_uuid_t *verification);
+extern int	pnvs_queue_cancel_of_row(const char *source, const char *reference);
 
 /* number.c */
-extern int	pnvs_queue_of_number(const char *number, PnvsQueueMessage * *messages);
+extern int	pnvs_queue_of_number(const char *number, PnvsQueueMessage **messages);
 extern int	pnvs_queue_erase(const char *number);
 
 #endif							/* PNVS_QUEUE_H */

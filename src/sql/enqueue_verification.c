@@ -40,7 +40,7 @@ pnvs_enqueue_verification(PG_FUNCTION_ARGS)
 			(pnvs_argument_end(fcinfo, 6, "dedup_for", request.now) - request.now);
 	request.rate_key = pnvs_argument_rate_key(fcinfo, 7);
 	request.trusted = pnvs_argument_flag(fcinfo, 8);
-	PG_RETURN_INT64(pnvs_queue_enqueue(&request));
+	PG_RETURN_INT64(pnvs_queue_enqueue(&request, NULL));
 }
 
 /*

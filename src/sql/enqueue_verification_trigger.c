@@ -56,8 +56,8 @@ pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
 	request.send_before = request.now + SEND_WITHIN_US;
 	request.reference = reference_of(trigger);
 	/* a limit must not make the row of the user's table an error */
-	request.keeps_refused = true;
-	(void) pnvs_queue_enqueue(&request);
+	request.on_refusal = PNVS_KEEP_REFUSED;
+	(void) pnvs_queue_enqueue(&request, NULL);
 	return PointerGetDatum(NULL);
 }
 

@@ -23,7 +23,7 @@ static const Oid column_types[] = {
 	TIMESTAMPTZOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID
 };
 
-static void put_event(ReturnSetInfo *result, const PnvsHistoryEvent * event);
+static void put_event(ReturnSetInfo *result, const PnvsHistoryEvent *event);
 
 /*
  * verification_history("to" text)
@@ -60,7 +60,7 @@ pnvs_erase_phone_number(PG_FUNCTION_ARGS)
 }
 
 static void
-put_event(ReturnSetInfo *result, const PnvsHistoryEvent * event)
+put_event(ReturnSetInfo *result, const PnvsHistoryEvent *event)
 {
 	Datum		values[lengthof(column_types)];
 	bool		nulls[lengthof(column_types)];

@@ -25,12 +25,12 @@ typedef struct Block
 
 static int	judge_channels(const char *number, TimestampTz now, Block *blocks);
 static bool are_same(const Block *blocks, int nblocks);
-static void add(PnvsHistory * history, const Block *block, TimestampTz now);
-static void add_tries(PnvsHistory * history, const char *number, TimestampTz now);
+static void add(PnvsHistory *history, const Block *block, TimestampTz now);
+static void add_tries(PnvsHistory *history, const char *number, TimestampTz now);
 
 /* Adds an event for each channel that is blocked, or one if all are, and one for codes. */
 void
-pnvs_history_add_blocks(PnvsHistory * history, const char *number, TimestampTz now)
+pnvs_history_add_blocks(PnvsHistory *history, const char *number, TimestampTz now)
 {
 	Block		blocks[PNVS_CHANNEL_WORD_COUNT];
 	int			nblocks = judge_channels(number, now, blocks);
@@ -85,7 +85,7 @@ are_same(const Block *blocks, int nblocks)
 }
 
 static void
-add(PnvsHistory * history, const Block *block, TimestampTz now)
+add(PnvsHistory *history, const Block *block, TimestampTz now)
 {
 	PnvsHistoryEvent *event;
 
@@ -100,7 +100,7 @@ add(PnvsHistory * history, const Block *block, TimestampTz now)
 
 /* No code is checked for a number with too many wrong ones. */
 static void
-add_tries(PnvsHistory * history, const char *number, TimestampTz now)
+add_tries(PnvsHistory *history, const char *number, TimestampTz now)
 {
 	Block		block = {
 		.refusal = {PNVS_REFUSED_LIMIT, PNVS_SCOPE_TRIES, -1},

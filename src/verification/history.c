@@ -47,7 +47,7 @@ typedef enum HistoryColumn
 	ENDED_AT,
 	ORIGIN_SYSTEM,
 	ORIGIN_DATABASE
-}			HistoryColumn;
+} HistoryColumn;
 
 /* A verification of the number, as messages refer to it. */
 typedef struct Verification
@@ -56,27 +56,27 @@ typedef struct Verification
 	int			number;			/* the first is 1 */
 	const char *purpose;
 	const char *requested_by;
-}			Verification;
+} Verification;
 
 /* What an event of a verification is told of. */
 typedef struct Teller
 {
 	PnvsHistory *history;
-	const		Verification *verification;
+	const Verification *verification;
 	int			row;			/* of the result */
 	TimestampTz now;
-}			Teller;
+} Teller;
 
-static int	add_verifications(PnvsHistory * history, const char *number, TimestampTz now,
-							  Verification * *verifications);
-static void add_verification(const Teller * teller);
-static PnvsHistoryEvent * tell(const Teller * teller, const char *event, TimestampTz at);
-static TimestampTz add_wrong_codes(const Teller * teller);
-static void add_end(const Teller * teller, TimestampTz last_wrong_at);
-static PnvsVerificationState state_by_now(const Teller * teller, int *tries);
+static int	add_verifications(PnvsHistory *history, const char *number, TimestampTz now,
+							  Verification **verifications);
+static void add_verification(const Teller *teller);
+static PnvsHistoryEvent *tell(const Teller *teller, const char *event, TimestampTz at);
+static TimestampTz add_wrong_codes(const Teller *teller);
+static void add_end(const Teller *teller, TimestampTz last_wrong_at);
+static PnvsVerificationState state_by_now(const Teller *teller, int *tries);
 static TimestampTz optional_time(int row, HistoryColumn column);
-static void add_message(PnvsHistory * history, const PnvsQueueMessage * message,
-						const Verification * verification);
+static void add_message(PnvsHistory *history, const PnvsQueueMessage *message,
+						const Verification *verification);
 static int	compare_ids(const void *a, const void *b);
 static int	compare_events(const void *a, const void *b);
 
@@ -85,7 +85,7 @@ static int	compare_events(const void *a, const void *b);
  * now.  In the current memory context.
  */
 void
-pnvs_verification_history(const char *number, PnvsHistory * history)
+pnvs_verification_history(const char *number, PnvsHistory *history)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	Verification *verifications;
@@ -99,7 +99,7 @@ pnvs_verification_history(const char *number, PnvsHistory * history)
 	nmessages = pnvs_queue_of_number(number, &messages);
 	for (int i = 0; i < nmessages; i++)
 	{
-		const		Verification key = {.id = messages[i].verification};
+		const Verification key = {.id = messages[i].verification};
 
 		add_message(history, &messages[i], !messages[i].has_verification ? NULL :
 					bsearch(&key, verifications, nverifications, sizeof(Verification), compare_ids));
@@ -110,7 +110,7 @@ pnvs_verification_history(const char *number, PnvsHistory * history)
 
 /* Adds an event, which the caller fills in before another is added. */
 PnvsHistoryEvent *
-pnvs_history_add(PnvsHistory * history, const char *event, TimestampTz at)
+pnvs_history_add(PnvsHistory *history, const char *event, TimestampTz at)
 {
 	PnvsHistoryEvent *added;
 
@@ -134,8 +134,8 @@ pnvs_history_add(PnvsHistory * history, const char *event, TimestampTz at)
 
 /* Adds what happened to the verifications of a number, and returns them and their number. */
 static int
-add_verifications(PnvsHistory * history, const char *number, TimestampTz now,
-				  Verification * *verifications)
+add_verifications(PnvsHistory *history, const char *number, TimestampTz now,
+				  Verification **verifications)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		values[PNVS_NUMBER_PARAMETERS];
@@ -164,7 +164,7 @@ add_verifications(PnvsHistory * history, const char *number, TimestampTz now,
 }
 
 static void
-add_verification(const Teller * teller)
+add_verification(const Teller *teller)
 {
 	const int	row = teller->row;
 	const char *refused = pnvs_result_optional_text(row, REFUSED);
@@ -191,7 +191,7 @@ add_verification(const Teller * teller)
 }
 
 static PnvsHistoryEvent *
-tell(const Teller * teller, const char *event, TimestampTz at)
+tell(const Teller *teller, const char *event, TimestampTz at)
 {
 	PnvsHistoryEvent *added = pnvs_history_add(teller->history, event, at);
 
@@ -203,7 +203,7 @@ tell(const Teller * teller, const char *event, TimestampTz at)
 
 /* The time of the last, or 0 if there was none, or the transactions were rolled back. */
 static TimestampTz
-add_wrong_codes(const Teller * teller)
+add_wrong_codes(const Teller *teller)
 {
 	bool		isnull;
 	Datum		value = pnvs_result_value(teller->row, WRONG_AT, &isnull);
@@ -228,7 +228,7 @@ add_wrong_codes(const Teller * teller)
 
 /* How a verification ended, unless it was used. */
 static void
-add_end(const Teller * teller, TimestampTz last_wrong_at)
+add_end(const Teller *teller, TimestampTz last_wrong_at)
 {
 	TimestampTz ended_at = optional_time(teller->row, ENDED_AT);
 	TimestampTz begun_at = pnvs_result_time(teller->row, BEGUN_AT);
@@ -256,7 +256,7 @@ add_end(const Teller * teller, TimestampTz last_wrong_at)
 
 /* That no message could be sent, its messages say. */
 static PnvsVerificationState
-state_by_now(const Teller * teller, int *tries)
+state_by_now(const Teller *teller, int *tries)
 {
 	const int	row = teller->row;
 	PnvsVerificationFacts facts = {
@@ -288,8 +288,8 @@ optional_time(int row, HistoryColumn column)
 
 /* verification: that it is a message of, or NULL. */
 static void
-add_message(PnvsHistory * history, const PnvsQueueMessage * message,
-			const Verification * verification)
+add_message(PnvsHistory *history, const PnvsQueueMessage *message,
+			const Verification *verification)
 {
 	const bool	open = message->settled_at == 0;
 	const bool	refused = !open && message->attempts == 0 &&
@@ -335,8 +335,8 @@ compare_ids(const void *a, const void *b)
 static int
 compare_events(const void *a, const void *b)
 {
-	const		PnvsHistoryEvent *first = a;
-	const		PnvsHistoryEvent *second = b;
+	const PnvsHistoryEvent *first = a;
+	const PnvsHistoryEvent *second = b;
 
 	if (first->at != second->at)
 		return first->at < second->at ? -1 : 1;

@@ -13,10 +13,10 @@
 #include "verification/verification.h"
 
 /* history.c */
-extern PnvsHistoryEvent * pnvs_history_add(PnvsHistory * history, const char *event,
-										   TimestampTz at);
+extern PnvsHistoryEvent *pnvs_history_add(PnvsHistory *history, const char *event,
+										  TimestampTz at);
 
 /* blocked.c */
-extern void pnvs_history_add_blocks(PnvsHistory * history, const char *number, TimestampTz now);
+extern void pnvs_history_add_blocks(PnvsHistory *history, const char *number, TimestampTz now);
 
 #endif							/* PNVS_VERIFICATION_HISTORY_H */

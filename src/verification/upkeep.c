@@ -41,7 +41,7 @@ enum
 static TimestampTz masked_up_to = DT_NOBEGIN;
 static TimestampTz purged_up_to = DT_NOBEGIN;
 
-static void purge(PnvsPurgeBatch * batch);
+static void purge(PnvsPurgeBatch *batch);
 static int	mask_over(int max, TimestampTz now);
 static void mask_rows(int nrows);
 static int	delete_ended(int max, TimestampTz now);
@@ -59,7 +59,7 @@ pnvs_verification_upkeep_init(void)
 
 /* Within a visit. */
 static void
-purge(PnvsPurgeBatch * batch)
+purge(PnvsPurgeBatch *batch)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		deletes = !pnvs_table_is_referenced(&pnvs_verification_table);

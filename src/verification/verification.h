@@ -83,14 +83,14 @@ typedef struct PnvsHistoryEvent
 	const char *requested_by;	/* or NULL */
 	TimestampTz until;			/* 0: none */
 	int			position;		/* in the order of adding */
-}			PnvsHistoryEvent;
+} PnvsHistoryEvent;
 
 typedef struct PnvsHistory
 {
 	PnvsHistoryEvent *events;
 	int			n;
 	int			size;
-}			PnvsHistory;
+} PnvsHistory;
 
 /* begin.c, resend.c */
 extern void pnvs_verification_begin(const PnvsBeginRequest *request, PnvsBegun *begun);
@@ -103,7 +103,7 @@ extern void pnvs_verification_status(const pg_uuid_t *id, PnvsBegun *begun,
 extern void pnvs_fallback_init(void);
 
 /* history.c; number: digits */
-extern void pnvs_verification_history(const char *number, PnvsHistory * history);
+extern void pnvs_verification_history(const char *number, PnvsHistory *history);
 
 /* erase.c */
 extern int64 pnvs_verification_erase(const char *number);

@@ -160,7 +160,7 @@ sub check_unreadable_file
 
 sub source
 {
-	return join '', map { PostgreSQL::Test::Utils::slurp_file($_) } glob("$ROOT/src/*.c $ROOT/src/*/*.c $ROOT/src/*/*/*.c");
+	return join '', map { PostgreSQL::Test::Utils::slurp_file($_) } glob("$ROOT/src/*.[ch] $ROOT/src/*/*.[ch] $ROOT/src/*/*/*.[ch]");
 }
 
 # The names in a table's first column are those that the code has.

@@ -101,20 +101,27 @@ pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nv
 
 /*
  * Cancels a row that its requester has queued; false if it is no longer queued.  Waits
- * for whoever has locked the row.  claim: ID, recipient and admission.
+ * for whoever has locked the row.  claim: ID, recipient and admission; not_needed: the row
+ * says so.
  */
 bool
-pnvs_settle_cancel(const PnvsClaim *claim, Oid requester)
+pnvs_settle_cancel(const PnvsClaim *claim, Oid requester, bool not_needed)
 {
 	PnvsVerdict verdict;
-	Datum		values[4];
+	Datum		values[6];
 
 	pnvs_verdict_settled(&verdict, claim, PNVS_STATE_QUEUED, PNVS_STATE_CANCELED);
 	values[0] = Int64GetDatum(claim->id);
 	values[1] = TimestampTzGetDatum(verdict.settled_at);
 	values[2] = CStringGetTextDatum(verdict.recipient);
 	values[3] = ObjectIdGetDatum(requester);
-	if (pnvs_table_run(&pnvs_queue_table, PNVS_CANCEL, values) != 1)
+	if (not_needed)
+	{
+		pnvs_verdict_explain(&verdict, PNVS_NOT_NEEDED, PNVS_NOT_NEEDED_MESSAGE);
+		values[4] = CStringGetTextDatum(verdict.code);
+		values[5] = CStringGetTextDatum(verdict.message);
+	}
+	if (pnvs_table_write(&pnvs_queue_table, PNVS_CANCEL, values, not_needed ? NULL : "    nn") != 1)
 		return false;
 	pnvs_settle_note_written(&verdict, 1);
 	return true;

@@ -58,7 +58,7 @@
 	"SELECT ctid::tid, id::bigint, attempts::integer, not_before::timestamptz," \
 	" send_before::timestamptz, created_at::timestamptz," \
 	" coalesce(dispatched_at, created_at)::timestamptz," \
-	" coalesce(unknown_since, dispatched_at, created_at)::timestamptz," \
+	" coalesce(unknown_since, dispatched_at, created_at)::timestamptz, requested_by::oid," \
 	ADMISSION ", channel::text, recipient::text, service_sid::text" \
 	" FROM ONLY %1$s WHERE settled_at IS NULL"
 
@@ -118,9 +118,10 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 	/* By the requester, so that nobody waits for the lock of another's row. */
 	[PNVS_CANCEL] = {
 		"UPDATE ONLY %1$s SET state = 'canceled', settled_at = $2, recipient = $3,"
+		" code = coalesce($5, code), message = coalesce($6, message),"
 		" retain_from = greatest(retain_from, $2)"
 		" WHERE requested_by = $4 AND id = $1 AND state = 'queued'",
-		{INT8OID, TIMESTAMPTZOID, TEXTOID, OIDOID}
+		{INT8OID, TIMESTAMPTZOID, TEXTOID, OIDOID, TEXTOID, TEXTOID}
 	},
 	[PNVS_FIND] = {
 		"SELECT id::bigint, channel::text, recipient::text, service_sid::text, state::text,"
@@ -132,6 +133,29 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		" requested_by::oid, xmin::xid," ADMISSION
 		" FROM ONLY %1$s WHERE id = $1 AND origin_database >= '0'",
 		{INT8OID}
+	},
+
+	/*
+	 * What is queued of a verification, or of a row of a table.  Here, too,
+	 * the state is not written in the way of the index of open rows.
+	 */
+	[PNVS_SELECT_QUEUED_OF] = {
+		SELECT_ROWS " AND phone_verification = $1 AND origin_timeline >= 0"
+		" AND state || '' = 'queued' ORDER BY id",
+		{UUIDOID}
+	},
+	[PNVS_SELECT_QUEUED_OF_ROW] = {
+		SELECT_ROWS " AND source = $1 AND reference = $2 AND origin_timeline >= 0"
+		" AND state || '' = 'queued' ORDER BY id",
+		{TEXTOID, TEXTOID}
+	},
+	[PNVS_SELECT_MESSAGES_OF] = {
+		"SELECT id::bigint, state::text, (settled_at IS NOT NULL)::boolean, channel::text,"
+		" service_sid::text, verification_id::text, recipient::text, created_at::timestamptz,"
+		" dispatched_at::timestamptz, unknown_since::timestamptz," ADMISSION
+		" FROM ONLY %1$s WHERE phone_verification = $1 AND origin_timeline >= 0"
+		" ORDER BY id DESC LIMIT $2",
+		{UUIDOID, INT8OID}
 	},
 	[PNVS_HIGHEST_ID] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE origin_database >= '0' ORDER BY id DESC LIMIT 1",

@@ -19,6 +19,10 @@
 /* Why a message expires. */
 #define PNVS_EXPIRED_MESSAGE "its time was over before it could be sent"
 
+/* Why a message is taken back other than by cancel_verification(). */
+#define PNVS_NOT_NEEDED "Local.NotNeeded"
+#define PNVS_NOT_NEEDED_MESSAGE "no message was needed"
+
 /* A claimed row; texts are in UTF-8, which ASCII is. */
 typedef struct PnvsClaim
 {

@@ -36,7 +36,7 @@ typedef struct PnvsPurgeBatch
 	int			npurged;		/* out; as many as max: there may be more */
 	int64		wait_us;		/* out: until another row is to be purged, or
 								 * PNVS_NEVER */
-}			PnvsPurgeBatch;
+} PnvsPurgeBatch;
 
 /*
  * Deletes old rows of a table of a module above, or takes out of them what is no longer
@@ -45,9 +45,9 @@ typedef struct PnvsPurgeBatch
 typedef struct PnvsPurger
 {
 	PnvsTable  *table;
-	void		(*purge) (PnvsPurgeBatch * batch);
+	void		(*purge) (PnvsPurgeBatch *batch);
 	int64		interval_us;	/* a row that is new now is not purged sooner */
-}			PnvsPurger;
+} PnvsPurger;
 
 /* transaction.c */
 extern bool pnvs_transaction_run(PnvsTransact transact, void (*work) (void *arg), void *arg);
@@ -59,7 +59,7 @@ extern PnvsTableLock pnvs_transaction_lock_table(PnvsTable *table);
 extern void pnvs_notify_announce(PnvsTransact transact, PnvsVerdicts *verdicts);
 
 /* upkeep.c */
-extern void pnvs_upkeep_add_purger(const PnvsPurger * purger);
+extern void pnvs_upkeep_add_purger(const PnvsPurger *purger);
 extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer);
 extern void pnvs_upkeep_expire(PnvsTransact transact, PnvsClaimer *claimer);
 extern int64 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer);

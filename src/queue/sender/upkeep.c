@@ -44,7 +44,7 @@ typedef struct Recovery
 typedef struct Purge
 {
 	PnvsClaimer *claimer;		/* of the queue's rows */
-	const		PnvsPurger *purger; /* of another table; or NULL */
+	const PnvsPurger *purger;	/* of another table; or NULL */
 	PnvsPurgeBatch batch;		/* npurged is -1 if nothing could be done */
 } Purge;
 
@@ -59,7 +59,7 @@ static bool interrupt(int64 claimer);
 static void expire_batch(void *arg);
 static int64 purge(PnvsTransact transact, Purge *purge);
 static void purge_batch(void *arg);
-static void purge_queue(PnvsClaimer *claimer, PnvsPurgeBatch * batch);
+static void purge_queue(PnvsClaimer *claimer, PnvsPurgeBatch *batch);
 static int	delete_old(PnvsClaimer *claimer, int max);
 static int64 next_purge_us(const PnvsClaimer *claimer);
 static int64 retention_us(void);
@@ -156,7 +156,7 @@ expire_batch(void *arg)
 
 /* Has old rows of another table purged, too.  To be called when the library is loaded. */
 void
-pnvs_upkeep_add_purger(const PnvsPurger * purger)
+pnvs_upkeep_add_purger(const PnvsPurger *purger)
 {
 	if (npurgers == MAX_PURGERS)
 		elog(ERROR, "too many tables to be purged");
@@ -235,7 +235,7 @@ purge_batch(void *arg)
  * their triggers: then nothing is deleted.
  */
 static void
-purge_queue(PnvsClaimer *claimer, PnvsPurgeBatch * batch)
+purge_queue(PnvsClaimer *claimer, PnvsPurgeBatch *batch)
 {
 	if (pnvs_table_is_referenced(&pnvs_queue_table))
 		return;

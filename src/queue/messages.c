@@ -1,0 +1,154 @@
+/*-------------------------------------------------------------------------
+ *
+ * messages.c
+ *	  The messages of a verification, or of a row of a user's table: read, and taken back.
+ *
+ * Who calls these has checked that the verification or the row is the caller's: whoever
+ * queued the messages, they are found.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+#include "queue/queue.h"
+#include "queue/registry/registry.h"
+#include "queue/rows/rows.h"
+
+static int	cancel_all(PnvsQueueStatement statement, Datum *values);
+static int	read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement statement,
+						Datum *values);
+static void read_message(int row, PnvsVerificationMessage *message);
+static TimestampTz optional_time(int row, int column);
+
+/* Whether none of a verification's messages was sent, or will be. */
+bool
+pnvs_queue_all_failed(const pg_uuid_t *verification)
+{
+	Datum		value = UUIDPGetDatum(verification);
+	PnvsTableVisit visit;
+	bool		all_failed;
+
+	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
+	all_failed = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_HOPEFUL, &value, NULL) == 0;
+	pnvs_table_leave(&visit);
+	return all_failed;
+}
+
+/*
+ * The messages of a verification as they are by now, the newest first, up to max; their
+ * number.
+ */
+int
+pnvs_queue_messages_of(const pg_uuid_t *verification, PnvsVerificationMessage *messages,
+					   int max)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	PnvsTableVisit visit;
+	Datum		values[2];
+	int			nmessages;
+
+	values[0] = UUIDPGetDatum(verification);
+	values[1] = Int64GetDatum(max);
+	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
+	MemoryContextSwitchTo(caller_context);
+	nmessages = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_MESSAGES_OF, values, NULL);
+	for (int row = 0; row < nmessages; row++)
+		read_message(row, &messages[row]);
+	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller_context);
+	return nmessages;
+}
+
+/*
+ * Takes back the messages of a verification that are still queued; their number.  If the
+ * transaction is rolled back, they are sent.
+ */
+int
+pnvs_queue_cancel_of(const pg_uuid_t *verification)
+{
+	Datum		value = UUIDPGetDatum(verification);
+
+	return cancel_all(PNVS_SELECT_QUEUED_OF, &value);
+}
+
+/* The same of a row, by its table and the value that is kept as reference. */
+int
+pnvs_queue_cancel_of_row(const char *source, const char *reference)
+{
+	Datum		values[2];
+
+	values[0] = CStringGetTextDatum(source);
+	values[1] = CStringGetTextDatum(reference);
+	return cancel_all(PNVS_SELECT_QUEUED_OF_ROW, values);
+}
+
+static int
+cancel_all(PnvsQueueStatement statement, Datum *values)
+{
+	PnvsTableVisit visit;
+	PnvsClaim  *claims;
+	Oid		   *requesters;
+	int			nclaims;
+	int			ncanceled = 0;
+
+	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
+	nclaims = read_queued(&claims, &requesters, statement, values);
+	for (int i = 0; i < nclaims; i++)
+	{
+		/* a worker skips a locked row, and is woken when the lock is gone */
+		pnvs_registry_wake_at_end(claims[i].not_before, true);
+		if (pnvs_settle_cancel(&claims[i], requesters[i], true))
+			ncanceled++;
+	}
+	pnvs_table_leave(&visit);
+	return ncanceled;
+}
+
+/* The rows that a statement selects, and who queued them; their number. */
+static int
+read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement statement, Datum *values)
+{
+	int			nrows = pnvs_table_read(&pnvs_queue_table, statement, values, NULL);
+
+	*claims = palloc((nrows + 1) * sizeof(PnvsClaim));
+	*requesters = palloc((nrows + 1) * sizeof(Oid));
+	for (int row = 0; row < nrows; row++)
+	{
+		pnvs_claim_read(row, &(*claims)[row]);
+		(*requesters)[row] = pnvs_result_oid(row, PNVS_ROW_REQUESTED_BY);
+	}
+	return nrows;
+}
+
+static void
+read_message(int row, PnvsVerificationMessage *message)
+{
+	PnvsClaim	claim = {0};
+
+	message->id = pnvs_result_int64(row, PNVS_MESSAGE_ID);
+	message->state = pnvs_result_text(row, PNVS_MESSAGE_STATE);
+	message->settled = DatumGetBool(pnvs_result_datum(row, PNVS_MESSAGE_IS_SETTLED));
+	message->channel = pnvs_result_text(row, PNVS_MESSAGE_CHANNEL);
+	message->service_sid = pnvs_result_text(row, PNVS_MESSAGE_SERVICE_SID);
+	message->verification_id = pnvs_result_optional_text(row, PNVS_MESSAGE_VERIFICATION_ID);
+	message->recipient = pnvs_result_text(row, PNVS_MESSAGE_RECIPIENT);
+	message->created_at = pnvs_result_time(row, PNVS_MESSAGE_CREATED_AT);
+	message->dispatched_at = optional_time(row, PNVS_MESSAGE_DISPATCHED_AT);
+	message->unknown_since = optional_time(row, PNVS_MESSAGE_UNKNOWN_SINCE);
+	claim.channel = message->channel;
+	claim.recipient = message->recipient;
+	claim.created_at = message->created_at;
+	pnvs_admission_read(row, PNVS_MESSAGE_ADMISSION, &claim, &message->admission);
+}
+
+/* A time that may be NULL: 0 then. */
+static TimestampTz
+optional_time(int row, int column)
+{
+	bool		isnull;
+	Datum		value = pnvs_result_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}

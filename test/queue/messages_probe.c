@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * messages_probe.c
+ *	  SQL functions that call src/queue/queue.h as a verification does, for tests.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "queue/queue.h"
+
+#define MAX_MESSAGES 10
+
+PG_FUNCTION_INFO_V1(messages_enqueue);
+PG_FUNCTION_INFO_V1(messages_cancel_of);
+PG_FUNCTION_INFO_V1(messages_of);
+
+/*
+ * messages_enqueue(number text, verification uuid, requester oid, key bigint,
+ *					retain_until timestamptz, decoy boolean, not_before timestamptz)
+ *
+ * The ID, or why the guard refuses it and for how long.
+ */
+Datum
+messages_enqueue(PG_FUNCTION_ARGS)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	PnvsRefusal refusal = {0};
+	PnvsQueueRequest request = {
+		.channel = "SMS",
+		.recipient = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.service_sid = "FA1",
+		.now = now,
+		.not_before = PG_GETARG_TIMESTAMPTZ(6),
+		.send_before = Max(now, PG_GETARG_TIMESTAMPTZ(6)) + 300 * USECS_PER_SEC,
+		.phone_verification = PG_GETARG_UUID_P(1),
+		.requester = PG_GETARG_OID(2),
+		.admission_key = (uint64) PG_GETARG_INT64(3),
+		.retain_until = PG_GETARG_TIMESTAMPTZ(4),
+		.is_decoy = PG_GETARG_BOOL(5),
+		.on_refusal = PNVS_RETURN_REFUSAL
+	};
+	int64		id = pnvs_queue_enqueue(&request, &refusal);
+
+	PG_RETURN_TEXT_P(cstring_to_text(id != 0 ? psprintf("%lld", (long long) id) :
+									 psprintf("%s %d", pnvs_guard_code(&refusal), refusal.retry_after_s > 0)));
+}
+
+/* messages_cancel_of(verification uuid) */
+Datum
+messages_cancel_of(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(pnvs_queue_cancel_of(PG_GETARG_UUID_P(0)));
+}
+
+static const char *
+time_text(TimestampTz time)
+{
+	return time == 0 ? "-" : timestamptz_to_str(time);
+}
+
+/* messages_of(verification uuid, max integer): a line for each */
+Datum
+messages_of(PG_FUNCTION_ARGS)
+{
+	PnvsVerificationMessage messages[MAX_MESSAGES];
+	int			n = pnvs_queue_messages_of(PG_GETARG_UUID_P(0), messages,
+										   Min(PG_GETARG_INT32(1), MAX_MESSAGES));
+	StringInfoData lines;
+
+	initStringInfo(&lines);
+	for (int i = 0; i < n; i++)
+	{
+		const PnvsVerificationMessage *message = &messages[i];
+
+		appendStringInfo(&lines, "%lld|%s|%d|%s|%s|%s|%s|%s|",
+						 (long long) message->id, message->state, message->settled,
+						 message->channel, message->service_sid,
+						 message->verification_id ? message->verification_id : "-",
+						 message->recipient, time_text(message->created_at));
+		appendStringInfo(&lines, "%s|", time_text(message->dispatched_at));
+		appendStringInfo(&lines, "%s|%d\n", time_text(message->unknown_since),
+						 message->admission.due != 0);
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(lines.data));
+}

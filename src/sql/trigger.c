@@ -27,6 +27,7 @@ pnvs_trigger_column(const TriggerData *trigger, const char *function, const char
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" in the arguments of %s() does not exist in \"%s\"",
 						name, function, RelationGetRelationName(trigger->tg_relation)),
+				 errhint("After a column was renamed, the trigger must be created again."),
 				 pnvs_errhide()));
 	return column;
 }

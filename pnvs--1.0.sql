@@ -27,6 +27,28 @@ CREATE TYPE check_verification_result AS (
 	http_status integer
 );
 
+CREATE TYPE begin_verification_result AS (
+	id uuid,
+	state text,
+	channel text,
+	refused text,
+	retry_after integer,
+	resend_at timestamptz,
+	expires_at timestamptz
+);
+
+CREATE TYPE phone_verification_status_result AS (
+	id uuid,
+	state text,
+	channel text,
+	refused text,
+	retry_after integer,
+	resend_at timestamptz,
+	expires_at timestamptz,
+	approved boolean,
+	tries_left integer
+);
+
 CREATE TYPE search_verification_record AS (
 	verification_id text,
 	"to" text,
@@ -354,6 +376,45 @@ COMMENT ON FUNCTION enqueue_verification_trigger() IS
 'queue a one-time code for each row of a table';
 COMMENT ON PROCEDURE process_verification_queue(integer) IS
 'send the messages that are due from this session';
+
+-- Verifications from beginning to end.
+CREATE FUNCTION begin_verification(
+	"to" text,
+	channels text[] DEFAULT '{SMS}',
+	purpose text DEFAULT NULL,
+	session_key text DEFAULT NULL,
+	rate_key text DEFAULT NULL,
+	trusted boolean DEFAULT false,
+	send boolean DEFAULT true,
+	valid_for interval DEFAULT '10 minutes',
+	service_sid text DEFAULT NULL,
+	reference text DEFAULT NULL
+) RETURNS begin_verification_result
+AS 'MODULE_PATHNAME', 'pnvs_begin_verification'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000;
+
+CREATE FUNCTION resend_verification(id uuid, channel text DEFAULT NULL)
+RETURNS begin_verification_result
+AS 'MODULE_PATHNAME', 'pnvs_resend_verification'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000;
+
+CREATE FUNCTION cancel_phone_verification(id uuid) RETURNS boolean
+AS 'MODULE_PATHNAME', 'pnvs_cancel_phone_verification'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000;
+
+CREATE FUNCTION phone_verification_status(id uuid) RETURNS phone_verification_status_result
+AS 'MODULE_PATHNAME', 'pnvs_phone_verification_status'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 1000;
+
+COMMENT ON FUNCTION begin_verification(text, text[], text, text, text, boolean, boolean, interval,
+	text, text) IS
+'begin to verify a phone number; the code is sent after this transaction has committed';
+COMMENT ON FUNCTION resend_verification(uuid, text) IS
+'send another code of a verification, by its next channel or the one that is named';
+COMMENT ON FUNCTION cancel_phone_verification(uuid) IS
+'end a verification that is not used yet';
+COMMENT ON FUNCTION phone_verification_status(uuid) IS
+'what has become of a verification';
 
 -- An approval is used up by one of these, in the caller's transaction.
 CREATE FUNCTION use_verification(

@@ -16,6 +16,7 @@
 #include "queue/registry/registry.h"
 #include "settings.h"
 #include "sql/sql.h"
+#include "verification/verification.h"
 #include "verification/checks.h"
 #include "verification/verification.h"
 
@@ -38,6 +39,7 @@ _PG_init(void)
 		/* the guard then loads what it has kept of the checks */
 		pnvs_checks_init();
 		pnvs_guard_init();
+		pnvs_fallback_init();
 		pnvs_launcher_register();
 	}
 }

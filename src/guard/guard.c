@@ -57,6 +57,14 @@ pnvs_guard_is_shared(void)
 	return pnvs_guard_head != NULL;
 }
 
+/* The key of a rate_key, which is normalised, for this database and role. */
+uint64
+pnvs_guard_hash_rate_key(const char *rate_key)
+{
+	pnvs_hash_prepare();
+	return pnvs_hash_rate_key(rate_key);
+}
+
 /*
  * Admits a message and takes its places, or says why not.  Throws if somebody has set
  * limits and the library is not preloaded.

@@ -134,6 +134,7 @@ typedef void (*PnvsGuardWarning) (int64 cases, const void *arg);
 /* guard.c */
 extern void pnvs_guard_init(void);
 extern bool pnvs_guard_is_shared(void);
+extern uint64 pnvs_guard_hash_rate_key(const char *rate_key);
 extern PnvsRefusal pnvs_guard_admit(const PnvsGuardMessage *message, TimestampTz now,
 									PnvsAdmission *admission);
 extern void pnvs_guard_give_back(const PnvsAdmission *admission, TimestampTz now);

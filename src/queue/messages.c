@@ -16,7 +16,7 @@
 #include "queue/registry/registry.h"
 #include "queue/rows/rows.h"
 
-static int	cancel_all(PnvsQueueStatement statement, Datum *values);
+static int	cancel_all(PnvsQueueStatement statement, Datum *values, int64 but);
 static int	read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement statement,
 						Datum *values);
 static void read_message(int row, PnvsVerificationMessage *message);
@@ -70,7 +70,16 @@ pnvs_queue_cancel_of(const pg_uuid_t *verification)
 {
 	Datum		value = UUIDPGetDatum(verification);
 
-	return cancel_all(PNVS_SELECT_QUEUED_OF, &value);
+	return cancel_all(PNVS_SELECT_QUEUED_OF, &value, PG_INT64_MIN);
+}
+
+/* The same, but for the message that replaces them. */
+int
+pnvs_queue_cancel_others_of(const pg_uuid_t *verification, int64 but)
+{
+	Datum		value = UUIDPGetDatum(verification);
+
+	return cancel_all(PNVS_SELECT_QUEUED_OF, &value, but);
 }
 
 /* The same of a row, by its table and the value that is kept as reference. */
@@ -81,11 +90,11 @@ pnvs_queue_cancel_of_row(const char *source, const char *reference)
 
 	values[0] = CStringGetTextDatum(source);
 	values[1] = CStringGetTextDatum(reference);
-	return cancel_all(PNVS_SELECT_QUEUED_OF_ROW, values);
+	return cancel_all(PNVS_SELECT_QUEUED_OF_ROW, values, PG_INT64_MIN);
 }
 
 static int
-cancel_all(PnvsQueueStatement statement, Datum *values)
+cancel_all(PnvsQueueStatement statement, Datum *values, int64 but)
 {
 	PnvsTableVisit visit;
 	PnvsClaim  *claims;
@@ -97,6 +106,8 @@ cancel_all(PnvsQueueStatement statement, Datum *values)
 	nclaims = read_queued(&claims, &requesters, statement, values);
 	for (int i = 0; i < nclaims; i++)
 	{
+		if (claims[i].id == but)
+			continue;
 		/* a worker skips a locked row, and is woken when the lock is gone */
 		pnvs_registry_wake_at_end(claims[i].not_before, true);
 		if (pnvs_settle_cancel(&claims[i], requesters[i], true))

@@ -104,6 +104,7 @@ extern bool pnvs_queue_all_failed(const pg_uuid_t *verification);
 extern int	pnvs_queue_messages_of(const pg_uuid_t *verification,
 								   PnvsVerificationMessage *messages, int max);
 extern int	pnvs_queue_cancel_of(const pg_uuid_t *verification);
+extern int	pnvs_queue_cancel_others_of(const pg_uuid_t *verification, int64 but);
 extern int	pnvs_queue_cancel_of_row(const char *source, const char *reference);
 
 /* number.c */

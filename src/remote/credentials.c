@@ -37,6 +37,13 @@ pnvs_credentials_get(PnvsCredentials *credentials)
 				 pnvs_errhide()));
 }
 
+/* Whether there are credentials. */
+bool
+pnvs_credentials_are_set(void)
+{
+	return pnvs_settings_access_key_id()[0] != '\0' && pnvs_settings_access_key_secret()[0] != '\0';
+}
+
 /*
  * Overwrites the credentials in a text that is not ours, and whatever looks like a
  * number or a code.

@@ -16,6 +16,7 @@ typedef struct PnvsCredentials
 } PnvsCredentials;
 
 extern void pnvs_credentials_hide(char *text);
+extern bool pnvs_credentials_are_set(void);
 extern void pnvs_credentials_get(PnvsCredentials *credentials);
 
 #endif							/* PNVS_CREDENTIALS_H */

@@ -12,6 +12,7 @@
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
+#include "utils/uuid.h"
 
 #include "compat.h"
 #include "queue/queue.h"
@@ -46,6 +47,15 @@ extern const char *pnvs_argument_check_recipient(const char *text);
 extern const char *pnvs_argument_check_service_sid(const char *text);
 extern void pnvs_argument_find_row(int64 id, PnvsQueueRow *row);
 pg_noreturn extern void pnvs_argument_refuse(const char *what, const char *hint);
+
+/* verification_arguments.c */
+extern const pg_uuid_t *pnvs_argument_phone_verification(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_possible_recipient(FunctionCallInfo fcinfo, int n);
+extern int	pnvs_argument_channels(FunctionCallInfo fcinfo, int n, PnvsChannelWord *channels,
+								   int max);
+extern const char *pnvs_argument_kept_text(FunctionCallInfo fcinfo, int n, const char *name);
+extern const char *pnvs_argument_session_key(FunctionCallInfo fcinfo, int n);
+extern TimestampTz pnvs_argument_expiry(FunctionCallInfo fcinfo, int n, TimestampTz now);
 
 /* row.c */
 typedef struct PnvsRow

@@ -20,6 +20,7 @@
 #include "queue/queue.h"
 #include "settings.h"
 #include "table/statements.h"
+#include "verification/checks.h"
 #include "verification/rows.h"
 
 /* What read_row() reads. */
@@ -160,6 +161,43 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		" ended_at = coalesce(ended_at, $4) WHERE " OF_NUMBER,
 		{INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	},
+	[PNVS_VERIFICATION_FIND_SESSION] = {
+		"SELECT id::uuid FROM ONLY %1$s WHERE session_hash = $1 AND state = 'pending'"
+		" ORDER BY begun_at DESC LIMIT 1",
+		{INT8OID}
+	},
+
+	/* Nobody waits for a transaction that has counted one. */
+	[PNVS_VERIFICATION_COUNT_REFUSED] = {
+		"UPDATE ONLY %1$s SET refused_count = refused_count + 1, resend_at = $6"
+		" WHERE id = (SELECT id FROM ONLY %1$s WHERE recipient_hash = $1 AND begun_at >= $2"
+		" AND state = 'refused' AND requested_by = $3 AND refused = $5"
+		" AND admission_key IS NOT DISTINCT FROM $4 AND purpose IS NOT DISTINCT FROM $7"
+		" LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id::uuid",
+		{INT8OID, TIMESTAMPTZOID, OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
+	},
+	[PNVS_VERIFICATION_NOTE_MESSAGE] = {
+		"UPDATE ONLY %1$s SET channel = $2, channel_position = $3, last_message = $4,"
+		" messages = $5, resend_at = $6 WHERE id = $1",
+		{UUIDOID, TEXTOID, INT4OID, INT8OID, INT4OID, TIMESTAMPTZOID}
+	},
+	[PNVS_VERIFICATION_FIND_BY_MESSAGE] = {
+		"SELECT id::uuid FROM ONLY %1$s WHERE last_message = $1 AND state = 'pending'",
+		{INT8OID}
+	},
+	[PNVS_VERIFICATION_LOCK_BY_MESSAGE] = {
+		SELECT_ROW " WHERE last_message = $1 AND state = 'pending' FOR UPDATE SKIP LOCKED",
+		{INT8OID}
+	},
+	[PNVS_VERIFICATION_SELECT_NEXT_CHANNEL] = {
+		"SELECT last_message::bigint FROM ONLY %1$s WHERE expires_at > $1 AND state = 'pending'"
+		" AND last_message IS NOT NULL AND channel_position + 1 < cardinality(channels)",
+		{TIMESTAMPTZOID}
+	},
+	[PNVS_VERIFICATION_CANCEL] = {
+		"UPDATE ONLY %1$s SET state = 'canceled', recipient = $2, ended_at = $3 WHERE id = $1",
+		{UUIDOID, TEXTOID, TIMESTAMPTZOID}
+	},
 };
 
 PnvsTable	pnvs_verification_table = {
@@ -194,6 +232,63 @@ bool
 pnvs_verification_lock(const pg_uuid_t *id, PnvsVerification *row)
 {
 	return select_row(id, true, row);
+}
+
+/*
+ * Locks the verification whose last message this is, if it is pending, for a sender: waits
+ * for nobody, and whoever runs the sender may not see the row.  The caller has locked the
+ * table.
+ */
+PnvsRowLock
+pnvs_verification_lock_by_message(int64 message, PnvsVerification *row)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	Datum		value = Int64GetDatum(message);
+	PnvsRowLock lock = PNVS_ROW_MISSING;
+	PnvsTableVisit visit;
+
+	pnvs_table_enter_unattended(&pnvs_verification_table, &visit);
+	MemoryContextSwitchTo(caller_context);
+	if (pnvs_table_read(&pnvs_verification_table, PNVS_VERIFICATION_FIND_BY_MESSAGE, &value, NULL) > 0)
+		lock = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_BY_MESSAGE, &value,
+								NULL) == 1 ? PNVS_ROW_LOCKED : PNVS_ROW_BUSY;
+	if (lock == PNVS_ROW_LOCKED)
+		read_row(row);
+	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller_context);
+	if (lock == PNVS_ROW_LOCKED)
+		compute_state(row);
+	return lock;
+}
+
+/* Counts also the wrong codes that shared memory knows of; their transactions may be rolled back. */
+void
+pnvs_verification_count_tries(PnvsVerification *row)
+{
+	PnvsChecked checked = {.id = row->id,.tries = row->tries,.expires_at = row->expires_at};
+
+	if (pnvs_guard_is_shared())
+		row->tries = pnvs_checks_tries(&checked, GetCurrentTimestamp());
+	if (pnvs_verification_is_open(row) && row->tries >= pnvs_max_tries)
+		row->state = PNVS_VERIFICATION_MAX_TRIES;
+}
+
+/* What begin_verification() and its like show of a verification. */
+void
+pnvs_verification_show(const PnvsVerification *row, PnvsBegun *begun)
+{
+	bool		was_refused = row->stored == PNVS_VERIFICATION_REFUSED;
+
+	memset(begun, 0, sizeof(*begun));
+	begun->retry_after_s = -1;
+	begun->has_id = true;
+	begun->id = row->id;
+	begun->state = pnvs_verification_state_name(row->state);
+	begun->channel = was_refused ? NULL : pnvs_operation_channel_text(row->channel);
+	begun->refused = row->refused;
+	begun->expires_at = was_refused ? 0 : row->expires_at;
+	if (pnvs_verification_is_open(row) && row->messages < PNVS_MAX_MESSAGES && row->resend_at != DT_NOEND)
+		begun->resend_at = row->resend_at;
 }
 
 static bool

@@ -70,10 +70,20 @@ typedef enum PnvsVerificationStatement
 	PNVS_VERIFICATION_USE,
 	PNVS_VERIFICATION_SELECT_NUMBER,
 	PNVS_VERIFICATION_LOCK_NUMBER,
-	PNVS_VERIFICATION_ERASE_NUMBER
+	PNVS_VERIFICATION_ERASE_NUMBER,
+	PNVS_VERIFICATION_FIND_SESSION,
+	PNVS_VERIFICATION_COUNT_REFUSED,
+	PNVS_VERIFICATION_NOTE_MESSAGE,
+	PNVS_VERIFICATION_CANCEL,
+	PNVS_VERIFICATION_FIND_BY_MESSAGE,
+	PNVS_VERIFICATION_LOCK_BY_MESSAGE,
+	PNVS_VERIFICATION_SELECT_NEXT_CHANNEL
 } PnvsVerificationStatement;
 
-#define PNVS_VERIFICATION_STATEMENT_COUNT (PNVS_VERIFICATION_ERASE_NUMBER + 1)
+#define PNVS_VERIFICATION_STATEMENT_COUNT (PNVS_VERIFICATION_SELECT_NEXT_CHANNEL + 1)
+
+/* A word of the column "refused", also for the page. */
+#define PNVS_TOO_MANY "too_many"
 
 /* A row; its texts are in the memory context of the caller. */
 typedef struct PnvsVerification
@@ -106,10 +116,35 @@ typedef struct PnvsVerification
 	uint64		approved_code;	/* hash of the code; 0: none */
 } PnvsVerification;
 
+/* The result of pnvs_verification_lock_by_message(). */
+typedef enum PnvsRowLock
+{
+	PNVS_ROW_LOCKED,
+	PNVS_ROW_BUSY,				/* another transaction has locked it */
+	PNVS_ROW_MISSING
+} PnvsRowLock;
+
+/* Whether another message may be sent for it, and a code of it be approved. */
+static inline bool
+pnvs_verification_is_open(const PnvsVerification *row)
+{
+	return row->state == PNVS_VERIFICATION_PENDING || row->state == PNVS_VERIFICATION_FAILED;
+}
+
 extern PnvsTable pnvs_verification_table;
 
 /* rows.c */
 extern bool pnvs_verification_find(const pg_uuid_t *id, PnvsVerification *row);
 extern bool pnvs_verification_lock(const pg_uuid_t *id, PnvsVerification *row);
+extern PnvsRowLock pnvs_verification_lock_by_message(int64 message, PnvsVerification *row);
+extern void pnvs_verification_count_tries(PnvsVerification *row);
+extern void pnvs_verification_show(const PnvsVerification *row, PnvsBegun *begun);
+
+/* message.c */
+extern void pnvs_verification_require_memory(const char *function);
+extern const char *pnvs_verification_send(PnvsVerification *row, PnvsChannelWord channel,
+										  int *retry_after_s);
+extern void pnvs_verification_send_next(PnvsVerification *row);
+extern void pnvs_verification_note_message(const PnvsVerification *row);
 
 #endif							/* PNVS_VERIFICATION_ROWS_H */

@@ -92,9 +92,12 @@ typedef struct PnvsHistory
 	int			size;
 } PnvsHistory;
 
-/* begin.c, resend.c */
+/* begin.c */
 extern void pnvs_verification_begin(const PnvsBeginRequest *request, PnvsBegun *begun);
-extern void pnvs_verification_resend(const pg_uuid_t *id, const char *channel, PnvsBegun *begun);
+
+/* resend.c; PNVS_ANY_CHANNEL: the verification's next */
+extern void pnvs_verification_resend(const pg_uuid_t *id, PnvsChannelWord channel,
+									 PnvsBegun *begun);
 extern bool pnvs_verification_cancel(const pg_uuid_t *id);
 extern void pnvs_verification_status(const pg_uuid_t *id, PnvsBegun *begun,
 									 PnvsConfirmed *confirmed);

@@ -96,7 +96,7 @@ sub check_sqlstates
 sub check_columns
 {
 	for my $type (qw(start_verification_result check_verification_result search_verification_record
-		verification_history_record verification_queue))
+		verification_history_record begin_verification_result phone_verification_status_result verification_queue))
 	{
 		my $documented = join "\n", map { ($_->[0] =~ tr/`//dr) . " $_->[1]" } Pnvs::Document->table_rows("column of $type");
 		my $actual = $node->safe_psql('postgres', <<"SQL");

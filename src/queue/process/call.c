@@ -81,6 +81,7 @@ pnvs_call_process(int64 max_requests)
 	PG_TRY();
 	{
 		(void) pnvs_upkeep_recover(transact, pnvs_sender_claimer(sender));
+		pnvs_upkeep_repeat(transact, true);
 		send_due(sender);
 		(void) pnvs_upkeep_purge(transact, pnvs_sender_claimer(sender));
 	}

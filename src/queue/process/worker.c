@@ -207,6 +207,7 @@ recover(Worker *worker)
 
 	worker->recovered = pnvs_upkeep_recover(pnvs_worker_transact,
 											pnvs_sender_claimer(worker->sender));
+	pnvs_upkeep_repeat(pnvs_worker_transact, true);
 	worker->next_scan_us = 0;
 	worker->next_recovery_us = now_us + RECOVERY_FACTOR * interval_us;
 	if (worker->recovered)
@@ -243,6 +244,8 @@ wants_to_leave(Worker *worker, bool when_idle, bool *forced)
 		return false;
 
 	if (!when_idle && purge_due_us(worker) <= now_us)
+		return false;
+	if (!when_idle && pnvs_upkeep_repeat_due_us() != PNVS_NEVER)
 		return false;
 	return when_idle || worker->busy_us == 0 ||
 		now_us - worker->busy_us >= pnvs_worker_idle_timeout_s * USECS_PER_SEC;

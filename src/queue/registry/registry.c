@@ -25,6 +25,9 @@
 static TimestampTz wake_on_commit = DT_NOEND;
 static TimestampTz wake_on_abort = DT_NOEND;
 
+/* The earliest row that transactions of this process have announced, or DT_NOEND. */
+static TimestampTz own = DT_NOEND;
+
 static bool is_announced(TimestampTz not_before);
 static void announce(TimestampTz not_before, bool recover);
 static void note(PnvsRegistrySlot *slot, TimestampTz not_before, bool recover);
@@ -74,8 +77,22 @@ on_transaction_end(XactEvent event, void *arg)
 	else if (event != XACT_EVENT_PREPARE)
 		return;
 	wake_on_commit = wake_on_abort = DT_NOEND;
+	own = Min(own, due);
 	if (due != DT_NOEND)
 		pnvs_registry_wake(due);
+}
+
+/*
+ * When the earliest row is due that this process has queued since the last call, or
+ * DT_NOEND: for a sender that queues rows itself, and may be no worker.
+ */
+TimestampTz
+pnvs_registry_take_own(void)
+{
+	TimestampTz due = own;
+
+	own = DT_NOEND;
+	return due;
 }
 
 /* Announces a row of this database now.  Never throws. */

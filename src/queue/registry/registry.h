@@ -72,6 +72,7 @@ extern bool pnvs_registry_is_shared(void);
 extern void pnvs_registry_wake_at_end(TimestampTz not_before, bool also_on_abort);
 extern void pnvs_registry_wake(TimestampTz not_before);
 extern void pnvs_registry_ask_to_recover(void);
+extern TimestampTz pnvs_registry_take_own(void);
 
 /* registry.c, for workers */
 extern bool pnvs_registry_enter(void);

@@ -26,4 +26,7 @@
 /* The name of a prepared transaction that has queued or canceled a message. */
 #define PNVS_LOCK_PREPARED 0x707a
 
+/* The key of a session that begins a verification, until the end of the transaction. */
+#define PNVS_LOCK_SESSION 0x707b
+
 #endif							/* PNVS_LOCK_CLASS_H */

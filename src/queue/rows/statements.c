@@ -266,6 +266,11 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		" AND state NOT IN ('failed', 'expired', 'canceled') LIMIT 1",
 		{UUIDOID}
 	},
+	[PNVS_SELECT_FAILED] = {
+		"SELECT id::bigint, code::text FROM ONLY %1$s WHERE id = ANY ($1)"
+		" AND origin_database >= '0' AND state = 'failed' AND code IS NOT NULL",
+		{INT8ARRAYOID}
+	},
 
 	/* Of a number: its messages, as support sees them. */
 	[PNVS_SELECT_NUMBER] = {

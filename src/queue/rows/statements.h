@@ -83,10 +83,11 @@ typedef enum PnvsQueueStatement
 	PNVS_SELECT_NUMBER,
 	PNVS_LOCK_NUMBER,
 	PNVS_SELECT_ERASABLE,
-	PNVS_ERASE_NUMBER
+	PNVS_ERASE_NUMBER,
+	PNVS_SELECT_FAILED
 } PnvsQueueStatement;
 
-#define PNVS_STATEMENT_COUNT (PNVS_ERASE_NUMBER + 1)
+#define PNVS_STATEMENT_COUNT (PNVS_SELECT_FAILED + 1)
 
 /* The columns of PNVS_FIND: first those that verification_queue shows, in their order. */
 typedef enum PnvsFindColumn

@@ -26,6 +26,7 @@
 #include "errcodes.h"
 #include "monotonic.h"
 #include "queue/attempt/window.h"
+#include "queue/registry/registry.h"
 #include "queue/rows/durability.h"
 #include "queue/rows/statements.h"
 #include "queue/sender/exchange.h"
@@ -74,6 +75,7 @@ static void take_over(PnvsSender *sender, PnvsExchange *exchange);
 static void undo_exchange(PnvsSender *sender, PnvsExchange *exchange);
 static void finish_attempts(PnvsSender *sender, PnvsExchange *exchange);
 static void note_next_due(PnvsSender *sender, const PnvsVerdicts *verdicts);
+static void follow_up(PnvsSender *sender);
 static void start_claimed(PnvsSender *sender, PnvsExchange *exchange);
 
 /*
@@ -160,6 +162,7 @@ pnvs_sender_turn(PnvsSender *sender)
 	pnvs_window_note_ready(&sender->window, &load, now_us);
 	if (next_exchange_us(sender, &load, &due) == 0)
 		exchange_all(sender, &load, &due);
+	follow_up(sender);
 }
 
 /*
@@ -195,7 +198,8 @@ pnvs_sender_wait_us(const PnvsSender *sender)
 	int64		wait_us;
 
 	pnvs_window_load(&sender->window, pnvs_monotonic_us(), &load);
-	wait_us = next_exchange_us(sender, &load, &due);
+	wait_us = Min(next_exchange_us(sender, &load, &due),
+				  Max(pnvs_upkeep_repeat_due_us() - pnvs_monotonic_us(), 0));
 	return sender->window.nattempts > 0 ? Min(wait_us, PNVS_LATENESS_CHECK_US) : wait_us;
 }
 
@@ -434,6 +438,20 @@ note_next_due(PnvsSender *sender, const PnvsVerdicts *verdicts)
 		if (verdict->settled_at == 0)
 			*next = Min(*next, verdict->not_before);
 	}
+}
+
+/* Does what settled messages have left to be done; it may queue other messages. */
+static void
+follow_up(PnvsSender *sender)
+{
+	TimestampTz due;
+
+	if (pnvs_upkeep_repeat_due_us() > pnvs_monotonic_us())
+		return;
+	pnvs_upkeep_repeat(sender->transact, false);
+	due = pnvs_registry_take_own();
+	if (due != DT_NOEND)
+		pnvs_sender_look(sender, due);
 }
 
 /* Starts the requests for new claims, if these are flushed and replicated. */

@@ -49,6 +49,17 @@ typedef struct PnvsPurger
 	int64		interval_us;	/* a row that is new now is not purged sooner */
 } PnvsPurger;
 
+
+/* What a module above has left undone, for senders to come back to. */
+typedef struct PnvsUpkeepJob
+{
+	int64		(*due_us) (void);	/* when, by the monotonic clock, or
+									 * PNVS_NEVER */
+	void		(*repeat) (void *arg);	/* in a transaction; arg, a bool: look
+										 * for all that is undone, whoever has
+										 * left it */
+} PnvsUpkeepJob;
+
 /* transaction.c */
 extern bool pnvs_transaction_run(PnvsTransact transact, void (*work) (void *arg), void *arg);
 extern ErrorData *pnvs_transaction_take_error(MemoryContext context);
@@ -64,5 +75,8 @@ extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer);
 extern void pnvs_upkeep_expire(PnvsTransact transact, PnvsClaimer *claimer);
 extern int64 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer);
 extern int64 pnvs_upkeep_interval_us(void);
+extern void pnvs_upkeep_register(const PnvsUpkeepJob *job);
+extern int64 pnvs_upkeep_repeat_due_us(void);
+extern void pnvs_upkeep_repeat(PnvsTransact transact, bool all);
 
 #endif							/* PNVS_TRANSACTION_H */

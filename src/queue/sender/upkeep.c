@@ -54,6 +54,8 @@ typedef struct Purge
 static const PnvsPurger *purgers[MAX_PURGERS];
 static int	npurgers = 0;
 
+static const PnvsUpkeepJob *left_undone = NULL;
+
 static void recover(void *arg);
 static bool interrupt(int64 claimer);
 static void expire_batch(void *arg);
@@ -63,6 +65,30 @@ static void purge_queue(PnvsClaimer *claimer, PnvsPurgeBatch *batch);
 static int	delete_old(PnvsClaimer *claimer, int max);
 static int64 next_purge_us(const PnvsClaimer *claimer);
 static int64 retention_us(void);
+
+/* Registers the job of a module above.  To be called when the library is loaded. */
+void
+pnvs_upkeep_register(const PnvsUpkeepJob *job)
+{
+	if (left_undone != NULL)
+		elog(ERROR, "too many jobs of upkeep");
+	left_undone = job;
+}
+
+/* When it has something to do, by the monotonic clock, or PNVS_NEVER. */
+int64
+pnvs_upkeep_repeat_due_us(void)
+{
+	return left_undone == NULL ? PNVS_NEVER : left_undone->due_us();
+}
+
+/* Has it done; all: also what other processes have left. */
+void
+pnvs_upkeep_repeat(PnvsTransact transact, bool all)
+{
+	if (left_undone != NULL)
+		(void) pnvs_transaction_run(transact, left_undone->repeat, &all);
+}
 
 /*
  * Makes the rows unknown that were claimed by senders that have died.  False if some are

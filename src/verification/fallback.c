@@ -1,0 +1,264 @@
+/*-------------------------------------------------------------------------
+ *
+ * fallback.c
+ *	  Sends by the next channel if the service refuses a channel for good.
+ *
+ * The settle of the message notes it, and the sender comes to it right after the settle's
+ * commit: before that the message still has its places under the limits, and the next
+ * would be refused.  So nothing that goes wrong keeps a settle from being committed, and
+ * nothing is waited for.  If the verification's row is locked, or anything fails, the
+ * message stays noted.  Notes die with the process; so a worker at its start, at
+ * intervals, and each CALL look for messages without a successor.
+ *
+ * A verification falls back only from its last message, and with its row locked: so no
+ * channel gets two messages, and none is sent beside what a person has asked for meanwhile.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "storage/lmgr.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "core/log_limit.h"
+#include "core/outcome.h"
+#include "errcodes.h"
+#include "monotonic.h"
+#include "queue/rows/rows.h"
+#include "queue/rows/statements.h"
+#include "queue/sender/transaction.h"
+#include "remote/credentials.h"
+#include "verification/rows.h"
+
+/* If there are more, the next look is at all rows. */
+#define MAX_NOTED 64
+
+/* Somebody's transaction has the row locked, or something is broken. */
+#define RETRY_US USECS_PER_SEC
+
+/* The columns of PNVS_SELECT_FAILED. */
+#define FAILED_ID 1
+#define FAILED_CODE 2
+
+/* Messages that a fallback is to be made from, and when, by the monotonic clock. */
+static int64 noted[MAX_NOTED];
+static int	nnoted = 0;
+static bool overflowed = false;
+static int64 due_us = 0;
+
+static void on_settled(const PnvsVerdict *verdicts, int nverdicts);
+static int64 repeat_due_us(void);
+static void do_again(void *arg);
+static int	select_candidates(int64 **messages);
+static int	keep_refused_by_channel(int64 *messages, int nmessages);
+static bool lock_if_free(PnvsTable *table);
+static void note(int64 message, int64 at_us);
+static bool try_to_fall_back(int64 message);
+static void report(ErrorData *error);
+static bool fall_back(int64 message);
+
+/* To be called when the library is loaded. */
+void
+pnvs_fallback_init(void)
+{
+	static const PnvsUpkeepJob job = {.due_us = repeat_due_us,.repeat = do_again};
+
+	pnvs_settle_observe(on_settled);
+	pnvs_upkeep_register(&job);
+}
+
+/* A PnvsSettleObserver. */
+static void
+on_settled(const PnvsVerdict *verdicts, int nverdicts)
+{
+	for (int i = 0; i < nverdicts; i++)
+	{
+		if (verdicts[i].settled_at != 0 && pnvs_code_refuses_channel(verdicts[i].code))
+			note(verdicts[i].id, 0);
+	}
+}
+
+/* When noted messages are to be looked at, by the monotonic clock, or PNVS_NEVER. */
+static int64
+repeat_due_us(void)
+{
+	return nnoted > 0 || overflowed ? due_us : PNVS_NEVER;
+}
+
+/*
+ * Falls back from noted messages, or from all if arg, a bool, says so.  The settle of a
+ * noted message may have been rolled back, so its row is read.
+ */
+static void
+do_again(void *arg)
+{
+	bool		all = *(const bool *) arg || overflowed;
+	int64	   *messages = palloc(sizeof(noted));
+	int			nmessages = nnoted;
+	int64		retry_us = pnvs_monotonic_us() + RETRY_US;
+
+	memcpy(messages, noted, sizeof(noted));
+	due_us = retry_us;
+	if (!pnvs_guard_is_shared() || !lock_if_free(&pnvs_queue_table) ||
+		!lock_if_free(&pnvs_verification_table))
+		return;
+	if (all)
+		nmessages = select_candidates(&messages);
+	if (nmessages > 0)
+		nmessages = keep_refused_by_channel(messages, nmessages);
+	nnoted = 0;
+	overflowed = false;
+	for (int i = 0; i < nmessages; i++)
+	{
+		if (!try_to_fall_back(messages[i]))
+			note(messages[i], retry_us);
+	}
+}
+
+/* The last messages of verifications that have another channel; their number. */
+static int
+select_candidates(int64 **messages)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		value = TimestampTzGetDatum(GetCurrentTimestamp());
+	PnvsTableVisit visit;
+	int			nmessages;
+
+	pnvs_table_enter_unattended(&pnvs_verification_table, &visit);
+	MemoryContextSwitchTo(caller);
+	nmessages = pnvs_table_run_for_ids(&pnvs_verification_table,
+									   PNVS_VERIFICATION_SELECT_NEXT_CHANNEL, &value, messages);
+	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller);
+	return nmessages;
+}
+
+/* Keeps those of the messages whose channel the service has refused; their number. */
+static int
+keep_refused_by_channel(int64 *messages, int nmessages)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	PnvsTableVisit visit;
+	Datum		value;
+	int			nrows;
+	int			kept = 0;
+
+	pnvs_table_enter_unattended(&pnvs_queue_table, &visit);
+	value = pnvs_array_of_ids(messages, nmessages);
+	nrows = pnvs_table_run(&pnvs_queue_table, PNVS_SELECT_FAILED, &value);
+	for (int row = 0; row < nrows; row++)
+	{
+		if (pnvs_code_refuses_channel(pnvs_result_text(row, FAILED_CODE)))
+			messages[kept++] = pnvs_result_int64(row, FAILED_ID);
+	}
+	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller);
+	return kept;
+}
+
+/* Locks a table if no other process has locked it; false otherwise, or if there is none. */
+static bool
+lock_if_free(PnvsTable *table)
+{
+	Oid			oid = pnvs_table_oid(table);
+
+	return OidIsValid(oid) && ConditionalLockRelationOid(oid, RowExclusiveLock) &&
+		pnvs_table_oid(table) == oid;
+}
+
+static void
+note(int64 message, int64 at_us)
+{
+	due_us = nnoted == 0 && !overflowed ? at_us : Min(due_us, at_us);
+	for (int i = 0; i < nnoted; i++)
+	{
+		if (noted[i] == message)
+			return;
+	}
+	if (nnoted < MAX_NOTED)
+		noted[nnoted++] = message;
+	else
+		overflowed = true;
+}
+
+/* Falls back in a subtransaction; false if it is to be tried again. */
+static bool
+try_to_fall_back(int64 message)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		done = fall_back(message);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		error = pnvs_transaction_take_error(context);
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return done;
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	report(error);
+	return false;
+}
+
+/* A line a minute for each reason; it shows no row. */
+static void
+report(ErrorData *error)
+{
+	static PnvsLogLimit limit;
+	int64		count = pnvs_log_limit_count(&limit, unpack_sql_state(error->sqlerrcode),
+											 pnvs_monotonic_us(), PNVS_LOG_LIMIT_INTERVAL_US);
+
+	if (count > 0)
+	{
+		pnvs_credentials_hide(error->message);
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("pnvs could not send by the next channel: %s", error->message),
+				 errdetail("Failures since the last such line: %lld.", (long long) count),
+				 errhint("It is tried again until the verification expires."),
+				 pnvs_errhide()));
+	}
+	FreeErrorData(error);
+}
+
+/*
+ * Sends by the channel that comes after that of a message, if this is the last of a
+ * verification that can go on.  False if the verification's row is locked.
+ */
+static bool
+fall_back(int64 message)
+{
+	PnvsVerification row;
+
+	switch (pnvs_verification_lock_by_message(message, &row))
+	{
+		case PNVS_ROW_MISSING:
+			return true;
+		case PNVS_ROW_BUSY:
+			return false;
+		case PNVS_ROW_LOCKED:
+			break;
+	}
+	if (row.position + 1 >= row.nchannels ||
+		!pnvs_verification_may_resend(row.state, row.messages, 0, GetCurrentTimestamp()))
+		return true;
+	pnvs_verification_send_next(&row);
+	pnvs_verification_note_message(&row);
+	return true;
+}

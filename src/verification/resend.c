@@ -1,0 +1,160 @@
+/*-------------------------------------------------------------------------
+ *
+ * resend.c
+ *	  Sends another message of a verification, cancels it, and shows it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "core/operation.h"
+#include "queue/queue.h"
+#include "settings.h"
+#include "table/statements.h"
+#include "verification/rows.h"
+
+static void show_missing(PnvsBegun *begun);
+static void show_refused(const PnvsVerification *row, const char *refused, int retry_after_s,
+						 PnvsBegun *begun);
+static int	wait_s(TimestampTz until, TimestampTz now);
+static void send_another(PnvsVerification *row, PnvsChannelWord channel, PnvsBegun *begun);
+static int	find_position(const PnvsVerification *row, PnvsChannelWord channel);
+
+/*
+ * Sends another message, by a channel, or by the next of the verification's if that is
+ * PNVS_ANY_CHANNEL.  It replaces a message that is still queued.
+ */
+void
+pnvs_verification_resend(const pg_uuid_t *id, PnvsChannelWord channel, PnvsBegun *begun)
+{
+	PnvsVerification row;
+	TimestampTz now;
+
+	pnvs_verification_require_memory("resend_verification()");
+	if (!pnvs_verification_lock(id, &row))
+	{
+		show_missing(begun);
+		return;
+	}
+	pnvs_verification_count_tries(&row);
+	/* the lock may have been waited for */
+	now = GetCurrentTimestamp();
+	if (!pnvs_verification_is_open(&row))
+		pnvs_verification_show(&row, begun);
+	else if (row.messages >= PNVS_MAX_MESSAGES)
+		show_refused(&row, PNVS_TOO_MANY, wait_s(row.expires_at, now), begun);
+	else if (now < row.resend_at)
+		show_refused(&row, PNVS_TOO_MANY, wait_s(row.resend_at, now), begun);
+	else
+		send_another(&row, channel, begun);
+}
+
+/*
+ * Cancels a verification that can still be approved or used; false if there is none, or
+ * the caller may not see it.
+ */
+bool
+pnvs_verification_cancel(const pg_uuid_t *id)
+{
+	PnvsVerification row;
+	PnvsTableVisit visit;
+	Datum		values[3];
+	char		masked[PNVS_PHONE_NUMBER_SIZE];
+
+	if (!pnvs_verification_lock(id, &row) ||
+		(!pnvs_verification_is_open(&row) && row.state != PNVS_VERIFICATION_APPROVED))
+		return false;
+	(void) pnvs_queue_cancel_of(id);
+	pnvs_phone_number_mask(row.recipient, masked);
+	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
+	values[0] = UUIDPGetDatum(id);
+	values[1] = CStringGetTextDatum(masked);
+	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
+	(void) pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_CANCEL, values, NULL);
+	pnvs_table_leave(&visit);
+	return true;
+}
+
+/* What begin_verification() and confirm_verification() would show of it now. */
+void
+pnvs_verification_status(const pg_uuid_t *id, PnvsBegun *begun, PnvsConfirmed *confirmed)
+{
+	PnvsVerification row;
+
+	memset(confirmed, 0, sizeof(*confirmed));
+	confirmed->tries_left = confirmed->retry_after_s = -1;
+	if (!pnvs_verification_find(id, &row))
+	{
+		show_missing(begun);
+		return;
+	}
+	pnvs_verification_count_tries(&row);
+	pnvs_verification_show(&row, begun);
+	if (row.refused != NULL && row.resend_at != DT_NOEND)
+		begun->retry_after_s = wait_s(row.resend_at, GetCurrentTimestamp());
+	confirmed->approved = row.state == PNVS_VERIFICATION_APPROVED;
+	confirmed->state = begun->state;
+	confirmed->tries_left = pnvs_verification_tries_left(row.tries, pnvs_max_tries);
+}
+
+/* The same for an ID that is unknown and for that of somebody else's verification. */
+static void
+show_missing(PnvsBegun *begun)
+{
+	memset(begun, 0, sizeof(*begun));
+	begun->retry_after_s = -1;
+}
+
+static void
+show_refused(const PnvsVerification *row, const char *refused, int retry_after_s, PnvsBegun *begun)
+{
+	pnvs_verification_show(row, begun);
+	begun->refused = refused;
+	begun->retry_after_s = retry_after_s;
+}
+
+/* In seconds, or -1 for a time that never comes. */
+static int
+wait_s(TimestampTz until, TimestampTz now)
+{
+	return until == DT_NOEND ? -1 : Max(pnvs_refusal_wait_s(until, now), 0);
+}
+
+/* What is still queued is canceled only if another message is queued instead. */
+static void
+send_another(PnvsVerification *row, PnvsChannelWord channel, PnvsBegun *begun)
+{
+	int			position = channel == PNVS_ANY_CHANNEL ?
+	pnvs_verification_next_position(row->position, row->nchannels) :
+	find_position(row, channel);
+	PnvsVerification sent = *row;
+	int			retry_after_s;
+	const char *refused;
+
+	sent.position = position;
+	if (channel == PNVS_ANY_CHANNEL)
+		channel = row->channels[position];
+	refused = pnvs_verification_send(&sent, channel, &retry_after_s);
+	if (refused != NULL)
+	{
+		show_refused(row, refused, retry_after_s, begun);
+		return;
+	}
+	(void) pnvs_queue_cancel_others_of(&row->id, sent.last_message);
+	pnvs_verification_note_message(&sent);
+	pnvs_verification_show(&sent, begun);
+}
+
+/* The position of a channel, or the present position if the channel is none of them. */
+static int
+find_position(const PnvsVerification *row, PnvsChannelWord channel)
+{
+	for (int i = 0; i < row->nchannels; i++)
+	{
+		if (row->channels[i] == channel)
+			return i;
+	}
+	return row->position;
+}

@@ -1,0 +1,248 @@
+# What is sent if the service refuses a channel: the next one's message, at once, once.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use List::Util qw(min);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Pnvs::Server;
+use Pnvs::Simulator;
+use Pnvs::Verification;
+
+$PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
+
+my $REFUSED = 'code:NOT_SUPPORTED_CHANNEL:200';
+my $ONCE = "sim-start:first:1:$REFUSED";
+
+my $service = Pnvs::Simulator->new;
+
+# No scan helps: what is sent is sent because of what came before.
+my $pv = Pnvs::Verification->new($service, 'fallback', conf => <<'CONF');
+restart_after_crash = on
+pnvs.limits = 'number 1/30s, number VOICE 1/1h'
+pnvs.breaker = ''
+pnvs.scan_interval = 3600
+pnvs.max_attempts = 3
+CONF
+my $session = $pv->session;
+
+sub wait_until { return Pnvs::Simulator::wait_until(@_); }
+
+sub begin
+{
+	my ($service_sid, $channels, %param) = @_;
+
+	return $pv->begin($param{number} // $pv->new_number, service_sid => $service_sid, channels => $channels)->{id};
+}
+
+sub wait_messages
+{
+	my ($id, $wanted) = @_;
+
+	wait_until("the messages are $wanted", sub { $pv->messages($id) eq $wanted });
+	return;
+}
+
+# A verification whose row another session has locked when the service refuses its channel.
+sub begin_locked
+{
+	my $locker = $pv->connect;
+	my $id;
+
+	$pv->configure('pnvs.worker' => 'off');
+	$id = begin($ONCE, '{WHATSAPP,SMS}');
+	$locker->run('BEGIN');
+	$locker->run("SELECT FROM pnvs_internal.phone_verification WHERE id = '$id' FOR UPDATE");
+	$pv->reload('pnvs.worker' => undef);
+	wait_messages($id, 'WHATSAPP:failed');
+	return ($id, $locker);
+}
+
+sub test_next_channel
+{
+	my $id = begin($ONCE, '{WHATSAPP,SMS}');
+	my $status;
+
+	wait_messages($id, 'WHATSAPP:failed SMS:sent');
+	$status = $pv->status($id);
+	is("$status->{state} $status->{channel}", 'pending SMS', 'if the service refuses a channel, the next is used');
+	cmp_ok($session->value("SELECT max(created_at) - min(settled_at) < interval '200 ms' FROM pnvs_internal.queue WHERE phone_verification = '$id'"),
+		'eq', 't', 'within milliseconds');
+	is(join(' ', @{ $pv->stored($id) }{qw(channel_position messages)}), '1 2', 'the row has it');
+	is($session->value("SELECT resend_at > now() + interval '20 s' FROM phone_verification_status('$id')"), 't',
+		'the time for another message counts from it');
+
+	$id = begin("sim-start:first:2:$REFUSED", '{WHATSAPP,VOICE,SMS}');
+	wait_messages($id, 'WHATSAPP:failed VOICE:failed SMS:sent');
+	is($pv->status($id)->{state}, 'pending', 'a third channel follows the second');
+	$id = begin("sim-start:$REFUSED", '{WHATSAPP,SMS}');
+	wait_messages($id, 'WHATSAPP:failed SMS:failed');
+	is($pv->status($id)->{state}, 'failed', 'after the last channel the verification has failed');
+	return;
+}
+
+sub test_other_ends
+{
+	for my $code (qw(MOBILE_NUMBER_ILLEGAL COUNTRY_BLACKLISTED SECURITY_INTERCEPTED isp.VERIFY_SCHEME_NOT_EXIST Unknown.Code))
+	{
+		my $id = begin("sim-start:first:1:code:$code:200", '{WHATSAPP,SMS}');
+
+		$pv->settled_messages($id);
+		wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
+		is($pv->messages($id), 'WHATSAPP:failed', "$code refuses no channel for good");
+	}
+
+	my $throttled = begin('sim-start:first:1:throttled:1', '{WHATSAPP,SMS}');
+	my $ambiguous = begin('sim-start:first:1:code-sent:WHATSAPP_SYSTEM_ERROR:200', '{WHATSAPP,SMS}');
+
+	is($pv->settled_messages($throttled), 'WHATSAPP:sent', 'a throttled message is tried again by its channel');
+	is($pv->settled_messages($ambiguous), 'WHATSAPP:sent', 'one of unknown fate is looked up');
+	return;
+}
+
+sub test_limit
+{
+	my $number = $pv->new_number;
+	my $id;
+
+	begin('FA1', '{VOICE}', number => $number);
+	$pv->reload('pnvs.limits' => 'number VOICE 1/1h');
+	$id = begin($ONCE, '{WHATSAPP,VOICE,SMS}', number => $number);
+	wait_messages($id, 'WHATSAPP:failed VOICE:failed');
+	is($session->value("SELECT code FROM pnvs_internal.queue WHERE phone_verification = '$id' AND channel = 'VOICE'"),
+		'Local.RateLimited', 'a limit can refuse the next channel');
+	is($pv->status($id)->{state}, 'failed', 'and the verification has failed then');
+	wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
+	is($pv->messages($id), 'WHATSAPP:failed VOICE:failed', 'no other channel is tried');
+	$pv->reload('pnvs.limits' => undef);
+	return;
+}
+
+sub test_locked
+{
+	my ($id, $locker) = begin_locked();
+
+	wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
+	pass('a locked row holds up no other');
+	is($pv->messages($id), 'WHATSAPP:failed', 'and is not waited for');
+	$locker->run('COMMIT');
+	ok($pv->soon(sub { $pv->messages($id) eq 'WHATSAPP:failed SMS:sent' }), 'it is tried again when it is free');
+	$locker->close;
+	return;
+}
+
+# A person asks for another message before the next channel's turn has come.
+sub test_resend
+{
+	my ($id, $locker) = begin_locked();
+
+	$locker->run("UPDATE pnvs_internal.phone_verification SET resend_at = now() WHERE id = '$id'");
+	is($pv->resend($id, session => $locker)->{channel}, 'SMS', 'a person asks for another message');
+	$locker->run('COMMIT');
+	wait_messages($id, 'WHATSAPP:failed SMS:sent');
+	wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
+	is($pv->messages($id), 'WHATSAPP:failed SMS:sent', 'which is in place of that of the next channel');
+	is($pv->stored($id)->{messages}, 2, 'and counts once');
+	$locker->close;
+	return;
+}
+
+# What can no longer go on sends nothing.
+sub test_over
+{
+	my %change = (
+		"state = 'approved', approved_at = now()" => 'approved',
+		'tries = 5' => 'out of tries',
+		'messages = 5' => 'out of messages',
+		'origin_system = 7' => 'of another database',
+	);
+	my %id;
+
+	$pv->configure('pnvs.worker' => 'off');
+	for my $change (sort keys %change)
+	{
+		$id{$change} = begin($ONCE, '{WHATSAPP,SMS}');
+		$session->run("UPDATE pnvs_internal.phone_verification SET $change WHERE id = '$id{$change}'");
+	}
+	$pv->reload('pnvs.worker' => undef);
+	wait_messages($id{$_}, 'WHATSAPP:failed') for sort keys %change;
+	wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
+	is($pv->messages($id{$_}), 'WHATSAPP:failed', "no channel follows for a verification that is $change{$_}") for sort keys %change;
+	return;
+}
+
+# The verification's table is broken: messages are settled all the same.
+sub test_broken
+{
+	my $log_end = $pv->log_end;
+	my $id;
+
+	$pv->configure('pnvs.worker' => 'off');
+	$id = begin($ONCE, '{WHATSAPP,SMS}');
+	$session->run('ALTER TABLE pnvs_internal.phone_verification ADD extra integer');
+	$pv->reload('pnvs.worker' => undef);
+	wait_messages($id, 'WHATSAPP:failed');
+	pass('a table that was altered keeps no message from being settled');
+	wait_until('the log says so', sub { $pv->logged('pnvs could not send by the next channel|could not write to its queue', $log_end) });
+	$session->run('ALTER TABLE pnvs_internal.phone_verification DROP extra');
+	ok($pv->soon(sub { $pv->messages($id) eq 'WHATSAPP:failed SMS:sent' }), 'when it is mended, the next channel is used');
+	unlike(slurp_file($pv->node->logfile, $log_end), qr/62815\d{8}/, 'the log shows no number');
+	return;
+}
+
+sub test_call
+{
+	my $locker = $pv->connect;
+	my $id;
+
+	$pv->configure('pnvs.worker' => 'off');
+	$id = begin($ONCE, '{WHATSAPP,SMS}');
+	$session->run('CALL process_verification_queue()');
+	is($pv->messages($id), 'WHATSAPP:failed SMS:sent', 'a CALL sends by the next channel, too');
+	$id = begin($ONCE, '{WHATSAPP,SMS}');
+	$locker->run('BEGIN');
+	$locker->run("SELECT FROM pnvs_internal.phone_verification WHERE id = '$id' FOR UPDATE");
+	$session->run('CALL process_verification_queue()');
+	is($pv->messages($id), 'WHATSAPP:failed', 'it does not wait for a locked row');
+	$locker->run('COMMIT');
+	{
+		my $other = $pv->connect;
+
+		$other->run('CALL process_verification_queue()');
+		is($pv->messages($id), 'WHATSAPP:failed SMS:sent', 'another CALL comes back to it');
+		$other->close;
+	}
+	$pv->reload('pnvs.worker' => undef);
+	$locker->close;
+	return;
+}
+
+# The process that has noted the message dies.
+sub test_killed
+{
+	my ($id) = begin_locked();
+	my ($worker) = $pv->workers;
+
+	kill KILL => $worker;
+	$session = $pv->{session} = Pnvs::Server->around($pv->node)->connect;
+	ok($pv->soon(sub { $pv->messages($id) eq 'WHATSAPP:failed SMS:sent' }), 'after a crash the next worker finds what is undone');
+	return;
+}
+
+test_next_channel();
+test_other_ends();
+test_limit();
+test_locked();
+test_resend();
+test_over();
+test_broken();
+test_call();
+test_killed();
+$pv->stop;
+done_testing;

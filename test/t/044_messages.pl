@@ -66,7 +66,7 @@ $id = enqueue($verification, retain => "now() + '1 day'");
 is($session->value("SELECT retain_from > now() + '23 hours' FROM pnvs_internal.queue WHERE id = $id"), 't', 'and be kept for longer');
 $queue->settled($id);
 is($session->value("SELECT retain_from > now() + '23 hours' FROM pnvs_internal.queue WHERE id = $id"), 't', 'also when it is settled');
-$id = enqueue($verification, retain => "now() - interval '1 day'");
+$id = enqueue($verification, retain => "now() - interval '1 day'", not_before => $LATER);
 is($session->value("SELECT retain_from = created_at FROM pnvs_internal.queue WHERE id = $id"), 't', 'but not for a shorter time');
 
 # --- the hash of a key

@@ -29,7 +29,16 @@ settings.configure(
 django.setup()
 logging.disable()
 
-from django.db import DatabaseError, InternalError, OperationalError, connection, models, transaction  # noqa: E402
+from django.core.exceptions import ValidationError  # noqa: E402
+from django.db import (  # noqa: E402
+    DatabaseError,
+    IntegrityError,
+    InternalError,
+    OperationalError,
+    connection,
+    models,
+    transaction,
+)
 from django.http import JsonResponse  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.urls import path  # noqa: E402
@@ -55,6 +64,27 @@ class Message(models.Model):
         db_table = '"pnvs"."verification_queue"'
 
 
+class Member(models.Model):
+    """A table with the constraint: a violation becomes an error at the field."""
+
+    phone = models.TextField(null=True)
+    verification_id = models.UUIDField(null=True)
+
+    class Meta:
+        app_label = "signup"
+        managed = False
+        db_table = '"signup"."member"'
+
+    def save(self, *args, **kwargs):
+        try:
+            with transaction.atomic():
+                super().save(*args, **kwargs)
+        except IntegrityError as error:
+            if error.__cause__.diag.constraint_name != "member_phone_verified":
+                raise
+            raise ValidationError({"phone": "Verify this number first."}) from error
+
+
 def value(sql, parameters=()):
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -78,7 +108,15 @@ def check(request):
     return JsonResponse({"approved": approved}, status=200 if approved else 403)
 
 
-urlpatterns = [path("start", start), path("check", check)]
+def join(request):
+    try:
+        member = Member.objects.create(phone=request.POST.get("phone"), verification_id=request.POST.get("verification_id"))
+    except ValidationError as error:
+        return JsonResponse(error.message_dict, status=400)
+    return JsonResponse({"id": member.pk}, status=201)
+
+
+urlpatterns = [path("start", start), path("check", check), path("join", join)]
 
 
 def sign_up(browser):
@@ -163,6 +201,25 @@ def roll_back():
     equal(value("SELECT phone.messages(%s)", ["6281100040007"]), 1, "atomic() takes no direct call back")
 
 
+def see_unverified(browser):
+    backend = connection.connection.get_backend_pid()
+    form = {"phone": "6281100040009", "verification_id": "a8098c1a-f86e-41da-bd1a-00112444be1e"}
+    refused = browser.post("/join", form)
+    equal(refused.status_code, 400, "unverified: a model turns the IntegrityError into a ValidationError")
+    equal(refused.json(), {"phone": ["Verify this number first."]}, "unverified: at the field for the number")
+    equal(Member.objects.filter(phone="6281100040009").exists(), False, "unverified: there is no such member")
+    equal(browser.post("/join").status_code, 201, "unverified: a member without a number is one")
+    equal(value("SELECT pg_backend_pid()"), backend, "unverified: Django keeps the connection")
+    error = None
+    try:
+        with transaction.atomic():
+            value("INSERT INTO signup.member (phone) VALUES (%s) RETURNING id", ["6281100040009"])
+    except IntegrityError as raised:
+        error = raised
+    equal(error.__cause__.pgcode, "23514", "unverified: error.__cause__.pgcode is 23514")
+    equal("6281100040009" in str(error), False, "unverified: the error does not tell the number")
+
+
 def cancel():
     number = "6281100040008"
     caller = connection.connection
@@ -199,6 +256,7 @@ def main():
     see_not_sent()
     see_maybe_sent(browser)
     roll_back()
+    see_unverified(browser)
     cancel()
     finish()
 

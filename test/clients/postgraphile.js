@@ -34,9 +34,13 @@ const AWAIT = `mutation ($id: BigInt!) {
 }`;
 const QUEUE = 'query ($id: BigInt!) { allVerificationQueues(condition: { id: $id }) { nodes { state settledAt } } }';
 
-// serve(POOL, OPTIONS): {ask(QUERY, VARIABLES): the reply}
-async function serve(pool, options) {
-	const server = http.createServer(postgraphile(pool, ['pnvs'], options));
+const JOIN = `mutation ($phone: String, $verificationId: UUID) {
+	createMember(input: { member: { phone: $phone, verificationId: $verificationId } }) { member { id } }
+}`;
+
+// serve(POOL, OPTIONS, [SCHEMA]): {ask(QUERY, VARIABLES): the reply}
+async function serve(pool, options, schema = 'pnvs') {
+	const server = http.createServer(postgraphile(pool, [schema], options));
 
 	await new Promise((resume) => server.listen(0, '127.0.0.1', resume));
 
@@ -134,6 +138,26 @@ async function timeOut(pool) {
 		'cancelled: where says that it may have been sent');
 }
 
+// What violates the constraint becomes an error at the field; other errors stay as they are.
+function explain(errors) {
+	return errors.map(({ message, originalError }) => (originalError?.code === '23514'
+		&& originalError.constraint === 'member_phone_verified'
+		? { message: 'Verify this number first.', extensions: { code: 'BAD_USER_INPUT', field: 'phone' } } : { message }));
+}
+
+async function seeUnverified(pool) {
+	const { ask } = await serve(pool, { disableQueryLog: true, handleErrors: explain }, 'signup');
+	const member = { phone: '6281100020008', verificationId: 'a8098c1a-f86e-41da-bd1a-00112444be1e' };
+	const refused = await ask(JOIN, member);
+
+	is(refused.data.createMember, null, 'unverified: the mutation createMember is null');
+	is(refused.errors[0].message, 'Verify this number first.', 'unverified: handleErrors knows the constraint by its name');
+	is(refused.errors[0].extensions?.field, 'phone', 'unverified: and names the field');
+	is(await value(pool, 'SELECT count(*)::integer FROM signup.member WHERE phone = $1', [member.phone]), 0,
+		'unverified: there is no such member');
+	ok((await ask(JOIN, {})).data.createMember.member.id > 0, 'unverified: a member without a number is one');
+}
+
 // Whoever waits for the reply to a request cannot cancel the call; the server can.
 async function cancel(pool, { ask }) {
 	const number = '6281100020007';
@@ -166,5 +190,6 @@ run(async () => {
 	await hideErrors(pool);
 	await hideExtension(pool);
 	await timeOut(pool);
+	await seeUnverified(pool);
 	await cancel(pool, server);
 });

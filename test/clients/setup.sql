@@ -45,3 +45,16 @@ AS $$ SELECT count(*)::integer FROM phone.events('sent', $1) $$;
 CREATE FUNCTION phone.requests(number text) RETURNS integer
 LANGUAGE sql VOLATILE
 AS $$ SELECT count(*)::integer FROM phone.events('request', $1) $$;
+
+-- A table that takes no unverified number.
+CREATE SCHEMA signup;
+GRANT USAGE ON SCHEMA signup TO app;
+CREATE TABLE signup.member (
+	id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	phone text,
+	verification_id uuid
+);
+CREATE CONSTRAINT TRIGGER member_phone_verified
+	AFTER INSERT OR UPDATE OR DELETE ON signup.member
+	FOR EACH ROW EXECUTE FUNCTION pnvs.require_verification('phone', 'verification_id');
+GRANT SELECT, INSERT ON signup.member TO app;

@@ -377,6 +377,7 @@ move_of(const TriggerData *trigger, const char *digits, const pg_uuid_t *id)
 		.id = *id,
 		.table = RelationGetRelid(trigger->tg_relation)
 	};
+	List	   *ancestors = NIL;
 
 	for (int i = 0; i < trigger->tg_trigger->tgnargs; i++)
 	{
@@ -385,8 +386,11 @@ move_of(const TriggerData *trigger, const char *digits, const pg_uuid_t *id)
 		move.declaration = hash_bytes_extended((const unsigned char *) arg, (int) strlen(arg) + 1,
 											   move.declaration);
 	}
+	/* a partition that is being detached has none */
 	if (trigger->tg_relation->rd_rel->relispartition)
-		move.table = llast_oid(get_partition_ancestors(move.table));
+		ancestors = get_partition_ancestors(RelationGetRelid(trigger->tg_relation));
+	if (ancestors != NIL)
+		move.table = llast_oid(ancestors);
 	return move;
 }
 

@@ -230,6 +230,7 @@ sub test_killed
 	my ($worker) = $pv->workers;
 
 	kill KILL => $worker;
+	wait_until('the server has noticed', sub { Pnvs::Server::is_lost($session) });
 	$session = $pv->{session} = Pnvs::Server->around($pv->node)->connect;
 	ok($pv->soon(sub { $pv->messages($id) eq 'WHATSAPP:failed SMS:sent' }), 'after a crash the next worker finds what is undone');
 	return;

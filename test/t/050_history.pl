@@ -68,7 +68,7 @@ END
 	$queue->settled($queue->enqueue('FA1', undef, number => $other));
 	is(() = history($other) =~ /^message_queued/gm, 1, 'a number has no events of another');
 	$session->run("UPDATE pnvs_internal.queue SET recipient_hash = (SELECT recipient_hash FROM pnvs_internal.queue WHERE id = $sent) WHERE recipient = left('$other', 7) || '****' || right('$other', 2)");
-	is(() = history($number) =~ /^message_queued/gm, 3, 'not even if both had the same hash') if substr($other, -2) ne substr($number, -2);
+	is(() = history($number) =~ /^message_queued/gm, 3, 'not even if both had the same hash');
 }
 
 # --- while it is under way
@@ -267,7 +267,9 @@ END
 	$session->run("SELECT erase_phone_number('$number')");
 	is($queue->connect->query("SELECT enqueue_verification('SMS', '$number', 'FA1')")->sqlstate, '38V03', 'which an erasure gives back');
 	$session->run('COMMIT');
-	is($queue->settled($queue->enqueue('FA1', undef, number => $number))->{state}, 'sent', 'at its commit');
+	my $admitted = $session->query("SELECT enqueue_verification('SMS', '$number', 'FA1')");
+	is($admitted->sqlstate, '', 'at its commit');
+	$queue->settled($admitted->value);
 	$queue->settled($queue->enqueue('FA1', undef, number => $number));
 	is($session->value("SELECT erase_phone_number('$number')"), 2, 'but if messages were sent');
 	is($session->query("SELECT enqueue_verification('SMS', '$number', 'FA1')")->sqlstate, '38V03', 'an erasure does not lift a limit');

@@ -190,7 +190,8 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		{INT8OID}
 	},
 	[PNVS_VERIFICATION_SELECT_NEXT_CHANNEL] = {
-		"SELECT last_message::bigint FROM ONLY %1$s WHERE expires_at > $1 AND state = 'pending'"
+		"SELECT last_message::bigint FROM ONLY %1$s WHERE expires_at > $1 AND ended_at IS NULL"
+		" AND state = 'pending'"
 		" AND last_message IS NOT NULL AND channel_position + 1 < cardinality(channels)",
 		{TIMESTAMPTZOID}
 	},

@@ -49,6 +49,13 @@ CREATE TYPE phone_verification_status_result AS (
 	tries_left integer
 );
 
+CREATE TYPE confirm_verification_result AS (
+	approved boolean,
+	state text,
+	tries_left integer,
+	retry_after integer
+);
+
 CREATE TYPE search_verification_record AS (
 	verification_id text,
 	"to" text,
@@ -415,6 +422,13 @@ COMMENT ON FUNCTION cancel_phone_verification(uuid) IS
 'end a verification that is not used yet';
 COMMENT ON FUNCTION phone_verification_status(uuid) IS
 'what has become of a verification';
+
+CREATE FUNCTION confirm_verification(id uuid, code text) RETURNS confirm_verification_result
+AS 'MODULE_PATHNAME', 'pnvs_confirm_verification'
+LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE COST 100000;
+
+COMMENT ON FUNCTION confirm_verification(uuid, text) IS
+'is this the code that a person was sent? For the page alone: use_verification() grants';
 
 -- An approval is used up by one of these, in the caller's transaction.
 CREATE FUNCTION use_verification(

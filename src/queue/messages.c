@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "common/string.h"
 #include "utils/uuid.h"
 
 #include "queue/queue.h"
@@ -20,6 +21,7 @@ static int	cancel_all(PnvsQueueStatement statement, Datum *values, int64 but);
 static int	read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement statement,
 						Datum *values);
 static void read_message(int row, PnvsVerificationMessage *message);
+static bool is_being_sent(int row);
 static TimestampTz optional_time(int row, int column);
 
 /* Whether none of a verification's messages was sent, or will be. */
@@ -59,6 +61,33 @@ pnvs_queue_messages_of(const pg_uuid_t *verification, PnvsVerificationMessage *m
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller_context);
 	return nmessages;
+}
+
+/*
+ * The verification that a message with this ID of the service belongs to, and the message's
+ * ID in the queue; or 0.
+ */
+int64
+pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verification)
+{
+	MemoryContext caller_context = CurrentMemoryContext;
+	PnvsTableVisit visit;
+	Datum		value;
+	int64		id = 0;
+
+	/* it comes in UTF-8, and no ID of the service has other characters */
+	if (!pg_is_ascii(verification_id))
+		return 0;
+	value = CStringGetTextDatum(verification_id);
+	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
+	if (pnvs_table_read(&pnvs_queue_table, PNVS_FIND_VERIFICATION, &value, NULL) == 1)
+	{
+		id = pnvs_result_int64(0, PNVS_FIRST_COLUMN);
+		*verification = *DatumGetUUIDP(pnvs_result_datum(0, PNVS_FOUND_VERIFICATION));
+	}
+	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller_context);
+	return id;
 }
 
 /*
@@ -148,10 +177,20 @@ read_message(int row, PnvsVerificationMessage *message)
 	message->created_at = pnvs_result_time(row, PNVS_MESSAGE_CREATED_AT);
 	message->dispatched_at = optional_time(row, PNVS_MESSAGE_DISPATCHED_AT);
 	message->unknown_since = optional_time(row, PNVS_MESSAGE_UNKNOWN_SINCE);
+	message->is_being_sent = is_being_sent(row);
 	claim.channel = message->channel;
 	claim.recipient = message->recipient;
 	claim.created_at = message->created_at;
 	pnvs_admission_read(row, PNVS_MESSAGE_ADMISSION, &claim, &message->admission);
+}
+
+static bool
+is_being_sent(int row)
+{
+	bool		unclaimed;
+	Datum		claimer = pnvs_result_value(row, PNVS_MESSAGE_CLAIMER, &unclaimed);
+
+	return !unclaimed && !pnvs_claimer_is_dead(DatumGetInt64(claimer));
 }
 
 /* A time that may be NULL: 0 then. */

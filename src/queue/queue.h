@@ -91,6 +91,7 @@ typedef struct PnvsVerificationMessage
 	TimestampTz created_at;
 	TimestampTz dispatched_at;	/* 0: it was never claimed */
 	TimestampTz unknown_since;	/* 0: its fate is known */
+	bool		is_being_sent;	/* by a worker that lives */
 	PnvsAdmission admission;
 } PnvsVerificationMessage;
 
@@ -103,6 +104,7 @@ extern bool pnvs_queue_find(int64 id, PnvsQueueRow *row);
 extern bool pnvs_queue_all_failed(const pg_uuid_t *verification);
 extern int	pnvs_queue_messages_of(const pg_uuid_t *verification,
 								   PnvsVerificationMessage *messages, int max);
+extern int64 pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verification);
 extern int	pnvs_queue_cancel_of(const pg_uuid_t *verification);
 extern int	pnvs_queue_cancel_others_of(const pg_uuid_t *verification, int64 but);
 extern int	pnvs_queue_cancel_of_row(const char *source, const char *reference);

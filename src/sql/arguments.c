@@ -52,7 +52,17 @@
 #define MAX_SEND_DATE_AGE_DAYS INT64CONST(31)
 #define MAX_SEND_DATE_AHEAD (15 * SECS_PER_MINUTE * USECS_PER_SEC)
 
+/* Why a text cannot be a code. */
+typedef enum CodeFault
+{
+	CODE_OK,
+	CODE_EMPTY,
+	CODE_OF_ID,
+	CODE_TOO_LONG
+} CodeFault;
+
 static const char *text_argument(FunctionCallInfo fcinfo, int n);
+static CodeFault find_code_fault(const char *code);
 static void check_plan(const char *digits, const PnvsCallingCode *plan);
 static const char *clean_code(const char *typed);
 static int	count_characters(const char *text);
@@ -132,15 +142,41 @@ pnvs_argument_typed_code(FunctionCallInfo fcinfo, int n)
 	if (typed == NULL)
 		return NULL;
 	code = clean_code(typed);
-	if (code[0] == '\0')
-		pnvs_argument_refuse("code is empty", "Pass what the person typed.");
-	if (strpbrk(code, "/+") != NULL)
-		pnvs_argument_refuse("invalid code",
-							 "This looks like a verification ID: code comes first, verification_id second.");
-	if (count_characters(code) > MAX_TYPED_CODE_LEN)
-		pnvs_argument_refuse("invalid code",
-							 "A code has 16 characters at the most; code comes first, verification_id second.");
+	switch (find_code_fault(code))
+	{
+		case CODE_OK:
+			break;
+		case CODE_EMPTY:
+			pnvs_argument_refuse("code is empty", "Pass what the person typed.");
+		case CODE_OF_ID:
+			pnvs_argument_refuse("invalid code",
+								 "This looks like a verification ID: code comes first, verification_id second.");
+		case CODE_TOO_LONG:
+			pnvs_argument_refuse("invalid code",
+								 "A code has 16 characters at the most; code comes first, verification_id second.");
+	}
 	return code;
+}
+
+/* The same, or NULL if it cannot be a code. */
+const char *
+pnvs_argument_possible_code(FunctionCallInfo fcinfo, int n)
+{
+	const char *typed = PG_ARGISNULL(n) ? NULL :
+	pnvs_argument_utf8(text_to_cstring(PG_GETARG_TEXT_PP(n)));
+	const char *code = typed != NULL ? clean_code(typed) : NULL;
+
+	return code != NULL && find_code_fault(code) == CODE_OK ? code : NULL;
+}
+
+static CodeFault
+find_code_fault(const char *code)
+{
+	if (code[0] == '\0')
+		return CODE_EMPTY;
+	if (strpbrk(code, "/+") != NULL)
+		return CODE_OF_ID;
+	return count_characters(code) > MAX_TYPED_CODE_LEN ? CODE_TOO_LONG : CODE_OK;
 }
 
 /* A verification's ID, which has letters in it; codes and the queue's IDs have none. */

@@ -21,6 +21,7 @@
 #include "guard/test_answer.h"
 #include "settings.h"
 #include "sql/sql.h"
+#include "verification/verification.h"
 
 PG_FUNCTION_INFO_V1(pnvs_start_verification);
 PG_FUNCTION_INFO_V1(pnvs_check_verification);
@@ -51,6 +52,7 @@ typedef struct DirectCall
 	/* from the guard */
 	PnvsAdmission admission;	/* of a message */
 	PnvsTry		try;			/* of a check */
+	PnvsDirectCheck verified;	/* the same, of the message's verification */
 } DirectCall;
 
 static Datum call_service(FunctionCallInfo fcinfo, DirectCall *call);
@@ -168,6 +170,9 @@ call_service(FunctionCallInfo fcinfo, DirectCall *call)
 static void
 perform(DirectCall *call)
 {
+	if (call->is_check)
+		pnvs_direct_check_begin(&call->verified, call->values[PNVS_CHECK_VERIFICATION_ID],
+								call->values[PNVS_CHECK_CODE]);
 	/* a cancel that is served in between would keep the places */
 	HOLD_INTERRUPTS();
 	ask_guard(call);
@@ -190,9 +195,11 @@ static void
 ask_guard(DirectCall *call)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	PnvsRefusal refusal;
+	PnvsRefusal refusal = {PNVS_REFUSED_LIMIT, PNVS_SCOPE_TRIES, -1};
 
-	if (call->is_check)
+	if (call->is_check && !pnvs_direct_check_take(&call->verified))
+		pnvs_guard_throw(&refusal);
+	else if (call->is_check)
 		refusal = pnvs_guard_admit_try(pnvs_test_tried_number(call->values),
 									   call->values[PNVS_CHECK_VERIFICATION_ID], now, &call->try);
 	else
@@ -208,8 +215,10 @@ ask_guard(DirectCall *call)
 
 		refusal = pnvs_guard_admit(&message, now, &call->admission);
 	}
-	if (refusal.reason != PNVS_ADMITTED)
-		pnvs_guard_throw(&refusal);
+	if (refusal.reason == PNVS_ADMITTED)
+		return;
+	pnvs_direct_check_give_back(&call->verified);
+	pnvs_guard_throw(&refusal);
 }
 
 /* Answers a call that is for a test number. */
@@ -234,7 +243,9 @@ give_back_if_unsent(int code, Datum arg)
 {
 	const DirectCall *call = (const DirectCall *) DatumGetPointer(arg);
 
-	if (!call->state.answer.http.maybe_sent)
+	if (call->state.answer.http.maybe_sent)
+		pnvs_direct_check_note_lost(&call->verified);
+	else
 		give_back(call);
 }
 
@@ -242,6 +253,7 @@ give_back_if_unsent(int code, Datum arg)
 static void
 tell_guard(const DirectCall *call)
 {
+	pnvs_direct_check_note(&call->verified, &call->state.answer);
 	/* the breaker goes by what the service approves */
 	if (call->approved && !call->is_test)
 		approve(call);
@@ -259,6 +271,7 @@ give_back(const DirectCall *call)
 		pnvs_guard_give_back(&call->admission, now);
 	if (call->try.key != 0)
 		pnvs_guard_give_back_try(&call->try, now);
+	pnvs_direct_check_give_back(&call->verified);
 }
 
 /*

@@ -30,6 +30,7 @@ extern const char *pnvs_argument_recipient(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_service_sid(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_required_service_sid(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_typed_code(FunctionCallInfo fcinfo, int n);
+extern const char *pnvs_argument_possible_code(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_verification_id(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_send_date(FunctionCallInfo fcinfo, int n);
 extern TimestampTz pnvs_argument_not_before(FunctionCallInfo fcinfo, int n, TimestampTz now);

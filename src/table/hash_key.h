@@ -12,6 +12,7 @@
 #define PNVS_HASH_NUMBER 'n'	/* the digits of E.164 */
 #define PNVS_HASH_DEDUP_KEY 'd' /* its requester, and the key */
 #define PNVS_HASH_SESSION 's'	/* its requester, a purpose, and the key */
+#define PNVS_HASH_CODE 'c'		/* the verification's ID, and the code */
 
 /* The parameters of a statement on the rows of a number: $1 to $3. */
 #define PNVS_NUMBER_PARAMETERS 3

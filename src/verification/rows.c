@@ -199,6 +199,24 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		"UPDATE ONLY %1$s SET state = 'canceled', recipient = $2, ended_at = $3 WHERE id = $1",
 		{UUIDOID, TEXTOID, TIMESTAMPTZOID}
 	},
+	[PNVS_VERIFICATION_APPROVE] = {
+		"UPDATE ONLY %1$s SET state = 'approved', approved_at = $2, approved_code = $3"
+		" WHERE id = $1 AND state = 'pending'",
+		{UUIDOID, TIMESTAMPTZOID, INT8OID}
+	},
+	/* Without a try left nobody needs the number any more. */
+	[PNVS_VERIFICATION_NOTE_WRONG] = {
+		"UPDATE ONLY %1$s SET tries = greatest(tries, $2), wrong_at = array_append(wrong_at, $3),"
+		" state = CASE WHEN state = 'pending' AND $4 THEN 'max_tries' ELSE state END,"
+		" recipient = CASE WHEN state = 'pending' AND $4 THEN $5 ELSE recipient END,"
+		" ended_at = CASE WHEN state = 'pending' AND $4 THEN $3 ELSE ended_at END"
+		" WHERE id = $1 AND state IN ('pending', 'approved')",
+		{UUIDOID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID}
+	},
+	[PNVS_VERIFICATION_FIND_TRIES] = {
+		"SELECT tries::integer, expires_at::timestamptz, recipient::text FROM ONLY %1$s WHERE id = $1",
+		{UUIDOID}
+	},
 };
 
 PnvsTable	pnvs_verification_table = {

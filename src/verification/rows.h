@@ -16,6 +16,7 @@
 
 #include "core/rules.h"
 #include "core/verification.h"
+#include "queue/queue.h"
 #include "table/table.h"
 #include "verification/verification.h"
 
@@ -77,10 +78,13 @@ typedef enum PnvsVerificationStatement
 	PNVS_VERIFICATION_CANCEL,
 	PNVS_VERIFICATION_FIND_BY_MESSAGE,
 	PNVS_VERIFICATION_LOCK_BY_MESSAGE,
-	PNVS_VERIFICATION_SELECT_NEXT_CHANNEL
+	PNVS_VERIFICATION_SELECT_NEXT_CHANNEL,
+	PNVS_VERIFICATION_APPROVE,
+	PNVS_VERIFICATION_NOTE_WRONG,
+	PNVS_VERIFICATION_FIND_TRIES
 } PnvsVerificationStatement;
 
-#define PNVS_VERIFICATION_STATEMENT_COUNT (PNVS_VERIFICATION_SELECT_NEXT_CHANNEL + 1)
+#define PNVS_VERIFICATION_STATEMENT_COUNT (PNVS_VERIFICATION_FIND_TRIES + 1)
 
 /* A word of the column "refused", also for the page. */
 #define PNVS_TOO_MANY "too_many"
@@ -131,6 +135,9 @@ pnvs_verification_is_open(const PnvsVerification *row)
 	return row->state == PNVS_VERIFICATION_PENDING || row->state == PNVS_VERIFICATION_FAILED;
 }
 
+/* A code is checked for so many messages: more are not on a person's phone. */
+#define PNVS_CONFIRM_MESSAGES 3
+
 extern PnvsTable pnvs_verification_table;
 
 /* rows.c */
@@ -146,5 +153,19 @@ extern const char *pnvs_verification_send(PnvsVerification *row, PnvsChannelWord
 										  int *retry_after_s);
 extern void pnvs_verification_send_next(PnvsVerification *row);
 extern void pnvs_verification_note_message(const PnvsVerification *row);
+
+
+/* confirm_lock.c */
+extern bool pnvs_confirm_lock(const pg_uuid_t *id, bool *waited);
+extern void pnvs_confirm_unlock(const pg_uuid_t *id);
+
+/* confirm_messages.c */
+extern int	pnvs_confirm_messages(const PnvsVerification *row, int64 after,
+								  PnvsVerificationMessage *messages);
+
+/* confirm_rows.c */
+extern uint64 pnvs_verification_hash_code(const pg_uuid_t *id, const char *code);
+extern void pnvs_verification_write_approval(const pg_uuid_t *id, uint64 code);
+extern void pnvs_verification_write_wrong(const PnvsVerification *row, int tries);
 
 #endif							/* PNVS_VERIFICATION_ROWS_H */

@@ -17,6 +17,8 @@
 
 #include "core/phone_number.h"
 #include "core/rules.h"
+#include "remote/client.h"
+#include "verification/checks.h"
 
 /* Each of the service's channels once. */
 #define PNVS_MAX_BEGIN_CHANNELS 3
@@ -92,6 +94,16 @@ typedef struct PnvsHistory
 	int			size;
 } PnvsHistory;
 
+/* A direct check of a message that may belong to a verification. */
+typedef struct PnvsDirectCheck
+{
+	int64		message;		/* in the queue; 0: it belongs to none */
+	PnvsChecked checked;
+	const char *recipient;		/* digits, or masked: then nothing is approved */
+	uint64		code;			/* hash of the code */
+	bool		has_try;
+} PnvsDirectCheck;
+
 /* begin.c */
 extern void pnvs_verification_begin(const PnvsBeginRequest *request, PnvsBegun *begun);
 
@@ -117,6 +129,14 @@ extern void pnvs_verification_upkeep_init(void);
 /* confirm.c; code: what the person typed, cleaned */
 extern void pnvs_verification_confirm(const pg_uuid_t *id, const char *code,
 									  PnvsConfirmed *confirmed);
+
+/* direct_check.c */
+extern void pnvs_direct_check_begin(PnvsDirectCheck *check, const char *verification_id,
+									const char *code);
+extern bool pnvs_direct_check_take(PnvsDirectCheck *check);
+extern void pnvs_direct_check_give_back(const PnvsDirectCheck *check);
+extern void pnvs_direct_check_note(const PnvsDirectCheck *check, const PnvsAnswer *answer);
+extern void pnvs_direct_check_note_lost(const PnvsDirectCheck *check);
 
 /* use.c */
 extern const char *pnvs_verification_use(const pg_uuid_t *id, const char *purpose,

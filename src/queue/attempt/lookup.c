@@ -29,6 +29,7 @@
 #include "queue/attempt/lookup.h"
 #include "queue/rows/lock_class.h"
 #include "queue/rows/rows.h"
+#include "queue/rows/statements.h"
 #include "settings.h"
 
 #define PAGE_SIZE "100"
@@ -36,12 +37,16 @@
 /* A number with more messages in 30 days than that does not belong to a person. */
 #define MAX_PAGES 20
 
+/* The newest come first, and a person waits. */
+#define MAX_PAGES_NOW 3
+
 /* A service may make its pages larger than it was asked to. */
 #define MAX_FOUND (MAX_PAGES * 100)
 
 /* From when on the service counts milliseconds. */
 #define UNIX_EPOCH (((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
+static const char *match_now(const PnvsAttempt *attempt);
 static void lock_decisions(void);
 static const char *find_obstacle(const PnvsAttempt *attempt);
 static bool tells_of(const PnvsAttempt *attempt, const PnvsClaim *row, const char *obstacle);
@@ -128,6 +133,84 @@ pnvs_lookup_decide(PnvsAttempt *attempt, PnvsVerdicts *verdicts)
 		if (i == 0 && verdict != NULL)
 			pnvs_verdict_show(verdict, &attempt->evidence);
 	}
+}
+
+/*
+ * Looks a message of unknown fate up for a session that waits, and returns its ID of the
+ * service, in the current memory context, or NULL if that cannot be decided now.  Nothing
+ * is written: a worker comes to the same.
+ */
+const char *
+pnvs_lookup_now(const PnvsClaim *claim)
+{
+	PnvsAttempt *attempt = pnvs_attempt_create(CurrentMemoryContext, claim, PNVS_PHASE_TO_LOOK_UP);
+	const char *values[PNVS_MAX_PARAMETERS] = {0};
+	const char *verification_id = NULL;
+	PnvsAnswer	answer;
+
+	attempt->answer = &answer;
+	for (;;)
+	{
+		pnvs_lookup_values(attempt, values);
+		pnvs_client_call(pnvs_operation_get(PNVS_SEARCH_VERIFICATION), values,
+						 PNVS_TIMEOUTS_NOT_SHORTENED, &answer);
+		if (!answer.succeeded)
+			break;
+		pnvs_lookup_collect(attempt, &answer.reply);
+		if (!pnvs_lookup_has_next_page(attempt) || attempt->page == MAX_PAGES_NOW)
+			break;
+		attempt->page++;
+	}
+	if (attempt->nfound > 0)
+		verification_id = match_now(attempt);
+	pnvs_attempt_destroy(attempt);
+	return verification_id;
+}
+
+/* Whether the service has approved the code of a message to this number, as far as it says so. */
+bool
+pnvs_lookup_is_approved(const char *verification_id, const char *number)
+{
+	const char *values[PNVS_MAX_PARAMETERS] = {[PNVS_SEARCH_VERIFICATION_ID] = verification_id};
+	PnvsAnswer	answer;
+
+	pnvs_client_call(pnvs_operation_get(PNVS_SEARCH_VERIFICATION), values,
+					 PNVS_TIMEOUTS_NOT_SHORTENED, &answer);
+	for (int i = 0; answer.succeeded && i < answer.reply.nrecords; i++)
+	{
+		const PnvsRecord *record = &answer.reply.records[i];
+
+		if (record->verification_id != NULL && record->status != NULL &&
+			strcmp(record->verification_id, verification_id) == 0 &&
+			strcmp(record->status, PNVS_STATUS_APPROVED) == 0 &&
+			pnvs_matching_fits_number(record->recipient, number))
+			return true;
+	}
+	return false;
+}
+
+/* The ID of the record that belongs to the attempt's row, or NULL. */
+static const char *
+match_now(const PnvsAttempt *attempt)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	const char *verification_id = NULL;
+	PnvsTableVisit visit;
+
+	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
+	if (find_obstacle(attempt) == NULL)
+	{
+		PnvsClaim  *rows;
+		int			nrows = pnvs_unknown_siblings(&attempt->claim, &rows);
+		const PnvsFoundRecord **found = palloc0(nrows * sizeof(PnvsFoundRecord *));
+
+		assign(attempt, rows, nrows, found);
+		if (found[0] != NULL)
+			verification_id = MemoryContextStrdup(caller, found[0]->verification_id);
+	}
+	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller);
+	return verification_id;
 }
 
 /* Until the end of the transaction. */

@@ -29,4 +29,7 @@
 /* The key of a session that begins a verification, until the end of the transaction. */
 #define PNVS_LOCK_SESSION 0x707b
 
+/* A verification that a session confirms, until the service has answered. */
+#define PNVS_LOCK_CONFIRM 0x707c
+
 #endif							/* PNVS_LOCK_CLASS_H */

@@ -152,7 +152,7 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 	[PNVS_SELECT_MESSAGES_OF] = {
 		"SELECT id::bigint, state::text, (settled_at IS NOT NULL)::boolean, channel::text,"
 		" service_sid::text, verification_id::text, recipient::text, created_at::timestamptz,"
-		" dispatched_at::timestamptz, unknown_since::timestamptz," ADMISSION
+		" dispatched_at::timestamptz, unknown_since::timestamptz, claimer::bigint," ADMISSION
 		" FROM ONLY %1$s WHERE phone_verification = $1 AND origin_timeline >= 0"
 		" ORDER BY id DESC LIMIT $2",
 		{UUIDOID, INT8OID}
@@ -306,6 +306,11 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		" state = CASE state WHEN 'queued' THEN 'canceled' ELSE state END"
 		" WHERE " OF_NUMBER,
 		{INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
+	},
+	[PNVS_FIND_VERIFICATION] = {
+		"SELECT id::bigint, phone_verification::uuid FROM ONLY %1$s WHERE verification_id = $1"
+		" AND origin_timeline >= 0 AND phone_verification IS NOT NULL LIMIT 1",
+		{TEXTOID}
 	},
 };
 

@@ -84,10 +84,11 @@ typedef enum PnvsQueueStatement
 	PNVS_LOCK_NUMBER,
 	PNVS_SELECT_ERASABLE,
 	PNVS_ERASE_NUMBER,
-	PNVS_SELECT_FAILED
+	PNVS_SELECT_FAILED,
+	PNVS_FIND_VERIFICATION
 } PnvsQueueStatement;
 
-#define PNVS_STATEMENT_COUNT (PNVS_SELECT_FAILED + 1)
+#define PNVS_STATEMENT_COUNT (PNVS_FIND_VERIFICATION + 1)
 
 /* The columns of PNVS_FIND: first those that verification_queue shows, in their order. */
 typedef enum PnvsFindColumn
@@ -156,8 +157,12 @@ typedef enum PnvsMessageColumn
 	PNVS_MESSAGE_CREATED_AT,
 	PNVS_MESSAGE_DISPATCHED_AT,
 	PNVS_MESSAGE_UNKNOWN_SINCE,
+	PNVS_MESSAGE_CLAIMER,
 	PNVS_MESSAGE_ADMISSION		/* the first of six, see admission.c */
 } PnvsMessageColumn;
+
+/* PNVS_FIND_VERIFICATION returns the ID first, and then the verification. */
+#define PNVS_FOUND_VERIFICATION 2
 
 /* PNVS_CLAIM returns the ID first, and then the new place. */
 #define PNVS_CLAIMED_PLACE 2

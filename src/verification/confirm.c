@@ -1,0 +1,402 @@
+/*-------------------------------------------------------------------------
+ *
+ * confirm.c
+ *	  Confirms a verification: has a typed code checked by the service.
+ *
+ * One session at a time confirms a verification.  It holds a lock of the session, which is
+ * released when the answer is in, however that ends.  No lock on the row is held meanwhile.
+ *
+ * A typed code is one try, whatever number of messages it is checked against: the newest
+ * first.  The try is taken before the first request, in shared memory and from the number,
+ * and is given back if the code is approved, or if the service certainly has not judged it.
+ *
+ * The service approves a code once.  So an approval is noted in shared memory before
+ * anything can fail, and the same code is approved again, also after a ROLLBACK.  If the
+ * answer was lost, the code is noted, and the service's record of the message decides when
+ * it comes again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "tcop/utility.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "errcodes.h"
+#include "guard/test_answer.h"
+#include "queue/attempt/lookup.h"
+#include "queue/queue.h"
+#include "remote/failure.h"
+#include "settings.h"
+#include "verification/checks.h"
+#include "verification/rows.h"
+
+/* Seconds to wait until there may be something to check, or until memory may have room. */
+#define WAIT_FOR_MESSAGE_S 1
+#define WAIT_FOR_ROOM_S 60
+
+typedef enum Judgement
+{
+	JUDGED_APPROVED,
+	JUDGED_WRONG,
+	NOT_JUDGED					/* nothing was asked, or nothing was answered */
+} Judgement;
+
+typedef struct Confirmation
+{
+	PnvsVerification row;
+	PnvsChecked checked;		/* the same, for shared memory */
+	const char *code;
+	uint64		hash;			/* of the code */
+	PnvsKnownCode known;
+	PnvsVerificationMessage messages[PNVS_CONFIRM_MESSAGES];
+	int			nmessages;
+	bool		has_try;		/* in shared memory */
+	PnvsTry		guard_try;
+	int			tries;			/* wrong codes, this one included */
+	bool		asked;			/* the service may have judged the code */
+	bool		under_way;		/* a check is, or was when it was cut short */
+	PnvsCallState call;
+	int			retry_after_s;	/* -1: no need to wait */
+} Confirmation;
+
+static bool find(Confirmation *confirmation, const pg_uuid_t *id);
+static bool can_confirm(const Confirmation *confirmation);
+static void show(const Confirmation *confirmation, bool approved, PnvsConfirmed *confirmed);
+static Judgement judge(Confirmation *confirmation);
+static Judgement judge_code(Confirmation *confirmation);
+static bool was_approved_meanwhile(Confirmation *confirmation);
+static bool take_try(Confirmation *confirmation);
+static Judgement ask(Confirmation *confirmation);
+static void check(Confirmation *confirmation, const PnvsVerificationMessage *message, bool *is_test);
+static bool note_answer(Confirmation *confirmation);
+static void approve(Confirmation *confirmation, const PnvsVerificationMessage *message, bool is_test);
+static void give_back_try(Confirmation *confirmation);
+static void end(int code, Datum arg);
+static void write_approval(Confirmation *confirmation);
+static void hide(void *arg);
+
+/*
+ * Has a code checked that a person has typed, or NULL: what was typed cannot be a code.
+ * Throws if the service cannot be asked, or has not answered.
+ */
+void
+pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *confirmed)
+{
+	Confirmation confirmation = {.code = code,.retry_after_s = -1};
+	ErrorContextCallback context = {error_context_stack, hide, &confirmation.call};
+	Judgement	judgement = NOT_JUDGED;
+
+	error_context_stack = &context;
+	pnvs_verification_require_memory("confirm_verification()");
+	PreventCommandIfReadOnly("confirm_verification()");
+	PreventCommandIfParallelMode("confirm_verification()");
+	if (!find(&confirmation, id))
+	{
+		memset(confirmed, 0, sizeof(*confirmed));
+		confirmed->tries_left = confirmed->retry_after_s = -1;
+		error_context_stack = context.previous;
+		return;
+	}
+	pnvs_settings_refuse_if_invalid();
+	if (code != NULL && can_confirm(&confirmation))
+		judgement = judge(&confirmation);
+	if (judgement == JUDGED_APPROVED)
+		write_approval(&confirmation);
+	else if (judgement == JUDGED_WRONG)
+		pnvs_verification_write_wrong(&confirmation.row, confirmation.tries);
+	show(&confirmation, judgement == JUDGED_APPROVED, confirmed);
+	error_context_stack = context.previous;
+}
+
+/* Reads the row; false if there is none, or the caller may not see it. */
+static bool
+find(Confirmation *confirmation, const pg_uuid_t *id)
+{
+	PnvsVerification *row = &confirmation->row;
+
+	if (!pnvs_verification_find(id, row))
+		return false;
+	confirmation->checked.id = row->id;
+	confirmation->checked.tries = row->tries;
+	confirmation->checked.expires_at = row->expires_at;
+	return true;
+}
+
+/*
+ * Whether a code can be right or wrong.  If it is only the number of tries that stands in
+ * the way, a code that was approved before is still right.
+ */
+static bool
+can_confirm(const Confirmation *confirmation)
+{
+	const PnvsVerification *row = &confirmation->row;
+
+	return row->state == PNVS_VERIFICATION_PENDING || row->state == PNVS_VERIFICATION_APPROVED ||
+		(row->state == PNVS_VERIFICATION_MAX_TRIES && row->stored == PNVS_VERIFICATION_PENDING &&
+		 GetCurrentTimestamp() < row->expires_at);
+}
+
+/* The row of the function. */
+static void
+show(const Confirmation *confirmation, bool approved, PnvsConfirmed *confirmed)
+{
+	int			tries = pnvs_checks_tries(&confirmation->checked, GetCurrentTimestamp());
+	PnvsVerificationState state = confirmation->row.state;
+
+	if (state == PNVS_VERIFICATION_PENDING && tries >= pnvs_max_tries)
+		state = PNVS_VERIFICATION_MAX_TRIES;
+	confirmed->approved = approved && state == PNVS_VERIFICATION_APPROVED;
+	confirmed->state = pnvs_verification_state_name(state);
+	confirmed->tries_left = pnvs_verification_tries_left(tries, pnvs_max_tries);
+	confirmed->retry_after_s = confirmation->retry_after_s;
+}
+
+/* Judges the code while no other session does. */
+static Judgement
+judge(Confirmation *confirmation)
+{
+	pg_uuid_t	id = confirmation->row.id;
+	Judgement	judgement = NOT_JUDGED;
+	bool		waited;
+
+	/* a cancel that is served in between would keep the lock */
+	HOLD_INTERRUPTS();
+	if (!pnvs_confirm_lock(&id, &waited))
+	{
+		RESUME_INTERRUPTS();
+		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
+		return NOT_JUDGED;
+	}
+	PG_ENSURE_ERROR_CLEANUP(end, PointerGetDatum(confirmation));
+	{
+		RESUME_INTERRUPTS();
+		if (!waited || (find(confirmation, &id) && can_confirm(confirmation)))
+			judgement = judge_code(confirmation);
+	}
+	PG_END_ENSURE_ERROR_CLEANUP(end, PointerGetDatum(confirmation));
+	pnvs_confirm_unlock(&id);
+	return judgement;
+}
+
+static Judgement
+judge_code(Confirmation *confirmation)
+{
+	const PnvsVerification *row = &confirmation->row;
+	bool		is_approved = row->state == PNVS_VERIFICATION_APPROVED;
+	bool		has_tries;
+
+	confirmation->hash = pnvs_verification_hash_code(&row->id, confirmation->code);
+	pnvs_checks_known(&row->id, confirmation->hash, GetCurrentTimestamp(), &confirmation->known);
+	if (is_approved ? row->approved_code == confirmation->hash : confirmation->known.approved)
+		return JUDGED_APPROVED;
+	has_tries = pnvs_checks_tries(&confirmation->checked, GetCurrentTimestamp()) < pnvs_max_tries;
+	if (!is_approved && (has_tries || confirmation->known.ambiguous))
+		confirmation->nmessages = pnvs_confirm_messages(row, confirmation->known.other_approved,
+														confirmation->messages);
+	/* of messages whose code was approved, no other code is right */
+	if (!is_approved && has_tries && confirmation->nmessages == 0 &&
+		confirmation->known.other_approved == 0)
+	{
+		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
+		return NOT_JUDGED;
+	}
+	if (confirmation->known.ambiguous && was_approved_meanwhile(confirmation))
+		return JUDGED_APPROVED;
+	return take_try(confirmation) ? ask(confirmation) : NOT_JUDGED;
+}
+
+/* Whether the service has approved a message when this code was asked, and the answer lost. */
+static bool
+was_approved_meanwhile(Confirmation *confirmation)
+{
+	for (int i = 0; i < confirmation->nmessages && !confirmation->row.is_decoy; i++)
+	{
+		const PnvsVerificationMessage *message = &confirmation->messages[i];
+
+		if (pnvs_lookup_is_approved(message->verification_id, confirmation->row.recipient))
+		{
+			approve(confirmation, message, false);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Takes a try in shared memory, and one of the number; false if there is none. */
+static bool
+take_try(Confirmation *confirmation)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	PnvsTryResult result;
+	PnvsRefusal refusal;
+
+	HOLD_INTERRUPTS();
+	result = pnvs_checks_take(&confirmation->checked, pnvs_max_tries, now, &confirmation->tries);
+	confirmation->has_try = result == PNVS_TRY_TAKEN;
+	RESUME_INTERRUPTS();
+	if (result == PNVS_TRY_EXPIRED)
+		confirmation->row.state = PNVS_VERIFICATION_EXPIRED;
+	else if (result == PNVS_TRY_NO_ROOM)
+		confirmation->retry_after_s = WAIT_FOR_ROOM_S;
+	if (!confirmation->has_try)
+		return false;
+	HOLD_INTERRUPTS();
+	refusal = pnvs_guard_admit_try(confirmation->row.recipient, NULL, now,
+								   &confirmation->guard_try);
+	RESUME_INTERRUPTS();
+	if (refusal.reason == PNVS_ADMITTED)
+		return true;
+	confirmation->retry_after_s = refusal.retry_after_s;
+	give_back_try(confirmation);
+	return false;
+}
+
+/* Asks the service, the newest message first, until it approves the code. */
+static Judgement
+ask(Confirmation *confirmation)
+{
+	PnvsCallState not_judged = {0};
+	Judgement	judgement = JUDGED_WRONG;
+
+	for (int i = 0; i < confirmation->nmessages; i++)
+	{
+		bool		is_test;
+
+		check(confirmation, &confirmation->messages[i], &is_test);
+		if (!confirmation->row.is_decoy &&
+			pnvs_client_approves(&confirmation->call.answer, confirmation->row.recipient))
+		{
+			approve(confirmation, &confirmation->messages[i], is_test);
+			return JUDGED_APPROVED;
+		}
+		if (!note_answer(confirmation) && not_judged.operation == NULL)
+			not_judged = confirmation->call;
+	}
+	if (!confirmation->asked && not_judged.operation != NULL)
+	{
+		give_back_try(confirmation);
+		if (not_judged.answer.outcome != PNVS_THROTTLED)
+			pnvs_failure_throw_if_refused(&not_judged);
+		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
+		judgement = NOT_JUDGED;
+	}
+	return judgement;
+}
+
+/* One request, or the answer for a test number. */
+static void
+check(Confirmation *confirmation, const PnvsVerificationMessage *message, bool *is_test)
+{
+	const char *values[PNVS_MAX_PARAMETERS] = {0};
+
+	confirmation->call.operation = pnvs_operation_get(PNVS_CHECK_VERIFICATION);
+	values[PNVS_CHECK_CODE] = confirmation->code;
+	values[PNVS_CHECK_SERVICE_SID] = message->service_sid;
+	values[PNVS_CHECK_TO] = confirmation->row.recipient;
+	values[PNVS_CHECK_VERIFICATION_ID] = message->verification_id;
+	memset(&confirmation->call.answer, 0, sizeof(confirmation->call.answer));
+	confirmation->under_way = true;
+	*is_test = pnvs_test_answer_check(values, &confirmation->call.answer);
+	if (!*is_test)
+		pnvs_client_call(confirmation->call.operation, values, PNVS_TIMEOUTS_NOT_SHORTENED,
+						 &confirmation->call.answer);
+}
+
+/*
+ * Notes what the answer says of the code, which it does not approve; false if the service
+ * has certainly not judged the code.  Throws if the answer was lost, or the service could not
+ * be asked.
+ */
+static bool
+note_answer(Confirmation *confirmation)
+{
+	const PnvsAnswer *answer = &confirmation->call.answer;
+	bool		judged = !pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group);
+
+	/* the service may call a made-up ID by another name than a wrong code */
+	if (confirmation->row.is_decoy && answer->code_group == PNVS_CODE_REFUSED)
+		judged = true;
+	pnvs_failure_throw_if_unjudged(&confirmation->call);
+	if (answer->outcome == PNVS_AMBIGUOUS)
+		pnvs_failure_throw_if_refused(&confirmation->call);
+	confirmation->under_way = false;
+	confirmation->asked |= judged;
+	return judged;
+}
+
+/* The service has approved the code: nothing here throws. */
+static void
+approve(Confirmation *confirmation, const PnvsVerificationMessage *message, bool is_test)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	PnvsAdmission admission = message->admission;
+
+	HOLD_INTERRUPTS();
+	(void) pnvs_checks_approve(&confirmation->checked, confirmation->hash, message->id, now);
+	confirmation->under_way = false;
+	give_back_try(confirmation);
+	strlcpy(admission.recipient, confirmation->row.recipient, sizeof(admission.recipient));
+	if (!is_test)
+		pnvs_guard_approve(&admission, now);
+	RESUME_INTERRUPTS();
+}
+
+static void
+give_back_try(Confirmation *confirmation)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (confirmation->has_try)
+		pnvs_checks_give_back(&confirmation->row.id, now);
+	confirmation->has_try = false;
+	if (confirmation->guard_try.key != 0)
+		pnvs_guard_give_back_try(&confirmation->guard_try, now);
+	confirmation->guard_try.key = 0;
+}
+
+/* The confirmation has ended by an error, or with the process. */
+static void
+end(int code, Datum arg)
+{
+	Confirmation *confirmation = (Confirmation *) DatumGetPointer(arg);
+	const PnvsAnswer *answer = &confirmation->call.answer;
+
+	if (confirmation->under_way && answer->http.maybe_sent &&
+		!pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group))
+	{
+		pnvs_checks_note_ambiguous(&confirmation->row.id, confirmation->hash, GetCurrentTimestamp());
+		confirmation->asked = true;
+	}
+	if (!confirmation->asked)
+		give_back_try(confirmation);
+	pnvs_confirm_unlock(&confirmation->checked.id);
+}
+
+/* Also if it was approved before, and the transaction rolled back. */
+static void
+write_approval(Confirmation *confirmation)
+{
+	PnvsVerification *row = &confirmation->row;
+
+	if (row->state == PNVS_VERIFICATION_APPROVED)
+		return;
+	pnvs_verification_write_approval(&row->id, confirmation->hash);
+	/* it may have been canceled meanwhile */
+	if (find(confirmation, &confirmation->checked.id) && row->state == PNVS_VERIFICATION_APPROVED)
+		(void) pnvs_queue_cancel_of(&row->id);
+}
+
+/*
+ * An ErrorContextCallback: no error logs the statement, which holds the code, and none lets
+ * a driver repeat a check that the service may have got.
+ */
+static void
+hide(void *call)
+{
+	pnvs_errhide();
+	pnvs_failure_out_of_memory(call);
+}

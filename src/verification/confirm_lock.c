@@ -1,0 +1,73 @@
+/*-------------------------------------------------------------------------
+ *
+ * confirm_lock.c
+ *	  The lock that lets one session at a time confirm a verification.
+ *
+ * It is the session's, and of a class that SQL cannot ask for: no row is locked while the
+ * service is asked, and no end of a transaction or subtransaction releases it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+#include "compat.h"
+#include "monotonic.h"
+#include "queue/rows/lock_class.h"
+#include "verification/rows.h"
+
+/* A person waits; whoever is told to wait can ask again. */
+#define MAX_WAIT_US INT64CONST(1000000)
+
+/* How often it is looked whether the other session is ready. */
+#define POLL_MS 10
+
+static void make_tag(LOCKTAG *tag, const pg_uuid_t *id);
+
+/*
+ * Takes the lock, and says whether it was waited for; false if another session keeps it.  To
+ * be called with interrupts held, which are served while it waits.
+ */
+bool
+pnvs_confirm_lock(const pg_uuid_t *id, bool *waited)
+{
+	static uint32 wait_event = 0;
+	int64		end_us = pnvs_monotonic_us() + MAX_WAIT_US;
+	LOCKTAG		tag;
+
+	pnvs_name_wait_event(&wait_event, "PnvsConfirm");
+	make_tag(&tag, id);
+	*waited = false;
+	while (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		*waited = true;
+		if (pnvs_monotonic_us() >= end_us)
+			return false;
+		RESUME_INTERRUPTS();
+		pnvs_wait_latch(POLL_MS, wait_event);
+		CHECK_FOR_INTERRUPTS();
+		HOLD_INTERRUPTS();
+	}
+	return true;
+}
+
+void
+pnvs_confirm_unlock(const pg_uuid_t *id)
+{
+	LOCKTAG		tag;
+
+	make_tag(&tag, id);
+	(void) LockRelease(&tag, ExclusiveLock, true);
+}
+
+/* IDs are random: half of one tells it from others. */
+static void
+make_tag(LOCKTAG *tag, const pg_uuid_t *id)
+{
+	uint32		parts[2];
+
+	memcpy(parts, id->data, sizeof(parts));
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, parts[0], parts[1], PNVS_LOCK_CONFIRM);
+}

@@ -1,0 +1,120 @@
+/*-------------------------------------------------------------------------
+ *
+ * confirm_messages.c
+ *	  Finds the messages that a typed code can have come with.
+ *
+ * They are those that the service has given an ID.  If nobody knows whether a message was
+ * sent, the service is asked for its ID first.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/base64.h"
+#include "utils/timestamp.h"
+
+#include "core/decision.h"
+#include "queue/attempt/lookup.h"
+#include "verification/rows.h"
+
+/* More than a verification has. */
+#define MAX_READ 10
+
+/* So long a message takes to be sent. */
+#define SHORTEST_SEND_MS 200
+#define SEND_RANGE_MS 800
+
+/* IDs of the service look like so many bytes in base64. */
+#define ID_BYTES 15
+
+static int	read_messages(const PnvsVerification *row, int64 after, bool look_up,
+						  PnvsVerificationMessage *messages);
+static bool may_have_been_sent(const PnvsVerificationMessage *message);
+static const char *find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message);
+static int	make_message_up(const PnvsVerification *row, PnvsVerificationMessage *message);
+
+/*
+ * Finds up to PNVS_CONFIRM_MESSAGES of a verification's messages, the newest first, and
+ * returns their number: those that were queued after another, by its ID.
+ */
+int
+pnvs_confirm_messages(const PnvsVerification *row, int64 after,
+					  PnvsVerificationMessage *messages)
+{
+	int			n;
+
+	if (row->is_decoy)
+		return make_message_up(row, messages);
+	n = read_messages(row, after, true, messages);
+	/* a worker may have given a record to the message before we looked */
+	return n > 0 ? n : read_messages(row, after, false, messages);
+}
+
+static int
+read_messages(const PnvsVerification *row, int64 after, bool look_up,
+			  PnvsVerificationMessage *messages)
+{
+	PnvsVerificationMessage found[MAX_READ];
+	int			nfound = pnvs_queue_messages_of(&row->id, found, MAX_READ);
+	int			n = 0;
+
+	for (int i = 0; i < nfound && n < PNVS_CONFIRM_MESSAGES; i++)
+	{
+		if (found[i].id <= after)
+			break;
+		if (found[i].verification_id == NULL && look_up && may_have_been_sent(&found[i]))
+			found[i].verification_id = find_sent(row, &found[i]);
+		if (found[i].verification_id != NULL)
+			messages[n++] = found[i];
+	}
+	return n;
+}
+
+/* Whether nobody knows the fate of a message. */
+static bool
+may_have_been_sent(const PnvsVerificationMessage *message)
+{
+	if (strcmp(message->state, pnvs_state_name(PNVS_STATE_SENDING)) == 0)
+		return !message->is_being_sent;
+	return strcmp(message->state, pnvs_state_name(PNVS_STATE_UNKNOWN)) == 0;
+}
+
+/* The ID of the service, or NULL.  If the sender has died unnoticed, it was sent by now. */
+static const char *
+find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message)
+{
+	PnvsClaim	claim = {
+		.id = message->id,
+		.channel = message->channel,
+		.recipient = row->recipient,
+		.service_sid = message->service_sid,
+		.created_at = message->created_at,
+		.dispatched_at = message->dispatched_at != 0 ? message->dispatched_at : message->created_at,
+		.unknown_since = message->unknown_since != 0 ? message->unknown_since : GetCurrentTimestamp()
+	};
+
+	return pnvs_lookup_now(&claim);
+}
+
+/*
+ * Of a decoy no message was sent, which nobody is to notice: neither by an answer that came
+ * without a request, nor by one that came before a message can have been sent.
+ */
+static int
+make_message_up(const PnvsVerification *row, PnvsVerificationMessage *message)
+{
+	uint8		random[ID_BYTES];
+	int			size = pg_b64_enc_len(sizeof(random)) + 1;
+	char	   *id = palloc0(size);
+	int64		send_ms = SHORTEST_SEND_MS + row->id.data[0] * SEND_RANGE_MS / PG_UINT8_MAX;
+
+	if (GetCurrentTimestamp() < row->begun_at + send_ms * 1000)
+		return 0;
+	if (!pg_strong_random(random, sizeof(random)) ||
+		pg_b64_encode((const void *) random, sizeof(random), id, size) < 0)
+		elog(ERROR, "could not generate random values");
+	memset(message, 0, sizeof(*message));
+	message->service_sid = row->service_sid;
+	message->verification_id = id;
+	return 1;
+}

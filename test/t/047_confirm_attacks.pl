@@ -1,0 +1,248 @@
+# Codes are guessed from forty sessions at once, with rollbacks, cancels, time-outs and ends
+# of sessions, over resends and beside by direct checks: the service never sees more
+# different codes for a verification than it has tries, and no session keeps a lock.
+#
+# SEED=N repeats a run.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use Pnvs::Confirm;
+use Pnvs::Server;
+use Pnvs::Session;
+use Pnvs::Simulator;
+
+my $SESSIONS = 40;
+my $ROUNDS = 4;
+my $MAX_TRIES = 5;
+
+my $seed = $ENV{SEED} // time ^ $$;
+srand $seed;
+diag("SEED=$seed");
+
+my $service = Pnvs::Simulator->new;
+my $server = Pnvs::Confirm->new($service, 'attacked',
+	conf => "pnvs.limits = ''\npnvs.breaker = ''\nmax_connections = 80\npnvs.max_tries = $MAX_TRIES\n");
+my $node = $server->node;
+my $session = $server->session;
+my $next_guess = 0;
+
+# Another wrong code each time.
+sub guess { my ($v) = @_; return Pnvs::Confirm::wrong($v, ++$next_guess); }
+
+sub any { return $_[ rand @_ ]; }
+
+# The different codes that the service has seen for a verification.
+sub seen { my ($v) = @_; my %code = map { $_ => 1 } $server->asked($v); return scalar keys %code; }
+
+sub service_id
+{
+	my ($v) = @_;
+
+	return $session->value("SELECT verification_id FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}' AND verification_id IS NOT NULL LIMIT 1") // 'none';
+}
+
+sub resend_sql
+{
+	my ($v) = @_;
+
+	return "UPDATE pnvs_internal.phone_verification SET resend_at = now() WHERE id = '$v->{id}'; SELECT resend_verification('$v->{id}')";
+}
+
+# --- what an attacker's session does; each returns SQL
+
+sub confirm { my ($v) = @_; return "SELECT confirm_verification('$v->{id}', '" . guess($v) . "')"; }
+
+sub check { my ($v) = @_; return "SELECT check_verification('" . guess($v) . "', '$v->{service_id}'" . any('', ", '$v->{number}'") . ')'; }
+
+my %deed = (
+	confirmed => \&confirm,
+	rolled_back => sub { 'BEGIN; ' . confirm(@_) . '; ROLLBACK' },
+	in_savepoint => sub { 'BEGIN; SAVEPOINT s; ' . confirm(@_) . '; ROLLBACK TO s; COMMIT' },
+	trapped => sub { my ($v) = @_; "DO \$\$ BEGIN PERFORM confirm_verification('$v->{id}', '" . guess($v) . "'); RAISE division_by_zero; EXCEPTION WHEN OTHERS THEN NULL; END \$\$" },
+	repeatable => sub { 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1; ' . confirm(@_) . '; COMMIT' },
+	cut_short => sub { "BEGIN; SET LOCAL statement_timeout = '" . int(1 + rand 60) . "ms'; " . confirm(@_) . '; COMMIT' },
+	impatient => sub { "BEGIN; SET LOCAL pnvs.request_timeout = '10ms'; SET LOCAL pnvs.connect_timeout = '10ms'; " . confirm(@_) . '; COMMIT' },
+	direct => \&check,
+	direct_rolled_back => sub { 'BEGIN; ' . check(@_) . '; ROLLBACK' },
+	direct_impatient => sub { "BEGIN; SET LOCAL pnvs.request_timeout = '10ms'; " . check(@_) . '; COMMIT' },
+);
+
+# Forty sessions at once, some of which are canceled, or whose clients or backends end.
+sub attack
+{
+	my ($v, $rounds, @name) = @_;
+	my @attacker = map { $server->connect } 1 .. $SESSIONS;
+
+	for my $round (1 .. $rounds)
+	{
+		for my $attacker (@attacker)
+		{
+			# the end of a session may not have been noticed yet
+			$attacker = $server->connect unless eval { !$attacker->query('ROLLBACK')->lost };
+			$attacker->send($deed{ any(@name) }->($v));
+		}
+		for my $attacker (@attacker[ map { int rand @attacker } 1 .. 6 ])
+		{
+			$session->run('SELECT ' . any(qw(pg_cancel_backend pg_cancel_backend pg_terminate_backend)) . '(' . $attacker->pid . ')');
+		}
+		close $attacker[-1]{socket};
+		for my $i (0 .. $#attacker - 1)
+		{
+			$attacker[$i]->result(60);
+		}
+	}
+	eval { $_->close } for @attacker;
+	return;
+}
+
+sub ended { Pnvs::Simulator::wait_until('all sessions have ended', sub { $session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") == 1 }); return; }
+
+# --- a verification whose message has arrived
+
+{
+	my $v = $server->begin('sim-check:slow:20');
+
+	$v->{service_id} = service_id($v);
+	$service->mark;
+	attack($v, $ROUNDS, sort keys %deed);
+	ended();
+	cmp_ok(seen($v), '<=', $MAX_TRIES, 'in a storm the service has seen no more codes than there are tries');
+	cmp_ok(seen($v), '>', 0, 'but some');
+	is($server->locks, 0, 'and nobody holds a lock');
+	is($session->value('SELECT pg_try_advisory_lock(1)'), 't', 'other advisory locks are not concerned');
+	$session->run('SELECT pg_advisory_unlock_all()');
+	like($server->confirm($v, $v->{code}), qr/\Af (?:max_tries|pending) 0 -\z/, 'the right code comes too late');
+	cmp_ok(seen($v), '<=', $MAX_TRIES, 'and is not sent');
+}
+
+# --- each way by itself
+
+for my $name (sort keys %deed)
+{
+	my $v = $server->begin('FA1');
+
+	$v->{service_id} = service_id($v);
+	$service->mark;
+	attack($v, 1, $name);
+	ended();
+	cmp_ok(seen($v), '<=', $MAX_TRIES, "$name: no more codes than there are tries");
+	is($server->locks, 0, 'and no lock is left');
+}
+
+# --- guesses before the message has arrived
+
+{
+	my $v;
+
+	$server->configure('pnvs.worker' => 'off');
+	$v = $server->begin('FA1', wait => 0);
+	$service->mark;
+	attack($v, 1, qw(confirmed rolled_back impatient));
+	ended();
+	is(seen($v), 0, 'before a message has arrived the service sees no code');
+	$server->configure('pnvs.worker' => undef);
+	$server->wait_sent($v);
+	is($server->confirm($v, $v->{code}), 't approved 5 -', 'and no try is lost');
+
+	# --- after the approval
+	$v->{service_id} = service_id($v);
+	$service->mark;
+	attack($v, 1, sort keys %deed);
+	ended();
+	cmp_ok(seen($v), '<=', $MAX_TRIES, 'after an approval the service sees no more codes than there are tries');
+	is($server->verification($v)->{state}, 'approved', 'and the approval stands');
+	is($server->confirm($v, $v->{code}), 't approved 0 -', 'for the code that was approved');
+}
+
+# --- an approval that is rolled back, in a storm
+
+{
+	my $v = $server->begin('FA1');
+
+	$v->{service_id} = service_id($v);
+	$service->mark;
+	$session->run("BEGIN; SELECT confirm_verification('$v->{id}', '$v->{code}'); ROLLBACK");
+	attack($v, 1, qw(confirmed rolled_back in_savepoint cut_short));
+	ended();
+	is(seen($v), 1, 'after an approval that was rolled back the service sees no other code');
+	$v = $server->begin('FA1');
+	$session->run("BEGIN; SELECT confirm_verification('$v->{id}', '$v->{code}'); ROLLBACK");
+	is($server->confirm($v, $v->{code}), 't approved 5 -', 'and the code that was approved still is');
+}
+
+# --- over resends
+
+{
+	my $v = $server->begin('FA1');
+	my @sent;
+
+	$service->mark;
+	for (1 .. 4)
+	{
+		$session->run(confirm($v)) for 1 .. 2;
+		$session->query(resend_sql($v));
+		$server->wait_sent($v);
+		$v->{service_id} = service_id($v);
+		$session->query(check($v));
+	}
+	attack($v, 1, sort keys %deed);
+	ended();
+	is(seen($v), $MAX_TRIES, 'a resend restores no try');
+}
+
+# --- after the expiry
+
+{
+	my $v = $server->begin('FA1');
+
+	$v->{service_id} = service_id($v);
+	$service->mark;
+	$session->run(confirm($v)) for 1 .. 2;
+	$session->run("UPDATE pnvs_internal.phone_verification SET expires_at = now() WHERE id = '$v->{id}'");
+	attack($v, 1, sort keys %deed);
+	ended();
+	is(seen($v), 2, 'after the expiry the service sees no code any more');
+}
+
+# --- a crash in the middle
+
+{
+	my $v = $server->begin('FA1');
+
+	$service->mark;
+	$session->run('BEGIN; ' . confirm($v) . '; ROLLBACK') for 1 .. 3;
+	$session->run(confirm($v));
+	$session->close;
+	$node->stop('fast');
+	$node->start;
+	$session = $server->{session} = Pnvs::Session->new($node);
+	is($server->confirm($v, guess($v), session => $session), 'f max_tries 0 -', 'a restart of the server restores no try');
+	is($server->confirm($v, $v->{code}, session => $session), 'f max_tries 0 -', 'after it none is left');
+	is(seen($v), $MAX_TRIES, 'and the service has seen five codes');
+}
+
+# --- a failover: the standby knows the row alone
+
+{
+	my $v = $server->begin('FA1', session => $session);
+
+	$session->run(confirm($v)) for 1 .. 3;
+	$session->close;
+	$node->stop('fast');
+	unlink $node->data_dir . '/pg_stat/pnvs_guard.stat' or die "there is no snapshot: $!";
+	$node->start;
+	$session = $server->{session} = Pnvs::Session->new($node);
+	is($server->confirm($v, guess($v), session => $session), 'f pending 1 -', 'without what the server remembers the row counts');
+}
+
+$session->close;
+$node->stop('fast');
+done_testing();

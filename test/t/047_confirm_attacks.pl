@@ -29,7 +29,7 @@ diag("SEED=$seed");
 
 my $service = Pnvs::Simulator->new;
 my $server = Pnvs::Confirm->new($service, 'attacked',
-	conf => "pnvs.limits = ''\npnvs.breaker = ''\nmax_connections = 80\npnvs.max_tries = $MAX_TRIES\n");
+	conf => "pnvs.limits = ''\npnvs.breaker = ''\nmax_connections = 200\npnvs.max_tries = $MAX_TRIES\n");
 my $node = $server->node;
 my $session = $server->session;
 my $next_guess = 0;
@@ -87,7 +87,7 @@ sub attack
 		{
 			# the end of a session may not have been noticed yet
 			$attacker = $server->connect unless eval { !$attacker->query('ROLLBACK')->lost };
-			$attacker->send($deed{ any(@name) }->($v));
+			eval { $attacker->send($deed{ any(@name) }->($v)) };
 		}
 		for my $attacker (@attacker[ map { int rand @attacker } 1 .. 6 ])
 		{
@@ -96,7 +96,7 @@ sub attack
 		close $attacker[-1]{socket};
 		for my $i (0 .. $#attacker - 1)
 		{
-			$attacker[$i]->result(60);
+			eval { $attacker[$i]->result(60) };
 		}
 	}
 	eval { $_->close } for @attacker;

@@ -6,7 +6,7 @@
 # in the blocks that follow, and so does a code that "The phone shows".
 #
 # A paragraph that begins with "As `role`," or "As `role`:" says who runs the next
-# block. The comment "<!-- test: after NAME.md, ... -->" runs the SQL of other pages
+# block. "Half a minute later" limits and resends have room again. The comment "<!-- test: after NAME.md, ... -->" runs the SQL of other pages
 # of doc/ first. The extension is there, in the schema "pnvs", unless the page
 # creates it itself.
 #
@@ -159,7 +159,7 @@ sub psql
 
 # --- running the blocks
 
-# A page as a list of [what, text]: sql, output, role, code.
+# A page as a list of [what, text]: sql, output, role, code, later.
 sub _pieces
 {
 	my ($text) = @_;
@@ -167,7 +167,8 @@ sub _pieces
 
 	while ($text =~ m{
 			^```(?<language>\w*)\n(?<block>.*?)^```$ |
-			^As\ `(?<role>\w+)`[,:] |
+			(?<later>^Half\ a\ minute\ later) |
+			(?:^As|,\ as)\ `(?<role>\w+)`[,:] |
 			[Tt]he\ phone\ shows\ (?<code>\d+)
 		}gmsx)
 	{
@@ -175,7 +176,7 @@ sub _pieces
 
 		if (!defined $found{block})
 		{
-			push @piece, map { [ $_, $found{$_} ] } grep { defined $found{$_} } qw(role code);
+			push @piece, map { [ $_, $found{$_} ] } grep { defined $found{$_} } qw(later role code);
 		}
 		elsif ($found{language} eq 'sql') { push @piece, [ 'sql', $found{block} ]; }
 		elsif ($found{language} eq '') { push @piece, [ 'output', $found{block} ]; }
@@ -218,6 +219,25 @@ sub _in_reality
 	return $sql;
 }
 
+# Of the newest message, when all that is queued is sent.
+sub code_on_the_phone
+{
+	my ($self) = @_;
+
+	$self->{node}->poll_query_until('page', 'SELECT NOT EXISTS (SELECT FROM pnvs_internal.queue WHERE settled_at IS NULL)')
+	  or croak "$self->{name}: what is queued is not sent";
+	return ($self->{service}->events('sent'))[-1]{code};
+}
+
+# Does what half a minute would do.
+sub _let_time_pass
+{
+	my ($self) = @_;
+
+	$self->sql('SELECT pnvs_guard_reset(); UPDATE pnvs_internal.phone_verification SET resend_at = clock_timestamp()');
+	return;
+}
+
 # All of them, in their order.
 sub run_blocks
 {
@@ -231,7 +251,8 @@ sub run_blocks
 		my ($what, $text) = @{ $piece[$i] };
 
 		if ($what eq 'role') { $role = $text; }
-		elsif ($what eq 'code') { $self->{real}{$text} = ($self->{service}->events('sent'))[-1]{code}; }
+		elsif ($what eq 'code') { $self->{real}{$text} = $self->code_on_the_phone; }
+		elsif ($what eq 'later') { $self->_let_time_pass; }
 		elsif ($what eq 'output')
 		{
 			is(_normal($text =~ $MESSAGE ? $error : $output), _normal($text), "$self->{name}: block $number gives what is shown");

@@ -1,0 +1,159 @@
+"""Sign-up, log-in and change of number by a code, as views of Django.
+
+The table, which a migration makes by migrations.RunSQL, is that of doc/tutorial.md.  Its
+UNIQUE is deferred: only whoever has verified a number learns that it has an account.
+
+    phone text NOT NULL CONSTRAINT phone_is_unique UNIQUE DEFERRABLE INITIALLY DEFERRED
+    CREATE CONSTRAINT TRIGGER phone_is_verified AFTER INSERT OR UPDATE OR DELETE ON member
+        FOR EACH ROW EXECUTE FUNCTION pnvs.require_verification(
+            'phone', 'verification', '1 hour', 'sign-up, new number');
+
+The role of Django's connection has EXECUTE on the functions below.  pnvs is in a schema "pnvs".
+The verification's ID is in the session: with sessions in a cookie, which is signed and not
+encrypted, that is a secret of this browser's all the same.  Behind a proxy, client_address()
+is to return what the proxy says, and nothing that a client can set.
+"""
+
+import secrets
+
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, connection, models, transaction
+from django.http import JsonResponse
+from django.views.decorators.http import require_POST
+
+STATUS = {"too_many": 429, "not_available_here": 422, "not_a_number": 422, "try_later": 503}
+BEGIN = """
+    SELECT id, state, refused, retry_after
+    FROM pnvs.begin_verification(%s, '{SMS,VOICE}', %s, session_key => %s, rate_key => %s, send => %s)"""
+RESEND = "SELECT state, refused, retry_after FROM pnvs.resend_verification(%s::uuid, %s)"
+CONFIRM = "SELECT approved, state, tries_left, retry_after FROM pnvs.confirm_verification(%s::uuid, %s)"
+NORMALIZE = "SELECT pnvs.normalize_phone_number(%s) AS phone"
+USE = "SELECT pnvs.use_verification(%s::uuid, 'log-in') AS phone"
+CONSTRAINTS = {"phone_is_verified": "This number is not verified.",
+               "phone_is_unique": "This number has an account already."}
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+class Member(models.Model):
+    phone = models.TextField()
+    verification = models.UUIDField()
+
+    class Meta:
+        app_label = "signup"
+        db_table = "member"
+        managed = False
+
+    def save(self, *args, **kwargs):
+        """What the constraints refuse is an error at the field of the form."""
+        try:
+            with transaction.atomic():
+                super().save(*args, **kwargs)
+                with connection.cursor() as cursor:
+                    cursor.execute("SET CONSTRAINTS phone_is_unique IMMEDIATE")
+        except IntegrityError as error:
+            constraint = error.__cause__.diag.constraint_name
+            if constraint not in CONSTRAINTS:
+                raise
+            raise ValidationError({"phone": CONSTRAINTS[constraint]}, code=constraint) from error
+
+
+def row(sql, values):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return dict(zip((column.name for column in cursor.description), cursor.fetchone()))
+
+
+def client_address(request):
+    return request.META["REMOTE_ADDR"]
+
+
+def answer(values):
+    """The ID stays on the server.  A refusal is a status."""
+    retry_after = values.get("retry_after")
+    status = STATUS.get(values.get("refused"), 200 if retry_after is None else 429)
+    response = JsonResponse({name: value for name, value in values.items() if name != "id"}, status=status)
+    if retry_after is not None:
+        response["Retry-After"] = retry_after
+    return response
+
+
+def normalized(phone):
+    """The number as the table has it, or None if it is none."""
+    try:
+        with transaction.atomic():
+            return row(NORMALIZE, [phone])["phone"]
+    except DataError:
+        return None
+
+
+def start(request, purpose, send=True):
+    key = request.session.setdefault("key", secrets.token_urlsafe(32))
+    begun = row(BEGIN, [request.POST["phone"], purpose, key, client_address(request), send])
+    if begun["state"] == "pending":
+        request.session["verification"] = str(begun["id"])
+    return answer(begun)
+
+
+@require_POST
+def begin_sign_up(request):
+    return start(request, "sign-up")
+
+
+@require_POST
+def begin_log_in(request):
+    """Sends nothing to a number that no member has, and does not let on."""
+    is_member = Member.objects.filter(phone=normalized(request.POST["phone"])).exists()
+    return start(request, "log-in", send=is_member)
+
+
+@require_POST
+def begin_new_number(request):
+    return start(request, "new number")
+
+
+@require_POST
+def resend(request):
+    """With the channel VOICE: "call me instead"."""
+    return answer(row(RESEND, [request.session.get("verification", NOBODY), request.POST.get("channel")]))
+
+
+@require_POST
+def confirm(request):
+    """Grants nothing: the page goes on with one of the views below."""
+    return answer(row(CONFIRM, [request.session.get("verification", NOBODY), request.POST["code"]]))
+
+
+@require_POST
+def sign_up(request):
+    return save(request, Member())
+
+
+@require_POST
+def change_number(request):
+    """Whose number it is, the session says."""
+    return save(request, Member.objects.get(pk=request.session["member"]))
+
+
+def save(request, member):
+    member.phone = normalized(request.POST["phone"])
+    member.verification = request.session.get("verification", NOBODY)
+    try:
+        member.save()
+    except ValidationError as error:
+        return JsonResponse({"errors": error.message_dict}, status=400)
+    return enter(request, member)
+
+
+@require_POST
+def log_in(request):
+    """Who it is, the verification says, and not the browser."""
+    with transaction.atomic():
+        phone = row(USE, [request.session.get("verification", NOBODY)])["phone"]
+        member = Member.objects.filter(phone=phone).first()
+    return enter(request, member) if member else JsonResponse({"errors": {"code": ["Ask for a new code."]}}, status=403)
+
+
+def enter(request, member):
+    request.session.cycle_key()
+    request.session["member"] = member.pk
+    return JsonResponse({"member": member.phone})

@@ -3,15 +3,18 @@
 -- pnvs is in shared_preload_libraries, and in a schema "pnvs" on which nobody but its owner
 -- has CREATE; pnvs.service_sid is set.
 
+-- UNIQUE is judged last, at COMMIT: only who has verified a number learns that it has an
+-- account.
 CREATE TABLE member (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    phone text NOT NULL UNIQUE CHECK (phone = pnvs.normalize_phone_number(phone::text)),
+    phone text NOT NULL UNIQUE DEFERRABLE INITIALLY DEFERRED
+        CHECK (phone = pnvs.normalize_phone_number(phone::text)),
     verification uuid NOT NULL
 );
 
 -- The table cannot hold a number that nobody has verified: a row uses up a verification of
 -- its number, of at most an hour ago, that was begun for this purpose.
-CREATE CONSTRAINT TRIGGER phone_is_verified AFTER INSERT OR UPDATE ON member
+CREATE CONSTRAINT TRIGGER phone_is_verified AFTER INSERT OR UPDATE OR DELETE ON member
     FOR EACH ROW EXECUTE FUNCTION pnvs.require_verification('phone', 'verification', '1 hour', 'sign-up');
 
 -- Who is signed in. The cookie has the key, the table its hash.

@@ -15,14 +15,14 @@ const STATUS = `SELECT ${ROW} FROM pnvs.phone_verification_status($1::uuid)`;
 const CONFIRM = 'SELECT approved, state, tries_left, retry_after FROM pnvs.confirm_verification($1::uuid, $2::text)';
 // The browser says the number; the table takes it only if this verification is of the same number.
 const SIGN_UP = `WITH new AS (INSERT INTO member (verification, phone)
-		VALUES ($2::uuid, pnvs.normalize_phone_number($3::text)) ON CONFLICT (phone) DO NOTHING RETURNING id, phone),
+		VALUES ($2::uuid, pnvs.normalize_phone_number($3::text)) RETURNING id, phone),
 	entry AS (INSERT INTO session (key, member) SELECT $1::bytea, id FROM new) SELECT phone FROM new`;
 // The verification says the number, whatever the browser says.
 const LOG_IN = `WITH known AS (SELECT id, phone FROM pnvs.use_verification($2::uuid, 'log-in') AS n JOIN member ON phone = n),
 	entry AS (INSERT INTO session (key, member) SELECT $1::bytea, id FROM known) SELECT phone FROM known`;
 const IS_MEMBER = 'SELECT FROM member WHERE phone = pnvs.normalize_phone_number($1::text)';
 const HTTP_STATUS = { too_many: 429, try_later: 503, not_available_here: 422, not_a_number: 422, not_this_page: 403 };
-const BY_SQLSTATE = { 22023: { refused: 'not_a_number' }, '22P02': { state: 'canceled' }, 23514: { state: 'canceled' } };
+const BY_SQLSTATE = { 22023: { refused: 'not_a_number' }, '22P02': { state: 'canceled' }, 23514: { state: 'canceled' }, 23505: { state: 'has_account' } };
 
 const sha256 = (data) => createHash('sha256').update(data).digest();
 const newKey = () => randomBytes(32).toString('base64url');
@@ -66,9 +66,9 @@ app.post('/api/confirm', async ({ body: { purpose, phone, code }, cookies: { ver
 	const row = await one(CONFIRM, [verification ?? '', code ?? '']);
 	if (!row.approved) return answer(response, row);
 	const key = newKey();
-	const [enter, values, otherwise] = purpose === 'sign-up' ? [SIGN_UP, [phone], 'has_account'] : [LOG_IN, [], 'canceled'];
+	const [enter, values] = purpose === 'sign-up' ? [SIGN_UP, [phone]] : [LOG_IN, []];
 	const member = await one(enter, [sha256(key), verification, ...values]);
-	if (!member) return answer(response, { state: otherwise });
+	if (!member) return answer(response, { state: 'canceled' });
 	answer(response.cookie('session', key, COOKIE).clearCookie('verification', COOKIE), { member: member.phone });
 });
 app.post('/api/leave', async ({ cookies }, response) => answer(response.cookie('session', newKey(), COOKIE),

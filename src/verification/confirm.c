@@ -102,7 +102,9 @@ pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *
 		return;
 	}
 	pnvs_settings_refuse_if_invalid();
-	if (code != NULL && can_confirm(&confirmation))
+	if (code != NULL && can_confirm(&confirmation) &&
+		(!pnvs_confirm_wait_for_message(&confirmation.row) ||
+		 (find(&confirmation, &confirmation.checked.id) && can_confirm(&confirmation))))
 		judgement = judge(&confirmation);
 	if (judgement == JUDGED_APPROVED)
 		write_approval(&confirmation);

@@ -12,6 +12,7 @@
 
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "monotonic.h"
@@ -24,6 +25,7 @@
 /* How often it is looked whether the other session is ready. */
 #define POLL_MS 10
 
+static void wait_a_moment(void);
 static void make_tag(LOCKTAG *tag, const pg_uuid_t *id);
 
 /*
@@ -33,11 +35,9 @@ static void make_tag(LOCKTAG *tag, const pg_uuid_t *id);
 bool
 pnvs_confirm_lock(const pg_uuid_t *id, bool *waited)
 {
-	static uint32 wait_event = 0;
 	int64		end_us = pnvs_monotonic_us() + MAX_WAIT_US;
 	LOCKTAG		tag;
 
-	pnvs_name_wait_event(&wait_event, "PnvsConfirm");
 	make_tag(&tag, id);
 	*waited = false;
 	while (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
@@ -46,8 +46,7 @@ pnvs_confirm_lock(const pg_uuid_t *id, bool *waited)
 		if (pnvs_monotonic_us() >= end_us)
 			return false;
 		RESUME_INTERRUPTS();
-		pnvs_wait_latch(POLL_MS, wait_event);
-		CHECK_FOR_INTERRUPTS();
+		wait_a_moment();
 		HOLD_INTERRUPTS();
 	}
 	return true;
@@ -60,6 +59,33 @@ pnvs_confirm_unlock(const pg_uuid_t *id)
 
 	make_tag(&tag, id);
 	(void) LockRelease(&tag, ExclusiveLock, true);
+}
+
+/*
+ * Waits until a verification is a second old; false if it was already.  A message has been
+ * sent by then, as a rule.  Before that, answers would tell a decoy from others.
+ */
+bool
+pnvs_confirm_wait_for_message(const PnvsVerification *row)
+{
+	int64		end_us = pnvs_monotonic_us() + row->begun_at + MAX_WAIT_US - GetCurrentTimestamp();
+	int64		latest_us = pnvs_monotonic_us() + MAX_WAIT_US;
+
+	if (end_us <= pnvs_monotonic_us())
+		return false;
+	while (pnvs_monotonic_us() < Min(end_us, latest_us))
+		wait_a_moment();
+	return true;
+}
+
+static void
+wait_a_moment(void)
+{
+	static uint32 wait_event = 0;
+
+	pnvs_name_wait_event(&wait_event, "PnvsConfirm");
+	pnvs_wait_latch(POLL_MS, wait_event);
+	CHECK_FOR_INTERRUPTS();
 }
 
 /* IDs are random: half of one tells it from others. */

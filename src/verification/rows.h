@@ -157,6 +157,7 @@ extern void pnvs_verification_note_message(const PnvsVerification *row);
 
 /* confirm_lock.c */
 extern bool pnvs_confirm_lock(const pg_uuid_t *id, bool *waited);
+extern bool pnvs_confirm_wait_for_message(const PnvsVerification *row);
 extern void pnvs_confirm_unlock(const pg_uuid_t *id);
 
 /* confirm_messages.c */

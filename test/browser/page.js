@@ -18,6 +18,7 @@ const MAX_SCREENSHOT = 60 * 1024;
 const NUMBER = '+62 812-3456-7890';
 const STRANGER = '+62 812-3456-7000';
 const GUESSER = '+62 812-3456-7111';
+const PROBER = '+62 812-3456-7444';
 const UNSETTLED = 'SELECT FROM pnvs.verification_queue WHERE settled_at IS NULL';
 const MAX_TRIES = 5;
 const RESEND_MS = 60000; // 30 s, and what a busy machine takes
@@ -276,6 +277,19 @@ async function signUpTwice(browser) {
 	is(messages(NUMBER).length, 4, 'and no message goes out');
 }
 
+// With an approval of a number of one's own, other numbers tell nothing.
+async function probeForMembers(browser) {
+	const page = await open(browser);
+
+	await enterNumber(page, 'sign-up', PROBER);
+
+	const code = await codeOf(PROBER, 1);
+	const probe = async (phone) => JSON.stringify(await post(page, 'confirm', { purpose: 'sign-up', phone, code }));
+
+	is(await probe(NUMBER), await probe(STRANGER), 'a verified number of his own tells nobody who else has an account');
+	ok((await probe(PROBER)).includes('"member":"+6281234567444"'), 'and is still good for the number that it is of');
+}
+
 async function guess(browser) {
 	const page = await open(browser);
 
@@ -395,6 +409,7 @@ run(async () => {
 
 	await meetStranger(browser, page);
 	await signUpTwice(browser);
+	await probeForMembers(browser);
 	await guess(browser);
 	await meetRefusals(browser);
 	await loseVerification(browser);

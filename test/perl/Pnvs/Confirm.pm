@@ -39,6 +39,8 @@ sub wait_sent
 			$self->session->value(qq(SELECT count(*) FROM pnvs_internal.queue
 				WHERE phone_verification = '$verification->{id}' AND state IN ('queued', 'sending'))) == 0;
 	});
+	# a confirmation waits until a verification is a second old
+	$self->session->run(qq(UPDATE pnvs_internal.phone_verification SET begun_at = begun_at - interval '1 s' WHERE id = '$verification->{id}'));
 	@sent = $self->{service}->events('sent', to => $verification->{number});
 	$verification->{code} = $sent[-1]{code} if @sent;
 	return $verification;

@@ -8,16 +8,18 @@
  * HTTP/1.1 over TLS on loopback, one thread, one epoll set; the port is printed
  * once it listens.  Each StartVerification is accepted when it has been read,
  * and answered DELAY_MS later; one for the ServiceSid "hang" is never answered.
+ * CheckVerification approves the code of a message, once (see service_checks.c).
  * SearchVerification finds what was accepted.  Signatures are not looked at.
  *
  * With a SEED the service is moody until it gets SIGUSR1: the delay is anything
  * up to four times DELAY_MS, or ten times that, some of a thousand requests go
- * wrong in one of many ways (see moods), some searches fail, and what was just
- * accepted is not found yet.
+ * wrong in one of many ways (see service_moods.c), some searches fail, and what was
+ * just accepted is not found yet.
  *
  * LOG gets 16 bytes for each request that was accepted: the number and the time,
  * in nanoseconds since the epoch, at which it had been read.  Where the number is
- * negative it was read and not accepted, and the caller cannot know.
+ * negative it was read and not accepted, and the caller cannot know.  LOG.checks
+ * gets 40 bytes for each check (see service_checks.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -39,56 +41,20 @@
 #include <openssl/ssl.h>
 
 #include "service_accepted.h"
+#include "service_checks.h"
 #include "service_due.h"
+#include "service_moods.h"
+#include "service_query.h"
 
 #define MAX_CONNECTIONS 8192
 #define REQUEST_SIZE 8192
 #define REPLY_SIZE 2048
-
-/* Later than any caller waits that is not to hear of it: a soak's wait 5 s. */
-#define LATE_NS INT64_C(7000000000)
 
 /* What was accepted is found after this, in a mood. */
 #define INDEXED_NS INT64_C(1000000000)
 
 /* Of a thousand searches, in a mood. */
 #define FAILING_SEARCHES 20
-
-typedef enum Acceptance
-{
-	NEVER, AT_ONCE, LATE
-} Acceptance;
-
-typedef struct Mood
-{
-	int			share;			/* of a thousand requests */
-	Acceptance	acceptance;
-	Ending		ending;
-	int			late;			/* whether it ends only after LATE_NS */
-	int			status;
-	const char *body;			/* NULL: that of a success */
-} Mood;
-
-#define FAILURE(code) "{\"RequestId\":\"9D5A1A7E\",\"HostId\":\"bench\",\"Code\":\"" code "\",\"Message\":\"It did not go well.\"}"
-
-/* The others are fine. */
-static const Mood fine = {0, AT_ONCE, ANSWER, 0, 200, NULL};
-static const Mood moods[] = {
-	{10, NEVER, ANSWER, 0, 429, FAILURE("Throttling.User")},
-	{10, NEVER, ANSWER, 0, 200, FAILURE("MOBILE_NUMBER_ILLEGAL")},
-	{3, AT_ONCE, ANSWER, 0, 500, FAILURE("InternalError")},
-	{2, NEVER, ANSWER, 0, 503, FAILURE("ServiceUnavailable")},
-	{2, AT_ONCE, ANSWER, 0, 502, "<html>bad gateway</html>"},
-	{2, AT_ONCE, ANSWER, 0, 200, "{\"RequestId\":\"9D5A1A7E\",\"Code\":\"O"},
-	{3, AT_ONCE, CLOSE, 0, 200, NULL},
-	{2, NEVER, CLOSE, 0, 200, NULL},
-	{3, AT_ONCE, RESET, 0, 200, NULL},
-	{2, NEVER, RESET, 0, 200, NULL},
-	{2, AT_ONCE, ANSWER, 1, 200, NULL},
-	{1, LATE, ANSWER, 1, 200, NULL},
-	{1, AT_ONCE, SILENCE, 0, 200, NULL},
-	{1, NEVER, SILENCE, 0, 200, NULL}
-};
 
 typedef struct Connection
 {
@@ -107,8 +73,6 @@ static int	epoll_fd;
 static int	timer_fd;
 static SSL_CTX *tls;
 static int	delay_ms;
-static volatile sig_atomic_t moody;
-static uint64_t random_state;
 static int64_t nstarted;
 
 static void calm_down(int signal_number);
@@ -121,16 +85,16 @@ static void take_connections(int listener);
 static void read_requests(Connection *connection);
 static void take_request(Connection *connection, int64_t now);
 static void start_verification(Connection *connection, const char *query, int64_t now);
+static void check_verification(Connection *connection, const char *query, int64_t now);
 static void search_verification(Connection *connection, const char *query);
-static const Mood *draw_mood(void);
-static uint64_t draw(uint64_t below);
+static int64_t draw_delay_ns(void);
 static void set_reply(Connection *connection, int status, const char *body);
+static void reply_later(Connection *connection, const Mood *mood, Due entry);
 static void do_later(Due entry);
 static void set_timer(void);
 static void do_due(void);
 static void end_request(Connection *connection, Ending ending);
 static void end_connection(Connection *connection);
-static const char *parameter(const char *query, const char *name);
 static int64_t now_ns(clockid_t clock);
 
 int
@@ -143,11 +107,11 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGUSR1, calm_down);
 	delay_ms = atoi(argv[4]);
-	moody = argc == 6;
-	random_state = moody ? strtoull(argv[5], NULL, 10) * 2 + 1 : 1;
+	if (argc == 6)
+		moods_begin(strtoull(argv[5], NULL, 10));
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (accepted_open(argv[3]) != 0 || epoll_fd < 0 || timer_fd < 0)
+	if (accepted_open(argv[3]) != 0 || checks_open(argv[3]) != 0 || epoll_fd < 0 || timer_fd < 0)
 		fail("could not begin");
 	tls = open_tls(argv[1], argv[2]);
 	listener = open_port();
@@ -161,7 +125,7 @@ static void
 calm_down(int signal_number)
 {
 	(void) signal_number;
-	moody = 0;
+	moods_end();
 }
 
 static void
@@ -222,7 +186,7 @@ serve(int listener)
 
 		if (n == 0)
 		{
-			if (accepted_flush() != 0)
+			if (accepted_flush() != 0 || checks_flush() != 0)
 				fail("could not write the log");
 			n = epoll_wait(epoll_fd, events, 256, -1);
 		}
@@ -305,6 +269,8 @@ take_request(Connection *connection, int64_t now)
 		fail("a request has no query");
 	if (strstr(connection->request, "x-acs-action: SearchVerification"))
 		search_verification(connection, query);
+	else if (strstr(connection->request, "x-acs-action: CheckVerification"))
+		check_verification(connection, query, now);
 	else
 		start_verification(connection, query, now);
 }
@@ -312,17 +278,18 @@ take_request(Connection *connection, int64_t now)
 static void
 start_verification(Connection *connection, const char *query, int64_t now)
 {
-	const Mood *mood = draw_mood();
-	const char *to = parameter(query, "To=");
-	const char *service_sid = parameter(query, "ServiceSid=");
+	const Mood *mood = moods_draw();
+	const char *to = service_parameter(query, "To=");
+	const char *service_sid = service_parameter(query, "ServiceSid=");
 	int64_t		number = to ? strtoll(to, NULL, 10) : 0;
-	int64_t		delay_ns = (int64_t) (moody ? draw(4000) * (draw(20) ? 1 : 10) : 1000) * delay_ms * 1000;
-	Due			entry = {0, connection->fd, connection->generation, mood->ending, 0, ++nstarted};
+	const char *channel = service_parameter(query, "Channel=");
+	int			is_voice = channel && strncmp(channel, "VOICE", 5) == 0;
+	Due			entry = {draw_delay_ns(), connection->fd, connection->generation, mood->ending, 0, ++nstarted, is_voice};
 	char		body[512];
 
 	if (mood->acceptance == LATE)
 		entry.number = number;
-	else if ((mood->acceptance == AT_ONCE ? accepted_note(number, nstarted, now) :
+	else if ((mood->acceptance == AT_ONCE ? accepted_note(number, nstarted, is_voice, now) :
 			  mood->status >= 500 || mood->ending != ANSWER ? accepted_note_dropped(number, now) : 0) != 0)
 		fail("could not note what was accepted");
 	if (service_sid && strncmp(service_sid, "hang", 4) == 0)
@@ -332,46 +299,56 @@ start_verification(Connection *connection, const char *query, int64_t now)
 			 "\"Code\":\"OK\",\"Success\":true}", (long long) number, (long long) number,
 			 (long long) nstarted);
 	set_reply(connection, mood->status, mood->body ? mood->body : body);
-	if (delay_ns == 0 && mood == &fine)
-		end_request(connection, ANSWER);
-	else
-	{
-		entry.at_ns = now_ns(CLOCK_MONOTONIC) + (mood->late ? LATE_NS : delay_ns);
-		do_later(entry);
-	}
+	reply_later(connection, mood, entry);
 }
 
-/* A number's messages, as many as have room; the service is the one that is asked for. */
+static void
+check_verification(Connection *connection, const char *query, int64_t now)
+{
+	const Mood *mood = moods_draw_of_check();
+	Due			entry = {draw_delay_ns(), connection->fd, connection->generation, mood->ending, 0, 0, 0};
+	char		body[512];
+
+	if (checks_answer(query, mood, now, body, sizeof(body)) != 0)
+		fail("could not note what was checked");
+	set_reply(connection, mood->status, mood->body ? mood->body : body);
+	reply_later(connection, mood, entry);
+}
+
+/* A number's messages, as many as have room, or one; the service is the one that is asked for. */
 static void
 search_verification(Connection *connection, const char *query)
 {
-	const char *to = parameter(query, "To=");
-	const char *service_sid = parameter(query, "ServiceSid=");
+	const char *to = service_parameter(query, "To=");
+	const char *service_sid = service_parameter(query, "ServiceSid=");
 	int			service_sid_len = service_sid ? (int) strcspn(service_sid, "& ") : 0;
-	const Accepted *entry = accepted_last(to ? strtoll(to, NULL, 10) : 0);
-	int64_t		until = now_ns(CLOCK_REALTIME) - (moody ? INDEXED_NS : 0);
+	const char *id = service_parameter(query, "VerificationId=V");
+	int64_t		serial = service_serial(query);
+	const Accepted *entry = accepted_last(to || id ? strtoll(to ? to : id, NULL, 10) : 0);
+	int64_t		until = now_ns(CLOCK_REALTIME) - (moods_are_on() ? INDEXED_NS : 0);
 	char		records[1024] = "";
 	char		body[1536];
 	int			nrecords = 0;
 
-	if (moody && draw(1000) < FAILING_SEARCHES)
+	if (moods_are_on() && moods_random(1000) < FAILING_SEARCHES)
 	{
 		set_reply(connection, 503, FAILURE("ServiceUnavailable"));
-		end_request(connection, draw(2) ? ANSWER : RESET);
+		end_request(connection, moods_random(2) ? ANSWER : RESET);
 		return;
 	}
 	for (; entry; entry = entry->before)
 	{
 		size_t		len = strlen(records);
 
-		if (entry->at_ns > until || len > sizeof(records) - 256)
+		if (entry->at_ns > until || len > sizeof(records) - 256 || (serial != 0 && entry->serial != serial))
 			continue;
 		snprintf(records + len, sizeof(records) - len,
-				 "%s{\"sendDate\":%lld,\"updatedDate\":%lld,\"channel\":\"SMS\","
-				 "\"to\":\"%lld\",\"serviceSid\":\"%.*s\",\"verificationId\":\"V%lld-%lld\",\"status\":\"pending\"}",
+				 "%s{\"sendDate\":%lld,\"updatedDate\":%lld,\"channel\":\"%s\","
+				 "\"to\":\"%lld\",\"serviceSid\":\"%.*s\",\"verificationId\":\"V%lld-%lld\",\"status\":\"%s\"}",
 				 len > 0 ? "," : "", (long long) (entry->at_ns / 1000000),
-				 (long long) (entry->at_ns / 1000000), (long long) entry->number,
-				 service_sid_len, service_sid ? service_sid : "", (long long) entry->number, (long long) entry->serial);
+				 (long long) (entry->at_ns / 1000000), entry->is_voice ? "VOICE" : "SMS", (long long) entry->number,
+				 service_sid_len, service_sid ? service_sid : "", (long long) entry->number, (long long) entry->serial,
+				 entry->approved ? "approved" : "pending");
 		nrecords++;
 	}
 	snprintf(body, sizeof(body), "{\"RequestId\":\"9D5A1A7E\",\"Message\":\"OK\",\"Model\":{\"records\":[%s],"
@@ -381,28 +358,12 @@ search_verification(Connection *connection, const char *query)
 	end_request(connection, ANSWER);
 }
 
-static const Mood *
-draw_mood(void)
+static int64_t
+draw_delay_ns(void)
 {
-	int			drawn = moody ? (int) draw(1000) : 1000;
+	int64_t		share = moods_are_on() ? moods_random(4000) * (moods_random(20) ? 1 : 10) : 1000;
 
-	for (size_t i = 0; i < sizeof(moods) / sizeof(moods[0]); i++)
-	{
-		drawn -= moods[i].share;
-		if (drawn < 0)
-			return &moods[i];
-	}
-	return &fine;
-}
-
-/* xorshift64* */
-static uint64_t
-draw(uint64_t below)
-{
-	random_state ^= random_state >> 12;
-	random_state ^= random_state << 25;
-	random_state ^= random_state >> 27;
-	return (random_state * UINT64_C(2685821657736338717) >> 11) % below;
+	return share * delay_ms * 1000;
 }
 
 static void
@@ -416,6 +377,19 @@ set_reply(Connection *connection, int status, const char *body)
 									 status == 429 ? "x-acs-retry-after: 100\r\n" : "", body);
 	if (connection->reply_len >= REPLY_SIZE)
 		fail("a reply is too long");
+}
+
+/* Ends a request as its mood is; entry.at_ns is the delay. */
+static void
+reply_later(Connection *connection, const Mood *mood, Due entry)
+{
+	if (entry.at_ns == 0 && mood == &moods_fine)
+		end_request(connection, ANSWER);
+	else
+	{
+		entry.at_ns = now_ns(CLOCK_MONOTONIC) + (mood->late ? LATE_NS : entry.at_ns);
+		do_later(entry);
+	}
 }
 
 static void
@@ -448,7 +422,7 @@ do_due(void)
 		Due			entry = due_pop();
 		Connection *connection = connections[entry.fd];
 
-		if (entry.number != 0 && accepted_note(entry.number, entry.serial, now_ns(CLOCK_REALTIME)) != 0)
+		if (entry.number != 0 && accepted_note(entry.number, entry.serial, entry.is_voice, now_ns(CLOCK_REALTIME)) != 0)
 			fail("could not note what was accepted");
 		if (connection->open && connection->generation == entry.generation)
 			end_request(connection, entry.ending);
@@ -474,20 +448,6 @@ end_connection(Connection *connection)
 	SSL_free(connection->ssl);
 	close(connection->fd);
 	connection->open = 0;
-}
-
-/* Where the value of a query's parameter begins, or NULL. */
-static const char *
-parameter(const char *query, const char *name)
-{
-	const char *at = query;
-
-	while ((at = strstr(at + 1, name)) != NULL)
-	{
-		if (at[-1] == '?' || at[-1] == '&')
-			return at + strlen(name);
-	}
-	return NULL;
 }
 
 static int64_t

@@ -3,7 +3,7 @@
  * service_accepted.c
  *	  What the service has accepted: for searches, and as a log.
  *
- * All functions but accepted_last() return 0, or -1 where something is wrong.
+ * All functions but accepted_last() and accepted_find() return 0, or -1 if something is wrong.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,10 +38,11 @@ accepted_open(const char *log)
 }
 
 int
-accepted_note(int64_t number, int64_t serial, int64_t now_ns)
+accepted_note(int64_t number, int64_t serial, int is_voice, int64_t now_ns)
 {
 	int		   *place = find(number);
-	Accepted	entry = {number, serial, now_ns, *place > 0 ? &list[*place - 1] : NULL};
+	Accepted   *before = *place > 0 ? &list[*place - 1] : NULL;
+	Accepted	entry = {number, serial, now_ns, is_voice, before ? before->nth + 1 : 1, 0, before};
 
 	if (naccepted == MAX_ACCEPTED / 2)
 		return -1;
@@ -64,6 +65,18 @@ accepted_last(int64_t number)
 	int			place = *find(number);
 
 	return place > 0 ? &list[place - 1] : NULL;
+}
+
+/* A message by its verification ID, or NULL. */
+Accepted *
+accepted_find(int64_t number, int64_t serial)
+{
+	int			place = *find(number);
+	Accepted   *entry = place > 0 ? &list[place - 1] : NULL;
+
+	while (entry && entry->serial != serial)
+		entry = entry->before;
+	return entry;
 }
 
 int

@@ -27,6 +27,7 @@ typedef struct Due
 	Ending		ending;
 	int64_t		number;			/* that is accepted only then, or 0 */
 	int64_t		serial;
+	int			is_voice;		/* its channel, SMS if not */
 } Due;
 
 extern int	due_push(Due entry);

@@ -13,7 +13,7 @@
 #   make test-mutants  break the code in many ways; the tests must notice each
 #   make test-soak  thousands of calls, and calls without memory (FULL=1: all of them)
 #   make bench   measurements beside their anchors (PG_NET=, HTTP_EXTENSION=: folders of further anchors, built)
-#   make bench-soak  many messages beside faults, kills and promotions; each accounted for (ROWS=, SEED=)
+#   make bench-soak  many messages and verifications beside faults, kills and promotions; each accounted for (ROWS=, SEED=)
 #   make bench-attack  attacks in honest traffic, in virtual time: what the guard lets through (SEED=)
 #   make charts  draw the charts of doc/measured from build/bench.json and build/soak.json
 #   make test-clients sign up from clients in other languages (npm, Debian)

@@ -161,15 +161,19 @@ class Wire:
         start = struct.pack("!i", 196608) + b"user\0postgres\0database\0postgres\0\0"
         self.socket.sendall(struct.pack("!i", len(start) + 4) + start)
         self.rest, self.tag = b"", ""
-        self._until_ready()
+        self.answer()
 
     def run(self, statement):
         """The first column of the rows, as text."""
+        self.send(statement)
+        return self.answer()
+
+    def send(self, statement):
+        """answer() has what comes of it."""
         query = statement.encode() + b"\0"
         self.socket.sendall(b"Q" + struct.pack("!i", len(query) + 4) + query)
-        return self._until_ready()
 
-    def _until_ready(self):
+    def answer(self):
         values, error = [], None
         while True:
             kind, body = self._message()

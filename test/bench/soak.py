@@ -1,6 +1,6 @@
 """soak: many messages, from many sessions, with every kind of disturbance: exactly
 those that were committed arrive, at most once each, and the rows say what became
-of them.
+of them.  Beside them people verify their numbers (see soak_people.py).
 
     soak.py PROGRAMS JSON [--rows N] [--seed N] [--disturbances N] [--no-standby] ...
 
@@ -20,8 +20,11 @@ from collections import Counter
 from pathlib import Path
 
 import soak_account
+import soak_people
+import soak_verifications
 import stage
 from queue_stage import Slow
+from soak_checks import Mail
 from soak_clients import SCHEMA, Clients
 from soak_servers import Servers
 
@@ -32,7 +35,7 @@ SLOWEST_SEARCH = """SELECT coalesce(max(extract(epoch FROM settled_at - unknown_
 UNSEEN = "unknown, never seen by the service"
 TABLE = ("enqueued", "accepted", "sent", "  of these found by a search", "failed", "expired", "canceled", "unknown",
          "unknown, read by the service and dropped", UNSEEN, "rolled back", "transactions in doubt", "in doubt",
-         "in doubt and there", "cancels that were confirmed", "lost sessions", *soak_account.FAULTS)
+         "in doubt and there", "cancels that were confirmed", "lost sessions", *soak_account.FAULTS, *soak_verifications.TABLE)
 
 
 class Stage:
@@ -51,25 +54,30 @@ class Soak:
         bench = Stage(options.programs, place)
         self.service = Slow(bench, "service", options.delay, options.seed)
         self.servers = Servers(place, self.service, bench.certificates, options)
-        self.servers.sql(SCHEMA)
-        self.clients = Clients(self.servers, options)
+        self.servers.sql(SCHEMA + soak_people.SCHEMA)
+        self.mail = Mail(self.service)
+        self.clients, self.people = Clients(self.servers, options), soak_people.People(self.servers, self.mail, options)
         self.began, self.marks = time.time(), []
 
     def play(self):
+        self.mail.start()
         self.clients.start()
+        self.people.start()
         for moment, kind in self._plan():
             while self.clients.busy() and self.clients.committed < moment:
                 time.sleep(0.02)
             time.sleep(self.random.uniform(0, 0.3))
             self._disturb(kind)
-        while self.clients.busy():
+        while self.clients.busy() or self.people.busy():
             time.sleep(0.1)
         enqueued = time.time() - self.began
-        print(f"{enqueued:7.1f} s  all is queued, {self.clients.open} open", flush=True)
+        print(f"{enqueued:7.1f} s  all is queued, {self.clients.open} open, {self.people.begun} verifications", flush=True)
         self.service.calm_down()
         stage.wait_until(lambda: self.servers.primary_says(
             "SELECT count(*) FROM verification_queue WHERE settled_at IS NULL") == ["0"], "an empty queue", DRAIN_SECONDS)
         self.clients.stop()
+        self.mail.stopping.set()
+        self.mail.join()
         return {"enqueued": enqueued, "drained": time.time() - self.began}
 
     def _plan(self):
@@ -93,17 +101,20 @@ class Soak:
 
     def judge(self, seconds):
         """The results; "faults" is empty where all is well."""
+        verifications = soak_verifications.Verifications(self.servers, self.service, self.people, self.marks, self.began)
         log = self.service.accepted()
-        account = soak_account.Account(self.servers, self.clients, log)
+        account = soak_account.Account(self.servers, self.clients, [entry for entry in log if abs(entry[0]) < soak_people.FIRST_PERSON])
+        account.counts["errors of sessions"] += len(self.people.all("errors"))
+        account.counts["lost sessions"] += self.people.lost_sessions()
         disturbances = Counter(mark["kind"] for mark in self.marks)
         cuts = sum(count for kind, count in disturbances.items() if self.servers.kinds()[kind])
         allowed = cuts * self.options.window
         return {"seed": self.options.seed, "rows": self.options.rows, "window": self.options.window, "seconds": seconds,
                 "slowest_search_s": float(self.servers.sql(SLOWEST_SEARCH)),
-                "counts": {name: account.counts[name] for name in TABLE}, "codes of the unknown": dict(account.codes),
+                "counts": {name: account.counts[name] + verifications.counts[name] for name in TABLE}, "codes of the unknown": dict(account.codes),
                 "unknown and never seen, allowed": allowed, "disturbances": dict(disturbances), "marks": self.marks,
-                "errors": self.clients.all("errors")[:20], "crashes": self.servers.crashes()[:20],
-                "faults": account.faults(allowed), "series": soak_account.series(self.servers, log, int(self.began))}
+                "notes": verifications.notes[:20], "errors": (self.clients.all("errors") + self.people.all("errors"))[:20], "crashes": self.servers.crashes()[:20],
+                "faults": account.faults(allowed) + verifications.faults(), "series": soak_account.series(self.servers, log, int(self.began))}
 
 
 def show(results):
@@ -116,7 +127,7 @@ def show(results):
         print(f"{kind:<44}{count:>9}")
     print("codes of the unknown: " + (", ".join(f"{code} {count}" for code, count in results["codes of the unknown"].items()) or "none"))
     print(f"the slowest search that found something: {results['slowest_search_s']:.1f} s")
-    for line in results["errors"] + results["crashes"]:
+    for line in results["notes"] + results["errors"] + results["crashes"]:
         print(line)
     print(f"seed {results['seed']}: queued in {results['seconds']['enqueued']:.0f} s, drained after "
           f"{results['seconds']['drained']:.0f} s: " + ("FAULTS: " + ", ".join(results["faults"]) if results["faults"] else "no fault"))
@@ -129,6 +140,8 @@ def parse_arguments():
     parser.add_argument("--rows", type=int, default=50000)
     parser.add_argument("--seed", type=int, default=int(time.time()) % 10 ** 6)
     parser.add_argument("--sessions", type=int, default=6)
+    parser.add_argument("--people", type=int, default=3)
+    parser.add_argument("--verifications", type=int)
     parser.add_argument("--window", type=int, default=100)
     parser.add_argument("--delay", type=int, default=10)
     parser.add_argument("--disturbances", type=int)
@@ -137,12 +150,15 @@ def parse_arguments():
     options = parser.parse_args()
     if options.disturbances is None:
         options.disturbances = min(max(options.rows // 4000, 6), 60)
+    if options.verifications is None:
+        options.verifications = options.rows // 25
     return options
 
 
 def main():
     options = parse_arguments()
-    print(f"seed {options.seed}, {options.rows} rows by {options.sessions} sessions, {options.disturbances} disturbances, "
+    print(f"seed {options.seed}, {options.rows} rows by {options.sessions} sessions, {options.verifications} verifications by "
+          f"{options.people}, {options.disturbances} disturbances, "
           f"load {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory() as place:
         soak = Soak(options, Path(place))

@@ -48,7 +48,8 @@ class Account:
             self._count(number)
         self._count_cancels(clients)
         self.counts["rows that nobody put in"] = int(servers.sql(
-            "SELECT count(*) FROM verification_queue q WHERE reference IS NULL AND NOT EXISTS (SELECT FROM kept k WHERE k.id = q.id)"))
+            "SELECT count(*) FROM verification_queue q WHERE reference IS NULL AND phone_verification IS NULL "
+            "AND NOT EXISTS (SELECT FROM kept k WHERE k.id = q.id)"))
         self.counts["crashes that nobody caused"] = len(servers.crashes())
         self.counts["errors of sessions"] = len(clients.all("errors"))
         self.counts["lost sessions"] = clients.lost_sessions()

@@ -43,23 +43,56 @@ class Transaction:
         self.statements.append(statement)
 
 
-class Client(threading.Thread):
-    """One session after the other."""
+class Caller(threading.Thread):
+    """One session after the other with the primary of the moment."""
 
-    def __init__(self, clients, index):
+    def __init__(self, servers, name):
         super().__init__(daemon=True)
-        self.clients, self.random = clients, random.Random(f"{clients.seed}-client-{index}")
-        self.next, self.wire = FIRST_NUMBER + index * NUMBERS_OF_A_CLIENT, None
-        self.committed, self.rolled_back, self.doubtful = [], [], []
-        self.canceled, self.errors, self.lost_sessions, self.failure = [], [], 0, None
+        self.servers, self.random, self.wire = servers, random.Random(name), None
+        self.errors, self.lost_sessions, self.failure = [], 0, None
 
     def run(self):
         try:
-            while self.clients.wants_more():
-                self._play(self._draw())
-            self._hang_up()
+            self.play()
+            self.hang_up()
         except Exception as failure:		# pylint: disable=broad-exception-caught
             self.failure = failure
+
+    def play(self):
+        """What it is there for."""
+        raise NotImplementedError
+
+    def note_error(self, error, *expected):
+        """A server that refuses, or goes down, is no news."""
+        self.lost_sessions += 1
+        if isinstance(error, CannotMeasure) and not any(known in str(error) for known in (
+                "starting up", "shutting down", "in recovery mode", "not yet accepting", "terminating connection", *expected)):
+            self.errors.append(str(error))
+
+    def connect(self):
+        while self.wire is None:
+            try:
+                self.wire = self.servers.wire()
+            except SESSION_ERRORS:
+                time.sleep(RETRY_SECONDS)
+
+    def hang_up(self):
+        if self.wire:
+            self.wire.close()
+        self.wire = None
+
+
+class Client(Caller):
+    """It enqueues."""
+
+    def __init__(self, clients, index):
+        super().__init__(clients.servers, f"{clients.seed}-client-{index}")
+        self.clients, self.next = clients, FIRST_NUMBER + index * NUMBERS_OF_A_CLIENT
+        self.committed, self.rolled_back, self.doubtful, self.canceled = [], [], [], []
+
+    def play(self):
+        while self.clients.wants_more():
+            self._play(self._draw())
 
     def _take(self, count):
         self.next += count
@@ -119,17 +152,17 @@ class Client(threading.Thread):
         """The IDs of a transaction that was committed."""
         ids, statement = [], "BEGIN"
         try:
-            self._connect()
+            self.connect()
             self.wire.run("BEGIN")
             for statement in plan.statements:
                 ids += self.wire.run(statement)
         except SESSION_ERRORS as error:
-            self._note_error(error)
+            self.note_error(error)
             if statement == "COMMIT":
                 self.doubtful.append(plan.kept)
             else:
                 self.rolled_back += plan.kept
-            self._hang_up()
+            self.hang_up()
             return []
         if plan.statements[-1] == "ROLLBACK":
             return []
@@ -143,27 +176,8 @@ class Client(threading.Thread):
         try:
             self.canceled += [int(id_) for id_ in self.wire.run(CANCEL.format(ids=",".join(ids)))]
         except SESSION_ERRORS as error:
-            self._note_error(error)
-            self._hang_up()
-
-    def _note_error(self, error):
-        """A server that refuses, or goes down, is no news."""
-        self.lost_sessions += 1
-        if isinstance(error, CannotMeasure) and not any(known in str(error) for known in (
-                "starting up", "shutting down", "in recovery mode", "not yet accepting", "terminating connection")):
-            self.errors.append(str(error))
-
-    def _connect(self):
-        while self.wire is None:
-            try:
-                self.wire = self.clients.servers.wire()
-            except SESSION_ERRORS:
-                time.sleep(RETRY_SECONDS)
-
-    def _hang_up(self):
-        if self.wire:
-            self.wire.close()
-        self.wire = None
+            self.note_error(error)
+            self.hang_up()
 
 
 class Clients:

@@ -39,6 +39,8 @@ SERVER = """
     pnvs.request_timeout = '5s'
     pnvs.reconcile_for = '{reconcile_s}s'
     pnvs.max_attempts = 100
+    pnvs.service_sid = 'FA1'
+    pnvs.max_tries = 5
     pnvs.scan_interval = '5s'
 """
 

@@ -250,6 +250,40 @@ is_flat('good calls', soak('good calls', @GOOD));
 is_flat('failing calls', soak('failing calls', @FAILING));
 $shortage->relieve;
 
+# --- verifications from beginning to end
+
+# Begun, confirmed by a wrong code and by the right one, and used up.
+sub verify
+{
+	my $number = $next_number++;
+
+	$service->mark;
+	my $id = $session->value("SELECT id FROM begin_verification('$number', service_sid => 'FA1')");
+	my $sent = "SELECT count(*) FROM verification_queue WHERE phone_verification = '$id' AND state = 'sent'";
+
+	Pnvs::Simulator::wait_until('the message is sent', sub { $session->value($sent) });
+	my $code = $service->wait_for('sent', to => $number)->{code};
+	$session->run("SELECT * FROM confirm_verification('$id', '$_')") for sprintf('%06d', ($code + 1) % 1_000_000), $code;
+	return $session->query("SELECT use_verification('$id') IS NOT NULL AS success");
+}
+
+{
+	my $other = $service->new_node('verifications', environment => $shortage->environment, preload => 'shared_preload_libraries',
+		conf => "pnvs.connect_timeout = $LONG_MS\npnvs.request_timeout = $LONG_MS\n");
+	my @kind = ([ 'a verification', 50, {}, \&verify, 'row t' ]);
+	my $before = $session;
+
+	$session = Pnvs::Session->new($other);
+	make_calls($_, 30) for @kind;
+	$shortage->order($session->pid);
+	is_flat('verifications', soak('verifications', @kind));
+	$shortage->relieve;
+	is($session->value(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()}), 0, 'verifications leave no lock');
+	$session->close;
+	$session = $before;
+	$other->stop;
+}
+
 # --- too few descriptors
 
 # The lowest limit under which a process can open so many more.

@@ -1,5 +1,6 @@
 # Many messages at once, from many sessions, with rollbacks, slow replies and
-# crashes: exactly those that were committed arrive, once each. The numbers are those
+# crashes: exactly those that were committed arrive, once each; and verifications, of which
+# each approval is used once. The numbers are those
 # of an everyday run.
 #
 #   PNVS_SOAK_SEED   repeats a run (the seed is printed)
@@ -26,6 +27,9 @@ my $SESSIONS = 8;
 my $MESSAGES = 2000;			# that are committed, in each of the two parts
 my $WINDOW = 50;
 my $RECONCILE_S = 3;
+my $PEOPLE = 60;			# who verify their numbers
+my $SERVED = 40;			# of them, before the first crash
+my $MAX_TRIES = 5;
 my @LATENCY = ('FA1', 'sim-start:slow:20', 'sim-start:slow:100', 'sim-start:slow:300');
 
 my $seed = $ENV{PNVS_SOAK_SEED} // int(time * 1000) % 2**31;
@@ -145,6 +149,140 @@ sub account
 	diag(sprintf '  %-25s %6d', $_, $count{$_}) for qw(committed accepted sent failed expired canceled unknown open);
 	diag(sprintf '  %-25s %6d', $_, $sum{$_}) for 'lost', 'doubled', 'sent without acceptance', 'unknown though accepted', 'unknown and never seen';
 	return { %count, %sum };
+}
+
+# --- people who verify their numbers, with crashes in between
+
+# Statements for some numbers, by all sessions at once; how each ends is drawn.
+sub by_all
+{
+	my ($caller, $numbers, $statement, @end) = @_;
+	my @left = @$numbers;
+
+	while (@left)
+	{
+		my @busy = map { [ $_, shift @left ] } @$caller[ 0 .. min($#$caller, $#left) ];
+
+		$_->[0]->send('BEGIN; ' . $statement->($_->[1]) . '; ' . $end[ rand @end ]) for @busy;
+		for my $busy (@busy)
+		{
+			$busy->[0]->run('ROLLBACK') if $busy->[0]->result->failed;
+		}
+	}
+	return;
+}
+
+sub confirm_sql
+{
+	my ($number, $code) = @_;
+
+	return "INSERT INTO confirmed SELECT b.number, '$code', c.approved FROM begun b, confirm_verification(b.id, '$code') c WHERE b.number = $number";
+}
+
+# The codes that came with the messages, by number.
+sub codes
+{
+	my ($numbers) = @_;
+	my %wanted = map { $_ => 1 } @$numbers;
+
+	return map { $_->{to} => $_->{code} } grep { $wanted{ $_->{to} } } $service->events('sent');
+}
+
+# Those that the service was asked about, as a hash by number.
+sub wrong_codes
+{
+	my ($right) = @_;
+	my %wrong;
+
+	for my $request ($service->events('request', action => 'CheckVerification'))
+	{
+		my ($to, $code) = @{ $request->{params} }{ 'To', 'Code' };
+
+		$wrong{$to}{$code}++ if $code ne ($right->{$to} // '');
+	}
+	return \%wrong;
+}
+
+# All sessions anew.
+sub crash
+{
+	my ($way) = @_;
+
+	if ($way eq 'kill')
+	{
+		kill KILL => $server->wait_for_worker($session);
+		Pnvs::Simulator::wait_until('the sessions have ended', sub { Pnvs::Server::is_lost($session) });
+	}
+	else
+	{
+		$node->stop('immediate');
+		$node->start;
+	}
+	$session = $server->connect;
+	return map { $server->connect } 1 .. $SESSIONS;
+}
+
+{
+	my @caller = map { $server->connect } 1 .. $SESSIONS;
+	my (@number, @undone, %code, %guessed);
+
+	push @number, $next_number++ for 1 .. $PEOPLE;
+	push @undone, $next_number++ for 1 .. $SESSIONS;
+	$session->run('CREATE TABLE begun (id uuid, number bigint)');
+	$session->run('CREATE TABLE confirmed (number bigint, code text, approved boolean)');
+	$session->run('CREATE TABLE used (id uuid, number text)');
+	$session->run('CREATE TABLE member (phone text, verification uuid)');
+	$session->run('CREATE CONSTRAINT TRIGGER verified AFTER INSERT OR UPDATE ON member FOR EACH ROW '
+		  . q{EXECUTE FUNCTION require_verification('phone', 'verification')});
+	my $begin = sub { "INSERT INTO begun SELECT id, $_[0] FROM begin_verification('$_[0]', session_key => 'session of $_[0]', service_sid => 'FA1')" };
+	my $use = sub { "INSERT INTO used SELECT b.id, n FROM begun b, use_verification(b.id) n WHERE b.number = $_[0] AND n IS NOT NULL" };
+	my $join = sub { "INSERT INTO member SELECT '+' || number, id FROM begun WHERE number = $_[0]" };
+
+	by_all(\@caller, \@undone, $begin, 'ROLLBACK');
+	by_all(\@caller, [ @number[ 0 .. $SERVED - 1 ] ], $begin, 'COMMIT');
+	Pnvs::Simulator::wait_until('some messages have arrived', sub { !unsettled() });
+	by_all(\@caller, [ @number[ $SERVED .. $#number ] ], $begin, 'COMMIT');
+	@caller = crash('kill');
+	# whoever was not served comes again; whoever was clicks twice
+	by_all(\@caller, \@number, $begin, 'COMMIT');
+	Pnvs::Simulator::wait_until('each message has arrived', sub { !unsettled() });
+	$session->run('DELETE FROM begun b USING begun other WHERE b.number = other.number AND b.id = other.id AND b.ctid > other.ctid');
+	is($session->value('SELECT count(*) FROM begun'), $PEOPLE, 'a second click does not begin a second verification');
+	%code = codes(\@number);
+
+	my @guesser = @number[ 0 .. 9 ];
+	my @person = grep { $code{$_} } @number[ 10 .. $#number ];
+	my $guess = sub { confirm_sql($_[0], sprintf '%06d', ($code{ $_[0] } // 0) + 1 + $guessed{ $_[0] }++) };
+
+	cmp_ok(scalar @person, '>=', $SERVED - @guesser, 'whoever was served before the crash has a code');
+	by_all(\@caller, \@guesser, $guess, 'COMMIT', 'ROLLBACK') for 1 .. 2 * $MAX_TRIES;
+	by_all(\@caller, \@person, sub { confirm_sql($_[0], $code{ $_[0] }) }, 'COMMIT', 'ROLLBACK');
+	by_all(\@caller, [ @person[ 0 .. $#person / 2 ] ], $_, 'COMMIT', 'ROLLBACK') for $use, $join;
+	is(scalar(grep { keys %$_ > $MAX_TRIES } values %{ wrong_codes(\%code) }), 0, 'no number has more guesses than max_tries');
+	@caller = crash('restart');
+	by_all(\@caller, \@person, sub { confirm_sql($_[0], $code{ $_[0] }) }, 'COMMIT');
+	by_all(\@caller, \@person, $_, 'COMMIT') for $use, $join;
+	by_all(\@caller, \@guesser, $guess, 'COMMIT') for 1 .. $MAX_TRIES;
+	$_->close for @caller;
+
+	my %wrong = %{ wrong_codes(\%code) };
+	my $uses = '(SELECT id, number FROM used UNION ALL SELECT verification, phone FROM member) u';
+
+	is($session->value("SELECT count(*) FROM (SELECT id FROM $uses GROUP BY id HAVING count(*) > 1) t"), 0, 'no approval is used twice');
+	is($session->value("SELECT count(DISTINCT id) FROM $uses"), scalar @person, 'every person uses an approval');
+	is($session->value("SELECT count(*) FROM $uses JOIN begun b USING (id) WHERE u.number <> '+' || b.number"), 0, 'nobody by another number');
+	is(join(' ', grep { keys %{ $wrong{$_} } < $MAX_TRIES } grep { $code{$_} } @guesser), '', 'guessers have had their tries');
+	# of a transaction that was rolled back, a crash may forget the tries of the last ten seconds
+	cmp_ok(sum0(map { keys %{ $wrong{$_} } > $MAX_TRIES ? keys(%{ $wrong{$_} }) - $MAX_TRIES : 0 } keys %wrong), '<=',
+		$MAX_TRIES * @guesser, 'no more guesses are forgotten than a number has');
+	is($session->value(q{SELECT count(*) FROM confirmed c JOIN begun b USING (number) WHERE c.approved
+			AND (phone_verification_status(b.id)).state NOT IN ('approved', 'used')}), 0, 'no approval that was committed is lost');
+	is($session->value(q{SELECT count(*) FROM begun b WHERE (phone_verification_status(b.id)).state = 'pending'
+			AND EXISTS (SELECT FROM pnvs_internal.queue q WHERE q.phone_verification = b.id AND q.state = 'sent')
+			AND b.number NOT IN (} . join(',', @guesser) . ')'), 0, 'nobody is left waiting');
+	is(scalar(grep { ($service->sent_numbers->{$_} // 0) > 1 } @number), 0, 'no message is doubled');
+	is(arrived(\@undone), 0, 'of a begin that was rolled back none has arrived');
+	$session->run('TRUNCATE pnvs_internal.queue');
 }
 
 # --- from many sessions, with rollbacks, beside a call that hangs

@@ -23,6 +23,7 @@ import instruction_figures
 import pg_net_figures
 import queue_figures
 import stage
+import verification_figures
 from stage import BUNDLE, HASHED, CannotMeasure
 
 ROOT = Path(__file__).resolve().parent
@@ -286,6 +287,7 @@ FIGURES = {
     **flatness_figures.FIGURES,
     **instruction_figures.FIGURES,
     **guard_figures.FIGURES,
+    **verification_figures.FIGURES,
 }
 for _figure, _measures in pg_net_figures.FIGURES.items():
     FIGURES[_figure] = FIGURES[_figure] + _measures

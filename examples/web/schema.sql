@@ -3,13 +3,12 @@
 -- pnvs is in shared_preload_libraries, and in a schema "pnvs" on which nobody but its owner
 -- has CREATE; pnvs.service_sid is set.
 
--- UNIQUE is judged last, at COMMIT: only who has verified a number learns that it has an
--- account.
 CREATE TABLE member (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    phone text NOT NULL UNIQUE DEFERRABLE INITIALLY DEFERRED
-        CHECK (phone = pnvs.normalize_phone_number(phone::text)),
-    verification uuid NOT NULL
+    phone text NOT NULL CHECK (phone = pnvs.normalize_phone_number(phone::text)),
+    verification uuid NOT NULL,
+    -- checked after phone_is_verified: only the number's owner learns that it has an account
+    CONSTRAINT phone_is_unique UNIQUE (phone) DEFERRABLE INITIALLY DEFERRED
 );
 
 -- The table cannot hold a number that nobody has verified: a row uses up a verification of

@@ -22,7 +22,7 @@ const LOG_IN = `WITH known AS (SELECT id, phone FROM pnvs.use_verification($2::u
 	entry AS (INSERT INTO session (key, member) SELECT $1::bytea, id FROM known) SELECT phone FROM known`;
 const IS_MEMBER = 'SELECT FROM member WHERE phone = pnvs.normalize_phone_number($1::text)';
 const HTTP_STATUS = { too_many: 429, try_later: 503, not_available_here: 422, not_a_number: 422, not_this_page: 403 };
-const BY_SQLSTATE = { 22023: { refused: 'not_a_number' }, '22P02': { state: 'canceled' }, 23514: { state: 'canceled' }, 23505: { state: 'has_account' } };
+const BY_SQLSTATE = { 22023: { refused: 'not_a_number' }, '22P02': { state: 'canceled' }, 23505: { state: 'has_account' }, 23514: { state: 'canceled' } };
 
 const sha256 = (data) => createHash('sha256').update(data).digest();
 const newKey = () => randomBytes(32).toString('base64url');

@@ -5,10 +5,8 @@
 
 CREATE TABLE member (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    phone text NOT NULL CHECK (phone = pnvs.normalize_phone_number(phone::text)),
-    verification uuid NOT NULL,
-    -- checked after phone_is_verified: only the number's owner learns that it has an account
-    CONSTRAINT phone_is_unique UNIQUE (phone) DEFERRABLE INITIALLY DEFERRED
+    phone text NOT NULL UNIQUE CHECK (phone = pnvs.normalize_phone_number(phone::text)),
+    verification uuid NOT NULL
 );
 
 -- The table cannot hold a number that nobody has verified: a row uses up a verification of

@@ -15,19 +15,19 @@ const STATUS = `SELECT ${ROW} FROM pnvs.phone_verification_status($1::uuid)`;
 const CONFIRM = 'SELECT approved, state, tries_left, retry_after FROM pnvs.confirm_verification($1::uuid, $2::text)';
 // The browser says the number; the table takes it only if this verification is of the same number.
 const SIGN_UP = `WITH new AS (INSERT INTO member (verification, phone)
-		VALUES ($2::uuid, pnvs.normalize_phone_number($3::text)) RETURNING id, phone),
+		VALUES ($2::uuid, pnvs.normalize_phone_number($3::text)) ON CONFLICT (phone) DO NOTHING RETURNING id, phone),
 	entry AS (INSERT INTO session (key, member) SELECT $1::bytea, id FROM new) SELECT phone FROM new`;
+// Only who has verified a number learns that it has an account.
+const OWNS = "SELECT pnvs.use_verification($1::uuid, 'sign-up') = pnvs.normalize_phone_number($2::text) AS owns";
 // The verification says the number, whatever the browser says.
 const LOG_IN = `WITH known AS (SELECT id, phone FROM pnvs.use_verification($2::uuid, 'log-in') AS n JOIN member ON phone = n),
 	entry AS (INSERT INTO session (key, member) SELECT $1::bytea, id FROM known) SELECT phone FROM known`;
 const IS_MEMBER = 'SELECT FROM member WHERE phone = pnvs.normalize_phone_number($1::text)';
 const HTTP_STATUS = { too_many: 429, try_later: 503, not_available_here: 422, not_a_number: 422, not_this_page: 403 };
-const BY_SQLSTATE = { 22023: { refused: 'not_a_number' }, '22P02': { state: 'canceled' }, 23505: { state: 'has_account' }, 23514: { state: 'canceled' } };
+const BY_SQLSTATE = { 22023: { refused: 'not_a_number' }, '22P02': { state: 'canceled' } };
 
-const sha256 = (data) => createHash('sha256').update(data).digest();
-const newKey = () => randomBytes(32).toString('base64url');
-const page = readFileSync(`${__dirname}/index.html`, 'utf8');
-const source = (tag) => `'sha256-${sha256(page.split(`<${tag}>`)[1].split(`</${tag}>`)[0]).toString('base64')}'`;
+const sha256 = (data) => createHash('sha256').update(data).digest(), newKey = () => randomBytes(32).toString('base64url');
+const page = readFileSync(`${__dirname}/index.html`, 'utf8'), source = (tag) => `'sha256-${sha256(page.split(`<${tag}>`)[1].split(`</${tag}>`)[0]).toString('base64')}'`;
 const HEADERS = { 'Cache-Control': 'no-store', 'Referrer-Policy': 'no-referrer', 'Content-Security-Policy': `default-src 'none';
 	script-src ${source('script')}; style-src ${source('style')}; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`.replace(/\s+/g, ' ') };
 const COOKIE = { httpOnly: true, sameSite: 'strict', secure: ORIGIN.startsWith('https:') };
@@ -65,10 +65,10 @@ app.post('/api/resend', async ({ body: { channel }, cookies: { verification } },
 app.post('/api/confirm', async ({ body: { purpose, phone, code }, cookies: { verification } }, response) => {
 	const row = await one(CONFIRM, [verification ?? '', code ?? '']);
 	if (!row.approved) return answer(response, row);
-	const key = newKey();
-	const [enter, values] = purpose === 'sign-up' ? [SIGN_UP, [phone]] : [LOG_IN, []];
-	const member = await one(enter, [sha256(key), verification, ...values]);
-	if (!member) return answer(response, { state: 'canceled' });
+	const key = newKey(), isNew = purpose === 'sign-up';
+	const member = await one(isNew ? SIGN_UP : LOG_IN, [sha256(key), verification, ...isNew ? [phone] : []])
+		.catch((error) => { if (error.code !== '23514') throw error; }); // of another number: used up like that of an owner
+	if (!member) return answer(response, { state: isNew && (await one(OWNS, [verification, phone])).owns ? 'has_account' : 'canceled' });
 	answer(response.cookie('session', key, COOKIE).clearCookie('verification', COOKIE), { member: member.phone });
 });
 app.post('/api/leave', async ({ cookies }, response) => answer(response.cookie('session', newKey(), COOKIE),

@@ -115,7 +115,7 @@ lock_session(const PnvsBeginRequest *request)
 
 /*
  * Goes on with what the session has under way for this number; false if there is nothing.
- * What it has for another number is canceled.
+ * What it has for another number is canceled, and what sends messages if this is not to.
  */
 static bool
 continue_session(const PnvsBeginRequest *request, uint64 session_hash, PnvsBegun *begun)
@@ -128,7 +128,7 @@ continue_session(const PnvsBeginRequest *request, uint64 session_hash, PnvsBegun
 	pnvs_verification_count_tries(&row);
 	if (!pnvs_verification_is_open(&row))
 		return false;
-	if (strcmp(row.recipient, request->recipient) != 0)
+	if (strcmp(row.recipient, request->recipient) != 0 || row.is_decoy != request->is_decoy)
 	{
 		(void) pnvs_verification_cancel(&id);
 		return false;

@@ -531,7 +531,7 @@ sub test_decoys
 		my $number = $pv->new_number;
 		my $admitted = admitted();
 		my $begun = $pv->begin($number, channels => '{SMS,VOICE}', send => \$kind, session_key => "$KEY of $kind");
-		my @row = ($begun, $pv->begin($number, session_key => "$KEY of $kind"), $pv->resend($begun->{id}), $pv->status($begun->{id}));
+		my @row = ($begun, $pv->begin($number, send => \$kind, session_key => "$KEY of $kind"), $pv->resend($begun->{id}), $pv->status($begun->{id}));
 
 		$pv->let_resend($begun->{id});
 		push @row, $pv->resend($begun->{id}), $pv->status($begun->{id});

@@ -8,8 +8,8 @@
  * codes, the larger of the memory's and the row's number counts: a crash or a promotion may
  * lose the one, ROLLBACK the other.
  *
- * A verification has an entry from its first check until it expires, and no entry is
- * forgotten before.  So memory can be full, and then no code of a verification without an
+ * A verification has an entry from its first check until it expires, and no entry that says
+ * something is forgotten before.  So memory can be full, and then no code of a verification without an
  * entry is checked.  Its size is fixed at the server's start.  The IDs are random, so all
  * partitions fill alike.  An entry is found by its bucket; those that have expired are freed
  * by whoever meets them there, and by a walk over the partition if that is full.
@@ -78,6 +78,7 @@ typedef struct Search
 	uint32	   *bucket;
 	TimestampTz now;
 	Entry	   *entry;			/* or NULL */
+	uint32	   *link;			/* that leads to the entry */
 } Search;
 
 /* Behind them are the entries of all, and their buckets; NULL if not preloaded. */
@@ -156,7 +157,10 @@ pnvs_checks_take(const PnvsChecked *checked, int max_tries, TimestampTz now, int
 	return result;
 }
 
-/* The code that was counted was right, or the service has not judged it. */
+/*
+ * The code that was counted was right, or the service has not judged it.  What says nothing
+ * any more takes no memory: otherwise codes that nobody checks would fill it.
+ */
 void
 pnvs_checks_give_back(const pg_uuid_t *id, TimestampTz now)
 {
@@ -165,6 +169,9 @@ pnvs_checks_give_back(const pg_uuid_t *id, TimestampTz now)
 	begin(&search, id, now);
 	if (search.entry != NULL && search.entry->tries > 0)
 		search.entry->tries--;
+	if (search.entry != NULL && search.entry->tries == 0 && search.entry->approved == 0 &&
+		search.entry->ambiguous == 0)
+		forget(search.partition, search.link);
 	end(&search);
 	pnvs_guard_note_change();
 }
@@ -326,7 +333,10 @@ find(Search *search, const pg_uuid_t *id, Oid database)
 			continue;
 		}
 		if (entry->database == database && memcmp(&entry->id, id, sizeof(*id)) == 0)
+		{
 			search->entry = entry;
+			search->link = link;
+		}
 		link = &entry->next;
 	}
 }
@@ -372,6 +382,7 @@ add(Search *search, const pg_uuid_t *id, Oid database, TimestampTz until)
 	*search->bucket = number;
 	partition->earliest = Min(partition->earliest, until);
 	search->entry = entry;
+	search->link = search->bucket;
 	return true;
 }
 

@@ -242,7 +242,12 @@ block_of(Oid trigger, HeapTuple row)
 {
 	BlockKey	key = {
 		.trigger = trigger,
-		.written_by = HeapTupleHeaderGetXmin(row->t_data),
+
+		/*
+		 * COPY FREEZE loads rows that look older, and can be of this
+		 * transaction
+		 */
+		.written_by = HeapTupleHeaderGetRawXmin(row->t_data),
 		.block = ItemPointerGetBlockNumber(&row->t_self)
 	};
 

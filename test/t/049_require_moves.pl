@@ -246,6 +246,15 @@ for my $table (qw(immediate deferred))
 	is(rows($table, $id), 0, "$table: no row is there");
 }
 
+# A row that is loaded as frozen looks older than its transaction.
+($number, $id) = approved(state => 'used');
+$insert = insert_sql('plain', $number, $id);
+my $loaded = $node->basedir . '/loaded.csv';
+append_to_file($loaded, "asia,a,x,$number,$id\n");
+is(transaction('TRUNCATE plain', "COPY plain FROM '$loaded' (FORMAT csv, FREEZE)", 'DELETE FROM plain', $insert), $REFUSED,
+	'a row that COPY FREEZE has loaded and nobody has checked gives way to none');
+is(rows('plain', $id), 0, 'and none is there');
+
 # --- prepared transactions
 
 ($number, $id) = approved();

@@ -11,13 +11,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "errcodes.h"
 #include "sql/sql.h"
 #include "verification/verification.h"
 
@@ -50,6 +48,10 @@ enum BeginArgument
 	BEGIN_ARGUMENTS
 };
 
+static Datum begin(PG_FUNCTION_ARGS);
+static Datum resend(PG_FUNCTION_ARGS);
+static Datum cancel(PG_FUNCTION_ARGS);
+static Datum show_status(PG_FUNCTION_ARGS);
 static void read_arguments(FunctionCallInfo fcinfo, PnvsBeginRequest *request);
 static void make_key(FunctionCallInfo fcinfo, const PnvsBeginRequest *request, PnvsMemoKey *key);
 static void prevent(const char *function);
@@ -64,6 +66,12 @@ static void add_begun(PnvsRow *row, const PnvsBegun *begun);
  */
 Datum
 pnvs_begin_verification(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(begin, fcinfo);
+}
+
+static Datum
+begin(PG_FUNCTION_ARGS)
 {
 	PnvsBeginRequest request = {0};
 	PnvsBegun	begun;
@@ -91,6 +99,12 @@ pnvs_begin_verification(PG_FUNCTION_ARGS)
  */
 Datum
 pnvs_resend_verification(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(resend, fcinfo);
+}
+
+static Datum
+resend(PG_FUNCTION_ARGS)
 {
 	PnvsChannelWord channel = PNVS_ANY_CHANNEL;
 	const char *values[2] = {0};	/* for the memo */
@@ -126,6 +140,12 @@ pnvs_resend_verification(PG_FUNCTION_ARGS)
 Datum
 pnvs_cancel_phone_verification(PG_FUNCTION_ARGS)
 {
+	return pnvs_hide_call(cancel, fcinfo);
+}
+
+static Datum
+cancel(PG_FUNCTION_ARGS)
+{
 	prevent("cancel_phone_verification()");
 	PG_RETURN_BOOL(pnvs_verification_cancel(pnvs_argument_phone_verification(fcinfo, 0)));
 }
@@ -137,6 +157,12 @@ pnvs_cancel_phone_verification(PG_FUNCTION_ARGS)
  */
 Datum
 pnvs_phone_verification_status(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(show_status, fcinfo);
+}
+
+static Datum
+show_status(PG_FUNCTION_ARGS)
 {
 	const pg_uuid_t *id = pnvs_argument_phone_verification(fcinfo, 0);
 	PnvsConfirmed confirmed;
@@ -192,15 +218,11 @@ make_key(FunctionCallInfo fcinfo, const PnvsBeginRequest *request, PnvsMemoKey *
 	pnvs_memo_key(key, "begin_verification", values, BEGIN_ARGUMENTS);
 }
 
-/* Before anything else.  PostgreSQL's own error would log the statement, and so the number. */
+/* Before anything else. */
 static void
 prevent(const char *function)
 {
-	if (XactReadOnly)
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot execute %s in a read-only transaction", function),
-				 pnvs_errhide()));
+	PreventCommandIfReadOnly(function);
 	PreventCommandIfParallelMode(function);
 }
 

@@ -15,6 +15,8 @@
 PG_FUNCTION_INFO_V1(pnvs_enqueue_verification);
 PG_FUNCTION_INFO_V1(pnvs_cancel_verification);
 
+static Datum enqueue(PG_FUNCTION_ARGS);
+
 /*
  * enqueue_verification(channel text, "to" text, service_sid text,
  *						not_before timestamptz, send_within interval,
@@ -25,6 +27,12 @@ PG_FUNCTION_INFO_V1(pnvs_cancel_verification);
  */
 Datum
 pnvs_enqueue_verification(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(enqueue, fcinfo);
+}
+
+static Datum
+enqueue(PG_FUNCTION_ARGS)
 {
 	PnvsQueueRequest request = {0};
 

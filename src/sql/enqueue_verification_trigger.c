@@ -28,6 +28,7 @@
 
 PG_FUNCTION_INFO_V1(pnvs_enqueue_verification_trigger);
 
+static Datum enqueue_for_row(PG_FUNCTION_ARGS);
 static void check_trigger(const TriggerData *trigger);
 static int	column_named(const TriggerData *trigger, const char *name);
 static const char *service_of(const TriggerData *trigger);
@@ -36,6 +37,12 @@ static const char *reference_of(const TriggerData *trigger);
 
 Datum
 pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(enqueue_for_row, fcinfo);
+}
+
+static Datum
+enqueue_for_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	PnvsQueueRequest request = {0};

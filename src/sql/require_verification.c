@@ -60,6 +60,7 @@ typedef struct Content
 
 PG_FUNCTION_INFO_V1(pnvs_require_verification);
 
+static Datum check(PG_FUNCTION_ARGS);
 static void check_trigger(const TriggerData *trigger);
 static void read_declaration(const TriggerData *trigger, Declaration *declaration);
 static int	column_of(const TriggerData *trigger, int argument);
@@ -85,6 +86,12 @@ pg_noreturn static void refuse(const TriggerData *trigger, const char *detail,
 
 Datum
 pnvs_require_verification(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(check, fcinfo);
+}
+
+static Datum
+check(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Declaration declaration;

@@ -88,6 +88,9 @@ extern void pnvs_memo_key(PnvsMemoKey *key, const char *function,
 extern bool pnvs_memo_find(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum *row);
 extern void pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row);
 
+/* hide.c */
+extern Datum pnvs_hide_call(PGFunction function, FunctionCallInfo fcinfo);
+
 /* statement.c: an execution of a statement */
 typedef struct PnvsStatement
 {

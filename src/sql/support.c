@@ -23,6 +23,8 @@ static const Oid column_types[] = {
 	TIMESTAMPTZOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID
 };
 
+static Datum history_of(PG_FUNCTION_ARGS);
+static Datum erase(PG_FUNCTION_ARGS);
 static void put_event(ReturnSetInfo *result, const PnvsHistoryEvent *event);
 
 /*
@@ -32,6 +34,12 @@ static void put_event(ReturnSetInfo *result, const PnvsHistoryEvent *event);
  */
 Datum
 pnvs_verification_history_of(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(history_of, fcinfo);
+}
+
+static Datum
+history_of(PG_FUNCTION_ARGS)
 {
 	const char *number = pnvs_argument_required(pnvs_argument_number(fcinfo, 0), "to");
 	ReturnSetInfo *result;
@@ -53,6 +61,12 @@ pnvs_verification_history_of(PG_FUNCTION_ARGS)
  */
 Datum
 pnvs_erase_phone_number(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(erase, fcinfo);
+}
+
+static Datum
+erase(PG_FUNCTION_ARGS)
 {
 	const char *number = pnvs_argument_required(pnvs_argument_number(fcinfo, 0), "to");
 

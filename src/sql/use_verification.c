@@ -17,6 +17,8 @@
 
 PG_FUNCTION_INFO_V1(pnvs_use_verification);
 
+static Datum use_up(PG_FUNCTION_ARGS);
+
 /*
  * use_verification(id uuid, purpose text, good_for interval)
  *
@@ -24,6 +26,12 @@ PG_FUNCTION_INFO_V1(pnvs_use_verification);
  */
 Datum
 pnvs_use_verification(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(use_up, fcinfo);
+}
+
+static Datum
+use_up(PG_FUNCTION_ARGS)
 {
 	const char *purpose = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	int64		good_for_us = pnvs_argument_good_for(PG_ARGISNULL(2) ? NULL : PG_GETARG_INTERVAL_P(2));

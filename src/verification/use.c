@@ -13,10 +13,8 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "tcop/utility.h"
 #include "utils/timestamp.h"
 
-#include "errcodes.h"
 #include "table/statements.h"
 #include "verification/rows.h"
 
@@ -35,9 +33,6 @@ typedef enum UseParameter
 
 #define USE_PARAMETERS (ORIGIN_DATABASE + 1)
 
-static void hide_statement(ErrorContextCallback *callback);
-static void hide(void *arg);
-
 /*
  * Uses a verification of the caller's up, and returns its number's digits in the current
  * memory context, or NULL if it may not be used.  purpose can be NULL.
@@ -52,10 +47,8 @@ pnvs_verification_use(const pg_uuid_t *id, const char *purpose, int64 good_for_u
 		.good_for_us = good_for_us
 	};
 	PnvsVerification row;
-	ErrorContextCallback callback;
 	bool		used = false;
 
-	hide_statement(&callback);
 	PreventCommandIfReadOnly("use_verification()");
 	PreventCommandIfParallelMode("use_verification()");
 	if (pnvs_verification_find(id, &row) && row.state == PNVS_VERIFICATION_APPROVED)
@@ -63,7 +56,6 @@ pnvs_verification_use(const pg_uuid_t *id, const char *purpose, int64 good_for_u
 		use.recipient = row.recipient;
 		used = pnvs_verification_use_up(&use);
 	}
-	error_context_stack = callback.previous;
 	return used ? row.recipient : NULL;
 }
 
@@ -78,11 +70,9 @@ pnvs_verification_use_up(const PnvsUse *use)
 	TimestampTz now = GetCurrentTimestamp();
 	char		masked[PNVS_PHONE_NUMBER_SIZE];
 	Datum		values[USE_PARAMETERS];
-	ErrorContextCallback callback;
 	PnvsTableVisit visit;
 	bool		used;
 
-	hide_statement(&callback);
 	pnvs_phone_number_mask(use->recipient, masked);
 	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
 	values[ID] = UUIDPGetDatum(&use->id);
@@ -95,22 +85,5 @@ pnvs_verification_use_up(const PnvsUse *use)
 	values[ORIGIN_DATABASE] = ObjectIdGetDatum(MyDatabaseId);
 	used = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_USE, values, NULL) == 1;
 	pnvs_table_leave(&visit);
-	error_context_stack = callback.previous;
 	return used;
-}
-
-/* PostgreSQL's own errors must not log the statement either: it holds a number, or an ID. */
-static void
-hide_statement(ErrorContextCallback *callback)
-{
-	callback->callback = hide;
-	callback->arg = NULL;
-	callback->previous = error_context_stack;
-	error_context_stack = callback;
-}
-
-static void
-hide(void *arg)
-{
-	pnvs_errhide();
 }

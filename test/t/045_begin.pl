@@ -576,6 +576,34 @@ sub test_sent
 	return;
 }
 
+# PostgreSQL's own errors would log the statement, with a number, a key or an ID.
+sub test_log
+{
+	my $other = $pv->connect;
+	my $number = $pv->new_number;
+	my $id = $pv->begin($number)->{id};
+	my $begin = 'SELECT ' . Pnvs::Verification::begin_sql($number, session_key => $KEY, service_sid => 'FA1');
+	my $enqueue = "SELECT enqueue_verification('SMS', '$number', 'FA1', dedup_key => '$KEY')";
+
+	$other->run('BEGIN');
+	$pv->begin($pv->new_number, session => $other, session_key => $KEY);
+	$pv->cancel($id, $other);
+	$other->run($enqueue);
+	$session->run("SET lock_timeout = '100ms'");
+	for my $statement ($begin, $enqueue, "SELECT resend_verification('$id')", "SELECT cancel_phone_verification('$id')", "SELECT erase_phone_number('$number')")
+	{
+		is($session->query($statement)->sqlstate, '55P03', ($statement =~ /(\w+)\(/)[0] . '() waits for no longer than lock_timeout');
+	}
+	$other->run('ROLLBACK');
+	$session->run('RESET lock_timeout');
+	$session->run('BEGIN READ ONLY');
+	is($session->query("SELECT erase_phone_number('$number')")->sqlstate, '25006', 'a read-only transaction erases nothing');
+	$session->run('ROLLBACK');
+	unlike(slurp_file($pv->node->logfile), qr/$number|$KEY|$id/, "PostgreSQL's own errors bring no number, key or ID into the log");
+	$other->close;
+	return;
+}
+
 sub test_without_memory
 {
 	my $node = $service->new_node('alone');
@@ -612,6 +640,7 @@ test_isolation();
 test_one_call();
 test_decoys();
 test_sent();
+test_log();
 test_without_memory();
 $pv->stop;
 done_testing;

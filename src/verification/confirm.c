@@ -215,11 +215,13 @@ judge_code(Confirmation *confirmation)
 static bool
 was_approved_meanwhile(Confirmation *confirmation)
 {
-	for (int i = 0; i < confirmation->nmessages && !confirmation->row.is_decoy; i++)
+	for (int i = 0; i < confirmation->nmessages; i++)
 	{
 		const PnvsVerificationMessage *message = &confirmation->messages[i];
 
-		if (pnvs_lookup_is_approved(message->verification_id, confirmation->row.recipient))
+		/* a decoy's is asked for, too, for the time that it takes */
+		if (pnvs_lookup_is_approved(message->verification_id, confirmation->row.recipient) &&
+			!confirmation->row.is_decoy)
 		{
 			approve(confirmation, message, false);
 			return true;

@@ -27,7 +27,8 @@ static int	read_messages(const PnvsVerification *row, int64 after, bool look_up,
 						  PnvsVerificationMessage *messages);
 static bool may_have_been_sent(const PnvsVerificationMessage *message);
 static const char *find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message);
-static int	make_message_up(const PnvsVerification *row, PnvsVerificationMessage *message);
+static int	make_messages_up(const PnvsVerification *row, PnvsVerificationMessage *messages);
+static const char *make_id_up(void);
 
 /*
  * Finds up to PNVS_CONFIRM_MESSAGES of a verification's messages, the newest first, and
@@ -40,7 +41,7 @@ pnvs_confirm_messages(const PnvsVerification *row, int64 after,
 	int			n;
 
 	if (row->is_decoy)
-		return make_message_up(row, messages);
+		return make_messages_up(row, messages);
 	n = read_messages(row, after, true, messages);
 	/* a worker may have given a record to the message before we looked */
 	return n > 0 ? n : read_messages(row, after, false, messages);
@@ -92,9 +93,26 @@ find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message)
 	return pnvs_lookup_now(&claim);
 }
 
-/* Of a decoy no message was sent, which nobody is to notice by an answer without a request. */
+/*
+ * Of a decoy no message was sent, which nobody is to notice: neither by an answer that came
+ * without a request, nor by one with fewer requests than messages.
+ */
 static int
-make_message_up(const PnvsVerification *row, PnvsVerificationMessage *message)
+make_messages_up(const PnvsVerification *row, PnvsVerificationMessage *messages)
+{
+	int			n = Min(row->messages, PNVS_CONFIRM_MESSAGES);
+
+	for (int i = 0; i < n; i++)
+	{
+		memset(&messages[i], 0, sizeof(messages[i]));
+		messages[i].service_sid = row->service_sid;
+		messages[i].verification_id = make_id_up();
+	}
+	return n;
+}
+
+static const char *
+make_id_up(void)
 {
 	uint8		random[ID_BYTES];
 	int			size = pg_b64_enc_len(sizeof(random)) + 1;
@@ -103,8 +121,5 @@ make_message_up(const PnvsVerification *row, PnvsVerificationMessage *message)
 	if (!pg_strong_random(random, sizeof(random)) ||
 		pg_b64_encode((const void *) random, sizeof(random), id, size) < 0)
 		elog(ERROR, "could not generate random values");
-	memset(message, 0, sizeof(*message));
-	message->service_sid = row->service_sid;
-	message->verification_id = id;
-	return 1;
+	return id;
 }

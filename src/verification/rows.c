@@ -409,15 +409,18 @@ optional_time(RowColumn column)
 	return (TimestampTz) optional_int64(column);
 }
 
-/* The state by now.  A decoy's message is not sent, which nobody is to notice. */
+/*
+ * The state by now.  A decoy's message is not sent, which nobody is to notice, not even by
+ * the time that it takes to look.
+ */
 static void
 compute_state(PnvsVerification *row)
 {
 	PnvsVerificationFacts facts = {
 		.stored = row->stored,
 		.foreign = row->foreign,
-		.all_failed = row->stored == PNVS_VERIFICATION_PENDING && !row->is_decoy &&
-		pnvs_queue_all_failed(&row->id),
+		.all_failed = row->stored == PNVS_VERIFICATION_PENDING &&
+		pnvs_queue_all_failed(&row->id) && !row->is_decoy,
 		.tries = row->tries,
 		.max_tries = pnvs_max_tries,
 		.expires_us = row->expires_at

@@ -111,6 +111,39 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 	ExecCheckIndexConstraints(result, slot, state, conflict, arbiters)
 #endif
 
+/* Whether index entries are needed: since 16 it may be those of summarizing indexes alone. */
+#if PG_VERSION_NUM >= 160000
+#define PnvsUpdateIndexes TU_UpdateIndexes
+#else
+#define PnvsUpdateIndexes bool
+#endif
+
+/* Waits for others who change the row; 19 has options. */
+#if PG_VERSION_NUM >= 190000
+#define pnvs_table_tuple_update(relation, tid, slot, command, failure, mode, indexes) \
+	table_tuple_update(relation, tid, slot, command, 0, InvalidSnapshot, InvalidSnapshot, true, \
+					   failure, mode, indexes)
+#else
+#define pnvs_table_tuple_update(relation, tid, slot, command, failure, mode, indexes) \
+	table_tuple_update(relation, tid, slot, command, InvalidSnapshot, InvalidSnapshot, true, \
+					   failure, mode, indexes)
+#endif
+
+/* For a row that was updated. */
+#if PG_VERSION_NUM >= 190000
+#define pnvs_insert_index_tuples(result, state, slot, indexes) \
+	ExecInsertIndexTuples(result, state, EIIT_IS_UPDATE | \
+						  ((indexes) == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0), \
+						  slot, NIL, NULL)
+#elif PG_VERSION_NUM >= 160000
+#define pnvs_insert_index_tuples(result, state, slot, indexes) \
+	ExecInsertIndexTuples(result, slot, state, true, false, NULL, NIL, \
+						  (indexes) == TU_Summarizing)
+#else
+#define pnvs_insert_index_tuples(result, state, slot, indexes) \
+	ExecInsertIndexTuples(result, slot, state, true, false, NULL, NIL)
+#endif
+
 /* Until 15 each kind of object had its own function. */
 #if PG_VERSION_NUM >= 160000
 #define pnvs_owns_database(database, role) \

@@ -26,7 +26,6 @@ static int	run_plan(PnvsTable *table, int statement, Datum *values, const char *
 static int	note_result(PnvsTable *table, int result);
 static SPIPlanPtr plan_of(PnvsTable *table, int statement);
 static void forget_plans_of_another_relation(PnvsTable *table);
-pg_noreturn static void raise_null(int column);
 
 /* An array of a type, in the current memory context; nulls can be NULL: there are none. */
 Datum
@@ -141,7 +140,7 @@ pnvs_result_datum(int row, int column)
 	Datum		value = pnvs_result_value(row, column, &isnull);
 
 	if (isnull)
-		raise_null(column);
+		pnvs_table_raise_null(column);
 	return value;
 }
 
@@ -230,8 +229,9 @@ forget_plans_of_another_relation(PnvsTable *table)
 	table->planned = oid;
 }
 
-static void
-raise_null(int column)
+/* A column, counted from 1, must not be NULL, and is. */
+void
+pnvs_table_raise_null(int column)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),

@@ -31,6 +31,7 @@ extern int	pnvs_table_run_for_ids(PnvsTable *table, int statement, Datum *values
 extern TimestampTz pnvs_table_run_for_time(PnvsTable *table, int statement, Datum *values);
 extern Datum pnvs_result_value(int row, int column, bool *isnull);
 extern Datum pnvs_result_datum(int row, int column);
+pg_noreturn extern void pnvs_table_raise_null(int column);
 extern char *pnvs_result_optional_text(int row, int column);
 
 /* A column by its type; a NULL raises an error.  Texts are copied. */

@@ -19,6 +19,9 @@
 
 #define PNVS_TABLE_SCHEMA "pnvs_internal"
 
+/* Of tables that have IDs, which no other row has. */
+#define PNVS_TABLE_ID_COLUMN 1
+
 /* The most parameters of a statement: an INSERT has as many as its table has columns. */
 #define PNVS_TABLE_MAX_PARAMETERS 40
 
@@ -57,6 +60,7 @@ typedef struct PnvsTable
 	Oid			begun;			/* the relation that is being checked, or was,
 								 * until it changes */
 	bool		referenced;		/* a foreign key refers to it */
+	Oid			id_index;		/* on the IDs alone, or 0 */
 	bool		is_kept;		/* it hears of changes */
 	struct PnvsTable *next;
 

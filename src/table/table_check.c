@@ -34,9 +34,6 @@
 #include "errcodes.h"
 #include "table/table.h"
 
-/* The column of IDs: its unique index is the table's own. */
-#define ID_COLUMN 1
-
 /* The tables that were checked, the last first. */
 static PnvsTable *checked = NULL;
 
@@ -45,7 +42,8 @@ static void keep(PnvsTable *table);
 static const char *find_alteration(PnvsTable *table, Relation relation);
 static const char *find_column_alteration(const PnvsTable *table, TupleDesc descriptor);
 static const char *find_trigger(PnvsTable *table, const TriggerDesc *triggers);
-static const char *find_foreign_index(const PnvsTable *table, Relation relation);
+static const char *find_foreign_index(PnvsTable *table, Relation relation);
+static bool is_id_index(Relation index);
 static bool is_foreign_constraint(const PnvsTable *table, Relation index);
 static Node *predicate_of(Relation index);
 static bool is_foreign_function(Oid function, void *context);
@@ -197,12 +195,13 @@ find_trigger(PnvsTable *table, const TriggerDesc *triggers)
 
 /* An index that would run somebody's function for each row, or refuse rows. */
 static const char *
-find_foreign_index(const PnvsTable *table, Relation relation)
+find_foreign_index(PnvsTable *table, Relation relation)
 {
 	List	   *indexes = RelationGetIndexList(relation);
 	const char *found = NULL;
 	ListCell   *cell;
 
+	table->id_index = InvalidOid;
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
@@ -217,10 +216,23 @@ find_foreign_index(const PnvsTable *table, Relation relation)
 		}
 		if (is_foreign_constraint(table, index))
 			found = "It has a unique index or an exclusion constraint that is not pnvs's.";
+		if (is_id_index(index))
+			table->id_index = RelationGetRelid(index);
 		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
 	return found;
+}
+
+/* Whether every row is found by its ID. */
+static bool
+is_id_index(Relation index)
+{
+	const Form_pg_index form = index->rd_index;
+
+	return form->indisvalid && form->indisunique && form->indnkeyatts == 1 &&
+		form->indkey.values[0] == PNVS_TABLE_ID_COLUMN &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
 }
 
 /*
@@ -237,7 +249,7 @@ is_foreign_constraint(const PnvsTable *table, Relation index)
 	{
 		int			column = form->indkey.values[i];
 
-		if (column == ID_COLUMN)
+		if (column == PNVS_TABLE_ID_COLUMN)
 			return form->indisexclusion;
 		shows_text = shows_text || (column > 0 && table->columns[column - 1].type == TEXTOID &&
 									strcmp(table->columns[column - 1].name, "state") != 0);

@@ -23,44 +23,7 @@
 #include "verification/checks.h"
 #include "verification/rows.h"
 
-/* What read_row() reads. */
-#define SELECT_ROW \
-	"SELECT id::uuid, requested_by::oid, state::text, recipient::text, service_sid::text," \
-	" purpose::text, reference::text, channels::text[], channel_position::integer," \
-	" channel::text, last_message::bigint, messages::integer, is_decoy::boolean," \
-	" admission_key::bigint, trusted::boolean, begun_at::timestamptz, expires_at::timestamptz," \
-	" resend_at::timestamptz, refused::text, tries::integer, approved_at::timestamptz," \
-	" approved_code::bigint, origin_system::bigint, origin_database::oid FROM ONLY %1$s"
-
 #define OF_NUMBER "recipient_hash = $1 AND recipient IN ($2, $3)"
-
-typedef enum RowColumn
-{
-	ROW_ID = 1,
-	ROW_REQUESTED_BY,
-	ROW_STATE,
-	ROW_RECIPIENT,
-	ROW_SERVICE_SID,
-	ROW_PURPOSE,
-	ROW_REFERENCE,
-	ROW_CHANNELS,
-	ROW_POSITION,
-	ROW_CHANNEL,
-	ROW_LAST_MESSAGE,
-	ROW_MESSAGES,
-	ROW_IS_DECOY,
-	ROW_ADMISSION_KEY,
-	ROW_TRUSTED,
-	ROW_BEGUN_AT,
-	ROW_EXPIRES_AT,
-	ROW_RESEND_AT,
-	ROW_REFUSED,
-	ROW_TRIES,
-	ROW_APPROVED_AT,
-	ROW_APPROVED_CODE,
-	ROW_ORIGIN_SYSTEM,
-	ROW_ORIGIN_DATABASE
-} RowColumn;
 
 static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
 	{"id", UUIDOID, true},
@@ -97,9 +60,6 @@ static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
 };
 
 static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = {
-	[PNVS_VERIFICATION_FIND] = {SELECT_ROW " WHERE id = $1", {UUIDOID}},
-	[PNVS_VERIFICATION_LOCK] = {SELECT_ROW " WHERE id = $1 FOR UPDATE", {UUIDOID}},
-
 	/*
 	 * Upkeep: rows that have not ended, by the time at which they expire, and
 	 * others.
@@ -130,14 +90,6 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		"SELECT ended_at::timestamptz FROM ONLY %1$s WHERE ended_at IS NOT NULL"
 		" AND ended_at >= $1 ORDER BY ended_at LIMIT 1",
 		{TIMESTAMPTZOID}
-	},
-	/* Without purposes it is for verifications that have none. */
-	[PNVS_VERIFICATION_USE] = {
-		"UPDATE ONLY %1$s SET state = 'used', recipient = $3, used_at = $4, ended_at = $4"
-		" WHERE id = $1 AND state = 'approved' AND recipient = $2 AND approved_at >= $5"
-		" AND (purpose = ANY ($6) OR purpose IS NULL AND cardinality($6) = 0)"
-		" AND origin_system = $7 AND origin_database = $8",
-		{UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTARRAYOID, INT8OID, OIDOID}
 	},
 
 	/* Of a number, see pnvs_database_number(). */
@@ -186,7 +138,8 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		{INT8OID}
 	},
 	[PNVS_VERIFICATION_LOCK_BY_MESSAGE] = {
-		SELECT_ROW " WHERE last_message = $1 AND state = 'pending' FOR UPDATE SKIP LOCKED",
+		"SELECT id::uuid FROM ONLY %1$s WHERE last_message = $1 AND state = 'pending'"
+		" FOR UPDATE SKIP LOCKED",
 		{INT8OID}
 	},
 	[PNVS_VERIFICATION_SELECT_NEXT_CHANNEL] = {
@@ -229,11 +182,12 @@ PnvsTable	pnvs_verification_table = {
 };
 
 static bool select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row);
+static bool read_locked(const pg_uuid_t *id, PnvsVerification *row);
 static bool may_see(Oid caller, const PnvsVerification *row);
-static void read_row(PnvsVerification *row);
-static void read_channels(PnvsVerification *row);
-static int64 optional_int64(RowColumn column);
-static TimestampTz optional_time(RowColumn column);
+static void read_row(const PnvsTableRow * open, PnvsVerification *row);
+static void read_channels(const PnvsTableRow * open, PnvsVerification *row);
+static int64 optional_int64(const PnvsTableRow * open, PnvsVerificationColumn column);
+static TimestampTz optional_time(const PnvsTableRow * open, PnvsVerificationColumn column);
 static void compute_state(PnvsVerification *row);
 
 /*
@@ -265,6 +219,7 @@ pnvs_verification_lock_by_message(int64 message, PnvsVerification *row)
 	Datum		value = Int64GetDatum(message);
 	PnvsRowLock lock = PNVS_ROW_MISSING;
 	PnvsTableVisit visit;
+	pg_uuid_t	id;
 
 	pnvs_table_enter_unattended(&pnvs_verification_table, &visit);
 	MemoryContextSwitchTo(caller_context);
@@ -272,11 +227,11 @@ pnvs_verification_lock_by_message(int64 message, PnvsVerification *row)
 		lock = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_BY_MESSAGE, &value,
 								NULL) == 1 ? PNVS_ROW_LOCKED : PNVS_ROW_BUSY;
 	if (lock == PNVS_ROW_LOCKED)
-		read_row(row);
+		id = *DatumGetUUIDP(pnvs_result_datum(0, PNVS_FIRST_COLUMN));
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller_context);
-	if (lock == PNVS_ROW_LOCKED)
-		compute_state(row);
+	if (lock == PNVS_ROW_LOCKED && !read_locked(&id, row))
+		lock = PNVS_ROW_MISSING;
 	return lock;
 }
 
@@ -313,27 +268,35 @@ pnvs_verification_show(const PnvsVerification *row, PnvsBegun *begun)
 static bool
 select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row)
 {
-	MemoryContext caller_context = CurrentMemoryContext;
-	Oid			caller = GetUserId();
-	Datum		value = UUIDPGetDatum(id);
-	PnvsTableVisit visit;
+	PnvsTableRow open;
 	bool		found;
 
-	pnvs_table_enter(&pnvs_verification_table, &visit,
-					 lock ? RowExclusiveLock : AccessShareLock);
-	MemoryContextSwitchTo(caller_context);
-	found = pnvs_table_read(&pnvs_verification_table, PNVS_VERIFICATION_FIND, &value, NULL) == 1;
-	if (found)
-		read_row(row);
-	found = found && may_see(caller, row);
-	if (found && lock)
+	pnvs_table_row_begin(&pnvs_verification_table, lock ? RowExclusiveLock : AccessShareLock, &open);
+	do
 	{
-		found = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK, &value, NULL) == 1;
+		found = pnvs_table_row_find(&open, id);
 		if (found)
-			read_row(row);
-	}
-	pnvs_table_leave(&visit);
-	MemoryContextSwitchTo(caller_context);
+			read_row(&open, row);
+		found = found && may_see(GetUserId(), row);
+	} while (found && lock && !pnvs_table_row_lock(&open));
+	pnvs_table_row_end(&open);
+	if (found)
+		compute_state(row);
+	return found;
+}
+
+/* Reads a row that is locked, whoever asks. */
+static bool
+read_locked(const pg_uuid_t *id, PnvsVerification *row)
+{
+	PnvsTableRow open;
+	bool		found;
+
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
+	found = pnvs_table_row_find(&open, id);
+	if (found)
+		read_row(&open, row);
+	pnvs_table_row_end(&open);
 	if (found)
 		compute_state(row);
 	return found;
@@ -347,66 +310,73 @@ may_see(Oid caller, const PnvsVerification *row)
 		has_privs_of_role(caller, pnvs_table_owner(&pnvs_verification_table));
 }
 
-/* The first row of the last result, but for its state by now. */
+/* A row that is open, but for its state by now. */
 static void
-read_row(PnvsVerification *row)
+read_row(const PnvsTableRow * open, PnvsVerification *row)
 {
 	memset(row, 0, sizeof(*row));
-	row->id = *DatumGetUUIDP(pnvs_result_datum(0, ROW_ID));
-	row->requested_by = pnvs_result_oid(0, ROW_REQUESTED_BY);
-	if (!pnvs_verification_state_by_name(pnvs_result_text(0, ROW_STATE), &row->stored))
+	row->id = *DatumGetUUIDP(PNVS_VERIFICATION_DATUM(open, ID));
+	row->requested_by = DatumGetObjectId(PNVS_VERIFICATION_DATUM(open, REQUESTED_BY));
+	if (!pnvs_verification_state_by_name(PNVS_VERIFICATION_TEXT(open, STATE), &row->stored))
 		row->stored = PNVS_VERIFICATION_CANCELED;
-	row->recipient = pnvs_result_text(0, ROW_RECIPIENT);
-	row->service_sid = pnvs_result_text(0, ROW_SERVICE_SID);
-	row->purpose = pnvs_result_optional_text(0, ROW_PURPOSE);
-	row->reference = pnvs_result_optional_text(0, ROW_REFERENCE);
-	read_channels(row);
-	row->channel = pnvs_operation_channel_word(pnvs_result_text(0, ROW_CHANNEL));
-	row->last_message = optional_int64(ROW_LAST_MESSAGE);
-	row->messages = pnvs_result_int32(0, ROW_MESSAGES);
-	row->is_decoy = DatumGetBool(pnvs_result_datum(0, ROW_IS_DECOY));
-	row->admission_key = (uint64) optional_int64(ROW_ADMISSION_KEY);
-	row->trusted = DatumGetBool(pnvs_result_datum(0, ROW_TRUSTED));
-	row->begun_at = pnvs_result_time(0, ROW_BEGUN_AT);
-	row->expires_at = pnvs_result_time(0, ROW_EXPIRES_AT);
-	row->resend_at = pnvs_result_time(0, ROW_RESEND_AT);
-	row->refused = pnvs_result_optional_text(0, ROW_REFUSED);
-	row->tries = pnvs_result_int32(0, ROW_TRIES);
-	row->approved_at = optional_time(ROW_APPROVED_AT);
-	row->approved_code = (uint64) optional_int64(ROW_APPROVED_CODE);
-	row->foreign = pnvs_result_int64(0, ROW_ORIGIN_SYSTEM) != (int64) GetSystemIdentifier() ||
-		pnvs_result_oid(0, ROW_ORIGIN_DATABASE) != MyDatabaseId;
+	row->recipient = PNVS_VERIFICATION_TEXT(open, RECIPIENT);
+	row->service_sid = PNVS_VERIFICATION_TEXT(open, SERVICE_SID);
+	row->purpose = PNVS_VERIFICATION_OPTIONAL_TEXT(open, PURPOSE);
+	row->reference = PNVS_VERIFICATION_OPTIONAL_TEXT(open, REFERENCE);
+	read_channels(open, row);
+	row->channel = pnvs_operation_channel_word(PNVS_VERIFICATION_TEXT(open, CHANNEL));
+	row->last_message = optional_int64(open, PNVS_VERIFICATION_COLUMN_LAST_MESSAGE);
+	row->messages = DatumGetInt32(PNVS_VERIFICATION_DATUM(open, MESSAGES));
+	row->is_decoy = DatumGetBool(PNVS_VERIFICATION_DATUM(open, IS_DECOY));
+	row->admission_key = (uint64) optional_int64(open, PNVS_VERIFICATION_COLUMN_ADMISSION_KEY);
+	row->trusted = DatumGetBool(PNVS_VERIFICATION_DATUM(open, TRUSTED));
+	row->begun_at = DatumGetTimestampTz(PNVS_VERIFICATION_DATUM(open, BEGUN_AT));
+	row->expires_at = DatumGetTimestampTz(PNVS_VERIFICATION_DATUM(open, EXPIRES_AT));
+	row->resend_at = DatumGetTimestampTz(PNVS_VERIFICATION_DATUM(open, RESEND_AT));
+	row->refused = PNVS_VERIFICATION_OPTIONAL_TEXT(open, REFUSED);
+	row->tries = DatumGetInt32(PNVS_VERIFICATION_DATUM(open, TRIES));
+	row->approved_at = optional_time(open, PNVS_VERIFICATION_COLUMN_APPROVED_AT);
+	row->approved_code = (uint64) optional_int64(open, PNVS_VERIFICATION_COLUMN_APPROVED_CODE);
+	row->foreign = pnvs_verification_is_foreign(open);
+}
+
+/* Whether it was begun in another database. */
+bool
+pnvs_verification_is_foreign(const PnvsTableRow * open)
+{
+	return DatumGetInt64(PNVS_VERIFICATION_DATUM(open, ORIGIN_SYSTEM)) != (int64) GetSystemIdentifier() ||
+		DatumGetObjectId(PNVS_VERIFICATION_DATUM(open, ORIGIN_DATABASE)) != MyDatabaseId;
 }
 
 /* A row that was changed by hand has no more channels than fit, and a position among them. */
 static void
-read_channels(PnvsVerification *row)
+read_channels(const PnvsTableRow * open, PnvsVerification *row)
 {
 	Datum	   *words;
 	int			nwords;
 
-	deconstruct_array(DatumGetArrayTypeP(pnvs_result_datum(0, ROW_CHANNELS)), TEXTOID, -1, false,
-					  TYPALIGN_INT, &words, NULL, &nwords);
+	deconstruct_array(DatumGetArrayTypeP(PNVS_VERIFICATION_DATUM(open, CHANNELS)), TEXTOID, -1,
+					  false, TYPALIGN_INT, &words, NULL, &nwords);
 	row->nchannels = Min(nwords, PNVS_MAX_BEGIN_CHANNELS);
 	for (int i = 0; i < row->nchannels; i++)
 		row->channels[i] = pnvs_operation_channel_word(TextDatumGetCString(words[i]));
-	row->position = Max(Min(pnvs_result_int32(0, ROW_POSITION), row->nchannels - 1), 0);
+	row->position = Max(Min(DatumGetInt32(PNVS_VERIFICATION_DATUM(open, CHANNEL_POSITION)),
+							row->nchannels - 1), 0);
 }
 
 /* 0 for NULL. */
 static int64
-optional_int64(RowColumn column)
+optional_int64(const PnvsTableRow * open, PnvsVerificationColumn column)
 {
 	bool		isnull;
-	Datum		value = pnvs_result_value(0, column, &isnull);
 
-	return isnull ? 0 : DatumGetInt64(value);
+	return DatumGetInt64(pnvs_table_row_value(open, column, &isnull));
 }
 
 static TimestampTz
-optional_time(RowColumn column)
+optional_time(const PnvsTableRow * open, PnvsVerificationColumn column)
 {
-	return (TimestampTz) optional_int64(column);
+	return (TimestampTz) optional_int64(open, column);
 }
 
 /*

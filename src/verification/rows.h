@@ -17,6 +17,7 @@
 #include "core/rules.h"
 #include "core/verification.h"
 #include "queue/queue.h"
+#include "table/row.h"
 #include "table/table.h"
 #include "verification/verification.h"
 
@@ -61,14 +62,11 @@ typedef enum PnvsVerificationColumn
 /* The statements, in the order of the description. */
 typedef enum PnvsVerificationStatement
 {
-	PNVS_VERIFICATION_FIND,
-	PNVS_VERIFICATION_LOCK,
 	PNVS_VERIFICATION_SELECT_OVER,
 	PNVS_VERIFICATION_MASK,
 	PNVS_VERIFICATION_PURGE,
 	PNVS_VERIFICATION_FIRST_OPEN,
 	PNVS_VERIFICATION_FIRST_ENDED,
-	PNVS_VERIFICATION_USE,
 	PNVS_VERIFICATION_SELECT_NUMBER,
 	PNVS_VERIFICATION_LOCK_NUMBER,
 	PNVS_VERIFICATION_ERASE_NUMBER,
@@ -88,6 +86,18 @@ typedef enum PnvsVerificationStatement
 
 /* A word of the column "refused", also for the page. */
 #define PNVS_TOO_MANY "too_many"
+
+/* Of a row that is open, by the column's name. */
+#define PNVS_VERIFICATION_VALUE(row, column, isnull) \
+	pnvs_table_row_value(row, PNVS_VERIFICATION_COLUMN_##column, isnull)
+#define PNVS_VERIFICATION_DATUM(row, column) \
+	pnvs_table_row_datum(row, PNVS_VERIFICATION_COLUMN_##column)
+#define PNVS_VERIFICATION_TEXT(row, column) \
+	TextDatumGetCString(PNVS_VERIFICATION_DATUM(row, column))
+#define PNVS_VERIFICATION_OPTIONAL_TEXT(row, column) \
+	pnvs_table_row_optional_text(row, PNVS_VERIFICATION_COLUMN_##column)
+#define PNVS_VERIFICATION_PUT(row, column, value) \
+	pnvs_table_row_put(row, PNVS_VERIFICATION_COLUMN_##column, value)
 
 /* A row; its texts are in the memory context of the caller. */
 typedef struct PnvsVerification
@@ -143,6 +153,7 @@ extern PnvsTable pnvs_verification_table;
 /* rows.c */
 extern bool pnvs_verification_find(const pg_uuid_t *id, PnvsVerification *row);
 extern bool pnvs_verification_lock(const pg_uuid_t *id, PnvsVerification *row);
+extern bool pnvs_verification_is_foreign(const PnvsTableRow * row);
 extern PnvsRowLock pnvs_verification_lock_by_message(int64 message, PnvsVerification *row);
 extern void pnvs_verification_count_tries(PnvsVerification *row);
 extern void pnvs_verification_show(const PnvsVerification *row, PnvsBegun *begun);

@@ -3,35 +3,23 @@
  * use.c
  *	  Uses an approval up, once, in the transaction under way.
  *
- * One UPDATE finds the approval, proves that it counts, and takes it.  It waits for another
- * transaction that has taken it, and takes it only if that one is rolled back.
+ * An approval that counts is taken.  That waits for another transaction that has taken it,
+ * and takes it only if that one is rolled back.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "table/statements.h"
+#include "table/row.h"
 #include "verification/rows.h"
 
-/* The parameters of PNVS_VERIFICATION_USE. */
-typedef enum UseParameter
-{
-	ID,
-	RECIPIENT,
-	MASKED,
-	NOW,
-	APPROVED_SINCE,
-	PURPOSES,
-	ORIGIN_SYSTEM,
-	ORIGIN_DATABASE
-} UseParameter;
-
-#define USE_PARAMETERS (ORIGIN_DATABASE + 1)
+static bool counts(const PnvsTableRow * row, const PnvsUse *use, TimestampTz now);
+static bool has_purpose(const PnvsTableRow * row, const PnvsUse *use);
+static void take(const PnvsTableRow * row, const char *recipient, TimestampTz now);
 
 /*
  * Uses a verification of the caller's up, and returns its number's digits in the current
@@ -68,22 +56,58 @@ bool
 pnvs_verification_use_up(const PnvsUse *use)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	char		masked[PNVS_PHONE_NUMBER_SIZE];
-	Datum		values[USE_PARAMETERS];
-	PnvsTableVisit visit;
+	PnvsTableRow row;
 	bool		used;
 
-	pnvs_phone_number_mask(use->recipient, masked);
-	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
-	values[ID] = UUIDPGetDatum(&use->id);
-	values[RECIPIENT] = CStringGetTextDatum(use->recipient);
-	values[MASKED] = CStringGetTextDatum(masked);
-	values[NOW] = TimestampTzGetDatum(now);
-	values[APPROVED_SINCE] = TimestampTzGetDatum(now - use->good_for_us);
-	values[PURPOSES] = pnvs_array_of_texts(use->purposes, use->npurposes);
-	values[ORIGIN_SYSTEM] = Int64GetDatum((int64) GetSystemIdentifier());
-	values[ORIGIN_DATABASE] = ObjectIdGetDatum(MyDatabaseId);
-	used = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_USE, values, NULL) == 1;
-	pnvs_table_leave(&visit);
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &row);
+	do
+	{
+		used = pnvs_table_row_find(&row, &use->id) && counts(&row, use, now);
+		if (used)
+			take(&row, use->recipient, now);
+	} while (used && !pnvs_table_row_update(&row));
+	pnvs_table_row_end(&row);
 	return used;
+}
+
+/* Whether the row is an approval that may be used. */
+static bool
+counts(const PnvsTableRow * row, const PnvsUse *use, TimestampTz now)
+{
+	bool		never_approved;
+	TimestampTz approved_at = DatumGetTimestampTz(PNVS_VERIFICATION_VALUE(row, APPROVED_AT,
+																		  &never_approved));
+
+	return strcmp(PNVS_VERIFICATION_TEXT(row, STATE), "approved") == 0 &&
+		strcmp(PNVS_VERIFICATION_TEXT(row, RECIPIENT), use->recipient) == 0 &&
+		!never_approved && approved_at >= now - use->good_for_us &&
+		has_purpose(row, use) && !pnvs_verification_is_foreign(row);
+}
+
+/* Without purposes it is for verifications that have none. */
+static bool
+has_purpose(const PnvsTableRow * row, const PnvsUse *use)
+{
+	const char *purpose = PNVS_VERIFICATION_OPTIONAL_TEXT(row, PURPOSE);
+
+	if (purpose == NULL)
+		return use->npurposes == 0;
+	for (int i = 0; i < use->npurposes; i++)
+	{
+		if (strcmp(purpose, use->purposes[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+take(const PnvsTableRow * row, const char *recipient, TimestampTz now)
+{
+	char		masked[PNVS_PHONE_NUMBER_SIZE];
+
+	pnvs_phone_number_mask(recipient, masked);
+	PNVS_VERIFICATION_PUT(row, STATE, CStringGetTextDatum("used"));
+	PNVS_VERIFICATION_PUT(row, RECIPIENT, CStringGetTextDatum(masked));
+	PNVS_VERIFICATION_PUT(row, USED_AT, TimestampTzGetDatum(now));
+	PNVS_VERIFICATION_PUT(row, ENDED_AT, TimestampTzGetDatum(now));
 }

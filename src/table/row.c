@@ -1,0 +1,179 @@
+/*-------------------------------------------------------------------------
+ *
+ * row.c
+ *	  Finds, locks and changes a row of a table of the extension by its ID, without a
+ *	  statement.
+ *
+ * That takes a fraction of a statement's time.  No settings need be pinned, and nobody's
+ * privileges count: the table is as it was made, so nothing but PostgreSQL's own code runs.
+ *
+ * A row is found as it is by now, whatever snapshot the transaction has.  Whoever locks or
+ * changes it waits for another transaction that has changed it.  If that one commits, the
+ * row is to be found again; in REPEATABLE READ this is an error, as ever.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "errcodes.h"
+#include "table/row.h"
+#include "table/statements.h"
+
+static bool is_done(TM_Result result);
+static void insert_index_entries(const PnvsTableRow * row, PnvsUpdateIndexes indexes);
+
+/* Begins with a table, which is checked, and locked until the end of the transaction. */
+void
+pnvs_table_row_begin(PnvsTable *table, LOCKMODE mode, PnvsTableRow * row)
+{
+	if (mode > AccessShareLock)
+	{
+		PreventCommandIfReadOnly("UPDATE");
+		PreventCommandIfParallelMode("UPDATE");
+	}
+	row->table = table;
+	row->relation = pnvs_table_open(table, mode);
+	row->found = NULL;
+	row->slot = MakeSingleTupleTableSlot(RelationGetDescr(row->relation), &TTSOpsVirtual);
+}
+
+void
+pnvs_table_row_end(PnvsTableRow * row)
+{
+	ExecDropSingleTupleTableSlot(row->slot);
+	table_close(row->relation, NoLock);
+}
+
+/* Reads a row that has been committed by now, or that this transaction has written. */
+bool
+pnvs_table_row_find(PnvsTableRow * row, const pg_uuid_t *id)
+{
+	Oid			index = row->table->id_index;
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData key;
+	SysScanDesc scan;
+
+	ExecClearTuple(row->slot);
+	ScanKeyInit(&key, PNVS_TABLE_ID_COLUMN, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	/* works with any table, and without an index, too */
+	scan = systable_beginscan(row->relation, index, OidIsValid(index), snapshot, 1, &key);
+	row->found = systable_getnext(scan);
+	if (HeapTupleIsValid(row->found))
+	{
+		row->found = heap_copytuple(row->found);
+		heap_deform_tuple(row->found, RelationGetDescr(row->relation), row->slot->tts_values,
+						  row->slot->tts_isnull);
+		ExecStoreVirtualTuple(row->slot);
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	return HeapTupleIsValid(row->found);
+}
+
+/* A column that must not be NULL: an error otherwise. */
+Datum
+pnvs_table_row_datum(const PnvsTableRow * row, int column)
+{
+	bool		isnull;
+	Datum		value = pnvs_table_row_value(row, column, &isnull);
+
+	if (isnull)
+		pnvs_table_raise_null(column);
+	return value;
+}
+
+/* A text that may be NULL, copied to the current memory context. */
+char *
+pnvs_table_row_optional_text(const PnvsTableRow * row, int column)
+{
+	bool		isnull;
+	Datum		value = pnvs_table_row_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/*
+ * Locks the row that was found until the end of the transaction, as FOR UPDATE does.  False
+ * if another transaction has changed it: it is to be found again.
+ */
+bool
+pnvs_table_row_lock(PnvsTableRow * row)
+{
+	TupleTableSlot *locked = table_slot_create(row->relation, NULL);
+	TM_FailureData failure;
+	bool		done = is_done(table_tuple_lock(row->relation, &row->found->t_self, InvalidSnapshot,
+												locked, GetCurrentCommandId(false),
+												LockTupleExclusive, LockWaitBlock, 0, &failure));
+
+	ExecDropSingleTupleTableSlot(locked);
+	return done;
+}
+
+/*
+ * Writes the row that was found with the values that were put; the next statement of this
+ * transaction sees it.  False if another transaction has changed it: it is to be found
+ * again.
+ */
+bool
+pnvs_table_row_update(PnvsTableRow * row)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+	PnvsUpdateIndexes indexes;
+
+	CheckCmdReplicaIdentity(row->relation, CMD_UPDATE);
+	if (!is_done(pnvs_table_tuple_update(row->relation, &row->found->t_self, row->slot,
+										 GetCurrentCommandId(true), &failure, &mode, &indexes)))
+		return false;
+	/* the triggers of foreign keys are not fired */
+	if (mode == LockTupleExclusive && pnvs_table_is_referenced(row->table))
+		pnvs_table_refuse(row->table, "A foreign key refers to columns that change.");
+	if (indexes)
+		insert_index_entries(row, indexes);
+	CommandCounterIncrement();
+	return true;
+}
+
+/* False if another transaction has changed the row. */
+static bool
+is_done(TM_Result result)
+{
+	if (result == TM_Ok)
+		return true;
+	if (result != TM_Updated && result != TM_Deleted)
+		elog(ERROR, "could not lock a row: %d", (int) result);
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 pnvs_errhide()));
+	return false;
+}
+
+/* The new version of the row has no room beside the old one, or an indexed column has changed. */
+static void
+insert_index_entries(const PnvsTableRow * row, PnvsUpdateIndexes indexes)
+{
+	EState	   *state = CreateExecutorState();
+	ResultRelInfo *result = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(result, row->relation, 0, NULL, 0);
+	ExecOpenIndices(result, false);
+	(void) pnvs_insert_index_tuples(result, state, row->slot, indexes);
+	ExecCloseIndices(result);
+	FreeExecutorState(state);
+}

@@ -38,14 +38,14 @@
 #include "verification/moves.h"
 #include "verification/verification.h"
 
-#define DEFAULT_GOOD_FOR "1 hour"
+#define DEFAULT_GOOD_FOR_US USECS_PER_HOUR
 
 /* What the arguments of a trigger say, of its table. */
 typedef struct Declaration
 {
 	int			number;			/* columns */
 	int			id;
-	const char *good_for;
+	const char *good_for;		/* or NULL */
 	const char **purposes;
 	int			npurposes;
 } Declaration;
@@ -145,7 +145,7 @@ read_declaration(const TriggerData *trigger, Declaration *declaration)
 	if (id_type != UUIDOID && category_of(id_type) != TYPCATEGORY_STRING)
 		pnvs_argument_refuse("invalid type of the column with the verification's ID in the arguments of require_verification()",
 							 "It must be a uuid, or a text that holds one. The number's column comes first.");
-	declaration->good_for = nargs > 2 ? args[2] : DEFAULT_GOOD_FOR;
+	declaration->good_for = nargs > 2 ? args[2] : NULL;
 	read_purposes(nargs > 3 ? args[3] : "", declaration);
 }
 
@@ -207,12 +207,15 @@ read_purposes(const char *list, Declaration *declaration)
 	}
 }
 
+/* NULL means the default, which need not be read for each row. */
 static int64
 read_good_for(const char *text)
 {
 	ErrorContextCallback callback = {.callback = explain_good_for,.previous = error_context_stack};
 	Datum		interval;
 
+	if (text == NULL)
+		return DEFAULT_GOOD_FOR_US;
 	error_context_stack = &callback;
 	interval = DirectFunctionCall3(interval_in, CStringGetDatum(text),
 								   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));

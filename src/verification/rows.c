@@ -71,7 +71,7 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		{TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID}
 	},
 	[PNVS_VERIFICATION_MASK] = {
-		"UPDATE ONLY %1$s AS v SET recipient = u.recipient, ended_at = v.expires_at"
+		"UPDATE ONLY %1$s AS v SET recipient = u.recipient, ended_at = coalesce(v.used_at, v.expires_at)"
 		" FROM unnest($1, $2) AS u(id, recipient) WHERE v.id = u.id",
 		{UUIDARRAYOID, TEXTARRAYOID}
 	},
@@ -110,7 +110,7 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		"UPDATE ONLY %1$s SET recipient = $3, recipient_hash = NULL, session_hash = NULL,"
 		" admission_key = NULL, approved_code = NULL, reference = NULL,"
 		" state = CASE WHEN state IN ('pending', 'approved') THEN 'canceled' ELSE state END,"
-		" ended_at = coalesce(ended_at, $4) WHERE " OF_NUMBER,
+		" ended_at = coalesce(ended_at, used_at, $4) WHERE " OF_NUMBER,
 		{INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	},
 	[PNVS_VERIFICATION_FIND_SESSION] = {

@@ -7,7 +7,8 @@
  * transaction of theirs, and leaves out rows that somebody else has locked.
  *
  * A row has ended if its ended_at is set; whoever sets it masks the number.  Rows that just
- * expire end here: a day later, because an approval can be used for so long.
+ * expire end here: a day later, because an approval can be used for so long.  So do rows that
+ * were used, whose number was masked then: their end is the use.
  *
  *-------------------------------------------------------------------------
  */

@@ -100,6 +100,7 @@ has_purpose(const PnvsTableRow * row, const PnvsUse *use)
 	return false;
 }
 
+/* Upkeep sets ended_at: an index has it. */
 static void
 take(const PnvsTableRow * row, const char *recipient, TimestampTz now)
 {
@@ -109,5 +110,4 @@ take(const PnvsTableRow * row, const char *recipient, TimestampTz now)
 	PNVS_VERIFICATION_PUT(row, STATE, CStringGetTextDatum("used"));
 	PNVS_VERIFICATION_PUT(row, RECIPIENT, CStringGetTextDatum(masked));
 	PNVS_VERIFICATION_PUT(row, USED_AT, TimestampTzGetDatum(now));
-	PNVS_VERIFICATION_PUT(row, ENDED_AT, TimestampTzGetDatum(now));
 }

@@ -46,7 +46,8 @@ is(used($id)->value, "+$number", 'an approved verification gives its number, wit
 my $row = $approval->row($id);
 is($row->{state}, 'used', 'then it is used');
 is($row->{recipient}, $masked, 'the number is masked');
-is(defined $row->{used_at} && $row->{used_at} eq $row->{ended_at} ? 1 : 0, 1, 'it says when, and has ended');
+isnt($row->{used_at}, undef, 'it says when');
+is($row->{ended_at}, undef, 'upkeep ends it later');
 is(used($id)->value, undef, 'it gives the number once');
 is(used($id)->message, '', 'then NULL is no error');
 is($approval->row($id)->{used_at}, $row->{used_at}, 'and changes nothing');
@@ -192,6 +193,34 @@ is(used($id, '', $other_app)->value, undef, 'another role does not even wait for
 $session->run('COMMIT');
 $session->run('CREATE ROLE stranger LOGIN');
 is(main::connect(user => 'stranger')->query('SELECT use_verification(NULL)')->sqlstate, '42501', 'nobody may call it without being granted it');
+
+# --- the indexes stay as they are
+
+sub updates { return $session->run(q{SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_all_tables WHERE relid = 'pnvs_internal.phone_verification'::regclass})->row; }
+
+$id = $approval->approve($number, changes => 'recipient_hash = 1, session_hash = 2, last_message = 3');
+$session->run('BEGIN');
+my $before = updates();
+used($id);
+my $after = updates();
+is(join(' ', map { $after->{$_} - $before->{$_} } qw(n_tup_upd n_tup_hot_upd)), '1 1', 'the new version of a used row stands beside the old one');
+$session->run('COMMIT');
+$session->run('CREATE INDEX of_state ON pnvs_internal.phone_verification (state)');
+$id = $approval->approve($number);
+is(used($id)->value, "+$number", 'with an index of somebody on what changes, it is used, too');
+is($session->value("SET enable_seqscan = off; SELECT count(*) FROM pnvs_internal.phone_verification WHERE state = 'used' AND id = '$id'"), 1, 'and the index knows');
+$session->run('RESET enable_seqscan; DROP INDEX pnvs_internal.of_state');
+$session->run('ALTER TABLE pnvs_internal.phone_verification DROP CONSTRAINT phone_verification_pkey');
+is(used($approval->approve($number))->value, "+$number", 'without its primary key, a row is found, too');
+$session->run('ALTER TABLE pnvs_internal.phone_verification ADD PRIMARY KEY (id)');
+$session->run('CREATE TABLE refers (id uuid REFERENCES pnvs_internal.phone_verification)');
+is(used($approval->approve($number))->value, "+$number", 'and so it is if a foreign key refers to the ID');
+$session->run('DROP TABLE refers');
+$session->run('ALTER TABLE pnvs_internal.phone_verification ADD UNIQUE (id, state); CREATE TABLE refers (id uuid, state text, FOREIGN KEY (id, state) REFERENCES pnvs_internal.phone_verification (id, state))');
+$id = $approval->approve($number);
+like(used($id)->message, qr/not as pnvs made it/, 'a foreign key that refers to the state is an error');
+is($approval->state($id), 'approved', 'which changes nothing');
+$session->run('DROP TABLE refers; ALTER TABLE pnvs_internal.phone_verification DROP CONSTRAINT phone_verification_id_state_key');
 
 # Who knows the ID of an approval can use it.
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/SELECT use_verification\('[0-9a-f]{8}-/, 'no error brings an ID into the log');

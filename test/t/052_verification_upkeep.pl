@@ -44,6 +44,7 @@ my %id = (
 	unused => insert_verification($session, state => q{'approved'}, expires_at => q{now() - interval '25 hours'}, approved_at => q{now() - interval '25 hours'}),
 	long_over => insert_verification($session, expires_at => q{now() - interval '40 days'}),
 	used => insert_verification($session, state => q{'used'}, recipient => q{'6281234****90'}, expires_at => q{now() - interval '29 days'}, ended_at => q{now() - interval '29 days'}),
+	just_used => insert_verification($session, state => q{'used'}, recipient => q{'6281234****90'}, expires_at => q{now() - interval '26 hours'}, used_at => q{now() - interval '25 hours'}),
 	old => insert_verification($session, state => q{'used'}, recipient => q{'6281234****90'}, expires_at => q{now() - interval '31 days'}, ended_at => q{now() - interval '31 days'}),
 	refused => insert_verification($session, state => q{'refused'}, refused => q{'too_many'}, recipient => q{'6281234****90'}, expires_at => q{now() - interval '31 days'}, ended_at => q{now() - interval '31 days'}));
 let_purge();
@@ -54,6 +55,8 @@ is(state_and_number(row($id{over})), 'pending 6281234****90', 'a verification th
 is(state_and_number(row($id{unused})), 'approved 6281234****90', 'and so does an approval that was not used');
 is($session->value("SELECT ended_at = expires_at FROM pnvs_internal.phone_verification WHERE id = '$id{over}'"), 't',
 	'its retention counts from when it expired');
+is($session->value("SELECT ended_at = used_at FROM pnvs_internal.phone_verification WHERE id = '$id{just_used}' AND recipient = '6281234****90'"), 't',
+	'that of a used one from its use');
 no_worker();
 let_purge();
 ok($queue->soon(sub { count_rows("id = '$id{long_over}'") == 0 }), 'a row that has expired before the retention is deleted');

@@ -34,11 +34,11 @@
 #include "table/statements.h"
 
 static bool is_done(TM_Result result);
-static void insert_index_entries(const PnvsTableRow * row, PnvsUpdateIndexes indexes);
+static void insert_index_entries(const PnvsTableRow *row, PnvsUpdateIndexes indexes);
 
 /* Begins with a table, which is checked, and locked until the end of the transaction. */
 void
-pnvs_table_row_begin(PnvsTable *table, LOCKMODE mode, PnvsTableRow * row)
+pnvs_table_row_begin(PnvsTable *table, LOCKMODE mode, PnvsTableRow *row)
 {
 	if (mode > AccessShareLock)
 	{
@@ -52,7 +52,7 @@ pnvs_table_row_begin(PnvsTable *table, LOCKMODE mode, PnvsTableRow * row)
 }
 
 void
-pnvs_table_row_end(PnvsTableRow * row)
+pnvs_table_row_end(PnvsTableRow *row)
 {
 	ExecDropSingleTupleTableSlot(row->slot);
 	table_close(row->relation, NoLock);
@@ -60,7 +60,7 @@ pnvs_table_row_end(PnvsTableRow * row)
 
 /* Reads a row that has been committed by now, or that this transaction has written. */
 bool
-pnvs_table_row_find(PnvsTableRow * row, const pg_uuid_t *id)
+pnvs_table_row_find(PnvsTableRow *row, const pg_uuid_t *id)
 {
 	Oid			index = row->table->id_index;
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -86,7 +86,7 @@ pnvs_table_row_find(PnvsTableRow * row, const pg_uuid_t *id)
 
 /* A column that must not be NULL: an error otherwise. */
 Datum
-pnvs_table_row_datum(const PnvsTableRow * row, int column)
+pnvs_table_row_datum(const PnvsTableRow *row, int column)
 {
 	bool		isnull;
 	Datum		value = pnvs_table_row_value(row, column, &isnull);
@@ -98,7 +98,7 @@ pnvs_table_row_datum(const PnvsTableRow * row, int column)
 
 /* A text that may be NULL, copied to the current memory context. */
 char *
-pnvs_table_row_optional_text(const PnvsTableRow * row, int column)
+pnvs_table_row_optional_text(const PnvsTableRow *row, int column)
 {
 	bool		isnull;
 	Datum		value = pnvs_table_row_value(row, column, &isnull);
@@ -111,7 +111,7 @@ pnvs_table_row_optional_text(const PnvsTableRow * row, int column)
  * if another transaction has changed it: it is to be found again.
  */
 bool
-pnvs_table_row_lock(PnvsTableRow * row)
+pnvs_table_row_lock(PnvsTableRow *row)
 {
 	TupleTableSlot *locked = table_slot_create(row->relation, NULL);
 	TM_FailureData failure;
@@ -129,7 +129,7 @@ pnvs_table_row_lock(PnvsTableRow * row)
  * again.
  */
 bool
-pnvs_table_row_update(PnvsTableRow * row)
+pnvs_table_row_update(PnvsTableRow *row)
 {
 	TM_FailureData failure;
 	LockTupleMode mode;
@@ -166,7 +166,7 @@ is_done(TM_Result result)
 
 /* The new version of the row has no room beside the old one, or an indexed column has changed. */
 static void
-insert_index_entries(const PnvsTableRow * row, PnvsUpdateIndexes indexes)
+insert_index_entries(const PnvsTableRow *row, PnvsUpdateIndexes indexes)
 {
 	EState	   *state = CreateExecutorState();
 	ResultRelInfo *result = makeNode(ResultRelInfo);

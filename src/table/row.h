@@ -23,11 +23,11 @@ typedef struct PnvsTableRow
 	Relation	relation;
 	HeapTuple	found;			/* a copy */
 	TupleTableSlot *slot;		/* its values, and those that were put */
-}			PnvsTableRow;
+} PnvsTableRow;
 
 /* Puts a value, which is not NULL, into a column, counted from 1. */
 static inline void
-pnvs_table_row_put(const PnvsTableRow * row, int column, Datum value)
+pnvs_table_row_put(const PnvsTableRow *row, int column, Datum value)
 {
 	row->slot->tts_values[column - 1] = value;
 	row->slot->tts_isnull[column - 1] = false;
@@ -35,18 +35,18 @@ pnvs_table_row_put(const PnvsTableRow * row, int column, Datum value)
 
 /* A column, counted from 1; 0 if it is NULL. */
 static inline Datum
-pnvs_table_row_value(const PnvsTableRow * row, int column, bool *isnull)
+pnvs_table_row_value(const PnvsTableRow *row, int column, bool *isnull)
 {
 	*isnull = row->slot->tts_isnull[column - 1];
 	return *isnull ? (Datum) 0 : row->slot->tts_values[column - 1];
 }
 
-extern void pnvs_table_row_begin(PnvsTable *table, LOCKMODE mode, PnvsTableRow * row);
-extern bool pnvs_table_row_find(PnvsTableRow * row, const pg_uuid_t *id);
-extern Datum pnvs_table_row_datum(const PnvsTableRow * row, int column);
-extern char *pnvs_table_row_optional_text(const PnvsTableRow * row, int column);
-extern bool pnvs_table_row_lock(PnvsTableRow * row);
-extern bool pnvs_table_row_update(PnvsTableRow * row);
-extern void pnvs_table_row_end(PnvsTableRow * row);
+extern void pnvs_table_row_begin(PnvsTable *table, LOCKMODE mode, PnvsTableRow *row);
+extern bool pnvs_table_row_find(PnvsTableRow *row, const pg_uuid_t *id);
+extern Datum pnvs_table_row_datum(const PnvsTableRow *row, int column);
+extern char *pnvs_table_row_optional_text(const PnvsTableRow *row, int column);
+extern bool pnvs_table_row_lock(PnvsTableRow *row);
+extern bool pnvs_table_row_update(PnvsTableRow *row);
+extern void pnvs_table_row_end(PnvsTableRow *row);
 
 #endif							/* PNVS_TABLE_ROW_H */

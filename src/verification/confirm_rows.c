@@ -34,15 +34,22 @@ pnvs_verification_hash_code(const pg_uuid_t *id, const char *code)
 void
 pnvs_verification_write_approval(const pg_uuid_t *id, uint64 code)
 {
-	PnvsTableVisit visit;
-	Datum		values[3];
+	PnvsTableRow row;
+	bool		pending;
 
-	values[0] = UUIDPGetDatum(id);
-	values[1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[2] = Int64GetDatum((int64) code);
-	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
-	(void) pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_APPROVE, values, NULL);
-	pnvs_table_leave(&visit);
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &row);
+	do
+	{
+		pending = pnvs_table_row_find(&row, id) &&
+			strcmp(PNVS_VERIFICATION_TEXT(&row, STATE), "pending") == 0;
+		if (pending)
+		{
+			PNVS_VERIFICATION_PUT(&row, STATE, CStringGetTextDatum("approved"));
+			PNVS_VERIFICATION_PUT(&row, APPROVED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+			PNVS_VERIFICATION_PUT(&row, APPROVED_CODE, Int64GetDatum((int64) code));
+		}
+	} while (pending && !pnvs_table_row_update(&row));
+	pnvs_table_row_end(&row);
 }
 
 /* A code was wrong; tries: as many as there were by then. */

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "core/operation.h"
@@ -14,7 +15,6 @@
 #include "queue/queue.h"
 #include "remote/credentials.h"
 #include "settings.h"
-#include "table/statements.h"
 #include "verification/rows.h"
 
 /* A message that comes later than this is pointless: people ask for another one. */
@@ -90,18 +90,24 @@ pnvs_verification_send_next(PnvsVerification *row)
 void
 pnvs_verification_note_message(const PnvsVerification *row)
 {
-	PnvsTableVisit visit;
-	Datum		values[6];
+	PnvsTableRow open;
+	bool		found;
 
-	values[0] = UUIDPGetDatum(&row->id);
-	values[2] = Int32GetDatum(row->position);
-	values[3] = Int64GetDatum(row->last_message);
-	values[4] = Int32GetDatum(row->messages);
-	values[5] = TimestampTzGetDatum(row->resend_at);
-	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
-	values[1] = CStringGetTextDatum(pnvs_operation_channel_text(row->channel));
-	(void) pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_NOTE_MESSAGE, values, NULL);
-	pnvs_table_leave(&visit);
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
+	do
+	{
+		found = pnvs_table_row_find(&open, &row->id);
+		if (found)
+		{
+			PNVS_VERIFICATION_PUT(&open, CHANNEL,
+								  CStringGetTextDatum(pnvs_operation_channel_text(row->channel)));
+			PNVS_VERIFICATION_PUT(&open, CHANNEL_POSITION, Int32GetDatum(row->position));
+			PNVS_VERIFICATION_PUT(&open, LAST_MESSAGE, Int64GetDatum(row->last_message));
+			PNVS_VERIFICATION_PUT(&open, MESSAGES, Int32GetDatum(row->messages));
+			PNVS_VERIFICATION_PUT(&open, RESEND_AT, TimestampTzGetDatum(row->resend_at));
+		}
+	} while (found && !pnvs_table_row_update(&open));
+	pnvs_table_row_end(&open);
 }
 
 static PnvsQueueRequest

@@ -128,11 +128,6 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		" LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id::uuid",
 		{INT8OID, TIMESTAMPTZOID, OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
 	},
-	[PNVS_VERIFICATION_NOTE_MESSAGE] = {
-		"UPDATE ONLY %1$s SET channel = $2, channel_position = $3, last_message = $4,"
-		" messages = $5, resend_at = $6 WHERE id = $1",
-		{UUIDOID, TEXTOID, INT4OID, INT8OID, INT4OID, TIMESTAMPTZOID}
-	},
 	[PNVS_VERIFICATION_FIND_BY_MESSAGE] = {
 		"SELECT id::uuid FROM ONLY %1$s WHERE last_message = $1 AND state = 'pending'",
 		{INT8OID}
@@ -151,11 +146,6 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 	[PNVS_VERIFICATION_CANCEL] = {
 		"UPDATE ONLY %1$s SET state = 'canceled', recipient = $2, ended_at = $3 WHERE id = $1",
 		{UUIDOID, TEXTOID, TIMESTAMPTZOID}
-	},
-	[PNVS_VERIFICATION_APPROVE] = {
-		"UPDATE ONLY %1$s SET state = 'approved', approved_at = $2, approved_code = $3"
-		" WHERE id = $1 AND state = 'pending'",
-		{UUIDOID, TIMESTAMPTZOID, INT8OID}
 	},
 	/* Without a try left nobody needs the number any more. */
 	[PNVS_VERIFICATION_NOTE_WRONG] = {
@@ -184,10 +174,10 @@ PnvsTable	pnvs_verification_table = {
 static bool select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row);
 static bool read_locked(const pg_uuid_t *id, PnvsVerification *row);
 static bool may_see(Oid caller, const PnvsVerification *row);
-static void read_row(const PnvsTableRow * open, PnvsVerification *row);
-static void read_channels(const PnvsTableRow * open, PnvsVerification *row);
-static int64 optional_int64(const PnvsTableRow * open, PnvsVerificationColumn column);
-static TimestampTz optional_time(const PnvsTableRow * open, PnvsVerificationColumn column);
+static void read_row(const PnvsTableRow *open, PnvsVerification *row);
+static void read_channels(const PnvsTableRow *open, PnvsVerification *row);
+static int64 optional_int64(const PnvsTableRow *open, PnvsVerificationColumn column);
+static TimestampTz optional_time(const PnvsTableRow *open, PnvsVerificationColumn column);
 static void compute_state(PnvsVerification *row);
 
 /*
@@ -312,7 +302,7 @@ may_see(Oid caller, const PnvsVerification *row)
 
 /* A row that is open, but for its state by now. */
 static void
-read_row(const PnvsTableRow * open, PnvsVerification *row)
+read_row(const PnvsTableRow *open, PnvsVerification *row)
 {
 	memset(row, 0, sizeof(*row));
 	row->id = *DatumGetUUIDP(PNVS_VERIFICATION_DATUM(open, ID));
@@ -342,7 +332,7 @@ read_row(const PnvsTableRow * open, PnvsVerification *row)
 
 /* Whether it was begun in another database. */
 bool
-pnvs_verification_is_foreign(const PnvsTableRow * open)
+pnvs_verification_is_foreign(const PnvsTableRow *open)
 {
 	return DatumGetInt64(PNVS_VERIFICATION_DATUM(open, ORIGIN_SYSTEM)) != (int64) GetSystemIdentifier() ||
 		DatumGetObjectId(PNVS_VERIFICATION_DATUM(open, ORIGIN_DATABASE)) != MyDatabaseId;
@@ -350,7 +340,7 @@ pnvs_verification_is_foreign(const PnvsTableRow * open)
 
 /* A row that was changed by hand has no more channels than fit, and a position among them. */
 static void
-read_channels(const PnvsTableRow * open, PnvsVerification *row)
+read_channels(const PnvsTableRow *open, PnvsVerification *row)
 {
 	Datum	   *words;
 	int			nwords;
@@ -366,7 +356,7 @@ read_channels(const PnvsTableRow * open, PnvsVerification *row)
 
 /* 0 for NULL. */
 static int64
-optional_int64(const PnvsTableRow * open, PnvsVerificationColumn column)
+optional_int64(const PnvsTableRow *open, PnvsVerificationColumn column)
 {
 	bool		isnull;
 
@@ -374,7 +364,7 @@ optional_int64(const PnvsTableRow * open, PnvsVerificationColumn column)
 }
 
 static TimestampTz
-optional_time(const PnvsTableRow * open, PnvsVerificationColumn column)
+optional_time(const PnvsTableRow *open, PnvsVerificationColumn column)
 {
 	return (TimestampTz) optional_int64(open, column);
 }

@@ -72,12 +72,10 @@ typedef enum PnvsVerificationStatement
 	PNVS_VERIFICATION_ERASE_NUMBER,
 	PNVS_VERIFICATION_FIND_SESSION,
 	PNVS_VERIFICATION_COUNT_REFUSED,
-	PNVS_VERIFICATION_NOTE_MESSAGE,
 	PNVS_VERIFICATION_CANCEL,
 	PNVS_VERIFICATION_FIND_BY_MESSAGE,
 	PNVS_VERIFICATION_LOCK_BY_MESSAGE,
 	PNVS_VERIFICATION_SELECT_NEXT_CHANNEL,
-	PNVS_VERIFICATION_APPROVE,
 	PNVS_VERIFICATION_NOTE_WRONG,
 	PNVS_VERIFICATION_FIND_TRIES
 } PnvsVerificationStatement;
@@ -153,7 +151,7 @@ extern PnvsTable pnvs_verification_table;
 /* rows.c */
 extern bool pnvs_verification_find(const pg_uuid_t *id, PnvsVerification *row);
 extern bool pnvs_verification_lock(const pg_uuid_t *id, PnvsVerification *row);
-extern bool pnvs_verification_is_foreign(const PnvsTableRow * row);
+extern bool pnvs_verification_is_foreign(const PnvsTableRow *row);
 extern PnvsRowLock pnvs_verification_lock_by_message(int64 message, PnvsVerification *row);
 extern void pnvs_verification_count_tries(PnvsVerification *row);
 extern void pnvs_verification_show(const PnvsVerification *row, PnvsBegun *begun);

@@ -17,9 +17,9 @@
 #include "table/row.h"
 #include "verification/rows.h"
 
-static bool counts(const PnvsTableRow * row, const PnvsUse *use, TimestampTz now);
-static bool has_purpose(const PnvsTableRow * row, const PnvsUse *use);
-static void take(const PnvsTableRow * row, const char *recipient, TimestampTz now);
+static bool counts(const PnvsTableRow *row, const PnvsUse *use, TimestampTz now);
+static bool has_purpose(const PnvsTableRow *row, const PnvsUse *use);
+static void take(const PnvsTableRow *row, const char *recipient, TimestampTz now);
 
 /*
  * Uses a verification of the caller's up, and returns its number's digits in the current
@@ -72,7 +72,7 @@ pnvs_verification_use_up(const PnvsUse *use)
 
 /* Whether the row is an approval that may be used. */
 static bool
-counts(const PnvsTableRow * row, const PnvsUse *use, TimestampTz now)
+counts(const PnvsTableRow *row, const PnvsUse *use, TimestampTz now)
 {
 	bool		never_approved;
 	TimestampTz approved_at = DatumGetTimestampTz(PNVS_VERIFICATION_VALUE(row, APPROVED_AT,
@@ -86,7 +86,7 @@ counts(const PnvsTableRow * row, const PnvsUse *use, TimestampTz now)
 
 /* Without purposes it is for verifications that have none. */
 static bool
-has_purpose(const PnvsTableRow * row, const PnvsUse *use)
+has_purpose(const PnvsTableRow *row, const PnvsUse *use)
 {
 	const char *purpose = PNVS_VERIFICATION_OPTIONAL_TEXT(row, PURPOSE);
 
@@ -102,7 +102,7 @@ has_purpose(const PnvsTableRow * row, const PnvsUse *use)
 
 /* Upkeep sets ended_at: an index has it. */
 static void
-take(const PnvsTableRow * row, const char *recipient, TimestampTz now)
+take(const PnvsTableRow *row, const char *recipient, TimestampTz now)
 {
 	char		masked[PNVS_PHONE_NUMBER_SIZE];
 

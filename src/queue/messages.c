@@ -17,6 +17,7 @@
 #include "queue/registry/registry.h"
 #include "queue/rows/rows.h"
 
+static void row_values(const PnvsQueueSource *source, Datum values[3]);
 static int	cancel_all(PnvsQueueStatement statement, Datum *values, int64 but);
 static int	read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement statement,
 						Datum *values);
@@ -111,15 +112,40 @@ pnvs_queue_cancel_others_of(const pg_uuid_t *verification, int64 but)
 	return cancel_all(PNVS_SELECT_QUEUED_OF, &value, but);
 }
 
-/* The same of a row, by its table and the value that is kept as reference. */
+/* The same of a row of a user's table. */
 int
-pnvs_queue_cancel_of_row(const char *source, const char *reference)
+pnvs_queue_cancel_of_row(const PnvsQueueSource *source)
 {
-	Datum		values[2];
+	Datum		values[3];
 
-	values[0] = CStringGetTextDatum(source);
-	values[1] = CStringGetTextDatum(reference);
+	row_values(source, values);
 	return cancel_all(PNVS_SELECT_QUEUED_OF_ROW, values, PG_INT64_MIN);
+}
+
+/* Gives what is still queued of a row another reference; NULL: none. */
+void
+pnvs_queue_rename_row(const PnvsQueueSource *source, const char *reference)
+{
+	PnvsTableVisit visit;
+	Datum		values[4];
+	int			nrows;
+
+	row_values(source, values);
+	values[3] = reference != NULL ? CStringGetTextDatum(reference) : (Datum) 0;
+	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
+	nrows = pnvs_table_write(&pnvs_queue_table, PNVS_RENAME, values, reference != NULL ? NULL : "   n");
+	/* as below */
+	for (int row = 0; row < nrows; row++)
+		pnvs_registry_wake_at_end(pnvs_result_time(row, PNVS_FIRST_COLUMN), true);
+	pnvs_table_leave(&visit);
+}
+
+static void
+row_values(const PnvsQueueSource *source, Datum values[3])
+{
+	values[0] = CStringGetTextDatum(source->table);
+	values[1] = CStringGetTextDatum(source->reference);
+	values[2] = CStringGetTextDatum(source->recipient);
 }
 
 static int

@@ -95,6 +95,14 @@ typedef struct PnvsVerificationMessage
 	PnvsAdmission admission;
 } PnvsVerificationMessage;
 
+/* A row of a user's table, as its messages know it. */
+typedef struct PnvsQueueSource
+{
+	const char *table;			/* qualified */
+	const char *reference;
+	const char *recipient;		/* digits */
+} PnvsQueueSource;
+
 /* queue.c */
 extern int64 pnvs_queue_enqueue(const PnvsQueueRequest *request, PnvsRefusal *refusal);
 extern bool pnvs_queue_cancel(int64 id);
@@ -107,7 +115,8 @@ extern int	pnvs_queue_messages_of(const pg_uuid_t *verification,
 extern int64 pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verification);
 extern int	pnvs_queue_cancel_of(const pg_uuid_t *verification);
 extern int	pnvs_queue_cancel_others_of(const pg_uuid_t *verification, int64 but);
-extern int	pnvs_queue_cancel_of_row(const char *source, const char *reference);
+extern int	pnvs_queue_cancel_of_row(const PnvsQueueSource *source);
+extern void pnvs_queue_rename_row(const PnvsQueueSource *source, const char *reference);
 
 /* number.c */
 extern int	pnvs_queue_of_number(const char *number, PnvsQueueMessage **messages);

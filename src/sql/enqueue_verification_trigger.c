@@ -7,12 +7,28 @@
  * service's ID ('' for the setting's) and a column whose value is kept as the queue's
  * reference.
  *
+ * With a reference, what is queued follows its row.  If the digits change, or the row is
+ * deleted, the message is taken back.  If another reference is all that changes, the message
+ * gets it.
+ *
+ * An UPDATE that moves a row to another partition fires the triggers of DELETE and INSERT,
+ * one directly after the other.  PostgreSQL marks the deleted version as moved: it then is
+ * the old row of the INSERT, which is treated as an UPDATE.  So a move neither sends again
+ * nor takes back.  A DELETE and an INSERT that the user writes are what they say: a message
+ * that was taken back cannot be queued again.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/partition.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -26,14 +42,44 @@
 /* The default of enqueue_verification(). */
 #define SEND_WITHIN_US (5 * 60 * USECS_PER_SEC)
 
+/* What a row has in the columns that the arguments name. */
+typedef struct Content
+{
+	const char *number;			/* as it stands there; NULL: none */
+	const char *reference;		/* or NULL */
+} Content;
+
+/* The old version of a row that is being moved to another partition, for one trigger. */
+typedef struct MovedRow
+{
+	Oid			table;			/* the topmost one */
+	char		trigger[NAMEDATALEN];	/* the same for all partitions */
+	TransactionId deleted_by;	/* and the new one inserted; or invalid */
+	CommandId	command;
+	Content		content;
+	struct MovedRow *next;
+} MovedRow;
+
+static MovedRow *moved_rows = NULL;
+
 PG_FUNCTION_INFO_V1(pnvs_enqueue_verification_trigger);
 
 static Datum enqueue_for_row(PG_FUNCTION_ARGS);
 static void check_trigger(const TriggerData *trigger);
-static int	column_named(const TriggerData *trigger, const char *name);
+static void follow(const TriggerData *trigger, const Content *old, const Content *new);
+static void set_source(PnvsQueueSource *source, const TriggerData *trigger,
+					   const Content *content);
+static void queue(const TriggerData *trigger, const Content *content);
+static const char *checked_reference(const Content *content);
+static Content content_of(const TriggerData *trigger, HeapTuple row);
+static int	column_of(const TriggerData *trigger, int argument);
 static const char *service_of(const TriggerData *trigger);
-static const char *new_number(const TriggerData *trigger);
-static const char *reference_of(const TriggerData *trigger);
+static bool is_moved(HeapTuple row);
+static void note_moved(const TriggerData *trigger);
+static void take_moved(const TriggerData *trigger, Content *content);
+static MovedRow *find_moved(const TriggerData *trigger);
+static char *kept(const char *text);
+static Oid	table_of(const TriggerData *trigger);
 
 Datum
 pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
@@ -45,26 +91,25 @@ static Datum
 enqueue_for_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	PnvsQueueRequest request = {0};
-	const char *number;
+	Content		old = {0};
+	Content		new = {0};
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		pnvs_argument_refuse("enqueue_verification_trigger() was not called as a trigger", NULL);
 	check_trigger(trigger);
 
-	number = new_number(trigger);
-	if (number == NULL)
-		return PointerGetDatum(NULL);
-
-	request.channel = pnvs_operation_channel(trigger->tg_trigger->tgargs[0]);
-	request.recipient = pnvs_argument_check_recipient(number);
-	request.service_sid = service_of(trigger);
-	request.now = request.not_before = GetCurrentTimestamp();
-	request.send_before = request.now + SEND_WITHIN_US;
-	request.reference = reference_of(trigger);
-	/* a limit must not make the row of the user's table an error */
-	request.on_refusal = PNVS_KEEP_REFUSED;
-	(void) pnvs_queue_enqueue(&request, NULL);
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && is_moved(trigger->tg_trigtuple))
+		note_moved(trigger);
+	else
+	{
+		if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+			new = content_of(trigger, pnvs_trigger_new_row(trigger));
+		if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+			take_moved(trigger, &old);
+		else
+			old = content_of(trigger, trigger->tg_trigtuple);
+		follow(trigger, &old, &new);
+	}
 	return PointerGetDatum(NULL);
 }
 
@@ -78,15 +123,91 @@ check_trigger(const TriggerData *trigger)
 							 "A BEFORE trigger would send for rows that ON CONFLICT drops.");
 	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		pnvs_argument_refuse("enqueue_verification_trigger() must be fired FOR EACH ROW", NULL);
-	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
-		!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		pnvs_argument_refuse("enqueue_verification_trigger() must be fired by INSERT or UPDATE", NULL);
 	if (nargs < 2 || nargs > 4)
 		pnvs_argument_refuse("enqueue_verification_trigger() takes two to four arguments",
 							 "They are the channel, the column with the number, the service's ID, and a column to keep as reference.");
 	if (pnvs_operation_channel(trigger->tg_trigger->tgargs[0]) == NULL)
 		pnvs_argument_refuse("invalid channel in the arguments of enqueue_verification_trigger()",
 							 "The channels are SMS, VOICE and WHATSAPP.");
+	if (TRIGGER_FOR_DELETE(trigger->tg_trigger->tgtype) && nargs < 4)
+		pnvs_argument_refuse("enqueue_verification_trigger() needs a reference to be fired by DELETE",
+							 "Add a fourth argument, a column that is a key of the row: by it the message is found.");
+}
+
+/*
+ * Takes back what is queued for the old version of a row, and queues a message for the new
+ * one, if their digits differ.  An UPDATE that rewrites all numbers in another notation must
+ * not send to everybody.
+ */
+static void
+follow(const TriggerData *trigger, const Content *old, const Content *new)
+{
+	PnvsQueueSource source = {0};
+	bool		same_number = pnvs_trigger_same_number(old->number, new->number);
+
+	set_source(&source, trigger, old);
+	if (source.recipient != NULL && !same_number)
+		(void) pnvs_queue_cancel_of_row(&source);
+	else if (source.recipient != NULL &&
+			 (new->reference == NULL || strcmp(old->reference, new->reference) != 0))
+		pnvs_queue_rename_row(&source, checked_reference(new));
+	if (new->number != NULL && !same_number)
+		queue(trigger, new);
+}
+
+/* By which the messages of a row are found; without a recipient there are none. */
+static void
+set_source(PnvsQueueSource *source, const TriggerData *trigger, const Content *content)
+{
+	Oid			table = table_of(trigger);
+
+	source->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
+											   get_rel_name(table));
+	source->reference = content->reference;
+	if (content->number != NULL && content->reference != NULL)
+		source->recipient = pnvs_trigger_digits(content->number);
+}
+
+static void
+queue(const TriggerData *trigger, const Content *content)
+{
+	const char *number = pnvs_argument_utf8(content->number);
+	PnvsQueueRequest request = {0};
+	PnvsQueueSource source = {0};
+
+	if (number == NULL)
+		pnvs_argument_refuse("invalid phone number", "The column's value cannot be turned into UTF-8.");
+	set_source(&source, trigger, content);
+	request.channel = pnvs_operation_channel(trigger->tg_trigger->tgargs[0]);
+	request.recipient = pnvs_argument_check_recipient(number);
+	request.service_sid = service_of(trigger);
+	request.now = request.not_before = GetCurrentTimestamp();
+	request.send_before = request.now + SEND_WITHIN_US;
+	request.source = source.table;
+	request.reference = checked_reference(content);
+	/* a limit must not make the row of the user's table an error */
+	request.on_refusal = PNVS_KEEP_REFUSED;
+	(void) pnvs_queue_enqueue(&request, NULL);
+}
+
+/* The value to keep as the message's reference, or NULL. */
+static const char *
+checked_reference(const Content *content)
+{
+	if (content->reference != NULL && strlen(content->reference) > MAX_REFERENCE_LEN)
+		pnvs_argument_refuse("the value to keep as reference is too long",
+							 "It can have 1024 bytes. Name a column that is a key of the row.");
+	return content->reference;
+}
+
+static Content
+content_of(const TriggerData *trigger, HeapTuple row)
+{
+	Content		content = {.number = pnvs_trigger_number(trigger, row, column_of(trigger, 1))};
+
+	if (trigger->tg_trigger->tgnargs > 3)
+		content.reference = SPI_getvalue(row, trigger->tg_relation->rd_att, column_of(trigger, 3));
+	return content;
 }
 
 static const char *
@@ -105,47 +226,83 @@ service_of(const TriggerData *trigger)
 	return service_sid;
 }
 
-/*
- * The row's number in UTF-8, or NULL if it has none or an UPDATE has not changed it.  An
- * UPDATE that rewrites all numbers in another notation must not send to everybody, so it
- * counts only if the digits differ.
- */
-static const char *
-new_number(const TriggerData *trigger)
+/* Whether a deleted version of a row lives on in another partition. */
+static bool
+is_moved(HeapTuple row)
 {
-	int			column = column_named(trigger, trigger->tg_trigger->tgargs[1]);
-	const char *value = pnvs_trigger_number(trigger, pnvs_trigger_new_row(trigger), column);
-	const char *number;
-
-	if (value == NULL)
-		return NULL;
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
-		pnvs_trigger_same_number(pnvs_trigger_number(trigger, trigger->tg_trigtuple, column), value))
-		return NULL;
-	number = pnvs_argument_utf8(value);
-	if (number == NULL)
-		pnvs_argument_refuse("invalid phone number", "The column's value cannot be turned into UTF-8.");
-	return number;
+	return HeapTupleHeaderIndicatesMovedPartitions(row->t_data);
 }
 
-/* The value to keep as the message's reference, or NULL. */
-static const char *
-reference_of(const TriggerData *trigger)
+/* Keeps the old row for the INSERT that the same statement has made. */
+static void
+note_moved(const TriggerData *trigger)
 {
-	const char *reference;
+	HeapTupleHeader header = trigger->tg_trigtuple->t_data;
+	Content		content = content_of(trigger, trigger->tg_trigtuple);
+	MovedRow   *row = find_moved(trigger);
 
-	if (trigger->tg_trigger->tgnargs <= 3)
-		return NULL;
-	reference = SPI_getvalue(pnvs_trigger_new_row(trigger), trigger->tg_relation->rd_att,
-							 column_named(trigger, trigger->tg_trigger->tgargs[3]));
-	if (reference != NULL && strlen(reference) > MAX_REFERENCE_LEN)
-		pnvs_argument_refuse("the value to keep as reference is too long",
-							 "It can have 1024 bytes. Name a column that is a key of the row.");
-	return reference;
+	if (row == NULL)
+	{
+		row = MemoryContextAllocZero(TopMemoryContext, sizeof(MovedRow));
+		row->table = table_of(trigger);
+		strlcpy(row->trigger, trigger->tg_trigger->tgname, sizeof(row->trigger));
+		row->next = moved_rows;
+		moved_rows = row;
+	}
+	row->deleted_by = InvalidTransactionId;
+	row->content.number = kept(content.number);
+	row->content.reference = kept(content.reference);
+	row->command = HeapTupleHeaderGetCmax(header);
+	row->deleted_by = HeapTupleHeaderGetUpdateXid(header);
 }
 
+/* Of a row that is inserted: the old version, if the row was moved. */
+static void
+take_moved(const TriggerData *trigger, Content *content)
+{
+	HeapTupleHeader header = trigger->tg_trigtuple->t_data;
+	MovedRow   *row = find_moved(trigger);
+
+	if (row == NULL || !TransactionIdIsValid(row->deleted_by) ||
+		HeapTupleHeaderGetRawXmin(header) != row->deleted_by ||
+		HeapTupleHeaderGetCmin(header) != row->command)
+		return;
+	row->deleted_by = InvalidTransactionId;
+	*content = row->content;
+}
+
+static MovedRow *
+find_moved(const TriggerData *trigger)
+{
+	MovedRow   *row = moved_rows;
+
+	while (row != NULL && (row->table != table_of(trigger) ||
+						   strcmp(row->trigger, trigger->tg_trigger->tgname) != 0))
+		row = row->next;
+	return row;
+}
+
+/* Until the end of the transaction. */
+static char *
+kept(const char *text)
+{
+	return text != NULL ? MemoryContextStrdup(TopTransactionContext, text) : NULL;
+}
+
+/* The trigger's table, or the topmost one of a partition. */
+static Oid
+table_of(const TriggerData *trigger)
+{
+	Oid			table = RelationGetRelid(trigger->tg_relation);
+
+	return trigger->tg_relation->rd_rel->relispartition ?
+		llast_oid(get_partition_ancestors(table)) : table;
+}
+
+/* The column that an argument of the trigger names. */
 static int
-column_named(const TriggerData *trigger, const char *name)
+column_of(const TriggerData *trigger, int argument)
 {
-	return pnvs_trigger_column(trigger, "enqueue_verification_trigger", name);
+	return pnvs_trigger_column(trigger, "enqueue_verification_trigger",
+							   trigger->tg_trigger->tgargs[argument]);
 }

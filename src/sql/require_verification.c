@@ -79,7 +79,6 @@ static void note_deleted(const TriggerData *trigger, const Declaration *declarat
 static void read_content(const TriggerData *trigger, const Declaration *declaration,
 						 HeapTuple row, Content *content);
 static bool read_id(const char *text, pg_uuid_t *id);
-static const char *digits_of(const char *number);
 static PnvsMove move_of(const TriggerData *trigger, const char *digits, const pg_uuid_t *id);
 pg_noreturn static void refuse(const TriggerData *trigger, const char *detail,
 							   const char *hint);
@@ -288,7 +287,7 @@ is_gone(const TriggerData *trigger)
 static void
 require(const TriggerData *trigger, const Declaration *declaration, const Content *content)
 {
-	const char *digits = digits_of(content->number);
+	const char *digits = pnvs_trigger_digits(content->number);
 	PnvsUse		use = {
 		.id = content->id,
 		.recipient = digits,
@@ -321,7 +320,7 @@ note_deleted(const TriggerData *trigger, const Declaration *declaration)
 	if (!pnvs_moves_was_checked(trigger->tg_trigger->tgoid, trigger->tg_trigtuple))
 		return;
 	read_content(trigger, declaration, trigger->tg_trigtuple, &content);
-	digits = content.number != NULL && content.has_id ? digits_of(content.number) : NULL;
+	digits = content.number != NULL && content.has_id ? pnvs_trigger_digits(content.number) : NULL;
 	if (digits != NULL)
 		pnvs_moves_note_deleted(move_of(trigger, digits, &content.id));
 }
@@ -361,18 +360,6 @@ read_id(const char *text, pg_uuid_t *id)
 	}
 	*id = *DatumGetUUIDP(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
 	return true;
-}
-
-/* NULL if the number is in no form that has one meaning. */
-static const char *
-digits_of(const char *number)
-{
-	const char *utf8 = pnvs_argument_utf8(number);
-	char	   *digits = palloc(PNVS_PHONE_NUMBER_SIZE);
-
-	if (utf8 == NULL || pnvs_phone_number_normalise(utf8, digits) != PNVS_PHONE_NUMBER_OK)
-		return NULL;
-	return digits;
 }
 
 /*

@@ -68,3 +68,15 @@ pnvs_trigger_same_number(const char *one, const char *other)
 	other = pnvs_argument_utf8(other);
 	return one != NULL && other != NULL && pnvs_phone_number_same_digits(one, other);
 }
+
+/* The digits of a value of a column; NULL if it is in no form that has one meaning. */
+const char *
+pnvs_trigger_digits(const char *number)
+{
+	const char *utf8 = pnvs_argument_utf8(number);
+	char	   *digits = palloc(PNVS_PHONE_NUMBER_SIZE);
+
+	if (utf8 == NULL || pnvs_phone_number_normalise(utf8, digits) != PNVS_PHONE_NUMBER_OK)
+		return NULL;
+	return digits;
+}

@@ -15,5 +15,6 @@ extern int	pnvs_trigger_column(const TriggerData *trigger, const char *function,
 extern HeapTuple pnvs_trigger_new_row(const TriggerData *trigger);
 extern const char *pnvs_trigger_number(const TriggerData *trigger, HeapTuple row, int column);
 extern bool pnvs_trigger_same_number(const char *one, const char *other);
+extern const char *pnvs_trigger_digits(const char *number);
 
 #endif							/* PNVS_TRIGGER_H */

@@ -195,16 +195,18 @@ $session->run('ROLLBACK TO s; COMMIT');
 is(row($id)->{state}, 'queued', 'so does ROLLBACK TO SAVEPOINT');
 is(room($number), 2, 'with its place, too');
 
-# a row that is due, and locked meanwhile, is sent without a scan
-$queue->configure('pnvs.scan_interval' => '1h');
+# A worker that meets a locked row tries again a second later, unless it is woken.
 $session->run('BEGIN');
 $verification = new_verification();
 $id = enqueue($verification, not_before => "clock_timestamp() + '500 ms'");
 $session->run('COMMIT; BEGIN');
 is(cancel_of($verification), 1, 'a message that will be due is taken back');
-wait_until('it is due', sub { $session->value("SELECT clock_timestamp() > not_before + '300 ms' FROM pnvs_internal.queue WHERE id = $id") eq 't' });
+wait_until('it is due', sub { $session->value("SELECT clock_timestamp() > not_before + '200 ms' FROM pnvs_internal.queue WHERE id = $id") eq 't' });
 $session->run('ROLLBACK');
-is($queue->soon_settled([$id]), 'sent', 'and is sent at once when that is rolled back');
+my $free_at = $session->value('SELECT clock_timestamp()');
+$queue->settled($id);
+cmp_ok($session->value("SELECT extract(epoch FROM dispatched_at - '$free_at') FROM pnvs_internal.queue WHERE id = $id"), '<', 0.5,
+	'and is sent at once when that is rolled back');
 
 # what others have committed since
 my $reader = $queue->connect;
@@ -232,6 +234,25 @@ cancel_of($verification);
 my ($awaited) = $reader->result->rows;
 is("$awaited->{state} $awaited->{code}", 'canceled Local.NotNeeded', 'who waits for a message hears that it was taken back');
 cmp_ok($awaited->{late}, '<', 0.5, 'at once');
+
+# --- among many
+
+# What a transaction has read of the queue, in the table and its indexes.
+my $READ = q{SELECT sum(pg_stat_get_xact_tuples_returned(oid)) FROM (SELECT 'pnvs_internal.queue'::regclass AS oid UNION ALL }
+  . q{SELECT indexrelid FROM pg_index WHERE indrelid = 'pnvs_internal.queue'::regclass) AS relation};
+
+$queue->configure('pnvs.worker' => 'off');
+$verification = new_verification();
+enqueue($verification, number => 6281700000000 + $_, not_before => $LATER, in => $session) for 1 .. 3;
+$session->run("SELECT messages_enqueue((6281700000003 + n)::text, gen_random_uuid(), '0', 0, '-infinity', false, $LATER) FROM generate_series(1, 2000) AS n");
+for my $what ("messages_of('$verification', 10)", "messages_cancel_of('$verification')")
+{
+	$session->run('BEGIN');
+	my $before = $session->value($READ);
+	$session->run("SELECT $what");
+	cmp_ok($session->value($READ) - $before, '<', 50, 'the messages of a verification are found by an index (' . ($what =~ /(\w+)/)[0] . ')');
+	$session->run('ROLLBACK');
+}
 
 $queue->stop;
 done_testing();

@@ -62,6 +62,11 @@
 	ADMISSION ", channel::text, recipient::text, service_sid::text" \
 	" FROM ONLY %1$s WHERE settled_at IS NULL"
 
+/* By the number, too: other rows may have the same reference. */
+#define QUEUED_OF_ROW \
+	" AND source = $1 AND reference = $2 AND recipient = $3 AND origin_timeline >= 0" \
+	" AND state || '' = 'queued'"
+
 #define SELECT_DUE(condition) \
 	SELECT_ROWS " AND state = 'queued' AND origin_timeline >= 0" \
 	" AND (not_before, id) > ($1, $2) AND not_before <= $3" condition \
@@ -145,9 +150,13 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		{UUIDOID}
 	},
 	[PNVS_SELECT_QUEUED_OF_ROW] = {
-		SELECT_ROWS " AND source = $1 AND reference = $2 AND origin_timeline >= 0"
-		" AND state || '' = 'queued' ORDER BY id",
-		{TEXTOID, TEXTOID}
+		SELECT_ROWS QUEUED_OF_ROW " ORDER BY id",
+		{TEXTOID, TEXTOID, TEXTOID}
+	},
+	[PNVS_RENAME] = {
+		"UPDATE ONLY %1$s SET reference = $4 WHERE settled_at IS NULL" QUEUED_OF_ROW
+		" RETURNING not_before::timestamptz",
+		{TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 	},
 	[PNVS_SELECT_MESSAGES_OF] = {
 		"SELECT id::bigint, state::text, (settled_at IS NOT NULL)::boolean, channel::text,"

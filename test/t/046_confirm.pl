@@ -224,6 +224,20 @@ sub resend
 	$session->run('SELECT pg_terminate_backend(' . $sender->pid . ')');
 	Pnvs::Simulator::wait_until('the sender is gone', sub { $session->value('SELECT count(*) FROM pg_stat_activity WHERE pid = ' . $sender->pid) == 0 });
 	$v->{code} = ($service->events('sent', to => $v->{number}))[0]{code};
+
+	# a record of the number may be of another message, which is being sent
+	my $reader = $server->connect;
+	$reader->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+	my $sending = $session->value(<<"SQL");
+INSERT INTO pnvs_internal.queue
+	SELECT (jsonb_populate_record(q, jsonb_build_object('id', id + 1000000, 'phone_verification', NULL))).*
+	FROM pnvs_internal.queue q WHERE phone_verification = '$v->{id}' RETURNING id
+SQL
+	is(confirm($v, $v->{code}, session => $reader), 'f pending 5 1', 'another message to the number that is being sent is seen, also in REPEATABLE READ');
+	$reader->run('ROLLBACK');
+	$reader->close;
+	$session->run("DELETE FROM pnvs_internal.queue WHERE id = $sending");
+
 	is(confirm($v, wrong($v)), 'f pending 4 -', 'if its sender has died, it is looked up first');
 	is(confirm($v, $v->{code}), 't approved 4 -', 'and its code is right');
 	is($session->value("SELECT verification_id IS NULL FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}'"), 't', 'though its row does not say so');

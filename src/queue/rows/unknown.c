@@ -67,7 +67,7 @@ pnvs_unknown_is_number_busy(const PnvsClaim *claim, bool verifying)
 	values[1] = CStringGetTextDatum(claim->service_sid);
 	values[2] = Int64GetDatum(claim->id);
 	values[3] = Int32GetDatum(verifying ? (int32) GetWALInsertionTimeLine() : PG_INT32_MIN);
-	return pnvs_table_run(&pnvs_queue_table, PNVS_SELECT_BEING_SENT, values) > 0;
+	return pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_BEING_SENT, values, NULL) > 0;
 }
 
 /*
@@ -84,7 +84,7 @@ pnvs_unknown_siblings(const PnvsClaim *claim, PnvsClaim **rows)
 	values[0] = CStringGetTextDatum(claim->recipient);
 	values[1] = CStringGetTextDatum(claim->service_sid);
 	values[2] = CStringGetTextDatum(claim->channel);
-	nsiblings = pnvs_table_run(&pnvs_queue_table, PNVS_SELECT_SIBLINGS, values);
+	nsiblings = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_SIBLINGS, values, NULL);
 	nsiblings = Min(nsiblings, MAX_SIBLINGS);
 	*rows = palloc((nsiblings + 1) * sizeof(PnvsClaim));
 	(*rows)[0] = *claim;
@@ -101,7 +101,7 @@ int
 pnvs_unknown_taken_ids(const char *const *ids, int nids, const char ***taken)
 {
 	Datum		value = pnvs_array_of_texts(ids, nids);
-	int			ntaken = pnvs_table_run(&pnvs_queue_table, PNVS_TAKEN_VERIFICATIONS, &value);
+	int			ntaken = pnvs_table_read(&pnvs_queue_table, PNVS_TAKEN_VERIFICATIONS, &value, NULL);
 
 	*taken = palloc((ntaken + 1) * sizeof(char *));
 	for (int row = 0; row < ntaken; row++)

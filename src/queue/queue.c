@@ -22,12 +22,10 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "tcop/utility.h"
@@ -49,6 +47,7 @@
 #include "queue/rows/statements.h"
 #include "settings.h"
 #include "table/hash_key.h"
+#include "table/insert.h"
 
 /* A row to be inserted. */
 typedef struct NewRow
@@ -65,11 +64,11 @@ static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64
 static void admit(NewRow *row);
 static bool find_row(int64 id, PnvsQueueRow *row);
 static int64 insert_row(const NewRow *row);
-static void fill_row(const NewRow *row, TupleTableSlot *slot);
-static void fill_settled(const NewRow *row, TupleTableSlot *slot);
+static void fill_row(const NewRow *row, const PnvsTableInsert *insert);
+static void fill_settled(const NewRow *row, const PnvsTableInsert *insert);
 static TimestampTz retain_from(const NewRow *row);
-static int64 choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
-static bool is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot);
+static int64 choose_id(const PnvsTableInsert *insert);
+static bool is_free(const PnvsTableInsert *insert);
 static void require_ascending(Oid sequence);
 static void set_forward(Oid sequence);
 static void lock_key(Oid requester, const char *key);
@@ -239,41 +238,25 @@ find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id)
 static int64
 insert_row(const NewRow *row)
 {
-	Relation	table;
-	EState	   *state;
-	ResultRelInfo *result;
-	TupleTableSlot *slot;
+	PnvsTableInsert insert;
 	int64		id;
 
-	table = pnvs_table_open(&pnvs_queue_table, RowExclusiveLock);
-	state = CreateExecutorState();
-	result = makeNode(ResultRelInfo);
-	InitResultRelInfo(result, table, 0, NULL, 0);
-	ExecOpenIndices(result, true);
-	slot = ExecInitExtraTupleSlot(state, RelationGetDescr(table), &TTSOpsVirtual);
-	fill_row(row, slot);
-	id = choose_id(result, state, slot);
-	ExecSimpleRelationInsert(result, state, slot);
-	ExecCloseIndices(result);
-	ExecResetTupleTable(state->es_tupleTable, false);
-	FreeExecutorState(state);
-	table_close(table, NoLock);
-	/* the next statement of this transaction sees it */
-	CommandCounterIncrement();
+	pnvs_table_insert_begin(&pnvs_queue_table, &insert);
+	fill_row(row, &insert);
+	id = choose_id(&insert);
+	pnvs_table_insert_finish(&insert);
 	return id;
 }
 
-#define PUT(column, value) \
-	(slot->tts_values[(column) - 1] = (value), slot->tts_isnull[(column) - 1] = false)
+#define PUT(column, value) pnvs_table_insert_put(insert, column, value)
 
 /* All but the ID. */
 static void
-fill_row(const NewRow *row, TupleTableSlot *slot)
+fill_row(const NewRow *row, const PnvsTableInsert *insert)
 {
 	const PnvsQueueRequest *request = row->request;
 	const PnvsAdmission *admission = &row->admission;
 
-	memset(slot->tts_isnull, true, slot->tts_tupleDescriptor->natts * sizeof(bool));
 	PUT(PNVS_COLUMN_CHANNEL, CStringGetTextDatum(request->channel));
 	PUT(PNVS_COLUMN_RECIPIENT, CStringGetTextDatum(request->recipient));
 	PUT(PNVS_COLUMN_RECIPIENT_HASH, Int64GetDatum((int64) row->recipient_hash));
@@ -306,13 +289,12 @@ fill_row(const NewRow *row, TupleTableSlot *slot)
 	if (admission->due != 0 && admission->key != 0)
 		PUT(PNVS_COLUMN_ADMISSION_KEY, Int64GetDatum((int64) admission->key));
 	if (row->refusal.reason != PNVS_ADMITTED || request->is_decoy)
-		fill_settled(row, slot);
-	ExecStoreVirtualTuple(slot);
+		fill_settled(row, insert);
 }
 
 /* A message that the guard has refused, or that nobody needs, is settled from the beginning. */
 static void
-fill_settled(const NewRow *row, TupleTableSlot *slot)
+fill_settled(const NewRow *row, const PnvsTableInsert *insert)
 {
 	bool		refused = row->refusal.reason != PNVS_ADMITTED;
 	char		masked[PNVS_PHONE_NUMBER_SIZE];
@@ -327,8 +309,6 @@ fill_settled(const NewRow *row, TupleTableSlot *slot)
 	PUT(PNVS_COLUMN_MESSAGE, CStringGetTextDatum(refused ? pnvs_guard_message(&row->refusal) :
 												 PNVS_NOT_NEEDED_MESSAGE));
 }
-
-#undef PUT
 
 /* When pnvs.retention begins to count, at the earliest. */
 static TimestampTz
@@ -348,26 +328,28 @@ retain_from(const NewRow *row)
  * sequence can be behind the rows: then it is set forward.
  */
 static int64
-choose_id(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
+choose_id(const PnvsTableInsert *insert)
 {
 	Oid			sequence = pnvs_queue_sequence();
 	int64		id;
 
-	slot->tts_isnull[PNVS_COLUMN_ID - 1] = false;
 	for (;;)
 	{
 		id = nextval_internal(sequence, false);
-		slot->tts_values[PNVS_COLUMN_ID - 1] = Int64GetDatum(id);
-		if (is_free(result, state, slot))
+		PUT(PNVS_COLUMN_ID, Int64GetDatum(id));
+		if (is_free(insert))
 			return id;
 		set_forward(sequence);
 	}
 }
 
-/* Whether no row has the slot's ID; waits for one that is being inserted. */
+#undef PUT
+
+/* Whether no row has the new row's ID; waits for one that is being inserted. */
 static bool
-is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
+is_free(const PnvsTableInsert *insert)
 {
+	const ResultRelInfo *result = insert->result;
 	ItemPointerData conflict;
 
 	for (int i = 0; i < result->ri_NumIndices; i++)
@@ -377,7 +359,7 @@ is_free(ResultRelInfo *result, EState *state, TupleTableSlot *slot)
 		/* REINDEX CONCURRENTLY has a second one, which is not in use at first */
 		if (index->ii_Unique && index->ii_ReadyForInserts &&
 			index->ii_IndexAttrNumbers[0] == PNVS_COLUMN_ID &&
-			!pnvs_check_index_constraints(result, slot, state, &conflict,
+			!pnvs_check_index_constraints(insert->result, insert->slot, insert->state, &conflict,
 										  list_make1_oid(RelationGetRelid(result->ri_IndexRelationDescs[i]))))
 			return false;
 	}

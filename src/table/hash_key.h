@@ -13,6 +13,7 @@
 #define PNVS_HASH_DEDUP_KEY 'd' /* its requester, and the key */
 #define PNVS_HASH_SESSION 's'	/* its requester, a purpose, and the key */
 #define PNVS_HASH_CODE 'c'		/* the verification's ID, and the code */
+#define PNVS_HASH_CONFIRM 'v'	/* the verification's ID */
 
 /* The parameters of a statement on the rows of a number: $1 to $3. */
 #define PNVS_NUMBER_PARAMETERS 3

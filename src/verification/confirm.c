@@ -51,6 +51,7 @@ typedef struct Confirmation
 	PnvsChecked checked;		/* the same, for shared memory */
 	const char *code;
 	uint64		hash;			/* of the code */
+	uint64		lock;			/* the key of the verification's */
 	PnvsKnownCode known;
 	PnvsVerificationMessage messages[PNVS_CONFIRM_MESSAGES];
 	int			nmessages;
@@ -162,12 +163,13 @@ static Judgement
 judge(Confirmation *confirmation)
 {
 	pg_uuid_t	id = confirmation->row.id;
-	Judgement	judgement = NOT_JUDGED;
+	volatile Judgement judgement = NOT_JUDGED;
 	bool		waited;
 
+	confirmation->lock = pnvs_confirm_lock_key(&id);
 	/* a cancel that is served in between would keep the lock */
 	HOLD_INTERRUPTS();
-	if (!pnvs_confirm_lock(&id, &waited))
+	if (!pnvs_confirm_lock(confirmation->lock, &waited))
 	{
 		RESUME_INTERRUPTS();
 		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
@@ -180,7 +182,7 @@ judge(Confirmation *confirmation)
 			judgement = judge_code(confirmation);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(end, PointerGetDatum(confirmation));
-	pnvs_confirm_unlock(&id);
+	pnvs_confirm_unlock(confirmation->lock);
 	return judgement;
 }
 
@@ -377,7 +379,7 @@ end(int code, Datum arg)
 	}
 	if (!confirmation->asked)
 		give_back_try(confirmation);
-	pnvs_confirm_unlock(&confirmation->checked.id);
+	pnvs_confirm_unlock(confirmation->lock);
 }
 
 /* Also if it was approved before, and the transaction rolled back. */

@@ -17,6 +17,7 @@
 #include "compat.h"
 #include "monotonic.h"
 #include "queue/rows/lock_class.h"
+#include "table/hash_key.h"
 #include "verification/rows.h"
 
 /* A person waits; whoever is told to wait can ask again. */
@@ -26,19 +27,29 @@
 #define POLL_MS 10
 
 static void wait_a_moment(void);
-static void make_tag(LOCKTAG *tag, const pg_uuid_t *id);
+static void make_tag(LOCKTAG *tag, uint64 key);
+
+/*
+ * The key of a verification's lock.  Everybody may read pg_locks, so it tells nothing of the
+ * ID.
+ */
+uint64
+pnvs_confirm_lock_key(const pg_uuid_t *id)
+{
+	return pnvs_database_hash(PNVS_HASH_CONFIRM, id->data, UUID_LEN);
+}
 
 /*
  * Takes the lock, and says whether it was waited for; false if another session keeps it.  To
  * be called with interrupts held, which are served while it waits.
  */
 bool
-pnvs_confirm_lock(const pg_uuid_t *id, bool *waited)
+pnvs_confirm_lock(uint64 key, bool *waited)
 {
 	int64		end_us = pnvs_monotonic_us() + MAX_WAIT_US;
 	LOCKTAG		tag;
 
-	make_tag(&tag, id);
+	make_tag(&tag, key);
 	*waited = false;
 	while (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
@@ -53,11 +64,11 @@ pnvs_confirm_lock(const pg_uuid_t *id, bool *waited)
 }
 
 void
-pnvs_confirm_unlock(const pg_uuid_t *id)
+pnvs_confirm_unlock(uint64 key)
 {
 	LOCKTAG		tag;
 
-	make_tag(&tag, id);
+	make_tag(&tag, key);
 	(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
@@ -88,12 +99,9 @@ wait_a_moment(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* IDs are random: half of one tells it from others. */
 static void
-make_tag(LOCKTAG *tag, const pg_uuid_t *id)
+make_tag(LOCKTAG *tag, uint64 key)
 {
-	uint32		parts[2];
-
-	memcpy(parts, id->data, sizeof(parts));
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, parts[0], parts[1], PNVS_LOCK_CONFIRM);
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key,
+						 PNVS_LOCK_CONFIRM);
 }

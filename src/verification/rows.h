@@ -165,9 +165,10 @@ extern void pnvs_verification_note_message(const PnvsVerification *row);
 
 
 /* confirm_lock.c */
-extern bool pnvs_confirm_lock(const pg_uuid_t *id, bool *waited);
+extern uint64 pnvs_confirm_lock_key(const pg_uuid_t *id);
+extern bool pnvs_confirm_lock(uint64 key, bool *waited);
 extern bool pnvs_confirm_wait_for_message(const PnvsVerification *row);
-extern void pnvs_confirm_unlock(const pg_uuid_t *id);
+extern void pnvs_confirm_unlock(uint64 key);
 
 /* confirm_messages.c */
 extern int	pnvs_confirm_messages(const PnvsVerification *row, int64 after,

@@ -244,7 +244,8 @@ take_try(Confirmation *confirmation)
 	result = pnvs_checks_take(&confirmation->checked, pnvs_max_tries, now, &confirmation->tries);
 	confirmation->has_try = result == PNVS_TRY_TAKEN;
 	RESUME_INTERRUPTS();
-	if (result == PNVS_TRY_EXPIRED)
+	/* an approval can be used for longer than codes are checked */
+	if (result == PNVS_TRY_EXPIRED && confirmation->row.state == PNVS_VERIFICATION_PENDING)
 		confirmation->row.state = PNVS_VERIFICATION_EXPIRED;
 	else if (result == PNVS_TRY_NO_ROOM)
 		confirmation->retry_after_s = WAIT_FOR_ROOM_S;

@@ -1,6 +1,7 @@
 -- Sign-up, log-in and change of number as functions for PostgREST: "db-schemas = api" and
--- "db-anon-role = web_anon".  A stranger writes the arguments of these functions, so they
--- take nothing but a number, a code, a purpose and a channel; all else is the server's word.
+-- "db-anon-role = web_anon"; grant web_anon to the role that PostgREST connects as.  A stranger
+-- writes the arguments of these functions, so they take nothing but a number, a code, a purpose
+-- and a channel; all else is the server's word.
 --
 -- The ID of a verification and the key of a session are in cookies that no script can read,
 -- and never in an answer.  A refusal becomes 429 with Retry-After, 422 or 503.  The proxy in

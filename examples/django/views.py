@@ -1,14 +1,16 @@
 """Sign-up, log-in and change of number by a code, as views of Django.
 
-The table, which a migration makes by migrations.RunSQL, is that of doc/tutorial.md.  Its
-UNIQUE is deferred: only whoever has verified a number learns that it has an account.
+The table, which a migration makes by migrations.RunSQL, is that of doc/tutorial.md, but its
+UNIQUE has a name.  It is deferred: only whoever has verified a number learns that it has an
+account.
 
     phone text NOT NULL CONSTRAINT phone_is_unique UNIQUE DEFERRABLE INITIALLY DEFERRED
     CREATE CONSTRAINT TRIGGER phone_is_verified AFTER INSERT OR UPDATE OR DELETE ON member
         FOR EACH ROW EXECUTE FUNCTION pnvs.require_verification(
             'phone', 'verification', '1 hour', 'sign-up, new number');
 
-The role of Django's connection has EXECUTE on the functions below.  pnvs is in a schema "pnvs".
+pnvs is in a schema "pnvs".  The role of Django's connection has USAGE on that schema, EXECUTE on
+the functions below, and, if it runs the migration, EXECUTE on pnvs.require_verification.
 The verification's ID is in the session: with sessions in a cookie, which is signed and not
 encrypted, that is a secret of this browser's all the same.  Behind a proxy, client_address()
 is to return what the proxy says, and nothing that a client can set.
@@ -131,6 +133,8 @@ def sign_up(request):
 @require_POST
 def change_number(request):
     """Whose number it is, the session says."""
+    if "member" not in request.session:
+        return JsonResponse({"errors": {"member": ["Please log in."]}}, status=401)
     return save(request, Member.objects.get(pk=request.session["member"]))
 
 

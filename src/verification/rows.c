@@ -25,6 +25,9 @@
 
 #define OF_NUMBER "recipient_hash = $1 AND recipient IN ($2, $3)"
 
+/* A sender does not come back for ever to a row that somebody keeps locked. */
+#define GOES_ON "state = 'pending' AND expires_at > $2"
+
 static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
 	{"id", UUIDOID, true},
 	{"requested_by", OIDOID, true},
@@ -129,13 +132,13 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		{INT8OID, TIMESTAMPTZOID, OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
 	},
 	[PNVS_VERIFICATION_FIND_BY_MESSAGE] = {
-		"SELECT id::uuid FROM ONLY %1$s WHERE last_message = $1 AND state = 'pending'",
-		{INT8OID}
+		"SELECT id::uuid FROM ONLY %1$s WHERE last_message = $1 AND " GOES_ON,
+		{INT8OID, TIMESTAMPTZOID}
 	},
 	[PNVS_VERIFICATION_LOCK_BY_MESSAGE] = {
-		"SELECT id::uuid FROM ONLY %1$s WHERE last_message = $1 AND state = 'pending'"
+		"SELECT id::uuid FROM ONLY %1$s WHERE last_message = $1 AND " GOES_ON
 		" FOR UPDATE SKIP LOCKED",
-		{INT8OID}
+		{INT8OID, TIMESTAMPTZOID}
 	},
 	[PNVS_VERIFICATION_SELECT_NEXT_CHANNEL] = {
 		"SELECT last_message::bigint FROM ONLY %1$s WHERE expires_at > $1 AND ended_at IS NULL"
@@ -206,15 +209,15 @@ PnvsRowLock
 pnvs_verification_lock_by_message(int64 message, PnvsVerification *row)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
-	Datum		value = Int64GetDatum(message);
+	Datum		values[] = {Int64GetDatum(message), TimestampTzGetDatum(GetCurrentTimestamp())};
 	PnvsRowLock lock = PNVS_ROW_MISSING;
 	PnvsTableVisit visit;
 	pg_uuid_t	id;
 
 	pnvs_table_enter_unattended(&pnvs_verification_table, &visit);
 	MemoryContextSwitchTo(caller_context);
-	if (pnvs_table_read(&pnvs_verification_table, PNVS_VERIFICATION_FIND_BY_MESSAGE, &value, NULL) > 0)
-		lock = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_BY_MESSAGE, &value,
+	if (pnvs_table_read(&pnvs_verification_table, PNVS_VERIFICATION_FIND_BY_MESSAGE, values, NULL) > 0)
+		lock = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_BY_MESSAGE, values,
 								NULL) == 1 ? PNVS_ROW_LOCKED : PNVS_ROW_BUSY;
 	if (lock == PNVS_ROW_LOCKED)
 		id = *DatumGetUUIDP(pnvs_result_datum(0, PNVS_FIRST_COLUMN));

@@ -122,6 +122,8 @@ my %POSTGRESQL = (
 	  "CREATE SCHEMA closed; SET ROLE web; SELECT closed.start_verification('SMS', '6281234567890')",
 	'permission denied for function start_verification' =>
 	  "SET ROLE web; SELECT start_verification('SMS', '6281234567890')",
+	'cannot execute ... in a read-only transaction' =>
+	  "SET default_transaction_read_only = on; SELECT begin_verification('+6281234567890')",
 	'permission denied to set parameter "..."' => "SET ROLE web; SET pnvs.endpoint = 'https://127.0.0.1'",
 	'parameter "pnvs.access_key_secret" cannot be changed' => "LOAD 'pnvs'; ALTER SYSTEM SET pnvs.access_key_secret = ''",
 	'syntax error at or near "to"' => "SELECT * FROM search_verification(to => '6281234567890')",

@@ -263,7 +263,9 @@ take_moved(const TriggerData *trigger, Content *content)
 	HeapTupleHeader header = trigger->tg_trigtuple->t_data;
 	MovedRow   *row = find_moved(trigger);
 
+	/* COPY FREEZE inserts rows that have no command */
 	if (row == NULL || !TransactionIdIsValid(row->deleted_by) ||
+		HeapTupleHeaderXminFrozen(header) ||
 		HeapTupleHeaderGetRawXmin(header) != row->deleted_by ||
 		HeapTupleHeaderGetCmin(header) != row->command)
 		return;

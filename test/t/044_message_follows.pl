@@ -87,9 +87,10 @@ is($session->query("DELETE FROM account")->sqlstate, '', 'a row without a messag
 # --- what is not of the row
 
 make_table('other');
-my @number = map { new_number() } 1 .. 4;
+my @number = map { new_number() } 1 .. 3;
+$queue->reload('pnvs.limits' => '');
 $session->run("INSERT INTO account VALUES ('3', '$number[0]'), ('3', '$number[1]'), ('4', '$number[2]')");
-$session->run("INSERT INTO other VALUES ('3', '$number[3]')");
+$session->run("INSERT INTO other VALUES ('3', '$number[0]')");
 $session->run("DELETE FROM account WHERE phone = '$number[0]'");
 is(of_row('public.other', 3), 'queued', "another table's row of the same reference keeps its message");
 is(of_row('public.account', 3), "$CANCELED, queued", 'so does a row of the same reference with another number');
@@ -106,6 +107,7 @@ $session->run('DELETE FROM other; DELETE FROM account');
 
 # --- transactions
 
+$queue->reload('pnvs.limits' => 'number 1/1h');
 my ($three, $four) = (new_number(), new_number());
 $session->run("INSERT INTO account VALUES ('5', '$three')");
 $session->run("BEGIN; UPDATE account SET phone = '$four'; ROLLBACK");
@@ -250,7 +252,7 @@ $session->run("CREATE FUNCTION parts.drop_row() RETURNS trigger LANGUAGE plpgsql
 $session->run("INSERT INTO parts.split VALUES ('7', '$one', 1)");
 $session->run('CREATE TRIGGER dropped BEFORE INSERT ON parts.second FOR EACH ROW EXECUTE FUNCTION parts.drop_row()');
 $session->run("BEGIN; UPDATE parts.split SET part = 2; INSERT INTO parts.split VALUES ('8', '$one', 1); COMMIT");
-is(of_part(8), 'queued', 'a row that is lost on its way is not taken for another');
+is(of_part(7) . '; ' . of_part(8), 'queued; queued', 'a row that is lost on its way is not taken for another');
 $session->run('DROP TRIGGER dropped ON parts.second; DELETE FROM parts.split');
 
 # deferred

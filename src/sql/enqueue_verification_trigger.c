@@ -67,8 +67,6 @@ PG_FUNCTION_INFO_V1(pnvs_enqueue_verification_trigger);
 static Datum enqueue_for_row(PG_FUNCTION_ARGS);
 static void check_trigger(const TriggerData *trigger);
 static void follow(const TriggerData *trigger, const Content *old, const Content *new);
-static void set_source(PnvsQueueSource *source, const TriggerData *trigger,
-					   const Content *content);
 static void queue(const TriggerData *trigger, const Content *content);
 static const char *checked_reference(const Content *content);
 static Content content_of(const TriggerData *trigger, HeapTuple row);
@@ -78,7 +76,8 @@ static bool is_moved(HeapTuple row);
 static void note_moved(const TriggerData *trigger);
 static void take_moved(const TriggerData *trigger, Content *content);
 static MovedRow *find_moved(const TriggerData *trigger);
-static char *kept(const char *text);
+static void keep(const char **kept, const char *text);
+static const char *name_of_table(const TriggerData *trigger);
 static Oid	table_of(const TriggerData *trigger);
 
 Datum
@@ -142,30 +141,23 @@ check_trigger(const TriggerData *trigger)
 static void
 follow(const TriggerData *trigger, const Content *old, const Content *new)
 {
-	PnvsQueueSource source = {0};
 	bool		same_number = pnvs_trigger_same_number(old->number, new->number);
+	bool		same_reference = old->reference != NULL && new->reference != NULL &&
+	strcmp(old->reference, new->reference) == 0;
+	PnvsQueueSource source = {.reference = old->reference};
 
-	set_source(&source, trigger, old);
-	if (source.recipient != NULL && !same_number)
-		(void) pnvs_queue_cancel_of_row(&source);
-	else if (source.recipient != NULL &&
-			 (new->reference == NULL || strcmp(old->reference, new->reference) != 0))
-		pnvs_queue_rename_row(&source, checked_reference(new));
+	if (old->number != NULL && old->reference != NULL && !(same_number && same_reference))
+		source.recipient = pnvs_trigger_digits(old->number);
+	if (source.recipient != NULL)
+	{
+		source.table = name_of_table(trigger);
+		if (same_number)
+			pnvs_queue_rename_row(&source, checked_reference(new));
+		else
+			(void) pnvs_queue_cancel_of_row(&source);
+	}
 	if (new->number != NULL && !same_number)
 		queue(trigger, new);
-}
-
-/* By which the messages of a row are found; without a recipient there are none. */
-static void
-set_source(PnvsQueueSource *source, const TriggerData *trigger, const Content *content)
-{
-	Oid			table = table_of(trigger);
-
-	source->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
-											   get_rel_name(table));
-	source->reference = content->reference;
-	if (content->number != NULL && content->reference != NULL)
-		source->recipient = pnvs_trigger_digits(content->number);
 }
 
 static void
@@ -173,17 +165,15 @@ queue(const TriggerData *trigger, const Content *content)
 {
 	const char *number = pnvs_argument_utf8(content->number);
 	PnvsQueueRequest request = {0};
-	PnvsQueueSource source = {0};
 
 	if (number == NULL)
 		pnvs_argument_refuse("invalid phone number", "The column's value cannot be turned into UTF-8.");
-	set_source(&source, trigger, content);
 	request.channel = pnvs_operation_channel(trigger->tg_trigger->tgargs[0]);
 	request.recipient = pnvs_argument_check_recipient(number);
 	request.service_sid = service_of(trigger);
 	request.now = request.not_before = GetCurrentTimestamp();
 	request.send_before = request.now + SEND_WITHIN_US;
-	request.source = source.table;
+	request.source = name_of_table(trigger);
 	request.reference = checked_reference(content);
 	/* a limit must not make the row of the user's table an error */
 	request.on_refusal = PNVS_KEEP_REFUSED;
@@ -250,8 +240,8 @@ note_moved(const TriggerData *trigger)
 		moved_rows = row;
 	}
 	row->deleted_by = InvalidTransactionId;
-	row->content.number = kept(content.number);
-	row->content.reference = kept(content.reference);
+	keep(&row->content.number, content.number);
+	keep(&row->content.reference, content.reference);
 	row->command = HeapTupleHeaderGetCmax(header);
 	row->deleted_by = HeapTupleHeaderGetUpdateXid(header);
 }
@@ -277,18 +267,33 @@ static MovedRow *
 find_moved(const TriggerData *trigger)
 {
 	MovedRow   *row = moved_rows;
+	Oid			table = row != NULL ? table_of(trigger) : InvalidOid;
 
-	while (row != NULL && (row->table != table_of(trigger) ||
+	while (row != NULL && (row->table != table ||
 						   strcmp(row->trigger, trigger->tg_trigger->tgname) != 0))
 		row = row->next;
 	return row;
 }
 
-/* Until the end of the transaction. */
-static char *
-kept(const char *text)
+/* Replaces a text that is kept; NULL: none. */
+static void
+keep(const char **kept, const char *text)
 {
-	return text != NULL ? MemoryContextStrdup(TopTransactionContext, text) : NULL;
+	if (*kept != NULL)
+		pfree((char *) *kept);
+	*kept = NULL;
+	if (text != NULL)
+		*kept = MemoryContextStrdup(TopMemoryContext, text);
+}
+
+/* The name by which the queue knows the trigger's table. */
+static const char *
+name_of_table(const TriggerData *trigger)
+{
+	Oid			table = table_of(trigger);
+
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
+									  get_rel_name(table));
 }
 
 /* The trigger's table, or the topmost one of a partition. */

@@ -23,7 +23,6 @@ static int	read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement 
 						Datum *values);
 static void read_message(int row, PnvsVerificationMessage *message);
 static bool is_being_sent(int row);
-static TimestampTz optional_time(int row, int column);
 
 /* Whether none of a verification's messages was sent, or will be. */
 bool
@@ -201,8 +200,8 @@ read_message(int row, PnvsVerificationMessage *message)
 	message->verification_id = pnvs_result_optional_text(row, PNVS_MESSAGE_VERIFICATION_ID);
 	message->recipient = pnvs_result_text(row, PNVS_MESSAGE_RECIPIENT);
 	message->created_at = pnvs_result_time(row, PNVS_MESSAGE_CREATED_AT);
-	message->dispatched_at = optional_time(row, PNVS_MESSAGE_DISPATCHED_AT);
-	message->unknown_since = optional_time(row, PNVS_MESSAGE_UNKNOWN_SINCE);
+	message->dispatched_at = pnvs_result_optional_time(row, PNVS_MESSAGE_DISPATCHED_AT);
+	message->unknown_since = pnvs_result_optional_time(row, PNVS_MESSAGE_UNKNOWN_SINCE);
 	message->is_being_sent = is_being_sent(row);
 	claim.channel = message->channel;
 	claim.recipient = message->recipient;
@@ -217,14 +216,4 @@ is_being_sent(int row)
 	Datum		claimer = pnvs_result_value(row, PNVS_MESSAGE_CLAIMER, &unclaimed);
 
 	return !unclaimed && !pnvs_claimer_is_dead(DatumGetInt64(claimer));
-}
-
-/* A time that may be NULL: 0 then. */
-static TimestampTz
-optional_time(int row, int column)
-{
-	bool		isnull;
-	Datum		value = pnvs_result_value(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
 }

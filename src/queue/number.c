@@ -45,7 +45,6 @@ typedef enum EraseParameter
 #define ERASE_PARAMETERS (UNKNOWN_MESSAGE + 1)
 
 static void read_message(int row, PnvsQueueMessage *message);
-static TimestampTz optional_time(int row, NumberColumn column);
 static void give_up(Datum *values, PnvsState was, PnvsState state, PnvsVerdicts *verdicts);
 
 /* Reads the messages of a number, by their IDs; returns how many. */
@@ -111,21 +110,11 @@ read_message(int row, PnvsQueueMessage *message)
 	message->attempts = pnvs_result_int32(row, ATTEMPTS);
 	message->created_at = pnvs_result_time(row, CREATED_AT);
 	message->send_before = pnvs_result_time(row, SEND_BEFORE);
-	message->dispatched_at = optional_time(row, DISPATCHED_AT);
-	message->unknown_since = optional_time(row, UNKNOWN_SINCE);
-	message->settled_at = optional_time(row, SETTLED_AT);
+	message->dispatched_at = pnvs_result_optional_time(row, DISPATCHED_AT);
+	message->unknown_since = pnvs_result_optional_time(row, UNKNOWN_SINCE);
+	message->settled_at = pnvs_result_optional_time(row, SETTLED_AT);
 	message->code = pnvs_result_optional_text(row, CODE);
 	message->requested_by = pnvs_result_text(row, REQUESTED_BY);
-}
-
-/* 0 for NULL. */
-static TimestampTz
-optional_time(int row, NumberColumn column)
-{
-	bool		isnull;
-	Datum		value = pnvs_result_value(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
 /* Adds the verdicts on the number's rows of a state, which are settled now. */

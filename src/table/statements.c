@@ -154,6 +154,16 @@ pnvs_result_optional_text(int row, int column)
 	return isnull ? NULL : TextDatumGetCString(value);
 }
 
+/* The same of a time; 0 for NULL. */
+TimestampTz
+pnvs_result_optional_time(int row, int column)
+{
+	bool		isnull;
+	Datum		value = pnvs_result_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
 static int
 run_plan(PnvsTable *table, int statement, Datum *values, const char *nulls, bool read_only)
 {

@@ -33,6 +33,7 @@ extern Datum pnvs_result_value(int row, int column, bool *isnull);
 extern Datum pnvs_result_datum(int row, int column);
 pg_noreturn extern void pnvs_table_raise_null(int column);
 extern char *pnvs_result_optional_text(int row, int column);
+extern TimestampTz pnvs_result_optional_time(int row, int column);
 
 /* A column by its type; a NULL raises an error.  Texts are copied. */
 #define pnvs_result_int32(row, column) DatumGetInt32(pnvs_result_datum(row, column))

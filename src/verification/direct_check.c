@@ -14,7 +14,7 @@
 
 #include "queue/queue.h"
 #include "settings.h"
-#include "table/statements.h"
+#include "table/row.h"
 #include "verification/rows.h"
 #include "verification/verification.h"
 
@@ -41,23 +41,18 @@ pnvs_direct_check_begin(PnvsDirectCheck *check, const char *verification_id, con
 static bool
 find_tries(PnvsDirectCheck *check)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	Datum		value = UUIDPGetDatum(&check->checked.id);
-	PnvsTableVisit visit;
+	PnvsTableRow row;
 	bool		found;
 
-	pnvs_table_enter(&pnvs_verification_table, &visit, AccessShareLock);
-	MemoryContextSwitchTo(caller);
-	found = pnvs_table_read(&pnvs_verification_table, PNVS_VERIFICATION_FIND_TRIES, &value,
-							NULL) == 1;
+	pnvs_table_row_begin(&pnvs_verification_table, AccessShareLock, &row);
+	found = pnvs_table_row_find(&row, &check->checked.id);
 	if (found)
 	{
-		check->checked.tries = pnvs_result_int32(0, 1);
-		check->checked.expires_at = pnvs_result_time(0, 2);
-		check->recipient = pnvs_result_text(0, 3);
+		check->checked.tries = DatumGetInt32(PNVS_VERIFICATION_DATUM(&row, TRIES));
+		check->checked.expires_at = DatumGetTimestampTz(PNVS_VERIFICATION_DATUM(&row, EXPIRES_AT));
+		check->recipient = PNVS_VERIFICATION_TEXT(&row, RECIPIENT);
 	}
-	pnvs_table_leave(&visit);
-	MemoryContextSwitchTo(caller);
+	pnvs_table_row_end(&row);
 	return found;
 }
 

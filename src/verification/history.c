@@ -74,7 +74,6 @@ static PnvsHistoryEvent *tell(const Teller *teller, const char *event, Timestamp
 static TimestampTz add_wrong_codes(const Teller *teller);
 static void add_end(const Teller *teller, TimestampTz last_wrong_at);
 static PnvsVerificationState state_by_now(const Teller *teller, int *tries);
-static TimestampTz optional_time(int row, HistoryColumn column);
 static void add_message(PnvsHistory *history, const PnvsQueueMessage *message,
 						const Verification *verification);
 static int	compare_ids(const void *a, const void *b);
@@ -169,8 +168,8 @@ add_verification(const Teller *teller)
 	const int	row = teller->row;
 	const char *refused = pnvs_result_optional_text(row, REFUSED);
 	TimestampTz begun_at = pnvs_result_time(row, BEGUN_AT);
-	TimestampTz approved_at = optional_time(row, APPROVED_AT);
-	TimestampTz used_at = optional_time(row, USED_AT);
+	TimestampTz approved_at = pnvs_result_optional_time(row, APPROVED_AT);
+	TimestampTz used_at = pnvs_result_optional_time(row, USED_AT);
 	PnvsHistoryEvent *event = tell(teller, refused != NULL ? "refused" : "begun", begun_at);
 
 	event->channel = pnvs_result_optional_text(row, CHANNEL);
@@ -230,7 +229,7 @@ add_wrong_codes(const Teller *teller)
 static void
 add_end(const Teller *teller, TimestampTz last_wrong_at)
 {
-	TimestampTz ended_at = optional_time(teller->row, ENDED_AT);
+	TimestampTz ended_at = pnvs_result_optional_time(teller->row, ENDED_AT);
 	TimestampTz begun_at = pnvs_result_time(teller->row, BEGUN_AT);
 	int			tries;
 
@@ -274,16 +273,6 @@ state_by_now(const Teller *teller, int *tries)
 	facts.tries = pnvs_guard_is_shared() ? pnvs_checks_tries(&checked, teller->now) : checked.tries;
 	*tries = facts.tries;
 	return pnvs_verification_state(&facts, teller->now);
-}
-
-/* 0 for NULL. */
-static TimestampTz
-optional_time(int row, HistoryColumn column)
-{
-	bool		isnull;
-	Datum		value = pnvs_result_value(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
 /* verification: that it is a message of, or NULL. */

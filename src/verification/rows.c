@@ -159,10 +159,6 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		" WHERE id = $1 AND state IN ('pending', 'approved')",
 		{UUIDOID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID}
 	},
-	[PNVS_VERIFICATION_FIND_TRIES] = {
-		"SELECT tries::integer, expires_at::timestamptz, recipient::text FROM ONLY %1$s WHERE id = $1",
-		{UUIDOID}
-	},
 };
 
 PnvsTable	pnvs_verification_table = {
@@ -180,7 +176,6 @@ static bool may_see(Oid caller, const PnvsVerification *row);
 static void read_row(const PnvsTableRow *open, PnvsVerification *row);
 static void read_channels(const PnvsTableRow *open, PnvsVerification *row);
 static int64 optional_int64(const PnvsTableRow *open, PnvsVerificationColumn column);
-static TimestampTz optional_time(const PnvsTableRow *open, PnvsVerificationColumn column);
 static void compute_state(PnvsVerification *row);
 
 /*
@@ -328,7 +323,7 @@ read_row(const PnvsTableRow *open, PnvsVerification *row)
 	row->resend_at = DatumGetTimestampTz(PNVS_VERIFICATION_DATUM(open, RESEND_AT));
 	row->refused = PNVS_VERIFICATION_OPTIONAL_TEXT(open, REFUSED);
 	row->tries = DatumGetInt32(PNVS_VERIFICATION_DATUM(open, TRIES));
-	row->approved_at = optional_time(open, PNVS_VERIFICATION_COLUMN_APPROVED_AT);
+	row->approved_at = (TimestampTz) optional_int64(open, PNVS_VERIFICATION_COLUMN_APPROVED_AT);
 	row->approved_code = (uint64) optional_int64(open, PNVS_VERIFICATION_COLUMN_APPROVED_CODE);
 	row->foreign = pnvs_verification_is_foreign(open);
 }
@@ -364,12 +359,6 @@ optional_int64(const PnvsTableRow *open, PnvsVerificationColumn column)
 	bool		isnull;
 
 	return DatumGetInt64(pnvs_table_row_value(open, column, &isnull));
-}
-
-static TimestampTz
-optional_time(const PnvsTableRow *open, PnvsVerificationColumn column)
-{
-	return (TimestampTz) optional_int64(open, column);
 }
 
 /*

@@ -38,6 +38,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include "service_accepted.h"
@@ -237,9 +238,11 @@ read_requests(Connection *connection)
 	for (;;)
 	{
 		int			room = REQUEST_SIZE - 1 - connection->request_len;
-		int			len = SSL_read(connection->ssl, connection->request + connection->request_len,
-								   room);
+		int			len;
 
+		/* SSL_get_error() takes another connection's error for this one's */
+		ERR_clear_error();
+		len = SSL_read(connection->ssl, connection->request + connection->request_len, room);
 		if (len <= 0)
 		{
 			if (SSL_get_error(connection->ssl, len) != SSL_ERROR_WANT_READ)

@@ -55,6 +55,7 @@ static Datum show_status(PG_FUNCTION_ARGS);
 static void read_arguments(FunctionCallInfo fcinfo, PnvsBeginRequest *request);
 static void make_key(FunctionCallInfo fcinfo, const PnvsBeginRequest *request, PnvsMemoKey *key);
 static void prevent(const char *function);
+static Datum show_begun(FunctionCallInfo fcinfo, const PnvsMemoKey *key, const PnvsBegun *begun);
 static void add_begun(PnvsRow *row, const PnvsBegun *begun);
 
 /*
@@ -76,7 +77,6 @@ begin(PG_FUNCTION_ARGS)
 	PnvsBeginRequest request = {0};
 	PnvsBegun	begun;
 	PnvsMemoKey key;
-	PnvsRow		row;
 	Datum		result;
 
 	prevent("begin_verification()");
@@ -84,12 +84,8 @@ begin(PG_FUNCTION_ARGS)
 	make_key(fcinfo, &request, &key);
 	if (pnvs_memo_find(fcinfo, &key, &result))
 		return result;
-	pnvs_row_begin(&row, fcinfo, types, BEGUN_COLUMNS);
 	pnvs_verification_begin(&request, &begun);
-	add_begun(&row, &begun);
-	result = pnvs_row_finish(&row);
-	pnvs_memo_keep(fcinfo, &key, result);
-	return result;
+	return show_begun(fcinfo, &key, &begun);
 }
 
 /*
@@ -111,7 +107,6 @@ resend(PG_FUNCTION_ARGS)
 	const pg_uuid_t *id;
 	PnvsBegun	begun;
 	PnvsMemoKey key;
-	PnvsRow		row;
 	Datum		result;
 
 	prevent("resend_verification()");
@@ -124,12 +119,8 @@ resend(PG_FUNCTION_ARGS)
 	pnvs_memo_key(&key, "resend_verification", values, lengthof(values));
 	if (pnvs_memo_find(fcinfo, &key, &result))
 		return result;
-	pnvs_row_begin(&row, fcinfo, types, BEGUN_COLUMNS);
 	pnvs_verification_resend(id, channel, &begun);
-	add_begun(&row, &begun);
-	result = pnvs_row_finish(&row);
-	pnvs_memo_keep(fcinfo, &key, result);
-	return result;
+	return show_begun(fcinfo, &key, &begun);
 }
 
 /*
@@ -224,6 +215,20 @@ prevent(const char *function)
 {
 	PreventCommandIfReadOnly(function);
 	PreventCommandIfParallelMode(function);
+}
+
+/* The row of a call that was made, also for its repeats. */
+static Datum
+show_begun(FunctionCallInfo fcinfo, const PnvsMemoKey *key, const PnvsBegun *begun)
+{
+	PnvsRow		row;
+	Datum		result;
+
+	pnvs_row_begin(&row, fcinfo, types, BEGUN_COLUMNS);
+	add_begun(&row, begun);
+	result = pnvs_row_finish(&row);
+	pnvs_memo_keep(fcinfo, key, result, true);
+	return result;
 }
 
 static void

@@ -51,7 +51,8 @@ pnvs_confirm_verification(PG_FUNCTION_ARGS)
 	pnvs_row_add_value(&row, Int32GetDatum(confirmed.tries_left), confirmed.tries_left < 0);
 	pnvs_row_add_value(&row, Int32GetDatum(confirmed.retry_after_s), confirmed.retry_after_s < 0);
 	result = pnvs_row_finish(&row);
-	pnvs_memo_keep(fcinfo, &key, result);
+	/* ROLLBACK gives no try back */
+	pnvs_memo_keep(fcinfo, &key, result, confirmed.approved);
 	return result;
 }
 

@@ -161,7 +161,7 @@ call_service(FunctionCallInfo fcinfo, DirectCall *call)
 
 	add_columns(&row, call);
 	result = pnvs_row_finish(&row);
-	pnvs_memo_keep(fcinfo, &key, result);
+	pnvs_memo_keep(fcinfo, &key, result, false);
 	error_context_stack = context.previous;
 	return result;
 }

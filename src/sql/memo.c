@@ -7,13 +7,15 @@
  * PostgreSQL turns SELECT (f(...)).* into one call for each column, and a rule turns one
  * statement into several queries with the same call.  So the row of a call is kept for
  * the rest of the statement's execution, and a repeat of the same function with the
- * same arguments gets that row.
+ * same arguments gets that row.  A cursor outlives ROLLBACK TO SAVEPOINT: the row of a call
+ * whose work that has undone is not given again.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
 #include "utils/memutils.h"
@@ -27,6 +29,7 @@ typedef struct MemoEntry
 {
 	PnvsMemoKey key;
 	Datum		row;
+	TransactionId undone_with;	/* if that is rolled back, so is the call */
 	char		status;			/* simplehash's own */
 } MemoEntry;
 
@@ -98,13 +101,19 @@ pnvs_memo_find(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum *row)
 
 	if (entry == NULL)
 		return false;
+	if (TransactionIdIsValid(entry->undone_with) &&
+		!TransactionIdIsCurrentTransactionId(entry->undone_with))
+		return false;
 	*row = entry->row;
 	return true;
 }
 
-/* Keeps a copy of a composite row, and of its key, for the rest of the statement. */
+/*
+ * Keeps a copy of a composite row, and of its key, for the rest of the statement.  undoable:
+ * ROLLBACK undoes what the call has done.
+ */
 void
-pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row)
+pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row, bool undoable)
 {
 	PnvsStatement statement;
 	HeapTupleHeader tuple = DatumGetHeapTupleHeader(row);
@@ -125,6 +134,7 @@ pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row)
 	append(kept + row_len, key->data, key->len);
 	entry = memo_table_insert(memo->table, kept_key, &found);
 	entry->row = PointerGetDatum(kept);
+	entry->undone_with = undoable ? GetCurrentTransactionId() : InvalidTransactionId;
 }
 
 static char *

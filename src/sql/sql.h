@@ -86,7 +86,8 @@ typedef struct PnvsMemoKey
 extern void pnvs_memo_key(PnvsMemoKey *key, const char *function,
 						  const char *const *values, int nvalues);
 extern bool pnvs_memo_find(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum *row);
-extern void pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row);
+extern void pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row,
+						   bool undoable);
 
 /* hide.c */
 extern Datum pnvs_hide_call(PGFunction function, FunctionCallInfo fcinfo);

@@ -521,6 +521,36 @@ sub test_one_call
 	return;
 }
 
+# A cursor outlives the ROLLBACK of what it has done.
+sub test_cursor
+{
+	my $id = $pv->begin($pv->new_number)->{id};
+	my $begin = Pnvs::Verification::begin_sql($pv->new_number, service_sid => 'FA1');
+	my $begun = fetch_twice("($begin).id");
+
+	is($pv->status($begun->[1])->{state}, 'pending', 'a cursor that goes on after a ROLLBACK TO SAVEPOINT begins another verification');
+	$begun = fetch_twice("($begin).id", 'RELEASE');
+	is($begun->[1], $begun->[0], 'and the same after a RELEASE SAVEPOINT');
+	$pv->let_resend($id);
+	fetch_twice("(resend_verification('$id')).state");
+	is($pv->messages($id), 'SMS:canceled SMS:queued', 'it resends once more, too');
+	return;
+}
+
+# Two rows of a cursor, and a savepoint around the first.
+sub fetch_twice
+{
+	my ($call, $end) = @_;
+	my @value;
+
+	$session->run("BEGIN; DECLARE c CURSOR FOR SELECT $call FROM generate_series(1, 2); SAVEPOINT s");
+	push @value, $session->value('FETCH c');
+	$session->run(($end // 'ROLLBACK TO') . ' SAVEPOINT s');
+	push @value, $session->value('FETCH c');
+	$session->run('COMMIT');
+	return \@value;
+}
+
 # What is not to be sent looks like what is.
 sub test_decoys
 {
@@ -638,6 +668,7 @@ test_roles();
 test_rollback();
 test_isolation();
 test_one_call();
+test_cursor();
 test_decoys();
 test_sent();
 test_log();

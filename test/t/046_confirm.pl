@@ -128,6 +128,26 @@ sub checks { return scalar $service->events('request', action => 'CheckVerificat
 	is($server->verification($v)->{state}, 'approved', 'and committed');
 }
 
+# A cursor outlives the ROLLBACK of what it has done.
+{
+	my $v = $server->begin('FA1');
+	my $wrong = wrong($v);
+
+	$service->mark;
+	$session->run("BEGIN; DECLARE c CURSOR FOR SELECT (confirm_verification('$v->{id}', code)).*
+		FROM unnest('{$wrong,$wrong,$v->{code},$v->{code}}'::text[]) code");
+	for my $row ('f pending 4 -', 'f pending 4 -', 't approved 4 -')
+	{
+		$session->run('SAVEPOINT s');
+		is(query('FETCH c'), $row, "a cursor: $row");
+		$session->run('ROLLBACK TO s');
+	}
+	is(query('FETCH c'), 't approved 4 -', 'and the same code again');
+	$session->run('COMMIT');
+	is(checks(), 2, 'each code was checked once');
+	is($server->verification($v)->{state}, 'approved', 'an approval that was rolled back is written again');
+}
+
 {
 	my $v = $server->begin('FA1');
 

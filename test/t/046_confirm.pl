@@ -179,20 +179,11 @@ sub checks { return scalar $service->events('request', action => 'CheckVerificat
 
 # --- several messages
 
-sub resend
-{
-	my ($v) = @_;
-
-	$session->run("UPDATE pnvs_internal.phone_verification SET resend_at = now() WHERE id = '$v->{id}'");
-	$session->run("SELECT * FROM resend_verification('$v->{id}')");
-	return $server->wait_sent($v);
-}
-
 {
 	my $v = $server->begin('FA1');
 	my $first = $v->{code};
 
-	resend($v);
+	$server->resend_sent($v);
 	$service->mark;
 	is(confirm($v, wrong($v)), 'f pending 4 -', 'with two messages a code is one try');
 	is(checks(), 2, 'and two requests');
@@ -206,7 +197,7 @@ sub resend
 	is(confirm($v, $v->{code}), 't approved 5 -', 'an approval that is rolled back');
 	$session->run('ROLLBACK');
 	my $first = $v->{code};
-	resend($v);
+	$server->resend_sent($v);
 	is(confirm($v, $v->{code}), 't approved 5 -', 'does not stand in the way of the code of a later message');
 	is(confirm($v, $first), 'f approved 4 -', 'and then the first is another one');
 }
@@ -215,7 +206,7 @@ sub resend
 	my $v = $server->begin('FA1');
 	my $first = $v->{code};
 
-	resend($v) for 1 .. 3;
+	$server->resend_sent($v) for 1 .. 3;
 	$service->mark;
 	is(confirm($v, $first), 'f pending 4 -', 'of four messages the oldest is not asked about');
 	is(checks(), 3, 'for three requests are the most');
@@ -359,12 +350,12 @@ SQL
 {
 	my $v = $server->begin('FA1');
 
-	$session->run("UPDATE pnvs_internal.phone_verification SET resend_at = now() WHERE id = '$v->{id}'");
+	$server->let_resend($v->{id});
 	$session->run('BEGIN');
-	$session->run("SELECT * FROM resend_verification('$v->{id}')");
+	$server->resend($v->{id});
 	is(confirm($v, $v->{code}), 't approved 5 -', 'an approval');
 	$session->run('COMMIT');
-	is($session->value("SELECT string_agg(state, ',' ORDER BY id) FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}'"), 'sent,canceled', 'takes back what is still queued');
+	is($server->messages($v->{id}), 'SMS:sent SMS:canceled', 'takes back what is still queued');
 }
 
 # --- limits of the number
@@ -393,20 +384,12 @@ SQL
 
 # --- direct checks of its messages
 
-sub check
-{
-	my ($v, $code, %param) = @_;
-	my $id = $session->value("SELECT verification_id FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}' ORDER BY id DESC LIMIT 1");
-	my $to = $param{to} ? ", '$v->{number}'" : '';
-	my $result = $session->query("SELECT approved FROM check_verification('$code', '$id'$to)");
-
-	return $result->failed ? $result->sqlstate : $result->value;
-}
+sub check { return $server->check(@_); }
 
 {
 	my $v = $server->begin('FA1');
 
-	is(check($v, wrong($v, $_), to => $_ % 2), 'f', 'a direct check of its message') for 1 .. 2;
+	is(check($v, wrong($v, $_), $_ == 1 ? (to => $v->{number}) : ()), 'f', 'a direct check of its message') for 1 .. 2;
 	is(confirm($v, wrong($v, 3)), 'f pending 2 -', 'takes tries of the verification');
 	is(check($v, $v->{code}), 't', 'the right code gives its try back');
 	$service->mark;

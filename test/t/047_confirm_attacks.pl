@@ -49,13 +49,6 @@ sub service_id
 	return $session->value("SELECT verification_id FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}' AND verification_id IS NOT NULL LIMIT 1") // 'none';
 }
 
-sub resend_sql
-{
-	my ($v) = @_;
-
-	return "UPDATE pnvs_internal.phone_verification SET resend_at = now() WHERE id = '$v->{id}'; SELECT resend_verification('$v->{id}')";
-}
-
 # --- what an attacker's session does; each returns SQL
 
 sub confirm { my ($v) = @_; return "SELECT confirm_verification('$v->{id}', '" . guess($v) . "')"; }
@@ -188,8 +181,7 @@ for my $name (sort keys %deed)
 	for (1 .. 4)
 	{
 		$session->run(confirm($v)) for 1 .. 2;
-		$session->query(resend_sql($v));
-		$server->wait_sent($v);
+		$server->resend_sent($v);
 		$v->{service_id} = service_id($v);
 		$session->query(check($v));
 	}

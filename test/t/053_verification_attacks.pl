@@ -33,7 +33,6 @@ my $session = $server->session;
 sub confirm { return $server->confirm(@_); }
 sub checks { return scalar $service->events('request', action => 'CheckVerification'); }
 sub logged { return PostgreSQL::Test::Utils::slurp_file($node->logfile, $_[0]); }
-sub let_resend { my ($v) = @_; $session->run("UPDATE pnvs_internal.phone_verification SET resend_at = now() WHERE id = '$v->{id}'"); return; }
 
 # The row as words, or the SQLSTATE.
 sub row
@@ -53,12 +52,7 @@ sub checks_after_resends
 	my $v = $server->begin('FA1', send => $send, wait => $send eq 'true');
 
 	Pnvs::Simulator::wait_until('there is something to check', sub { confirm($v, '999999') eq 'f pending 4 -' });
-	for (1 .. $resends)
-	{
-		let_resend($v);
-		$session->run("SELECT resend_verification('$v->{id}')");
-		$server->wait_sent($v);
-	}
+	$server->resend_sent($v) for 1 .. $resends;
 	$service->mark;
 	confirm($v, '999998');
 	return checks();
@@ -89,7 +83,7 @@ is(searches_after_loss('false'), 1, 'whether messages are sent or not');
 	my $unsent;
 
 	$server->wait_sent({ id => $sent->{id}, number => $number });
-	let_resend($sent);
+	$server->let_resend($sent->{id});
 	$service->mark;
 	$unsent = $session->run("$begin, send => false)")->row;
 	isnt($unsent->{id}, $sent->{id}, 'send => false does not go on with a verification that sends');

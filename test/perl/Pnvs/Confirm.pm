@@ -12,21 +12,19 @@ use warnings;
 
 use Pnvs::Simulator;
 
-use parent 'Pnvs::Queue';
+use parent 'Pnvs::Verification';
 
-# begin(SERVICE_SID, [session, number, send, valid_for, wait]): a verification. Unless wait
-# is 0, its message has been sent.
+# begin(SERVICE_SID, [number, session, wait, further arguments]): a verification, of another
+# number each. Unless wait is 0, its message has been sent.
 sub begin
 {
 	my ($self, $service_sid, %param) = @_;
-	my $number = $param{number} // Pnvs::Queue::new_number();
-	my $session = $param{session} // $self->session;
-	my $more = join '', map { defined $param{$_} ? ", $_ => $param{$_}" : '' } qw(send valid_for channels);
-	my $id = $session->value("SELECT id FROM begin_verification('$number', service_sid => '$service_sid'$more)");
-	my $verification = { id => $id, number => $number, session => $session };
+	my $wait = delete $param{wait} // 1;
+	my $number = delete $param{number} // $self->new_number;
+	my $begun = $self->SUPER::begin($number, service_sid => $service_sid, %param);
+	my $verification = { id => $begun->{id}, number => $number, session => $param{session} // $self->session };
 
-	$self->wait_sent($verification) if $param{wait} // 1;
-	return $verification;
+	return $wait ? $self->wait_sent($verification) : $verification;
 }
 
 # Waits until the last message has been sent, and learns its code.
@@ -44,6 +42,16 @@ sub wait_sent
 	@sent = $self->{service}->events('sent', to => $verification->{number});
 	$verification->{code} = $sent[-1]{code} if @sent;
 	return $verification;
+}
+
+# Another message, which has been sent, too.
+sub resend_sent
+{
+	my ($self, $verification) = @_;
+
+	$self->let_resend($verification->{id});
+	$self->resend($verification->{id});
+	return $self->wait_sent($verification);
 }
 
 # Another code.
@@ -74,6 +82,25 @@ sub confirm
 	return join ' ', map { $result->row->{$_} // '-' } qw(approved state tries_left retry_after);
 }
 
+# A direct check of the last message; param: to, service_sid.
+sub check_sql
+{
+	my ($self, $verification, $code, %param) = @_;
+	my $id = $self->session->value("SELECT verification_id FROM pnvs_internal.queue WHERE phone_verification = '$verification->{id}' ORDER BY id DESC LIMIT 1");
+	my $more = join '', map { qq(, "$_" => ) . Pnvs::Verification::literal($param{$_}) } sort keys %param;
+
+	return "SELECT approved FROM check_verification('$code', '$id'$more)";
+}
+
+# Whether it is approved, or the SQLSTATE.
+sub check
+{
+	my ($self, @call) = @_;
+	my $result = $self->session->query($self->check_sql(@call));
+
+	return $result->failed ? $result->sqlstate : $result->value;
+}
+
 # The codes that the service was asked about since the mark, for a verification's number.
 sub asked
 {
@@ -84,12 +111,7 @@ sub asked
 }
 
 # The row as the owner sees it.
-sub verification
-{
-	my ($self, $verification) = @_;
-
-	return $self->session->run("SELECT * FROM pnvs_internal.phone_verification WHERE id = '$verification->{id}'")->row;
-}
+sub verification { my ($self, $verification) = @_; return $self->stored($verification->{id}); }
 
 # The locks that confirmations hold.
 sub locks { return $_[0]->session->value('SELECT count(*) FROM pg_locks WHERE locktype = \'advisory\' AND objsubid = 28796'); }

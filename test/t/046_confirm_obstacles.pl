@@ -1,0 +1,249 @@
+# confirm_verification() and direct checks of its messages, if something comes in between:
+# lost answers, refusals, locks, cancels, errors.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Pnvs::Confirm;
+use Pnvs::Simulator;
+
+$PostgreSQL::Test::Utils::timeout_default = 20;
+
+my $service = Pnvs::Simulator->new;
+my $server = Pnvs::Confirm->new($service, 'main', conf => "pnvs.limits = ''\npnvs.breaker = ''\npnvs.scan_interval = '1h'\n");
+my $session = $server->session;
+
+sub wrong { return Pnvs::Confirm::wrong(@_); }
+sub confirm { return $server->confirm(@_); }
+sub check { return $server->check(@_); }
+sub checks { return scalar $service->events('request', action => 'CheckVerification'); }
+sub status { my ($v) = @_; return $session->value("SELECT state || ' ' || tries_left FROM phone_verification_status('$v->{id}')"); }
+sub cancel { my ($v) = @_; $session->run("SELECT cancel_phone_verification('$v->{id}')"); return; }
+
+# Another session that has a code checked.
+sub confirming
+{
+	my ($v, $code) = @_;
+	my $other = $server->connect;
+
+	$other->send(Pnvs::Confirm::confirm_sql($v, $code));
+	return $other;
+}
+
+# Waits until the service has been asked by it.
+sub asked { my ($other) = @_; $service->wait_for('request', action => 'CheckVerification'); return $other; }
+
+# Waits until it waits for something else.
+sub waits
+{
+	my ($other) = @_;
+
+	Pnvs::Simulator::wait_until('it waits',
+		sub { $session->value('SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = \'Extension\' AND pid = ' . $other->pid) == 1 });
+	return $other;
+}
+
+# --- errors, and what they leave
+
+{
+	my $v = $server->begin('sim-check:first:1:close');
+
+	is(confirm($v, wrong($v)), '38V02', 'a lost answer is an error');
+	is($server->locks, 0, 'which leaves no lock');
+	is(confirm($v, wrong($v)), 'f pending 3 -', 'the code is a try, and another when it is checked again');
+}
+
+{
+	my $v = $server->begin('FA1');
+	my $holder = $server->connect;
+
+	$holder->run("BEGIN; SELECT FROM pnvs_internal.phone_verification WHERE id = '$v->{id}' FOR UPDATE");
+	$session->run("SET lock_timeout = '200ms'");
+	is(confirm($v, $v->{code}), '55P03', 'an approval whose row is locked is an error');
+	$session->run('RESET lock_timeout');
+	$holder->close;
+	$service->mark;
+	is(confirm($v, $v->{code}), 't approved 5 -', 'but it is not lost');
+	is(checks(), 0, 'nor asked for again');
+}
+
+{
+	my $v = $server->begin('sim-check:first:1:hang');
+	my $other;
+
+	$service->mark;
+	$other = asked(confirming($v, $v->{code}));
+	$session->run('SELECT pg_cancel_backend(' . $other->pid . ')');
+	is($other->result->sqlstate, '57014', 'a check is canceled');
+	is($server->locks, 0, 'which leaves no lock, either');
+	is(confirm($v, $v->{code}), 't approved 4 -', 'the same code is approved if the service has approved it');
+	is(checks(), 1, 'without a second check');
+}
+
+{
+	my $v = $server->begin('FA1');
+
+	$service->mark;
+	is($session->query("BEGIN READ ONLY; SELECT * FROM confirm_verification('$v->{id}', '$v->{code}')")->sqlstate, '25006', 'READ ONLY is an error');
+	$session->run('ROLLBACK');
+	is(checks(), 0, 'before the service is asked');
+}
+
+# --- a verification that is canceled meanwhile
+
+{
+	my $v = $server->begin('FA1', wait => 0);
+	my $other;
+
+	$service->mark;
+	$other = waits(confirming($v, '123456'));
+	cancel($v);
+	is($other->result->row->{state}, 'canceled', 'a verification that is canceled in its first second');
+	is(checks(), 0, 'has no code checked');
+}
+
+{
+	my $v = $server->begin('sim-check:slow:700');
+	my ($first, $second);
+
+	$service->mark;
+	$first = asked(confirming($v, wrong($v)));
+	$second = waits(confirming($v, wrong($v, 2)));
+	cancel($v);
+	is($second->result->row->{state}, 'canceled', 'nor one that is canceled while a session waits for another');
+	$first->result;
+	is(checks(), 1, 'but by the first');
+}
+
+{
+	my $v = $server->begin('sim-check:slow:500');
+	my $other;
+
+	$service->mark;
+	$other = asked(confirming($v, $v->{code}));
+	cancel($v);
+	is($other->result->row->{approved}, 'f', 'a verification that is canceled while its code is checked is not approved');
+	is($server->verification($v)->{state}, 'canceled', 'and stays canceled');
+}
+
+# --- tries that were rolled back
+
+{
+	my $v = $server->begin('FA1');
+
+	$session->run('BEGIN');
+	confirm($v, wrong($v, $_)) for 1 .. 5;
+	$session->run('ROLLBACK');
+	is(status($v), 'max_tries 0', 'the status counts tries that were rolled back');
+	$server->let_resend($v->{id});
+	is($server->resend($v->{id})->{state}, 'max_tries', 'after which no other message is sent');
+	is($server->messages($v->{id}), 'SMS:sent', 'nor queued');
+}
+
+# --- several messages
+
+{
+	my $v = $server->resend_sent($server->begin('FA1'));
+
+	$service->mark;
+	is(confirm($v, $v->{code}), 't approved 5 -', 'the code of the newest message is right');
+	is(checks(), 1, 'by one request, for the newest is checked first');
+}
+
+for my $which (qw(min max))
+{
+	my $v = $server->resend_sent($server->begin('FA1'));
+
+	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim-check:throttled:1000' WHERE id = (SELECT $which(id) FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}')");
+	is(confirm($v, wrong($v)), 'f pending 4 -', "a code that was checked for one message of two is a try ($which)");
+}
+
+# --- a message of unknown fate
+
+{
+	my $v = $server->begin('FA1');
+
+	$server->configure('pnvs.worker' => 'off');
+	$session->run("UPDATE pnvs_internal.queue SET state = 'unknown', verification_id = NULL, settled_at = NULL, unknown_since = now() WHERE phone_verification = '$v->{id}'");
+	is(confirm($v, $v->{code}), 't approved 5 -', 'a message of unknown fate is looked up, without a worker');
+	$server->configure('pnvs.worker' => undef);
+}
+
+# --- limits of the number
+
+{
+	my $number = Pnvs::Queue::new_number();
+	my @v = map { $server->begin('FA1', number => $number) } 1 .. 3;
+
+	$server->reload('pnvs.limits' => 'tries 1/1h');
+	$session->run("SET pnvs.endpoint = '" . $service->endpoint('refused') . "'");
+	is(confirm($v[0], $v[0]{code}), '38V01', 'a code that does not reach the service');
+	is(check($v[0], $v[0]{code}), '38V01', 'nor by a direct check');
+	$session->run('RESET pnvs.endpoint');
+	is(status($v[0]), 'pending 5', 'is no try');
+	is(confirm($v[0], $v[0]{code}), 't approved 5 -', 'nor one of the number');
+	is(confirm($v[1], wrong($v[1])), 'f pending 4 -', 'and an approval gives the number its try back');
+	like(confirm($v[1], wrong($v[1])), qr/\Af pending 4 \d+\z/, 'the next is refused');
+	is(check($v[2], wrong($v[2]), to => $v[2]{number}), '38V03', 'a direct check, too');
+	is(status($v[2]), 'pending 5', 'which takes no try of the verification');
+	$server->reload('pnvs.limits' => '');
+}
+
+{
+	my $v = $server->begin('FA1');
+
+	$server->reload('pnvs.limits' => 'number unapproved 1/1h');
+	$v = $server->begin('FA1');
+	confirm($v, $v->{code});
+	is($session->value("SELECT state FROM begin_verification('$v->{number}', service_sid => 'FA1')"), 'pending', 'an approval makes room among what is not approved');
+	$server->reload('pnvs.limits' => '');
+}
+
+# --- direct checks of its messages
+
+{
+	my $v = $server->begin('FA1');
+
+	is(check($v, $v->{code}, service_sid => 'sim-check:close'), '38V02', 'the answer to a direct check is lost');
+	$service->mark;
+	is(confirm($v, $v->{code}), 't approved 4 -', 'the code is right if the service says that it has approved it');
+	is(checks(), 0, 'without a second check');
+}
+
+{
+	my $v = $server->begin('FA1');
+	my $other = $server->connect;
+
+	$service->mark;
+	$other->send($server->check_sql($v, $v->{code}, service_sid => 'sim-check:hang'));
+	asked($other);
+	$session->run('SELECT pg_cancel_backend(' . $other->pid . ')');
+	is($other->result->sqlstate, '57014', 'a direct check is canceled');
+	is(confirm($v, $v->{code}), 't approved 4 -', 'its code is right, too');
+	is(checks(), 1, 'without a second check');
+}
+
+{
+	my $v = $server->begin('FA1');
+
+	check($v, wrong($v), service_sid => 'sim-check:approved-other');
+	is(confirm($v, wrong($v)), 'f pending 4 -', 'a direct check that approves another number approves no verification');
+}
+
+# --- nobody's message
+
+{
+	my $v = $server->begin('sim-check:approved', send => 'false', wait => 0);
+
+	is(confirm($v, '123456'), 'f pending 4 -', 'without a message no code is right, even if the service says so');
+}
+
+$session->close;
+$server->node->stop('fast');
+done_testing();

@@ -215,16 +215,14 @@ sub test_no_wait
 {
 	my $other = $pv->connect;
 	my $number = $pv->new_number;
-	my @id;
 
 	$pv->reload('pnvs.limits' => 'number 1/1h');
-	$pv->begin($number);
-	push @id, $pv->begin($number)->{id};
+	$pv->begin($number) for 1 .. 2;
 	$other->run('BEGIN');
-	push @id, $pv->begin($number, session => $other)->{id};
+	$pv->begin($number, session => $other);
 	$session->run("SET lock_timeout = '5s'");
-	push @id, $pv->begin($number)->{id};
-	isnt($id[2], $id[1], 'nobody waits for a transaction that has counted a refusal');
+	is($session->query('SELECT * FROM ' . Pnvs::Verification::begin_sql($number, service_sid => 'FA1'))->message, '',
+		'nobody waits for a transaction that has counted a refusal');
 	$other->run('COMMIT');
 	$session->run('RESET lock_timeout');
 	$pv->reload('pnvs.limits' => undef);
@@ -326,6 +324,23 @@ sub test_resend
 	is("$sixth->{state} $sixth->{refused}", 'pending too_many', 'a sixth is refused');
 	ok($sixth->{retry_after} > 500, 'until the verification has expired');
 	is($pv->stored($id)->{messages}, 5, 'five were queued');
+	return;
+}
+
+sub test_resend_at_once
+{
+	my $id = $pv->begin($pv->new_number)->{id};
+	my $other = $pv->connect;
+
+	$pv->let_resend($id);
+	$session->run('BEGIN');
+	is($pv->resend($id)->{state}, 'pending', 'another message is queued');
+	$other->send("SELECT refused FROM resend_verification('$id')");
+	wait_until('the second waits', sub { $session->value('SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ' . $other->pid) });
+	$session->run('COMMIT');
+	is($other->result->value, 'too_many', 'of two requests for another message at the same time the second is refused');
+	is($pv->messages($id), 'SMS:canceled SMS:queued', 'and queues nothing');
+	$other->close;
 	return;
 }
 
@@ -660,6 +675,7 @@ test_no_wait();
 test_session();
 test_double_click();
 test_resend();
+test_resend_at_once();
 test_resend_refused();
 test_counts_under();
 test_cancel();

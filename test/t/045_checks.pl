@@ -183,7 +183,7 @@ restart();
 restart('pnvs.guard_memory' => '2MB');
 {
 	my $id = new_id();
-	my ($begun, $contents);
+	my $begun;
 
 	# Nothing may have expired by the server's own clock.
 	$t0 = $session->value('SELECT now()');
@@ -197,10 +197,11 @@ restart('pnvs.guard_memory' => '2MB');
 
 	$begun = time;
 	take($id, 1);
-	Pnvs::Simulator::wait_until('a snapshot is written', sub {
-			((Time::HiRes::stat($node->data_dir . "/$FILE"))[9] // 0) >= $begun;
-	});
-	cmp_ok(time - $begun, '<', $KEPT_S, "a snapshot is written within $KEPT_S s while the server runs");
+	ok( eval {
+			local $PostgreSQL::Test::Utils::timeout_default = $KEPT_S;
+			Pnvs::Simulator::wait_until('a snapshot is written', sub { ((Time::HiRes::stat($node->data_dir . "/$FILE"))[9] // 0) >= $begun });
+			1;
+		}, "a snapshot is written within $KEPT_S s while the server runs");
 	kill KILL => $session->pid;
 	Pnvs::Simulator::wait_until('the session is gone', sub { Pnvs::Server::is_lost($session) });
 	$session = $server->connect;

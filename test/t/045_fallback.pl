@@ -29,6 +29,8 @@ pnvs.limits = 'number 1/30s, number VOICE 1/1h'
 pnvs.breaker = ''
 pnvs.scan_interval = 3600
 pnvs.max_attempts = 3
+log_lock_waits = on
+deadlock_timeout = '100ms'
 CONF
 my $session = $pv->session;
 
@@ -126,11 +128,13 @@ sub test_limit
 
 sub test_locked
 {
+	my $log_end = $pv->log_end;
 	my ($id, $locker) = begin_locked();
 
 	wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
 	pass('a locked row holds up no other');
-	is($pv->messages($id), 'WHATSAPP:failed', 'and is not waited for');
+	is($pv->messages($id), 'WHATSAPP:failed', 'its own next channel has to wait');
+	is($pv->logged('still waiting for', $log_end), 0, 'but the sender does not');
 	$locker->run('COMMIT');
 	ok($pv->soon(sub { $pv->messages($id) eq 'WHATSAPP:failed SMS:sent' }), 'it is tried again when it is free');
 	$locker->close;

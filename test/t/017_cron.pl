@@ -2,7 +2,7 @@
 # callers no message is sent twice; and a job that fails is recorded so.
 #
 # pg_cron runs jobs in two ways, in background workers and by connections of its
-# own.  It knows minutes, and both wait for the same one.
+# own.  It knows minutes: the servers' clock is set to the next when all is ready.
 
 use strict;
 use warnings;
@@ -13,8 +13,8 @@ use lib "$FindBin::RealBin/../perl";
 use IPC::Run;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time sleep);
 
+use Pnvs::Preload;
 use Pnvs::Simulator;
 
 my $EXAMPLE = "$FindBin::RealBin/../../examples/pg_cron.sql";
@@ -25,9 +25,8 @@ my $SLOW_MS = 1000;
 # Six windows of pnvs.max_in_flight, for a single caller: others find some left.
 my $ROWS = 300;
 
-# What is queued before the minute ends has to be there by then.
-my $HEADROOM_S = 3;
-
+my $scratch = PostgreSQL::Test::Utils::tempdir();
+my %clock = (LD_PRELOAD => Pnvs::Preload::build($scratch, 'clock'), PNVS_CLOCK_FILE => "$scratch/ahead");
 my $service = Pnvs::Simulator->new;
 my %way = (workers => { on => 'on', prefix => '62813' }, connections => { on => 'off', prefix => '62814' });
 
@@ -51,21 +50,22 @@ sub prepare
 {
 	my ($way) = @_;
 	my ($output, $error) = ('', '');
-	my $node = $service->new_node("cron_$way", preload => undef, schema => 'pnvs', conf => <<"CONF");
+	# the search_path is for what the test asks itself; the example names the schema
+	my $node = $service->init_node("cron_$way", preload => undef, conf => <<"CONF");
 shared_preload_libraries = 'pg_cron'
 cron.database_name = 'postgres'
 cron.use_background_workers = $way{$way}{on}
 pnvs.service_sid = '$SERVICE'
+search_path = 'public, pnvs'
 CONF
 
 	$way{$way}{node} = $node;
-	# for what the test asks itself; the example names the schema
-	$node->append_conf('postgresql.conf', "search_path = 'public, pnvs'");
 	$node->append_conf('postgresql.conf', "cron.host = '" . $node->host . "'");
-	# not "restart", by which pg_ctl passes over what sanitizers put before the server
-	$node->stop;
-	$node->start;
-	sql($way, 'CREATE EXTENSION pg_cron');
+	{
+		local @ENV{ keys %clock } = values %clock;
+		$node->start;
+	}
+	sql($way, 'CREATE SCHEMA pnvs; CREATE EXTENSION pnvs SCHEMA pnvs; CREATE EXTENSION pg_cron');
 	is($node->psql('postgres', slurp_file($EXAMPLE), stdout => \$output, stderr => \$error, on_error_stop => 1),
 		0, "by $way: pg_cron.sql runs");
 	is($error, '', "by $way: pg_cron.sql has nothing to complain of");
@@ -81,6 +81,14 @@ CONF
 		SET pnvs.on_failure = 'error' SET pnvs.service_sid = 'sim:code:InsufficientBalance:200'
 		AS $$ SELECT FROM pnvs.start_verification('SMS', '6281299999999') $$;
 		SELECT cron.schedule('refused', '* * * * *', 'SELECT public.refused()')});
+	return;
+}
+
+# At one stroke.
+sub set_clock_to_next_minute
+{
+	append_to_file("$scratch/next", 60 - time % 60);
+	rename "$scratch/next", "$scratch/ahead" or die "rename: $!";
 	return;
 }
 
@@ -162,9 +170,8 @@ sub check_records
 
 my @ways = sort keys %way;
 prepare($_) for @ways;
-my $left_s = 60 - time % 60;
-sleep $left_s + 1 if $left_s < $HEADROOM_S;
 enqueue($_) for @ways;
+set_clock_to_next_minute();
 join_in($_) for @ways;
 check_sending($_) for @ways;
 check_records($_) for @ways;

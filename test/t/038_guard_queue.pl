@@ -411,6 +411,10 @@ $guard->reload('pnvs.countries' => undef);
 $guard->reload('pnvs.retention' => '1s', 'pnvs.reconcile_for' => '1s');
 $session->run("INSERT INTO member VALUES (13, '$number')");
 is(message_of(13)->{state}, 'failed', 'a message is refused');
+wait_until('its retention is over', sub { $session->value("SELECT clock_timestamp() > '" . message_of(13)->{settled_at} . "'::timestamptz + interval '1 s'") eq 't' });
+# a worker deletes when it comes
+$guard->configure;
+$guard->settled($guard->enqueue('FA1'));
 wait_until('it is deleted', sub { !defined message_of(13)->{state} });
 pass('a refused message is deleted after its retention');
 $guard->reload('pnvs.retention' => undef, 'pnvs.reconcile_for' => undef);

@@ -273,9 +273,6 @@ CREATE INDEX phone_verification_session_idx ON pnvs_internal.phone_verification 
 -- those of a number
 CREATE INDEX phone_verification_recipient_idx ON pnvs_internal.phone_verification (recipient_hash, begun_at)
 	WHERE recipient_hash IS NOT NULL;
--- the verification whose last message was settled
-CREATE INDEX phone_verification_message_idx ON pnvs_internal.phone_verification (last_message)
-	WHERE last_message IS NOT NULL;
 -- those whose number is to be masked, and those that are to be deleted, by their age
 CREATE INDEX phone_verification_expires_idx ON pnvs_internal.phone_verification (expires_at)
 	WHERE ended_at IS NULL;

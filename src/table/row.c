@@ -33,6 +33,7 @@
 #include "table/row.h"
 #include "table/statements.h"
 
+static TM_Result lock(PnvsTableRow *row, LockWaitPolicy policy);
 static bool is_done(TM_Result result);
 static void insert_index_entries(const PnvsTableRow *row, PnvsUpdateIndexes indexes);
 
@@ -113,14 +114,14 @@ pnvs_table_row_optional_text(const PnvsTableRow *row, int column)
 bool
 pnvs_table_row_lock(PnvsTableRow *row)
 {
-	TupleTableSlot *locked = table_slot_create(row->relation, NULL);
-	TM_FailureData failure;
-	bool		done = is_done(table_tuple_lock(row->relation, &row->found->t_self, InvalidSnapshot,
-												locked, GetCurrentCommandId(false),
-												LockTupleExclusive, LockWaitBlock, 0, &failure));
+	return is_done(lock(row, LockWaitBlock));
+}
 
-	ExecDropSingleTupleTableSlot(locked);
-	return done;
+/* The same, without a wait: false also if another transaction has locked it. */
+bool
+pnvs_table_row_lock_if_free(PnvsTableRow *row)
+{
+	return lock(row, LockWaitSkip) == TM_Ok;
 }
 
 /*
@@ -146,6 +147,19 @@ pnvs_table_row_update(PnvsTableRow *row)
 		insert_index_entries(row, indexes);
 	CommandCounterIncrement();
 	return true;
+}
+
+static TM_Result
+lock(PnvsTableRow *row, LockWaitPolicy policy)
+{
+	TupleTableSlot *locked = table_slot_create(row->relation, NULL);
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(row->relation, &row->found->t_self, InvalidSnapshot,
+										  locked, GetCurrentCommandId(false), LockTupleExclusive,
+										  policy, 0, &failure);
+
+	ExecDropSingleTupleTableSlot(locked);
+	return result;
 }
 
 /* False if another transaction has changed the row. */

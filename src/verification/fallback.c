@@ -42,6 +42,14 @@
 /* The columns of PNVS_SELECT_FAILED. */
 #define FAILED_ID 1
 #define FAILED_CODE 2
+#define FAILED_VERIFICATION 3
+
+/* A message whose channel the service has refused. */
+typedef struct Refused
+{
+	int64		message;
+	pg_uuid_t	verification;
+} Refused;
 
 /* Messages that a fallback is to be made from, and when, by the monotonic clock. */
 static int64 noted[MAX_NOTED];
@@ -53,12 +61,12 @@ static void on_settled(const PnvsVerdict *verdicts, int nverdicts);
 static int64 repeat_due_us(void);
 static void do_again(void *arg);
 static int	select_candidates(int64 **messages);
-static int	keep_refused_by_channel(int64 *messages, int nmessages);
+static int	read_refused(const int64 *messages, int nmessages, Refused *refused);
 static bool lock_if_free(PnvsTable *table);
 static void note(int64 message, int64 at_us);
-static bool try_to_fall_back(int64 message);
+static bool try_to_fall_back(const Refused *refused);
 static void report(ErrorData *error);
-static bool fall_back(int64 message);
+static bool fall_back(const Refused *refused);
 
 /* To be called when the library is loaded. */
 void
@@ -98,6 +106,8 @@ do_again(void *arg)
 	bool		all = *(const bool *) arg || overflowed;
 	int64	   *messages = palloc(sizeof(noted));
 	int			nmessages = nnoted;
+	Refused    *refused;
+	int			nrefused;
 	int64		retry_us = pnvs_monotonic_us() + RETRY_US;
 
 	memcpy(messages, noted, sizeof(noted));
@@ -107,14 +117,14 @@ do_again(void *arg)
 		return;
 	if (all)
 		nmessages = select_candidates(&messages);
-	if (nmessages > 0)
-		nmessages = keep_refused_by_channel(messages, nmessages);
+	refused = palloc((nmessages + 1) * sizeof(Refused));
+	nrefused = nmessages > 0 ? read_refused(messages, nmessages, refused) : 0;
 	nnoted = 0;
 	overflowed = false;
-	for (int i = 0; i < nmessages; i++)
+	for (int i = 0; i < nrefused; i++)
 	{
-		if (!try_to_fall_back(messages[i]))
-			note(messages[i], retry_us);
+		if (!try_to_fall_back(&refused[i]))
+			note(refused[i].message, retry_us);
 	}
 }
 
@@ -136,27 +146,30 @@ select_candidates(int64 **messages)
 	return nmessages;
 }
 
-/* Keeps those of the messages whose channel the service has refused; their number. */
+/* Those of the messages whose channel the service has refused to a verification; their number. */
 static int
-keep_refused_by_channel(int64 *messages, int nmessages)
+read_refused(const int64 *messages, int nmessages, Refused *refused)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	PnvsTableVisit visit;
 	Datum		value;
 	int			nrows;
-	int			kept = 0;
+	int			nrefused = 0;
 
 	pnvs_table_enter_unattended(&pnvs_queue_table, &visit);
 	value = pnvs_array_of_ids(messages, nmessages);
 	nrows = pnvs_table_run(&pnvs_queue_table, PNVS_SELECT_FAILED, &value);
 	for (int row = 0; row < nrows; row++)
 	{
-		if (pnvs_code_refuses_channel(pnvs_result_text(row, FAILED_CODE)))
-			messages[kept++] = pnvs_result_int64(row, FAILED_ID);
+		if (!pnvs_code_refuses_channel(pnvs_result_text(row, FAILED_CODE)))
+			continue;
+		refused[nrefused].message = pnvs_result_int64(row, FAILED_ID);
+		refused[nrefused++].verification =
+			*DatumGetUUIDP(pnvs_result_datum(row, FAILED_VERIFICATION));
 	}
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller);
-	return kept;
+	return nrefused;
 }
 
 /* Locks a table if no other process has locked it; false otherwise, or if there is none. */
@@ -186,7 +199,7 @@ note(int64 message, int64 at_us)
 
 /* Falls back in a subtransaction; false if it is to be tried again. */
 static bool
-try_to_fall_back(int64 message)
+try_to_fall_back(const Refused *refused)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -197,7 +210,7 @@ try_to_fall_back(int64 message)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		done = fall_back(message);
+		done = fall_back(refused);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -242,13 +255,13 @@ report(ErrorData *error)
  * verification that can go on.  False if the verification's row is locked.
  */
 static bool
-fall_back(int64 message)
+fall_back(const Refused *refused)
 {
 	PnvsVerification row;
 
-	switch (pnvs_verification_lock_by_message(message, &row))
+	switch (pnvs_verification_lock_after(&refused->verification, refused->message, &row))
 	{
-		case PNVS_ROW_MISSING:
+		case PNVS_ROW_OTHER:
 			return true;
 		case PNVS_ROW_BUSY:
 			return false;

@@ -25,9 +25,6 @@
 
 #define OF_NUMBER "recipient_hash = $1 AND recipient IN ($2, $3)"
 
-/* A sender does not come back for ever to a row that somebody keeps locked. */
-#define GOES_ON "state = 'pending' AND expires_at > $2"
-
 static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
 	{"id", UUIDOID, true},
 	{"requested_by", OIDOID, true},
@@ -131,15 +128,6 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		" LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id::uuid",
 		{INT8OID, TIMESTAMPTZOID, OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
 	},
-	[PNVS_VERIFICATION_FIND_BY_MESSAGE] = {
-		"SELECT id::uuid FROM ONLY %1$s WHERE last_message = $1 AND " GOES_ON,
-		{INT8OID, TIMESTAMPTZOID}
-	},
-	[PNVS_VERIFICATION_LOCK_BY_MESSAGE] = {
-		"SELECT id::uuid FROM ONLY %1$s WHERE last_message = $1 AND " GOES_ON
-		" FOR UPDATE SKIP LOCKED",
-		{INT8OID, TIMESTAMPTZOID}
-	},
 	[PNVS_VERIFICATION_SELECT_NEXT_CHANNEL] = {
 		"SELECT last_message::bigint FROM ONLY %1$s WHERE expires_at > $1 AND ended_at IS NULL"
 		" AND state = 'pending'"
@@ -171,7 +159,7 @@ PnvsTable	pnvs_verification_table = {
 };
 
 static bool select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row);
-static bool read_locked(const pg_uuid_t *id, PnvsVerification *row);
+static bool ends_with(const PnvsVerification *row, int64 message);
 static bool may_see(Oid caller, const PnvsVerification *row);
 static void read_row(const PnvsTableRow *open, PnvsVerification *row);
 static void read_channels(const PnvsTableRow *open, PnvsVerification *row);
@@ -196,31 +184,37 @@ pnvs_verification_lock(const pg_uuid_t *id, PnvsVerification *row)
 }
 
 /*
- * Locks the verification whose last message this is, if it is pending, for a sender: waits
- * for nobody, and whoever runs the sender may not see the row.  The caller has locked the
- * table.
+ * Locks a verification whose last message this is, for a sender: waits for nobody, and
+ * whoever runs the sender may not see the row.  The caller has locked the table.
  */
 PnvsRowLock
-pnvs_verification_lock_by_message(int64 message, PnvsVerification *row)
+pnvs_verification_lock_after(const pg_uuid_t *id, int64 message, PnvsVerification *row)
 {
-	MemoryContext caller_context = CurrentMemoryContext;
-	Datum		values[] = {Int64GetDatum(message), TimestampTzGetDatum(GetCurrentTimestamp())};
-	PnvsRowLock lock = PNVS_ROW_MISSING;
-	PnvsTableVisit visit;
-	pg_uuid_t	id;
+	PnvsRowLock lock = PNVS_ROW_OTHER;
+	PnvsTableRow open;
 
-	pnvs_table_enter_unattended(&pnvs_verification_table, &visit);
-	MemoryContextSwitchTo(caller_context);
-	if (pnvs_table_read(&pnvs_verification_table, PNVS_VERIFICATION_FIND_BY_MESSAGE, values, NULL) > 0)
-		lock = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_BY_MESSAGE, values,
-								NULL) == 1 ? PNVS_ROW_LOCKED : PNVS_ROW_BUSY;
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
+	if (pnvs_table_row_find(&open, id))
+	{
+		read_row(&open, row);
+		if (ends_with(row, message))
+			lock = pnvs_table_row_lock_if_free(&open) ? PNVS_ROW_LOCKED : PNVS_ROW_BUSY;
+	}
+	pnvs_table_row_end(&open);
 	if (lock == PNVS_ROW_LOCKED)
-		id = *DatumGetUUIDP(pnvs_result_datum(0, PNVS_FIRST_COLUMN));
-	pnvs_table_leave(&visit);
-	MemoryContextSwitchTo(caller_context);
-	if (lock == PNVS_ROW_LOCKED && !read_locked(&id, row))
-		lock = PNVS_ROW_MISSING;
+		compute_state(row);
 	return lock;
+}
+
+/*
+ * Whether this is its last message.  A sender does not come back for ever to a row that
+ * somebody keeps locked, so it must not have expired.
+ */
+static bool
+ends_with(const PnvsVerification *row, int64 message)
+{
+	return row->last_message == message && row->stored == PNVS_VERIFICATION_PENDING &&
+		row->expires_at > GetCurrentTimestamp();
 }
 
 /* Counts also the wrong codes that shared memory knows of; their transactions may be rolled back. */
@@ -267,23 +261,6 @@ select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row)
 			read_row(&open, row);
 		found = found && may_see(GetUserId(), row);
 	} while (found && lock && !pnvs_table_row_lock(&open));
-	pnvs_table_row_end(&open);
-	if (found)
-		compute_state(row);
-	return found;
-}
-
-/* Reads a row that is locked, whoever asks. */
-static bool
-read_locked(const pg_uuid_t *id, PnvsVerification *row)
-{
-	PnvsTableRow open;
-	bool		found;
-
-	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
-	found = pnvs_table_row_find(&open, id);
-	if (found)
-		read_row(&open, row);
 	pnvs_table_row_end(&open);
 	if (found)
 		compute_state(row);

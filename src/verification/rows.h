@@ -73,8 +73,6 @@ typedef enum PnvsVerificationStatement
 	PNVS_VERIFICATION_FIND_SESSION,
 	PNVS_VERIFICATION_COUNT_REFUSED,
 	PNVS_VERIFICATION_CANCEL,
-	PNVS_VERIFICATION_FIND_BY_MESSAGE,
-	PNVS_VERIFICATION_LOCK_BY_MESSAGE,
 	PNVS_VERIFICATION_SELECT_NEXT_CHANNEL,
 	PNVS_VERIFICATION_NOTE_WRONG
 } PnvsVerificationStatement;
@@ -127,12 +125,12 @@ typedef struct PnvsVerification
 	uint64		approved_code;	/* hash of the code; 0: none */
 } PnvsVerification;
 
-/* The result of pnvs_verification_lock_by_message(). */
+/* The result of pnvs_verification_lock_after(). */
 typedef enum PnvsRowLock
 {
 	PNVS_ROW_LOCKED,
 	PNVS_ROW_BUSY,				/* another transaction has locked it */
-	PNVS_ROW_MISSING
+	PNVS_ROW_OTHER				/* it does not wait for another message */
 } PnvsRowLock;
 
 /* Whether another message may be sent for it, and a code of it be approved. */
@@ -151,7 +149,8 @@ extern PnvsTable pnvs_verification_table;
 extern bool pnvs_verification_find(const pg_uuid_t *id, PnvsVerification *row);
 extern bool pnvs_verification_lock(const pg_uuid_t *id, PnvsVerification *row);
 extern bool pnvs_verification_is_foreign(const PnvsTableRow *row);
-extern PnvsRowLock pnvs_verification_lock_by_message(int64 message, PnvsVerification *row);
+extern PnvsRowLock pnvs_verification_lock_after(const pg_uuid_t *id, int64 message,
+												PnvsVerification *row);
 extern void pnvs_verification_count_tries(PnvsVerification *row);
 extern void pnvs_verification_show(const PnvsVerification *row, PnvsBegun *begun);
 

@@ -58,7 +58,7 @@ sub begin_locked
 	my $id;
 
 	$pv->configure('pnvs.worker' => 'off');
-	$id = begin($ONCE, '{WHATSAPP,SMS}');
+	$id = begin($ONCE, '{WHATSAPP,SMS,VOICE}');
 	$locker->run('BEGIN');
 	$locker->run("SELECT FROM pnvs_internal.phone_verification WHERE id = '$id' FOR UPDATE");
 	$pv->reload('pnvs.worker' => undef);
@@ -227,6 +227,25 @@ sub test_call
 	return;
 }
 
+# The queue was emptied: another message has the ID of a verification's last one.
+sub test_same_message_id
+{
+	my $id = begin('FA1', '{WHATSAPP,SMS}');
+	my $other;
+
+	wait_messages($id, 'WHATSAPP:sent');
+	$session->run('TRUNCATE pnvs_internal.queue');
+	$session->run("SELECT setval('pnvs_internal.queue_id_seq', " . $pv->stored($id)->{last_message} . ', false)');
+	$pv->configure('pnvs.worker' => 'off');
+	$other = begin($ONCE, '{WHATSAPP,SMS}');
+	die 'these are two message IDs' if $pv->stored($other)->{last_message} != $pv->stored($id)->{last_message};
+	$pv->reload('pnvs.worker' => undef);
+	wait_messages($other, 'WHATSAPP:failed SMS:sent');
+	pass('of two verifications with the same message ID, that whose channel is refused falls back');
+	is($pv->messages($id), '', 'and not the other');
+	return;
+}
+
 # The process that has noted the message dies.
 sub test_killed
 {
@@ -248,6 +267,7 @@ test_resend();
 test_over();
 test_broken();
 test_call();
+test_same_message_id();
 test_killed();
 $pv->stop;
 done_testing;

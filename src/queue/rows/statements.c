@@ -276,8 +276,9 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		{UUIDOID}
 	},
 	[PNVS_SELECT_FAILED] = {
-		"SELECT id::bigint, code::text FROM ONLY %1$s WHERE id = ANY ($1)"
-		" AND origin_database >= '0' AND state = 'failed' AND code IS NOT NULL",
+		"SELECT id::bigint, code::text, phone_verification::uuid FROM ONLY %1$s WHERE id = ANY ($1)"
+		" AND origin_database >= '0' AND state = 'failed' AND code IS NOT NULL"
+		" AND phone_verification IS NOT NULL",
 		{INT8ARRAYOID}
 	},
 

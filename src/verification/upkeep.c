@@ -46,7 +46,7 @@ static void purge(PnvsPurgeBatch *batch);
 static int	mask_over(int max, TimestampTz now);
 static void mask_rows(int nrows);
 static int	delete_ended(int max, TimestampTz now);
-static int64 wait_us(int statement, TimestampTz from, int64 kept_us, TimestampTz now);
+static int64 wait_us(int statement, TimestampTz from, int64 kept_us);
 static int64 retention_us(void);
 
 /* To be called when the library is loaded. */
@@ -68,10 +68,10 @@ purge(PnvsPurgeBatch *batch)
 	batch->npurged = mask_over(batch->max, now);
 	if (deletes && batch->npurged < batch->max)
 		batch->npurged += delete_ended(batch->max - batch->npurged, now);
-	batch->wait_us = wait_us(PNVS_VERIFICATION_FIRST_OPEN, masked_up_to, SHORTEST_KEPT_US, now);
+	batch->wait_us = wait_us(PNVS_VERIFICATION_FIRST_OPEN, masked_up_to, SHORTEST_KEPT_US);
 	if (deletes)
 		batch->wait_us = Min(batch->wait_us, wait_us(PNVS_VERIFICATION_FIRST_ENDED, purged_up_to,
-													 retention_us(), now));
+													 retention_us()));
 }
 
 /* Ends up to max rows that have expired long ago; their number. */
@@ -132,13 +132,12 @@ delete_ended(int max, TimestampTz now)
 
 /* How long it is, in us, until the first row has been kept long enough, or PNVS_NEVER. */
 static int64
-wait_us(int statement, TimestampTz from, int64 kept_us, TimestampTz now)
+wait_us(int statement, TimestampTz from, int64 kept_us)
 {
 	Datum		value = TimestampTzGetDatum(from);
-	TimestampTz first = pnvs_table_run_for_time(&pnvs_verification_table, statement, &value);
 
-	/* somebody may have set it to the end of time, or infinity, to keep a row */
-	return first > DT_NOEND - kept_us ? PNVS_NEVER : Max(first + kept_us - now, 0);
+	return pnvs_upkeep_wait_us(pnvs_table_run_for_time(&pnvs_verification_table, statement, &value),
+							   kept_us);
 }
 
 /* How long a row is kept after its end. */

@@ -101,6 +101,14 @@ no_worker();
 let_purge();
 ok($queue->soon(sub { count_rows('ended_at IS NOT NULL') == 3 }), 'and is masked later itself');
 no_worker();
+$session->run('TRUNCATE pnvs_internal.phone_verification, pnvs_internal.queue');
+insert_verification($session, expires_at => q{'-infinity'});
+$holder->run('BEGIN; SELECT FROM pnvs_internal.phone_verification FOR UPDATE');
+let_purge();
+no_worker();
+$holder->run('ROLLBACK');
+ok($queue->soon(sub { count_rows('true') == 0 }), 'the launcher starts a worker for a row that expired before all time');
+no_worker();
 $holder->run('BEGIN; LOCK pnvs_internal.phone_verification');
 is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'a locked table keeps no message from being sent');
 $holder->run('ROLLBACK');
@@ -133,6 +141,18 @@ let_purge();
 no_worker();
 is(count_rows(q{ended_at IS NOT NULL AND expires_at > clock_timestamp() - interval '24 hours'}), 0, 'what is not over yet is left');
 ok($queue->soon(sub { count_rows('ended_at IS NOT NULL') == 1 }), 'the launcher starts a worker when it is, with no message queued');
+
+# --- a database with refused verifications alone, for which no message wakes a worker
+
+my $refusing = Pnvs::Queue->new($service, 'refusing', conf => <<'CONF');
+pnvs.scan_interval = '1s'
+pnvs.channels = 'VOICE'
+CONF
+is($refusing->session->value(q{SELECT state FROM begin_verification('+6281234567890', service_sid => 'FA1')}), 'refused', 'a verification is refused');
+$refusing->session->run(q{UPDATE pnvs_internal.phone_verification SET begun_at = now() - interval '31 days', ended_at = now() - interval '31 days'});
+ok($refusing->soon(sub { $refusing->session->value('SELECT count(*) FROM pnvs_internal.phone_verification') == 0 }),
+	'refused verifications are deleted in a database that has never had a message');
+$refusing->stop;
 
 $queue->stop;
 done_testing();

@@ -75,6 +75,7 @@ extern bool pnvs_upkeep_recover(PnvsTransact transact, PnvsClaimer *claimer);
 extern void pnvs_upkeep_expire(PnvsTransact transact, PnvsClaimer *claimer);
 extern int64 pnvs_upkeep_purge(PnvsTransact transact, PnvsClaimer *claimer);
 extern int64 pnvs_upkeep_interval_us(void);
+extern int64 pnvs_upkeep_wait_us(TimestampTz since, int64 kept_us);
 extern void pnvs_upkeep_register(const PnvsUpkeepJob *job);
 extern int64 pnvs_upkeep_repeat_due_us(void);
 extern void pnvs_upkeep_repeat(PnvsTransact transact, bool all);

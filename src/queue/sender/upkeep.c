@@ -63,7 +63,6 @@ static int64 purge(PnvsTransact transact, Purge *purge);
 static void purge_batch(void *arg);
 static void purge_queue(PnvsClaimer *claimer, PnvsPurgeBatch *batch);
 static int	delete_old(PnvsClaimer *claimer, int max);
-static int64 next_purge_us(const PnvsClaimer *claimer);
 static int64 retention_us(void);
 
 /* Registers the job of a module above.  To be called when the library is loaded. */
@@ -263,10 +262,14 @@ purge_batch(void *arg)
 static void
 purge_queue(PnvsClaimer *claimer, PnvsPurgeBatch *batch)
 {
+	Datum		value;
+
 	if (pnvs_table_is_referenced(&pnvs_queue_table))
 		return;
 	batch->npurged = delete_old(claimer, batch->max);
-	batch->wait_us = next_purge_us(claimer);
+	value = TimestampTzGetDatum(claimer->purged_up_to);
+	batch->wait_us = pnvs_upkeep_wait_us(pnvs_table_run_for_time(&pnvs_queue_table, PNVS_OLDEST_RETAINED,
+																 &value), retention_us());
 }
 
 /* Deletes up to max rows whose retention is over, the oldest first; their number. */
@@ -288,17 +291,18 @@ delete_old(PnvsClaimer *claimer, int max)
 	return nrows;
 }
 
-/* How long it is, in us, until the retention of the next row is over, or PNVS_NEVER. */
-static int64
-next_purge_us(const PnvsClaimer *claimer)
+/*
+ * How long it is, in us, until a row has been kept for kept_us since a time, or PNVS_NEVER.
+ * Somebody may have set that to infinity, or to the end of time, to keep the row.
+ */
+int64
+pnvs_upkeep_wait_us(TimestampTz since, int64 kept_us)
 {
-	Datum		value = TimestampTzGetDatum(claimer->purged_up_to);
-	TimestampTz oldest = pnvs_table_run_for_time(&pnvs_queue_table, PNVS_OLDEST_RETAINED, &value);
+	TimestampTz kept_since = GetCurrentTimestamp() - kept_us;
 
-	/* a user may have set it to the end of time, or infinity, to keep a row */
-	if (oldest > DT_NOEND - retention_us())
+	if (since > DT_NOEND - kept_us)
 		return PNVS_NEVER;
-	return Max(oldest + retention_us() - GetCurrentTimestamp(), 0);
+	return Max(since, kept_since) - kept_since;
 }
 
 /*

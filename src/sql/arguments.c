@@ -75,6 +75,7 @@ pnvs_argument_required(const char *value, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must not be null", name),
+				 errhint("Pass a value. If there is none, do not call the function."),
 				 pnvs_errhide()));
 	return value;
 }
@@ -320,6 +321,7 @@ pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name, int max)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must be between 1 and %d", name, max),
+				 errhint("Pass a number in this range, or leave the argument out."),
 				 pnvs_errhide()));
 	return count;
 }
@@ -333,14 +335,13 @@ pnvs_argument_find_row(int64 id, PnvsQueueRow *row)
 							 "It belongs to another role, or is past \"pnvs.retention\".");
 }
 
-/* hint may be NULL. */
 void
 pnvs_argument_refuse(const char *what, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s", what),
-			 hint ? errhint("%s", hint) : 0,
+			 errhint("%s", hint),
 			 pnvs_errhide()));
 }
 

@@ -94,7 +94,8 @@ enqueue_for_row(PG_FUNCTION_ARGS)
 	Content		new = {0};
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		pnvs_argument_refuse("enqueue_verification_trigger() was not called as a trigger", NULL);
+		pnvs_argument_refuse("enqueue_verification_trigger() was not called as a trigger",
+							 "Name it in CREATE TRIGGER.");
 	check_trigger(trigger);
 
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && is_moved(trigger->tg_trigtuple))
@@ -121,7 +122,8 @@ check_trigger(const TriggerData *trigger)
 		pnvs_argument_refuse("enqueue_verification_trigger() must be fired AFTER the event",
 							 "A BEFORE trigger would send for rows that ON CONFLICT drops.");
 	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		pnvs_argument_refuse("enqueue_verification_trigger() must be fired FOR EACH ROW", NULL);
+		pnvs_argument_refuse("enqueue_verification_trigger() must be fired FOR EACH ROW",
+							 "Add FOR EACH ROW to the trigger.");
 	if (nargs < 2 || nargs > 4)
 		pnvs_argument_refuse("enqueue_verification_trigger() takes two to four arguments",
 							 "They are the channel, the column with the number, the service's ID, and a column to keep as reference.");

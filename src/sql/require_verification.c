@@ -96,7 +96,8 @@ check(PG_FUNCTION_ARGS)
 	Declaration declaration;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		pnvs_argument_refuse("require_verification() was not called as a trigger", NULL);
+		pnvs_argument_refuse("require_verification() was not called as a trigger",
+							 "Name it in CREATE TRIGGER.");
 	check_trigger(trigger);
 	read_declaration(trigger, &declaration);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))

@@ -123,6 +123,7 @@ pnvs_table_owner(PnvsTable *table)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("the extension pnvs is not in this database"),
+				 errhint("Create it by CREATE EXTENSION."),
 				 pnvs_errhide()));
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);

@@ -18,6 +18,8 @@ use Pnvs::Session;
 use Pnvs::Simulator;
 
 my $SOON_S = 20;
+my $AT_ONCE_S = 0.5;
+my $AT_ONCE_TRIES = 5;
 
 my $next_number = 6281500000000;
 
@@ -126,6 +128,19 @@ sub soon
 	local $PostgreSQL::Test::Utils::timeout_default = $SOON_S;
 
 	return eval { Pnvs::Simulator::wait_until('it is soon', $condition); 1 } ? 1 : 0;
+}
+
+# Whether something takes no time to speak of: the condition, which says how many seconds it
+# took, may be held up by a busy machine, but not each time.
+sub at_once
+{
+	my ($self, $condition) = @_;
+
+	for (1 .. $AT_ONCE_TRIES)
+	{
+		return 1 if $condition->() < $AT_ONCE_S;
+	}
+	return 0;
 }
 
 # The states of messages, some seconds later at the most, if not settled by then.

@@ -138,12 +138,17 @@ sub waits
 	my $v = $server->begin('FA1');
 
 	$session->run('BEGIN');
-	confirm($v, wrong($v, $_)) for 1 .. 5;
+	confirm($v, wrong($v, $_)) for 1 .. 4;
 	$session->run('ROLLBACK');
-	is(status($v), 'max_tries 0', 'the status counts tries that were rolled back');
+	is(status($v), 'pending 1', 'the status counts tries that were rolled back');
+	$server->resend_sent($v);
+	is(status($v), 'pending 1', 'another message gives none back');
+	$session->run('BEGIN');
+	confirm($v, wrong($v));
+	$session->run('ROLLBACK');
 	$server->let_resend($v->{id});
-	is($server->resend($v->{id})->{state}, 'max_tries', 'after which no other message is sent');
-	is($server->messages($v->{id}), 'SMS:sent', 'nor queued');
+	is($server->resend($v->{id})->{state}, 'max_tries', 'after the last no other message is sent');
+	is($server->messages($v->{id}), 'SMS:sent SMS:sent', 'nor queued');
 }
 
 # --- several messages

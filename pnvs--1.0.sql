@@ -228,8 +228,9 @@ INSERT INTO pnvs_internal.hash_key (key)
 
 -- One row a verification; its messages are rows of the queue.  As there, the library writes
 -- every column.  No role reads the table, not even through a view: who knows an ID may use it.
--- No index has a column that an approval, its use or a wrong code changes, and pages keep room:
--- so the new version of a row stands beside the old one, and the indexes stay as they are.
+-- No index has a column that an approval, its use or a wrong code changes, and a page keeps room
+-- for a second version of each of its rows: so the new version stands beside the old one, and the
+-- indexes stay as they are, even if one transaction uses all of a page's rows up.
 CREATE TABLE pnvs_internal.phone_verification (
 	id uuid NOT NULL PRIMARY KEY,
 	requested_by oid NOT NULL,
@@ -265,7 +266,7 @@ CREATE TABLE pnvs_internal.phone_verification (
 	origin_system bigint NOT NULL,
 	origin_database oid NOT NULL,
 	origin_timeline integer NOT NULL
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45);
 
 -- the verification that a session has under way
 CREATE INDEX phone_verification_session_idx ON pnvs_internal.phone_verification (session_hash)

@@ -198,12 +198,14 @@ is(main::connect(user => 'stranger')->query('SELECT use_verification(NULL)')->sq
 
 sub updates { return $session->run(q{SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_all_tables WHERE relid = 'pnvs_internal.phone_verification'::regclass})->row; }
 
-$id = $approval->approve($number, changes => 'recipient_hash = 1, session_hash = 2, last_message = 3');
+my $many = Pnvs::Approval::new_number();
+$approval->approve($many, changes => 'recipient_hash = 1, session_hash = 2, last_message = 3') for 1 .. 60;
+$session->run('VACUUM FULL pnvs_internal.phone_verification');
 $session->run('BEGIN');
 my $before = updates();
-used($id);
+$session->run("SELECT use_verification(id) FROM pnvs_internal.phone_verification WHERE recipient = '$many'");
 my $after = updates();
-is(join(' ', map { $after->{$_} - $before->{$_} } qw(n_tup_upd n_tup_hot_upd)), '1 1', 'the new version of a used row stands beside the old one');
+is(join(' ', map { $after->{$_} - $before->{$_} } qw(n_tup_upd n_tup_hot_upd)), '60 60', 'the new version of a used row stands beside the old one');
 $session->run('COMMIT');
 $session->run('CREATE INDEX of_state ON pnvs_internal.phone_verification (state)');
 $id = $approval->approve($number);

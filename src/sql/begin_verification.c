@@ -227,7 +227,8 @@ show_begun(FunctionCallInfo fcinfo, const PnvsMemoKey *key, const PnvsBegun *beg
 	pnvs_row_begin(&row, fcinfo, types, BEGUN_COLUMNS);
 	add_begun(&row, begun);
 	result = pnvs_row_finish(&row);
-	pnvs_memo_keep(fcinfo, key, result, true);
+	/* what keeps no row has written nothing, and needs no transaction ID */
+	pnvs_memo_keep(fcinfo, key, result, begun->has_id);
 	return result;
 }
 

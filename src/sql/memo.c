@@ -134,7 +134,7 @@ pnvs_memo_keep(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum row, bool 
 	append(kept + row_len, key->data, key->len);
 	entry = memo_table_insert(memo->table, kept_key, &found);
 	entry->row = PointerGetDatum(kept);
-	entry->undone_with = undoable ? GetCurrentTransactionIdIfAny() : InvalidTransactionId;
+	entry->undone_with = undoable ? GetCurrentTransactionId() : InvalidTransactionId;
 }
 
 static char *

@@ -164,6 +164,10 @@ sub test_refusals
 		is(($begun->{id} // '-') . ' ' . words($begun), '- refused - not_a_number -', "\"$typed\" is no number");
 	}
 	is(count_rows(), $rows, 'and nothing is kept of it');
+	$session->run('BEGIN');
+	$pv->begin('abc');
+	is($session->value('SELECT pg_current_xact_id_if_assigned()') // '-', '-', 'not even a transaction ID is taken for it');
+	$session->run('COMMIT');
 
 	$pv->reload('pnvs.limits' => 'number 1/1h');
 	$pv->begin($number);
@@ -549,6 +553,13 @@ sub test_cursor
 	$pv->let_resend($id);
 	fetch_twice("(resend_verification('$id')).state");
 	is($pv->messages($id), 'SMS:canceled SMS:queued', 'it resends once more, too');
+
+	my $again = Pnvs::Verification::begin_sql($pv->new_number, service_sid => 'FA1', session_key => "$KEY of a cursor");
+
+	$session->run("BEGIN; DECLARE c CURSOR FOR SELECT ($again).id FROM generate_series(1, 2); SAVEPOINT s; SELECT $again; SAVEPOINT t; FETCH c; ROLLBACK TO s");
+	$id = $session->value('FETCH c');
+	$session->run('COMMIT');
+	is($pv->status($id)->{state}, 'pending', "it goes on with no session's verification that was rolled back");
 	return;
 }
 

@@ -58,6 +58,21 @@ typedef struct Content
 	pg_uuid_t	id;
 } Content;
 
+/* What is said of a verification that cannot be used up. */
+static const char *const faults[] = {
+	[PNVS_USE_NOT_TOLD] = "is not approved for its phone number, has been used, is too old, or has another purpose",
+	[PNVS_USE_OF_OTHER_DATABASE] = "was begun in another database",
+	[PNVS_USE_NOT_CONFIRMED] = "has not been confirmed yet",
+	[PNVS_USE_EXPIRED] = "has expired before it was confirmed",
+	[PNVS_USE_MAX_TRIES] = "has had too many wrong codes",
+	[PNVS_USE_CANCELED] = "was canceled",
+	[PNVS_USE_REFUSED] = "was refused, so no code was sent",
+	[PNVS_USE_USED] = "has been used already",
+	[PNVS_USE_OF_OTHER_NUMBER] = "is of another phone number",
+	[PNVS_USE_TOO_LATE] = "was approved too long ago",
+	[PNVS_USE_FOR_OTHER_PURPOSE] = "has another purpose"
+};
+
 PG_FUNCTION_INFO_V1(pnvs_require_verification);
 
 static Datum check(PG_FUNCTION_ARGS);
@@ -307,7 +322,7 @@ require(const TriggerData *trigger, const Declaration *declaration, const Conten
 		pnvs_moves_take_deleted(move_of(trigger, digits, &content->id)))
 		return;
 	if (!pnvs_verification_use_up(&use))
-		refuse(trigger, "The row's verification is not approved for its phone number, has been used, is too old, or has another purpose.",
+		refuse(trigger, psprintf("The row's verification %s.", faults[pnvs_verification_use_fault(&use)]),
 			   "Let the person confirm a code that was sent to this number, and write the row with the ID of that verification, once and in time.");
 }
 

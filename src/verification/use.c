@@ -18,7 +18,7 @@
 #include "verification/rows.h"
 
 static bool counts(const PnvsTableRow *row, const PnvsUse *use, TimestampTz now);
-static bool has_purpose(const PnvsTableRow *row, const PnvsUse *use);
+static bool has_purpose(const char *purpose, const PnvsUse *use);
 static void take(const PnvsTableRow *row, const char *recipient, TimestampTz now);
 
 /*
@@ -70,6 +70,36 @@ pnvs_verification_use_up(const PnvsUse *use)
 	return used;
 }
 
+/* Why a verification was not used up just now, if the caller may see it. */
+PnvsUseFault
+pnvs_verification_use_fault(const PnvsUse *use)
+{
+	static const PnvsUseFault of_state[PNVS_VERIFICATION_STATES] = {
+		[PNVS_VERIFICATION_PENDING] = PNVS_USE_NOT_CONFIRMED,
+		[PNVS_VERIFICATION_FAILED] = PNVS_USE_NOT_CONFIRMED,
+		[PNVS_VERIFICATION_EXPIRED] = PNVS_USE_EXPIRED,
+		[PNVS_VERIFICATION_MAX_TRIES] = PNVS_USE_MAX_TRIES,
+		[PNVS_VERIFICATION_CANCELED] = PNVS_USE_CANCELED,
+		[PNVS_VERIFICATION_REFUSED] = PNVS_USE_REFUSED,
+		[PNVS_VERIFICATION_USED] = PNVS_USE_USED
+	};
+	PnvsVerification row;
+
+	if (!pnvs_verification_find(&use->id, &row))
+		return PNVS_USE_NOT_TOLD;
+	if (row.foreign)
+		return PNVS_USE_OF_OTHER_DATABASE;
+	pnvs_verification_count_tries(&row);
+	if (row.state != PNVS_VERIFICATION_APPROVED)
+		return of_state[row.state];
+	if (strcmp(row.recipient, use->recipient) != 0)
+		return PNVS_USE_OF_OTHER_NUMBER;
+	if (row.approved_at < GetCurrentTimestamp() - use->good_for_us)
+		return PNVS_USE_TOO_LATE;
+	/* or another transaction has given it back meanwhile */
+	return has_purpose(row.purpose, use) ? PNVS_USE_NOT_TOLD : PNVS_USE_FOR_OTHER_PURPOSE;
+}
+
 /* Whether the row is an approval that may be used. */
 static bool
 counts(const PnvsTableRow *row, const PnvsUse *use, TimestampTz now)
@@ -81,15 +111,13 @@ counts(const PnvsTableRow *row, const PnvsUse *use, TimestampTz now)
 	return strcmp(PNVS_VERIFICATION_TEXT(row, STATE), "approved") == 0 &&
 		strcmp(PNVS_VERIFICATION_TEXT(row, RECIPIENT), use->recipient) == 0 &&
 		!never_approved && approved_at >= now - use->good_for_us &&
-		has_purpose(row, use) && !pnvs_verification_is_foreign(row);
+		has_purpose(PNVS_VERIFICATION_OPTIONAL_TEXT(row, PURPOSE), use) && !pnvs_verification_is_foreign(row);
 }
 
-/* Without purposes it is for verifications that have none. */
+/* Without purposes it is for verifications that have none; purpose: its own, or NULL. */
 static bool
-has_purpose(const PnvsTableRow *row, const PnvsUse *use)
+has_purpose(const char *purpose, const PnvsUse *use)
 {
-	const char *purpose = PNVS_VERIFICATION_OPTIONAL_TEXT(row, PURPOSE);
-
 	if (purpose == NULL)
 		return use->npurposes == 0;
 	for (int i = 0; i < use->npurposes; i++)

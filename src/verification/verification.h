@@ -72,6 +72,22 @@ typedef struct PnvsUse
 	int64		good_for_us;	/* since the approval */
 } PnvsUse;
 
+/* Why an approval cannot be used up. */
+typedef enum PnvsUseFault
+{
+	PNVS_USE_NOT_TOLD,			/* to those who may not see the verification */
+	PNVS_USE_OF_OTHER_DATABASE,
+	PNVS_USE_NOT_CONFIRMED,
+	PNVS_USE_EXPIRED,
+	PNVS_USE_MAX_TRIES,
+	PNVS_USE_CANCELED,
+	PNVS_USE_REFUSED,
+	PNVS_USE_USED,
+	PNVS_USE_OF_OTHER_NUMBER,
+	PNVS_USE_TOO_LATE,
+	PNVS_USE_FOR_OTHER_PURPOSE
+} PnvsUseFault;
+
 /* Something that happened to a number; texts are constant or in the memory of the list. */
 typedef struct PnvsHistoryEvent
 {
@@ -142,5 +158,6 @@ extern void pnvs_direct_check_note_lost(const PnvsDirectCheck *check);
 extern const char *pnvs_verification_use(const pg_uuid_t *id, const char *purpose,
 										 int64 good_for_us);
 extern bool pnvs_verification_use_up(const PnvsUse *use);
+extern PnvsUseFault pnvs_verification_use_fault(const PnvsUse *use);
 
 #endif							/* PNVS_VERIFICATION_H */

@@ -92,7 +92,7 @@ my $result = insert("+$number", $id);
 is(state_of($result), $REFUSED, 'a second row with it is refused, with the SQLSTATE of a CHECK and the name of the constraint');
 is("$result->{error}{s}.$result->{error}{t}", 'public.users', 'the error names schema and table');
 is($result->message, 'new row for relation "users" violates verification constraint "users_phone_verified"', 'it reads like that of a CHECK');
-is($result->detail, "The row's verification is not approved for its phone number, has been used, is too old, or has another purpose.", 'it says why');
+is($result->detail, "The row's verification has been used already.", 'it says why');
 like($result->hint, qr/\ALet the person confirm a code/, 'and what to do');
 
 is(state_of(insert($number, $unknown)), $REFUSED, 'an unknown ID is refused');
@@ -117,6 +117,31 @@ is(insert(undef, undef)->message, '', 'a row without a number needs nothing');
 is(insert($_, undef)->message, '', 'nor does one with a blank number') for '', "  \t", "\x{e2}\x{80}\x{8b}";
 is(insert(undef, $unknown)->message, '', 'whatever its ID is');
 
+# --- why: only to those who may see the verification
+
+# The DETAIL of a row's refusal.
+sub reason { my ($detail) = insert(@_)->detail =~ /\AThe row's verification (.*)\.\z/s; return $detail; }
+
+my $ANY_REASON = 'is not approved for its phone number, has been used, is too old, or has another purpose';
+my %reason = (
+	'has not been confirmed yet' => { state => 'pending' },
+	'has expired before it was confirmed' => { state => 'pending', changes => 'expires_at = clock_timestamp()' },
+	'has had too many wrong codes' => { state => 'max_tries' },
+	'was canceled' => { state => 'canceled' },
+	'was refused, so no code was sent' => { state => 'refused' },
+	'was begun in another database' => { changes => 'origin_system = 1' },
+	'is of another phone number' => { changes => q{recipient = '6281700000000'} },
+	'was approved too long ago' => { age => '61 min' },
+	'has another purpose' => { purpose => 'login' },
+);
+
+for my $reason (sort keys %reason)
+{
+	is(reason($number, approve($number, %{ $reason{$reason} })), $reason, "a verification $reason");
+}
+is(reason($number, approve($number, state => 'pending', changes => 'tries = 5')), 'has had too many wrong codes', 'also as the setting has it');
+is(reason($number, $unknown), $ANY_REASON, 'of an unknown ID no reason is told');
+
 # --- who writes
 
 $session->run('CREATE ROLE writer LOGIN; GRANT INSERT, UPDATE, DELETE, SELECT ON users TO writer; CREATE ROLE web LOGIN');
@@ -124,6 +149,8 @@ my $writer = main::connect(user => 'writer');
 ($number, $id) = approved(role => "'web'");
 is(insert($number, $id, by => $writer)->message, '', 'who may insert needs no privilege of pnvs, and no verification of his own');
 is(state_of(insert($number, $id, by => $writer)), $REFUSED, 'he, too, can insert one row with it');
+is(reason($number, $id, by => $writer), $ANY_REASON, 'who has not begun a verification is not told why it is refused');
+is(reason($number, approve($number, role => "'writer'", purpose => 'login'), by => $writer), 'has another purpose', 'who has begun it is');
 is($writer->query('CREATE TEMPORARY TABLE own (phone text, verification_id uuid)')->message, '', 'he has a table of his own');
 is($writer->query(guard_sql('own'))->sqlstate, '42501', 'who may not execute the function cannot make a trigger of it');
 $writer->run("SET search_path = ''");

@@ -16,6 +16,7 @@
 #include "verification/rows.h"
 
 static void show_missing(PnvsBegun *begun);
+static void show_now(const PnvsVerification *row, PnvsBegun *begun);
 static void show_refused(const PnvsVerification *row, const char *refused, int retry_after_s,
 						 PnvsBegun *begun);
 static int	wait_s(TimestampTz until, TimestampTz now);
@@ -42,7 +43,7 @@ pnvs_verification_resend(const pg_uuid_t *id, PnvsChannelWord channel, PnvsBegun
 	/* the lock may have been waited for */
 	now = GetCurrentTimestamp();
 	if (!pnvs_verification_is_open(&row))
-		pnvs_verification_show(&row, begun);
+		show_now(&row, begun);
 	else if (row.messages >= PNVS_MAX_MESSAGES)
 		show_refused(&row, PNVS_TOO_MANY, wait_s(row.expires_at, now), begun);
 	else if (now < row.resend_at)
@@ -91,9 +92,7 @@ pnvs_verification_status(const pg_uuid_t *id, PnvsBegun *begun, PnvsConfirmed *c
 		return;
 	}
 	pnvs_verification_count_tries(&row);
-	pnvs_verification_show(&row, begun);
-	if (row.refused != NULL && row.resend_at != DT_NOEND)
-		begun->retry_after_s = wait_s(row.resend_at, GetCurrentTimestamp());
+	show_now(&row, begun);
 	confirmed->approved = row.state == PNVS_VERIFICATION_APPROVED;
 	confirmed->state = begun->state;
 	confirmed->tries_left = pnvs_verification_tries_left(row.tries, pnvs_max_tries);
@@ -105,6 +104,15 @@ show_missing(PnvsBegun *begun)
 {
 	memset(begun, 0, sizeof(*begun));
 	begun->retry_after_s = -1;
+}
+
+/* Of a verification that was refused, how long there is still to wait. */
+static void
+show_now(const PnvsVerification *row, PnvsBegun *begun)
+{
+	pnvs_verification_show(row, begun);
+	if (row->refused != NULL && row->resend_at != DT_NOEND)
+		begun->retry_after_s = wait_s(row->resend_at, GetCurrentTimestamp());
 }
 
 static void

@@ -186,7 +186,10 @@ sub test_refusals
 		is($stored->{last_message} // '-', '-', 'it has no message');
 		isnt($pv->begin($number, purpose => 'log-in')->{id}, $refused->{id}, 'another purpose has a row of its own');
 		isnt($pv->begin($number, purpose => 'sign-up', rate_key => '192.0.2.7')->{id}, $refused->{id}, 'and so has another rate_key');
-		is(words($pv->resend($refused->{id})), 'refused - too_many -', 'no message of it can be sent again');
+		my $resent = $pv->resend($refused->{id});
+
+		is(join(' ', @$resent{qw(state refused)}), 'refused too_many', 'no message of it can be sent again');
+		ok($resent->{retry_after} > 3500 && $resent->{retry_after} <= 3600, 'the seconds to wait are told again');
 		is($pv->cancel($refused->{id}), 'f', 'and there is nothing to cancel');
 		like($pv->status($refused->{id})->{retry_after}, qr/\A3[56]\d\d\z/, 'the status counts the seconds down');
 	}

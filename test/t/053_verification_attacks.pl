@@ -235,6 +235,18 @@ for my $yes (qw(approved-other approved-nophone status-upper success-false-appro
 	$ascii->close;
 }
 
+# --- memory that is full, of which there is none for those that come later
+
+{
+	my $v = $server->begin('FA1');
+
+	$server->reload('pnvs.limits' => '');
+	$session->run("SELECT confirm_verification(id, '000000') FROM begun");
+	$service->mark;
+	is(confirm($v, $v->{code}), 'f pending 5 60', 'a code that could not be counted is not checked');
+	is(checks(), 0, 'nor is the service asked');
+}
+
 $session->close;
 $node->stop('fast');
 done_testing();

@@ -283,7 +283,8 @@ sub test_double_click
 	$session->run('BEGIN');
 	$first = $session->run($sql)->row;
 	$other->send($sql);
-	wait_until('the second waits', sub { $session->value('SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ' . $other->pid) });
+	ok($pv->soon(sub { $session->value('SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ' . $other->pid) }),
+		'the second of two clicks waits for the first');
 	$session->run('COMMIT');
 	$second = $other->result->row;
 	is_deeply($second, $first, 'two clicks at the same time are one verification');
@@ -454,6 +455,7 @@ sub test_roles
 	}
 	is($pv->cancel($id, $stranger), 'f', 'it cannot cancel it');
 	isnt($pv->begin($number, session => $stranger, session_key => $KEY)->{id}, $id, "another role's session with the same key is another session");
+	is($pv->begin($number, session => $web, session_key => $KEY)->{id}, $id, 'and does not take its place');
 
 	$web->run('BEGIN');
 	$web->run("SELECT cancel_phone_verification('$id')");

@@ -17,26 +17,21 @@
 #include "queue/registry/registry.h"
 #include "queue/rows/rows.h"
 
+#define ROW_TEXT(row, column) \
+	TextDatumGetCString(pnvs_table_row_datum(row, PNVS_COLUMN_##column))
+#define message_id(row) DatumGetInt64(pnvs_table_row_datum(row, PNVS_COLUMN_ID))
+
+static void begin_messages(const pg_uuid_t *verification, PnvsTableRow *message);
+static void end_messages(PnvsTableRow *message);
+static bool has_queued(const pg_uuid_t *verification, int64 but);
 static void row_values(const PnvsQueueSource *source, Datum values[3]);
 static int	cancel_all(PnvsQueueStatement statement, Datum *values, int64 but);
 static int	read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement statement,
 						Datum *values);
-static void read_message(int row, PnvsVerificationMessage *message);
-static bool is_being_sent(int row);
-
-/* Whether none of a verification's messages was sent, or will be. */
-bool
-pnvs_queue_all_failed(const pg_uuid_t *verification)
-{
-	Datum		value = UUIDPGetDatum(verification);
-	PnvsTableVisit visit;
-	bool		all_failed;
-
-	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
-	all_failed = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_HOPEFUL, &value, NULL) == 0;
-	pnvs_table_leave(&visit);
-	return all_failed;
-}
+static int	make_place(PnvsVerificationMessage *messages, int n, int max, int64 id);
+static void read_message(const PnvsTableRow *open, PnvsVerificationMessage *message);
+static TimestampTz optional_time(const PnvsTableRow *open, PnvsQueueColumn column);
+static bool is_being_sent(const PnvsTableRow *open);
 
 /*
  * The messages of a verification as they are by now, the newest first, up to max; their
@@ -46,20 +41,19 @@ int
 pnvs_queue_messages_of(const pg_uuid_t *verification, PnvsVerificationMessage *messages,
 					   int max)
 {
-	MemoryContext caller_context = CurrentMemoryContext;
-	PnvsTableVisit visit;
-	Datum		values[2];
-	int			nmessages;
+	PnvsTableRow open;
+	int			nmessages = 0;
 
-	values[0] = UUIDPGetDatum(verification);
-	values[1] = Int64GetDatum(max);
-	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
-	MemoryContextSwitchTo(caller_context);
-	nmessages = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_MESSAGES_OF, values, NULL);
-	for (int row = 0; row < nmessages; row++)
-		read_message(row, &messages[row]);
-	pnvs_table_leave(&visit);
-	MemoryContextSwitchTo(caller_context);
+	begin_messages(verification, &open);
+	while (pnvs_table_scan_next(&open))
+	{
+		int			place = make_place(messages, nmessages, max, message_id(&open));
+
+		if (place < max)
+			read_message(&open, &messages[place]);
+		nmessages = Min(nmessages + 1, max);
+	}
+	end_messages(&open);
 	return nmessages;
 }
 
@@ -70,23 +64,25 @@ pnvs_queue_messages_of(const pg_uuid_t *verification, PnvsVerificationMessage *m
 int64
 pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verification)
 {
-	MemoryContext caller_context = CurrentMemoryContext;
-	PnvsTableVisit visit;
-	Datum		value;
+	PnvsTableRow message;
 	int64		id = 0;
 
 	/* it comes in UTF-8, and no ID of the service has other characters */
 	if (!pg_is_ascii(verification_id))
 		return 0;
-	value = CStringGetTextDatum(verification_id);
-	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
-	if (pnvs_table_read(&pnvs_queue_table, PNVS_FIND_VERIFICATION, &value, NULL) == 1)
+	pnvs_table_row_begin(&pnvs_queue_table, AccessShareLock, &message);
+	pnvs_table_scan_begin(&message, PNVS_COLUMN_VERIFICATION_ID, CStringGetTextDatum(verification_id));
+	while (id == 0 && pnvs_table_scan_next(&message))
 	{
-		id = pnvs_result_int64(0, PNVS_FIRST_COLUMN);
-		*verification = *DatumGetUUIDP(pnvs_result_datum(0, PNVS_FOUND_VERIFICATION));
+		bool		isnull;
+		Datum		found = pnvs_table_row_value(&message, PNVS_COLUMN_PHONE_VERIFICATION, &isnull);
+
+		if (isnull)
+			continue;
+		id = message_id(&message);
+		*verification = *DatumGetUUIDP(found);
 	}
-	pnvs_table_leave(&visit);
-	MemoryContextSwitchTo(caller_context);
+	end_messages(&message);
 	return id;
 }
 
@@ -97,9 +93,7 @@ pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verificatio
 int
 pnvs_queue_cancel_of(const pg_uuid_t *verification)
 {
-	Datum		value = UUIDPGetDatum(verification);
-
-	return cancel_all(PNVS_SELECT_QUEUED_OF, &value, PG_INT64_MIN);
+	return pnvs_queue_cancel_others_of(verification, PG_INT64_MIN);
 }
 
 /* The same, but for the message that replaces them. */
@@ -108,7 +102,7 @@ pnvs_queue_cancel_others_of(const pg_uuid_t *verification, int64 but)
 {
 	Datum		value = UUIDPGetDatum(verification);
 
-	return cancel_all(PNVS_SELECT_QUEUED_OF, &value, but);
+	return has_queued(verification, but) ? cancel_all(PNVS_SELECT_QUEUED_OF, &value, but) : 0;
 }
 
 /* The same of a row of a user's table. */
@@ -137,6 +131,36 @@ pnvs_queue_rename_row(const PnvsQueueSource *source, const char *reference)
 	for (int row = 0; row < nrows; row++)
 		pnvs_registry_wake_at_end(pnvs_result_time(row, PNVS_FIRST_COLUMN), true);
 	pnvs_table_leave(&visit);
+}
+
+/* Begins to look for the messages of a verification. */
+static void
+begin_messages(const pg_uuid_t *verification, PnvsTableRow *message)
+{
+	pnvs_table_row_begin(&pnvs_queue_table, AccessShareLock, message);
+	pnvs_table_scan_begin(message, PNVS_COLUMN_PHONE_VERIFICATION, UUIDPGetDatum(verification));
+}
+
+static void
+end_messages(PnvsTableRow *message)
+{
+	pnvs_table_scan_end(message);
+	pnvs_table_row_end(message);
+}
+
+/* Whether there is something to take back, but for a message. */
+static bool
+has_queued(const pg_uuid_t *verification, int64 but)
+{
+	PnvsTableRow message;
+	bool		found = false;
+
+	begin_messages(verification, &message);
+	while (!found && pnvs_table_scan_next(&message))
+		found = message_id(&message) != but &&
+			strcmp(ROW_TEXT(&message, STATE), pnvs_state_name(PNVS_STATE_QUEUED)) == 0;
+	end_messages(&message);
+	return found;
 }
 
 static void
@@ -187,33 +211,59 @@ read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement statement, 
 	return nrows;
 }
 
+/*
+ * Makes a place for a message among n others, the newest first; the last of max goes.  max:
+ * it has none.
+ */
+static int
+make_place(PnvsVerificationMessage *messages, int n, int max, int64 id)
+{
+	int			place = 0;
+
+	while (place < n && messages[place].id > id)
+		place++;
+	if (place < max)
+		memmove(&messages[place + 1], &messages[place],
+				(Min(n, max - 1) - place) * sizeof(messages[0]));
+	return place;
+}
+
 static void
-read_message(int row, PnvsVerificationMessage *message)
+read_message(const PnvsTableRow *open, PnvsVerificationMessage *message)
 {
 	PnvsClaim	claim = {0};
 
-	message->id = pnvs_result_int64(row, PNVS_MESSAGE_ID);
-	message->state = pnvs_result_text(row, PNVS_MESSAGE_STATE);
-	message->settled = DatumGetBool(pnvs_result_datum(row, PNVS_MESSAGE_IS_SETTLED));
-	message->channel = pnvs_result_text(row, PNVS_MESSAGE_CHANNEL);
-	message->service_sid = pnvs_result_text(row, PNVS_MESSAGE_SERVICE_SID);
-	message->verification_id = pnvs_result_optional_text(row, PNVS_MESSAGE_VERIFICATION_ID);
-	message->recipient = pnvs_result_text(row, PNVS_MESSAGE_RECIPIENT);
-	message->created_at = pnvs_result_time(row, PNVS_MESSAGE_CREATED_AT);
-	message->dispatched_at = pnvs_result_optional_time(row, PNVS_MESSAGE_DISPATCHED_AT);
-	message->unknown_since = pnvs_result_optional_time(row, PNVS_MESSAGE_UNKNOWN_SINCE);
-	message->is_being_sent = is_being_sent(row);
+	message->id = message_id(open);
+	message->state = ROW_TEXT(open, STATE);
+	message->settled = optional_time(open, PNVS_COLUMN_SETTLED_AT) != 0;
+	message->channel = ROW_TEXT(open, CHANNEL);
+	message->service_sid = ROW_TEXT(open, SERVICE_SID);
+	message->verification_id = pnvs_table_row_optional_text(open, PNVS_COLUMN_VERIFICATION_ID);
+	message->recipient = ROW_TEXT(open, RECIPIENT);
+	message->created_at = optional_time(open, PNVS_COLUMN_CREATED_AT);
+	message->dispatched_at = optional_time(open, PNVS_COLUMN_DISPATCHED_AT);
+	message->unknown_since = optional_time(open, PNVS_COLUMN_UNKNOWN_SINCE);
+	message->is_being_sent = is_being_sent(open);
 	claim.channel = message->channel;
 	claim.recipient = message->recipient;
 	claim.created_at = message->created_at;
-	pnvs_admission_read(row, PNVS_MESSAGE_ADMISSION, &claim, &message->admission);
+	pnvs_admission_read_open(open, &claim, &message->admission);
+}
+
+/* 0 for NULL. */
+static TimestampTz
+optional_time(const PnvsTableRow *open, PnvsQueueColumn column)
+{
+	bool		isnull;
+
+	return DatumGetTimestampTz(pnvs_table_row_value(open, column, &isnull));
 }
 
 static bool
-is_being_sent(int row)
+is_being_sent(const PnvsTableRow *open)
 {
 	bool		unclaimed;
-	Datum		claimer = pnvs_result_value(row, PNVS_MESSAGE_CLAIMER, &unclaimed);
+	Datum		claimer = pnvs_table_row_value(open, PNVS_COLUMN_CLAIMER, &unclaimed);
 
 	return !unclaimed && !pnvs_claimer_is_dead(DatumGetInt64(claimer));
 }

@@ -109,7 +109,6 @@ extern bool pnvs_queue_cancel(int64 id);
 extern bool pnvs_queue_find(int64 id, PnvsQueueRow *row);
 
 /* messages.c */
-extern bool pnvs_queue_all_failed(const pg_uuid_t *verification);
 extern int	pnvs_queue_messages_of(const pg_uuid_t *verification,
 								   PnvsVerificationMessage *messages, int max);
 extern int64 pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verification);

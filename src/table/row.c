@@ -1,14 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * row.c
- *	  Finds, locks and changes a row of a table of the extension by its ID, without a
- *	  statement.
+ *	  Finds, locks and changes rows of a table of the extension, without a statement.
  *
  * That takes a fraction of a statement's time.  No settings need be pinned, and nobody's
  * privileges count: the table is as it was made, so nothing but PostgreSQL's own code runs.
  *
- * A row is found as it is by now, whatever snapshot the transaction has.  Whoever locks or
- * changes it waits for another transaction that has changed it.  If that one commits, the
+ * Rows are found as they are by now, whatever snapshot the transaction has, by the value of
+ * a column: in no certain order.  Whoever locks or changes one waits for another transaction that has changed it.  If that one commits, the
  * row is to be found again; in REPEATABLE READ this is an error, as ever.
  *
  *-------------------------------------------------------------------------
@@ -24,9 +23,10 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
-#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "errcodes.h"
@@ -59,30 +59,57 @@ pnvs_table_row_end(PnvsTableRow *row)
 	table_close(row->relation, NoLock);
 }
 
-/* Reads a row that has been committed by now, or that this transaction has written. */
+/*
+ * Begins to look for the rows with a value in a column, counted from 1, that have been
+ * committed by now, or that this transaction has written.
+ */
+void
+pnvs_table_scan_begin(PnvsTableRow *row, int column, Datum value)
+{
+	Oid			index = row->table->indexes[column - 1];
+	Oid			type = row->table->columns[column - 1].type;
+	TypeCacheEntry *cached = lookup_type_cache(type, TYPECACHE_EQ_OPR_FINFO);
+	ScanKeyData key;
+
+	ScanKeyEntryInitializeWithInfo(&key, 0, column, BTEqualStrategyNumber, InvalidOid,
+								   get_typcollation(type), &cached->eq_opr_finfo, value);
+	row->snapshot = RegisterSnapshot(GetLatestSnapshot());
+	/* works with any table, and without an index, too */
+	row->scan = systable_beginscan(row->relation, index, OidIsValid(index), row->snapshot, 1, &key);
+}
+
+/* Reads the next of them; false if there is none. */
+bool
+pnvs_table_scan_next(PnvsTableRow *row)
+{
+	ExecClearTuple(row->slot);
+	row->found = systable_getnext(row->scan);
+	if (!HeapTupleIsValid(row->found))
+		return false;
+	row->found = heap_copytuple(row->found);
+	heap_deform_tuple(row->found, RelationGetDescr(row->relation), row->slot->tts_values,
+					  row->slot->tts_isnull);
+	ExecStoreVirtualTuple(row->slot);
+	return true;
+}
+
+void
+pnvs_table_scan_end(PnvsTableRow *row)
+{
+	systable_endscan(row->scan);
+	UnregisterSnapshot(row->snapshot);
+}
+
+/* Reads the row with an ID, which is a uuid; false if there is none. */
 bool
 pnvs_table_row_find(PnvsTableRow *row, const pg_uuid_t *id)
 {
-	Oid			index = row->table->id_index;
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	ScanKeyData key;
-	SysScanDesc scan;
+	bool		found;
 
-	ExecClearTuple(row->slot);
-	ScanKeyInit(&key, PNVS_TABLE_ID_COLUMN, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
-	/* works with any table, and without an index, too */
-	scan = systable_beginscan(row->relation, index, OidIsValid(index), snapshot, 1, &key);
-	row->found = systable_getnext(scan);
-	if (HeapTupleIsValid(row->found))
-	{
-		row->found = heap_copytuple(row->found);
-		heap_deform_tuple(row->found, RelationGetDescr(row->relation), row->slot->tts_values,
-						  row->slot->tts_isnull);
-		ExecStoreVirtualTuple(row->slot);
-	}
-	systable_endscan(scan);
-	UnregisterSnapshot(snapshot);
-	return HeapTupleIsValid(row->found);
+	pnvs_table_scan_begin(row, PNVS_TABLE_ID_COLUMN, UUIDPGetDatum(id));
+	found = pnvs_table_scan_next(row);
+	pnvs_table_scan_end(row);
+	return found;
 }
 
 /* A column that must not be NULL: an error otherwise. */

@@ -1,16 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * row.h
- *	  Finds, locks and changes a row of a table of the extension by its ID, without a
- *	  statement.
+ *	  Finds, locks and changes rows of a table of the extension, without a statement.
  *
- * Of tables whose IDs are uuid.  Functions throw.
+ * Functions throw.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef PNVS_TABLE_ROW_H
 #define PNVS_TABLE_ROW_H
 
+#include "access/genam.h"
 #include "access/htup.h"
 #include "executor/tuptable.h"
 #include "utils/uuid.h"
@@ -23,6 +23,8 @@ typedef struct PnvsTableRow
 	Relation	relation;
 	HeapTuple	found;			/* a copy */
 	TupleTableSlot *slot;		/* its values, and those that were put */
+	SysScanDesc scan;
+	Snapshot	snapshot;
 } PnvsTableRow;
 
 /* Puts a value, which is not NULL, into a column, counted from 1. */
@@ -42,12 +44,15 @@ pnvs_table_row_value(const PnvsTableRow *row, int column, bool *isnull)
 }
 
 extern void pnvs_table_row_begin(PnvsTable *table, LOCKMODE mode, PnvsTableRow *row);
+extern void pnvs_table_row_end(PnvsTableRow *row);
+extern void pnvs_table_scan_begin(PnvsTableRow *row, int column, Datum value);
+extern bool pnvs_table_scan_next(PnvsTableRow *row);
+extern void pnvs_table_scan_end(PnvsTableRow *row);
 extern bool pnvs_table_row_find(PnvsTableRow *row, const pg_uuid_t *id);
 extern Datum pnvs_table_row_datum(const PnvsTableRow *row, int column);
 extern char *pnvs_table_row_optional_text(const PnvsTableRow *row, int column);
 extern bool pnvs_table_row_lock(PnvsTableRow *row);
 extern bool pnvs_table_row_lock_if_free(PnvsTableRow *row);
 extern bool pnvs_table_row_update(PnvsTableRow *row);
-extern void pnvs_table_row_end(PnvsTableRow *row);
 
 #endif							/* PNVS_TABLE_ROW_H */

@@ -50,6 +50,8 @@ typedef struct PnvsTable
 	int			ncolumns;
 	const PnvsTableStatement *statements;
 	int			nstatements;
+	int			not_negative;	/* an integer column, from 1, that is negative
+								 * in no row of ours; 0: none */
 
 	/* table.c */
 	Oid			known;			/* a member of the extension */
@@ -60,7 +62,8 @@ typedef struct PnvsTable
 	Oid			begun;			/* the relation that is being checked, or was,
 								 * until it changes */
 	bool		referenced;		/* a foreign key refers to it */
-	Oid			id_index;		/* on the IDs alone, or 0 */
+	Oid			indexes[PNVS_TABLE_MAX_PARAMETERS]; /* of each column: all its
+													 * values, or 0 */
 	bool		is_kept;		/* it hears of changes */
 	struct PnvsTable *next;
 

@@ -16,19 +16,24 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/stratnum.h"
 #include "access/transam.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "rewrite/prs2lock.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "compat.h"
 #include "errcodes.h"
@@ -43,7 +48,9 @@ static const char *find_alteration(PnvsTable *table, Relation relation);
 static const char *find_column_alteration(const PnvsTable *table, TupleDesc descriptor);
 static const char *find_trigger(PnvsTable *table, const TriggerDesc *triggers);
 static const char *find_foreign_index(PnvsTable *table, Relation relation);
-static bool is_id_index(Relation index);
+static void note_index(PnvsTable *table, Relation index);
+static bool holds_all(const PnvsTable *table, Relation index, int column);
+static Node *column_of(const PnvsTable *table, int column);
 static bool is_foreign_constraint(const PnvsTable *table, Relation index);
 static Node *predicate_of(Relation index);
 static bool is_foreign_function(Oid function, void *context);
@@ -201,7 +208,7 @@ find_foreign_index(PnvsTable *table, Relation relation)
 	const char *found = NULL;
 	ListCell   *cell;
 
-	table->id_index = InvalidOid;
+	memset(table->indexes, 0, sizeof(table->indexes));
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
@@ -216,23 +223,57 @@ find_foreign_index(PnvsTable *table, Relation relation)
 		}
 		if (is_foreign_constraint(table, index))
 			found = "It has a unique index or an exclusion constraint that is not pnvs's.";
-		if (is_id_index(index))
-			table->id_index = RelationGetRelid(index);
+		note_index(table, index);
 		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
 	return found;
 }
 
-/* Whether every row is found by its ID. */
-static bool
-is_id_index(Relation index)
+/* Notes an index by whose first column rows are found, as the table's own are. */
+static void
+note_index(PnvsTable *table, Relation index)
 {
-	const Form_pg_index form = index->rd_index;
+	int			column = index->rd_index->indkey.values[0];
+	Oid			type;
 
-	return form->indisvalid && form->indisunique && form->indnkeyatts == 1 &&
-		form->indkey.values[0] == PNVS_TABLE_ID_COLUMN &&
-		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL);
+	if (column <= 0 || column > table->ncolumns || OidIsValid(table->indexes[column - 1]))
+		return;
+	type = table->columns[column - 1].type;
+	if (index->rd_index->indisvalid && index->rd_rel->relam == BTREE_AM_OID &&
+		index->rd_opfamily[0] == lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf &&
+		index->rd_indcollation[0] == get_typcollation(type) && holds_all(table, index, column))
+		table->indexes[column - 1] = RelationGetRelid(index);
+}
+
+/* Whether an index has all rows with a value in a column. */
+static bool
+holds_all(const PnvsTable *table, Relation index, int column)
+{
+	NullTest   *has_value = makeNode(NullTest);
+	List	   *known = list_make1(has_value);
+	Oid			integers = lookup_type_cache(INT4OID, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+
+	has_value->arg = (Expr *) column_of(table, column);
+	has_value->nulltesttype = IS_NOT_NULL;
+	has_value->location = -1;
+	if (table->not_negative != 0)
+		known = lappend(known, make_opclause(get_opfamily_member(integers, INT4OID, INT4OID,
+																 BTGreaterEqualStrategyNumber),
+											 BOOLOID, false,
+											 (Expr *) column_of(table, table->not_negative),
+											 (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+																Int32GetDatum(0), false, true),
+											 InvalidOid, InvalidOid));
+	return predicate_implied_by(make_ands_implicit((Expr *) predicate_of(index)), known, false);
+}
+
+static Node *
+column_of(const PnvsTable *table, int column)
+{
+	Oid			type = table->columns[column - 1].type;
+
+	return (Node *) makeVar(1, column, type, -1, get_typcollation(type), 0);
 }
 
 /*

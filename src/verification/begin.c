@@ -140,19 +140,27 @@ continue_session(const PnvsBeginRequest *request, uint64 session_hash, PnvsBegun
 	return true;
 }
 
+/* Finds what was begun last of it, and is pending. */
 static bool
 find_session(uint64 session_hash, pg_uuid_t *id)
 {
-	Datum		value = Int64GetDatum((int64) session_hash);
-	PnvsTableVisit visit;
-	bool		found;
+	TimestampTz latest = DT_NOBEGIN;
+	PnvsTableRow row;
 
-	pnvs_table_enter(&pnvs_verification_table, &visit, AccessShareLock);
-	found = pnvs_table_read(&pnvs_verification_table, PNVS_VERIFICATION_FIND_SESSION, &value, NULL) == 1;
-	if (found)
-		*id = *DatumGetUUIDP(pnvs_result_datum(0, PNVS_FIRST_COLUMN));
-	pnvs_table_leave(&visit);
-	return found;
+	pnvs_table_row_begin(&pnvs_verification_table, AccessShareLock, &row);
+	pnvs_table_scan_begin(&row, PNVS_VERIFICATION_COLUMN_SESSION_HASH, Int64GetDatum((int64) session_hash));
+	while (pnvs_table_scan_next(&row))
+	{
+		TimestampTz begun_at = DatumGetTimestampTz(PNVS_VERIFICATION_DATUM(&row, BEGUN_AT));
+
+		if (begun_at <= latest || strcmp(PNVS_VERIFICATION_TEXT(&row, STATE), "pending") != 0)
+			continue;
+		latest = begun_at;
+		*id = *DatumGetUUIDP(PNVS_VERIFICATION_DATUM(&row, ID));
+	}
+	pnvs_table_scan_end(&row);
+	pnvs_table_row_end(&row);
+	return latest != DT_NOBEGIN;
 }
 
 /* A verification without a message. */

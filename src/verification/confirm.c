@@ -78,6 +78,7 @@ static void approve(Confirmation *confirmation, const PnvsVerificationMessage *m
 static void give_back_try(Confirmation *confirmation);
 static void end(int code, Datum arg);
 static void write_approval(Confirmation *confirmation);
+static bool is_settled(const PnvsVerification *row);
 static void hide(void *arg);
 
 /*
@@ -110,7 +111,7 @@ pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *
 	if (judgement == JUDGED_APPROVED)
 		write_approval(&confirmation);
 	else if (judgement == JUDGED_WRONG)
-		pnvs_verification_write_wrong(&confirmation.row, confirmation.tries);
+		pnvs_verification_write_wrong(&confirmation.row.id, confirmation.tries);
 	show(&confirmation, judgement == JUDGED_APPROVED, confirmed);
 	error_context_stack = context.previous;
 }
@@ -189,7 +190,7 @@ judge(Confirmation *confirmation)
 static Judgement
 judge_code(Confirmation *confirmation)
 {
-	const PnvsVerification *row = &confirmation->row;
+	PnvsVerification *row = &confirmation->row;
 	bool		is_approved = row->state == PNVS_VERIFICATION_APPROVED;
 	bool		has_tries;
 
@@ -391,10 +392,27 @@ write_approval(Confirmation *confirmation)
 
 	if (row->state == PNVS_VERIFICATION_APPROVED)
 		return;
-	pnvs_verification_write_approval(&row->id, confirmation->hash);
-	/* it may have been canceled meanwhile */
-	if (find(confirmation, &confirmation->checked.id) && row->state == PNVS_VERIFICATION_APPROVED)
+	if (!pnvs_verification_write_approval(row, confirmation->hash))
+	{
+		/* it has ended meanwhile */
+		(void) find(confirmation, &confirmation->checked.id);
+		return;
+	}
+	row->state = PNVS_VERIFICATION_APPROVED;
+	if (!is_settled(row))
 		(void) pnvs_queue_cancel_of(&row->id);
+}
+
+/* Whether its messages were settled when they were read, and none was queued since. */
+static bool
+is_settled(const PnvsVerification *row)
+{
+	for (int i = 0; i < row->nqueued; i++)
+	{
+		if (!row->queued[i].settled)
+			return false;
+	}
+	return row->nqueued > 0 && row->queued[0].id == row->last_message;
 }
 
 /*

@@ -17,14 +17,11 @@
 #include "queue/attempt/lookup.h"
 #include "verification/rows.h"
 
-/* More than a verification has. */
-#define MAX_READ 10
-
 /* IDs of the service look like so many bytes in base64. */
 #define ID_BYTES 15
 
-static int	read_messages(const PnvsVerification *row, int64 after, bool look_up,
-						  PnvsVerificationMessage *messages);
+static int	choose(const PnvsVerification *row, int64 after, bool look_up,
+				   PnvsVerificationMessage *messages);
 static bool may_have_been_sent(const PnvsVerificationMessage *message);
 static const char *find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message);
 static int	make_messages_up(const PnvsVerification *row, PnvsVerificationMessage *messages);
@@ -35,34 +32,37 @@ static const char *make_id_up(void);
  * returns their number: those that were queued after another, by its ID.
  */
 int
-pnvs_confirm_messages(const PnvsVerification *row, int64 after,
-					  PnvsVerificationMessage *messages)
+pnvs_confirm_messages(PnvsVerification *row, int64 after, PnvsVerificationMessage *messages)
 {
 	int			n;
 
 	if (row->is_decoy)
 		return make_messages_up(row, messages);
-	n = read_messages(row, after, true, messages);
-	/* a worker may have given a record to the message before we looked */
-	return n > 0 ? n : read_messages(row, after, false, messages);
+	n = choose(row, after, true, messages);
+	if (n == 0)
+	{
+		/* a worker may have given a record to the message before we looked */
+		row->nqueued = pnvs_queue_messages_of(&row->id, row->queued, PNVS_MAX_MESSAGES_READ);
+		n = choose(row, after, false, messages);
+	}
+	return n;
 }
 
 static int
-read_messages(const PnvsVerification *row, int64 after, bool look_up,
-			  PnvsVerificationMessage *messages)
+choose(const PnvsVerification *row, int64 after, bool look_up, PnvsVerificationMessage *messages)
 {
-	PnvsVerificationMessage found[MAX_READ];
-	int			nfound = pnvs_queue_messages_of(&row->id, found, MAX_READ);
 	int			n = 0;
 
-	for (int i = 0; i < nfound && n < PNVS_CONFIRM_MESSAGES; i++)
+	for (int i = 0; i < row->nqueued && n < PNVS_CONFIRM_MESSAGES; i++)
 	{
-		if (found[i].id <= after)
+		PnvsVerificationMessage message = row->queued[i];
+
+		if (message.id <= after)
 			break;
-		if (found[i].verification_id == NULL && look_up && may_have_been_sent(&found[i]))
-			found[i].verification_id = find_sent(row, &found[i]);
-		if (found[i].verification_id != NULL)
-			messages[n++] = found[i];
+		if (message.verification_id == NULL && look_up && may_have_been_sent(&message))
+			message.verification_id = find_sent(row, &message);
+		if (message.verification_id != NULL)
+			messages[n++] = message;
 	}
 	return n;
 }

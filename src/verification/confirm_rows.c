@@ -7,13 +7,17 @@
  */
 #include "postgres.h"
 
-#include "lib/stringinfo.h"
+#include "catalog/pg_type.h"
+#include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
 #include "settings.h"
 #include "table/hash_key.h"
 #include "table/statements.h"
 #include "verification/rows.h"
+
+static bool put_wrong(const PnvsTableRow *row, int tries, TimestampTz now);
+static Datum append_time(const PnvsTableRow *row, TimestampTz now);
 
 /*
  * The hash by which a verification's code is known, in the row and in shared memory.  Its
@@ -22,51 +26,95 @@
 uint64
 pnvs_verification_hash_code(const pg_uuid_t *id, const char *code)
 {
-	StringInfoData data;
+	size_t		code_len = strlen(code);
+	size_t		len = UUID_LEN + code_len;
+	char	   *data = palloc(len);
+	uint64		hash;
 
-	initStringInfo(&data);
-	appendBinaryStringInfo(&data, (const char *) id->data, UUID_LEN);
-	appendStringInfoString(&data, code);
-	return pnvs_database_hash(PNVS_HASH_CODE, data.data, data.len);
+	memcpy(data, id->data, UUID_LEN);
+	memcpy(data + UUID_LEN, code, code_len);
+	hash = pnvs_database_hash(PNVS_HASH_CODE, data, len);
+	explicit_bzero(data, len);
+	pfree(data);
+	return hash;
 }
 
-/* A code was approved: unless the verification has ended meanwhile, it is now, too. */
-void
-pnvs_verification_write_approval(const pg_uuid_t *id, uint64 code)
+/*
+ * A code was approved: so is the verification, and its last message is read; false if it is
+ * not pending any more.
+ */
+bool
+pnvs_verification_write_approval(PnvsVerification *row, uint64 code)
 {
-	PnvsTableRow row;
+	PnvsTableRow open;
 	bool		pending;
+	bool		isnull;
 
-	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &row);
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
 	do
 	{
-		pending = pnvs_table_row_find(&row, id) &&
-			strcmp(PNVS_VERIFICATION_TEXT(&row, STATE), "pending") == 0;
+		pending = pnvs_table_row_find(&open, &row->id) &&
+			strcmp(PNVS_VERIFICATION_TEXT(&open, STATE), "pending") == 0;
 		if (pending)
 		{
-			PNVS_VERIFICATION_PUT(&row, STATE, CStringGetTextDatum("approved"));
-			PNVS_VERIFICATION_PUT(&row, APPROVED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
-			PNVS_VERIFICATION_PUT(&row, APPROVED_CODE, Int64GetDatum((int64) code));
+			row->last_message = DatumGetInt64(PNVS_VERIFICATION_VALUE(&open, LAST_MESSAGE, &isnull));
+			PNVS_VERIFICATION_PUT(&open, STATE, CStringGetTextDatum("approved"));
+			PNVS_VERIFICATION_PUT(&open, APPROVED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+			PNVS_VERIFICATION_PUT(&open, APPROVED_CODE, Int64GetDatum((int64) code));
 		}
-	} while (pending && !pnvs_table_row_update(&row));
-	pnvs_table_row_end(&row);
+	} while (pending && !pnvs_table_row_update(&open));
+	pnvs_table_row_end(&open);
+	return pending;
 }
 
 /* A code was wrong; tries: as many as there were by then. */
 void
-pnvs_verification_write_wrong(const PnvsVerification *row, int tries)
+pnvs_verification_write_wrong(const pg_uuid_t *id, int tries)
 {
-	char		masked[PNVS_PHONE_NUMBER_SIZE];
-	PnvsTableVisit visit;
-	Datum		values[5];
+	TimestampTz now = GetCurrentTimestamp();
+	PnvsTableRow row;
+	bool		found;
 
-	pnvs_phone_number_mask(row->recipient, masked);
-	values[0] = UUIDPGetDatum(&row->id);
-	values[1] = Int32GetDatum(tries);
-	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[3] = BoolGetDatum(tries >= pnvs_max_tries);
-	values[4] = CStringGetTextDatum(masked);
-	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
-	(void) pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_NOTE_WRONG, values, NULL);
-	pnvs_table_leave(&visit);
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &row);
+	do
+	{
+		found = pnvs_table_row_find(&row, id) && put_wrong(&row, tries, now);
+	} while (found && !pnvs_table_row_update(&row));
+	pnvs_table_row_end(&row);
+}
+
+/* False if the verification has ended. */
+static bool
+put_wrong(const PnvsTableRow *row, int tries, TimestampTz now)
+{
+	const char *state = PNVS_VERIFICATION_TEXT(row, STATE);
+	bool		pending = strcmp(state, "pending") == 0;
+	char		masked[PNVS_PHONE_NUMBER_SIZE];
+
+	if (!pending && strcmp(state, "approved") != 0)
+		return false;
+	PNVS_VERIFICATION_PUT(row, TRIES,
+						  Int32GetDatum(Max(DatumGetInt32(PNVS_VERIFICATION_DATUM(row, TRIES)), tries)));
+	PNVS_VERIFICATION_PUT(row, WRONG_AT, append_time(row, now));
+	/* without a try left nobody needs the number any more */
+	if (pending && tries >= pnvs_max_tries)
+	{
+		pnvs_phone_number_mask(PNVS_VERIFICATION_TEXT(row, RECIPIENT), masked);
+		PNVS_VERIFICATION_PUT(row, STATE, CStringGetTextDatum("max_tries"));
+		PNVS_VERIFICATION_PUT(row, RECIPIENT, CStringGetTextDatum(masked));
+		PNVS_VERIFICATION_PUT(row, ENDED_AT, TimestampTzGetDatum(now));
+	}
+	return true;
+}
+
+/* The times of the wrong codes, this one included. */
+static Datum
+append_time(const PnvsTableRow *row, TimestampTz now)
+{
+	bool		isnull;
+	Datum		times = PNVS_VERIFICATION_VALUE(row, WRONG_AT, &isnull);
+	Datum		time = TimestampTzGetDatum(now);
+
+	return isnull ? pnvs_array_make(TIMESTAMPTZOID, &time, NULL, 1) :
+		OidFunctionCall2(F_ARRAY_APPEND, times, time);
 }

@@ -16,6 +16,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 
+#include "core/decision.h"
 #include "core/operation.h"
 #include "queue/queue.h"
 #include "settings.h"
@@ -113,11 +114,6 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		" ended_at = coalesce(ended_at, used_at, $4) WHERE " OF_NUMBER,
 		{INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	},
-	[PNVS_VERIFICATION_FIND_SESSION] = {
-		"SELECT id::uuid FROM ONLY %1$s WHERE session_hash = $1 AND state = 'pending'"
-		" ORDER BY begun_at DESC LIMIT 1",
-		{INT8OID}
-	},
 
 	/* Nobody waits for a transaction that has counted one. */
 	[PNVS_VERIFICATION_COUNT_REFUSED] = {
@@ -138,15 +134,6 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		"UPDATE ONLY %1$s SET state = 'canceled', recipient = $2, ended_at = $3 WHERE id = $1",
 		{UUIDOID, TEXTOID, TIMESTAMPTZOID}
 	},
-	/* Without a try left nobody needs the number any more. */
-	[PNVS_VERIFICATION_NOTE_WRONG] = {
-		"UPDATE ONLY %1$s SET tries = greatest(tries, $2), wrong_at = array_append(wrong_at, $3),"
-		" state = CASE WHEN state = 'pending' AND $4 THEN 'max_tries' ELSE state END,"
-		" recipient = CASE WHEN state = 'pending' AND $4 THEN $5 ELSE recipient END,"
-		" ended_at = CASE WHEN state = 'pending' AND $4 THEN $3 ELSE ended_at END"
-		" WHERE id = $1 AND state IN ('pending', 'approved')",
-		{UUIDOID, INT4OID, TIMESTAMPTZOID, BOOLOID, TEXTOID}
-	},
 };
 
 PnvsTable	pnvs_verification_table = {
@@ -165,6 +152,7 @@ static void read_row(const PnvsTableRow *open, PnvsVerification *row);
 static void read_channels(const PnvsTableRow *open, PnvsVerification *row);
 static int64 optional_int64(const PnvsTableRow *open, PnvsVerificationColumn column);
 static void compute_state(PnvsVerification *row);
+static bool have_failed(const PnvsVerificationMessage *messages, int nmessages);
 
 /*
  * Reads a verification as it is by now, and what this transaction has done to it.  False if
@@ -348,12 +336,31 @@ compute_state(PnvsVerification *row)
 	PnvsVerificationFacts facts = {
 		.stored = row->stored,
 		.foreign = row->foreign,
-		.all_failed = row->stored == PNVS_VERIFICATION_PENDING &&
-		pnvs_queue_all_failed(&row->id) && !row->is_decoy,
 		.tries = row->tries,
 		.max_tries = pnvs_max_tries,
 		.expires_us = row->expires_at
 	};
 
+	if (row->stored == PNVS_VERIFICATION_PENDING)
+	{
+		row->nqueued = pnvs_queue_messages_of(&row->id, row->queued, PNVS_MAX_MESSAGES_READ);
+		facts.all_failed = have_failed(row->queued, row->nqueued) && !row->is_decoy;
+	}
 	row->state = pnvs_verification_state(&facts, GetCurrentTimestamp());
+}
+
+/* Whether no message was sent, or will be. */
+static bool
+have_failed(const PnvsVerificationMessage *messages, int nmessages)
+{
+	for (int i = 0; i < nmessages; i++)
+	{
+		const char *state = messages[i].state;
+
+		if (strcmp(state, pnvs_state_name(PNVS_STATE_FAILED)) != 0 &&
+			strcmp(state, pnvs_state_name(PNVS_STATE_EXPIRED)) != 0 &&
+			strcmp(state, pnvs_state_name(PNVS_STATE_CANCELED)) != 0)
+			return false;
+	}
+	return true;
 }

@@ -70,14 +70,12 @@ typedef enum PnvsVerificationStatement
 	PNVS_VERIFICATION_SELECT_NUMBER,
 	PNVS_VERIFICATION_LOCK_NUMBER,
 	PNVS_VERIFICATION_ERASE_NUMBER,
-	PNVS_VERIFICATION_FIND_SESSION,
 	PNVS_VERIFICATION_COUNT_REFUSED,
 	PNVS_VERIFICATION_CANCEL,
-	PNVS_VERIFICATION_SELECT_NEXT_CHANNEL,
-	PNVS_VERIFICATION_NOTE_WRONG
+	PNVS_VERIFICATION_SELECT_NEXT_CHANNEL
 } PnvsVerificationStatement;
 
-#define PNVS_VERIFICATION_STATEMENT_COUNT (PNVS_VERIFICATION_NOTE_WRONG + 1)
+#define PNVS_VERIFICATION_STATEMENT_COUNT (PNVS_VERIFICATION_SELECT_NEXT_CHANNEL + 1)
 
 /* A word of the column "refused", also for the page. */
 #define PNVS_TOO_MANY "too_many"
@@ -93,6 +91,9 @@ typedef enum PnvsVerificationStatement
 	pnvs_table_row_optional_text(row, PNVS_VERIFICATION_COLUMN_##column)
 #define PNVS_VERIFICATION_PUT(row, column, value) \
 	pnvs_table_row_put(row, PNVS_VERIFICATION_COLUMN_##column, value)
+
+/* More than a verification has. */
+#define PNVS_MAX_MESSAGES_READ 10
 
 /* A row; its texts are in the memory context of the caller. */
 typedef struct PnvsVerification
@@ -123,6 +124,10 @@ typedef struct PnvsVerification
 	int			tries;			/* wrong codes that were committed */
 	TimestampTz approved_at;	/* or 0 */
 	uint64		approved_code;	/* hash of the code; 0: none */
+	PnvsVerificationMessage queued[PNVS_MAX_MESSAGES_READ]; /* its messages, the
+															 * newest first, if it
+															 * is pending */
+	int			nqueued;
 } PnvsVerification;
 
 /* The result of pnvs_verification_lock_after(). */
@@ -169,12 +174,12 @@ extern bool pnvs_confirm_wait_for_message(const PnvsVerification *row);
 extern void pnvs_confirm_unlock(uint64 key);
 
 /* confirm_messages.c */
-extern int	pnvs_confirm_messages(const PnvsVerification *row, int64 after,
+extern int	pnvs_confirm_messages(PnvsVerification *row, int64 after,
 								  PnvsVerificationMessage *messages);
 
 /* confirm_rows.c */
 extern uint64 pnvs_verification_hash_code(const pg_uuid_t *id, const char *code);
-extern void pnvs_verification_write_approval(const pg_uuid_t *id, uint64 code);
-extern void pnvs_verification_write_wrong(const PnvsVerification *row, int tries);
+extern bool pnvs_verification_write_approval(PnvsVerification *row, uint64 code);
+extern void pnvs_verification_write_wrong(const pg_uuid_t *id, int tries);
 
 #endif							/* PNVS_VERIFICATION_ROWS_H */

@@ -242,21 +242,53 @@ ok($queue->at_once(sub {
 # --- among many
 
 # What a transaction has read of the queue, in the table and its indexes.
-my $READ = q{SELECT sum(pg_stat_get_xact_tuples_returned(oid)) FROM (SELECT 'pnvs_internal.queue'::regclass AS oid UNION ALL }
-  . q{SELECT indexrelid FROM pg_index WHERE indrelid = 'pnvs_internal.queue'::regclass) AS relation};
+sub has_read
+{
+	my ($what) = @_;
+
+	return qq{SELECT sum(pg_stat_get_xact_$what(oid)) FROM (SELECT 'pnvs_internal.queue'::regclass AS oid UNION ALL }
+	  . q{SELECT indexrelid FROM pg_index WHERE indrelid = 'pnvs_internal.queue'::regclass) AS relation};
+}
+
+# The blocks that a session of its own reads to find the messages.
+sub reads
+{
+	my ($sentence) = @_;
+	my $who = $queue->connect;
+
+	$who->run('BEGIN');
+	my $before = $who->value(has_read('blocks_fetched'));
+	is(scalar(messages_of($verification, 10, $who)), 3, $sentence);
+	return $who->value(has_read('blocks_fetched')) - $before;
+}
 
 $queue->configure('pnvs.worker' => 'off');
 $verification = new_verification();
 enqueue($verification, number => 6281700000000 + $_, not_before => $LATER, in => $session) for 1 .. 3;
 $session->run("SELECT messages_enqueue((6281700000003 + n)::text, gen_random_uuid(), '0', 0, '-infinity', false, $LATER) FROM generate_series(1, 2000) AS n");
-for my $what ("messages_of('$verification', 10)", "messages_cancel_of('$verification')")
+$session->run('BEGIN');
+my $before = $session->value(has_read('tuples_returned'));
+$session->run("SELECT messages_cancel_of('$verification')");
+cmp_ok($session->value(has_read('tuples_returned')) - $before, '<', 50, 'what is queued of a verification is found by an index');
+$session->run('ROLLBACK');
+cmp_ok(reads('the messages of a verification'), '<', 20, 'are found by an index, too');
+
+# --- whatever becomes of the index
+
+for my $change (
+	'DROP INDEX pnvs_internal.queue_phone_verification_idx',
+	"CREATE INDEX partial ON pnvs_internal.queue (phone_verification) WHERE state = 'sent'",
+	'CREATE INDEX backwards ON pnvs_internal.queue (id, phone_verification)',
+	'CREATE INDEX hashed ON pnvs_internal.queue USING hash (phone_verification)')
 {
-	$session->run('BEGIN');
-	my $before = $session->value($READ);
-	$session->run("SELECT $what");
-	cmp_ok($session->value($READ) - $before, '<', 50, 'the messages of a verification are found by an index (' . ($what =~ /(\w+)/)[0] . ')');
-	$session->run('ROLLBACK');
+	$session->run($change);
+	is(scalar(messages_of($verification)), 3, "the messages of a verification are found ($change)");
 }
+$session->run('CREATE INDEX whole ON pnvs_internal.queue (phone_verification DESC) WHERE phone_verification IS NOT NULL');
+$session->run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pnvs_internal.whole'::regclass");
+cmp_ok(reads('with an index that is not valid'), '>', 40, 'and not by it');
+$session->run("UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'pnvs_internal.whole'::regclass");
+cmp_ok(reads('with another that has them all'), '<', 20, 'and by it');
 
 $queue->stop;
 done_testing();

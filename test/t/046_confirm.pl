@@ -57,6 +57,7 @@ sub checks { return scalar $service->events('request', action => 'CheckVerificat
 	is(confirm($v, $v->{code}), 'f max_tries 0 -', 'and the right code comes too late');
 	is(checks(), 5, 'the service was asked five times');
 	is($server->verification($v)->{state}, 'max_tries', 'the row says why');
+	is($session->value("SELECT cardinality(wrong_at) FROM pnvs_internal.phone_verification WHERE id = '$v->{id}'"), 5, 'and when each code was typed');
 	is($server->verification($v)->{recipient}, $masked, 'and has the number no more');
 }
 

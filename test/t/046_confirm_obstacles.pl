@@ -132,6 +132,22 @@ sub waits
 	is($server->verification($v)->{state}, 'canceled', 'and stays canceled');
 }
 
+# --- another message is queued meanwhile
+
+{
+	my $v = $server->begin('sim-check:slow:500');
+	my $other;
+
+	$server->configure('pnvs.worker' => 'off');
+	$session->run("UPDATE pnvs_internal.phone_verification SET resend_at = now() WHERE id = '$v->{id}'");
+	$service->mark;
+	$other = asked(confirming($v, $v->{code}));
+	$session->run("SELECT * FROM resend_verification('$v->{id}')");
+	is($other->result->row->{approved}, 't', 'an approval while another message is queued');
+	is($session->value("SELECT string_agg(state, ',' ORDER BY id) FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}'"), 'sent,canceled', 'takes it back');
+	$server->configure('pnvs.worker' => undef);
+}
+
 # --- tries that were rolled back
 
 {

@@ -17,7 +17,7 @@
 #include "queue/rows/rows.h"
 #include "queue/rows/statements.h"
 
-/* The columns, in the order in which PNVS_FIND and others have them. */
+/* The columns, in the order in which the table, PNVS_FIND and others have them. */
 typedef enum AdmissionColumn
 {
 	ORIGIN_SYSTEM,
@@ -25,10 +25,13 @@ typedef enum AdmissionColumn
 	ORIGIN_TIMELINE,
 	DUE,
 	KEY,
-	TRUSTED
+	TRUSTED,
+	ADMISSION_COLUMNS
 } AdmissionColumn;
 
-static bool is_of_this_server(int row, int column);
+static void read_values(const Datum *values, const bool *nulls, const PnvsClaim *claim,
+						PnvsAdmission *admission);
+static bool is_of_this_server(const Datum *values);
 
 /*
  * The admission of a row of the last result, whose columns begin at column; all zeros if
@@ -37,24 +40,40 @@ static bool is_of_this_server(int row, int column);
 void
 pnvs_admission_read(int row, int column, const PnvsClaim *claim, PnvsAdmission *admission)
 {
-	bool		no_due;
-	bool		no_key;
-	bool		no_trusted;
-	Datum		due = pnvs_result_value(row, column + DUE, &no_due);
-	Datum		key = pnvs_result_value(row, column + KEY, &no_key);
-	Datum		trusted = pnvs_result_value(row, column + TRUSTED, &no_trusted);
+	Datum		values[ADMISSION_COLUMNS];
+	bool		nulls[ADMISSION_COLUMNS];
 
+	for (int i = 0; i < ADMISSION_COLUMNS; i++)
+		values[i] = pnvs_result_value(row, column + i, &nulls[i]);
+	read_values(values, nulls, claim, admission);
+}
+
+/* The same of a row of the table that was found without a statement. */
+void
+pnvs_admission_read_open(const PnvsTableRow *open, const PnvsClaim *claim,
+						 PnvsAdmission *admission)
+{
+	read_values(&open->slot->tts_values[PNVS_COLUMN_ORIGIN_SYSTEM - 1],
+				&open->slot->tts_isnull[PNVS_COLUMN_ORIGIN_SYSTEM - 1], claim, admission);
+}
+
+static void
+read_values(const Datum *values, const bool *nulls, const PnvsClaim *claim,
+			PnvsAdmission *admission)
+{
 	memset(admission, 0, sizeof(*admission));
 	/* a row that was written by hand can hold any time */
-	if (no_due || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(due)) ||
-		TIMESTAMP_NOT_FINITE(claim->created_at) || !is_of_this_server(row, column))
+	if (nulls[DUE] || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[DUE])) ||
+		TIMESTAMP_NOT_FINITE(claim->created_at) ||
+		nulls[ORIGIN_SYSTEM] || nulls[ORIGIN_DATABASE] || nulls[ORIGIN_TIMELINE] ||
+		!is_of_this_server(values))
 		return;
 	strlcpy(admission->recipient, claim->recipient, sizeof(admission->recipient));
 	admission->channel = pnvs_operation_channel_word(claim->channel);
-	admission->due = DatumGetTimestampTz(due);
+	admission->due = DatumGetTimestampTz(values[DUE]);
 	admission->taken_at = claim->created_at;
-	admission->key = no_key ? 0 : (uint64) DatumGetInt64(key);
-	admission->trusted = !no_trusted && DatumGetBool(trusted);
+	admission->key = nulls[KEY] ? 0 : (uint64) DatumGetInt64(values[KEY]);
+	admission->trusted = !nulls[TRUSTED] && DatumGetBool(values[TRUSTED]);
 }
 
 /* Whether a row of the last result was queued to a test number. */
@@ -69,10 +88,10 @@ pnvs_admission_is_of_test(int row, int column)
 
 /* Whether a row was queued here, and since the last promotion; never on a standby. */
 static bool
-is_of_this_server(int row, int column)
+is_of_this_server(const Datum *values)
 {
 	return !RecoveryInProgress() &&
-		pnvs_result_int64(row, column + ORIGIN_SYSTEM) == (int64) GetSystemIdentifier() &&
-		pnvs_result_oid(row, column + ORIGIN_DATABASE) == MyDatabaseId &&
-		pnvs_result_int32(row, column + ORIGIN_TIMELINE) == (int32) GetWALInsertionTimeLine();
+		DatumGetInt64(values[ORIGIN_SYSTEM]) == (int64) GetSystemIdentifier() &&
+		DatumGetObjectId(values[ORIGIN_DATABASE]) == MyDatabaseId &&
+		DatumGetInt32(values[ORIGIN_TIMELINE]) == (int32) GetWALInsertionTimeLine();
 }

@@ -14,6 +14,7 @@
 
 #include "core/outage.h"
 #include "queue/rows/verdict.h"
+#include "table/row.h"
 
 /* A row's position in the order in which rows are due. */
 typedef struct PnvsPosition
@@ -57,6 +58,8 @@ extern bool pnvs_claimer_is_dead(int64 number);
 extern bool pnvs_admission_is_of_test(int row, int column);
 extern void pnvs_admission_read(int row, int column, const PnvsClaim *claim,
 								PnvsAdmission *admission);
+extern void pnvs_admission_read_open(const PnvsTableRow *open, const PnvsClaim *claim,
+									 PnvsAdmission *admission);
 
 /* claim.c */
 extern void pnvs_claim_read(int row, PnvsClaim *claim);

@@ -158,14 +158,6 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		" RETURNING not_before::timestamptz",
 		{TEXTOID, TEXTOID, TEXTOID, TEXTOID}
 	},
-	[PNVS_SELECT_MESSAGES_OF] = {
-		"SELECT id::bigint, state::text, (settled_at IS NOT NULL)::boolean, channel::text,"
-		" service_sid::text, verification_id::text, recipient::text, created_at::timestamptz,"
-		" dispatched_at::timestamptz, unknown_since::timestamptz, claimer::bigint," ADMISSION
-		" FROM ONLY %1$s WHERE phone_verification = $1 AND origin_timeline >= 0"
-		" ORDER BY id DESC LIMIT $2",
-		{UUIDOID, INT8OID}
-	},
 	[PNVS_HIGHEST_ID] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE origin_database >= '0' ORDER BY id DESC LIMIT 1",
 		{0}
@@ -266,15 +258,6 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		{TEXTARRAYOID}
 	},
 
-	/*
-	 * Of a verification's messages, one that was sent, or may have been, or
-	 * may be.
-	 */
-	[PNVS_SELECT_HOPEFUL] = {
-		"SELECT id::bigint FROM ONLY %1$s WHERE phone_verification = $1 AND origin_timeline >= 0"
-		" AND state NOT IN ('failed', 'expired', 'canceled') LIMIT 1",
-		{UUIDOID}
-	},
 	[PNVS_SELECT_FAILED] = {
 		"SELECT id::bigint, code::text, phone_verification::uuid FROM ONLY %1$s WHERE id = ANY ($1)"
 		" AND origin_database >= '0' AND state = 'failed' AND code IS NOT NULL"
@@ -317,11 +300,6 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		" WHERE " OF_NUMBER,
 		{INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
 	},
-	[PNVS_FIND_VERIFICATION] = {
-		"SELECT id::bigint, phone_verification::uuid FROM ONLY %1$s WHERE verification_id = $1"
-		" AND origin_timeline >= 0 AND phone_verification IS NOT NULL LIMIT 1",
-		{TEXTOID}
-	},
 };
 
 PnvsTable	pnvs_queue_table = {
@@ -331,6 +309,7 @@ PnvsTable	pnvs_queue_table = {
 	.ncolumns = lengthof(columns),
 	.statements = statements,
 	.nstatements = lengthof(statements),
+	.not_negative = PNVS_COLUMN_ORIGIN_TIMELINE
 };
 
 /* The sequence that gives the IDs, or an error; the table exists. */

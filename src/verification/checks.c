@@ -206,6 +206,8 @@ pnvs_checks_approve(const PnvsChecked *checked, uint64 code, int64 message, Time
 	{
 		search.entry->approved = code;
 		search.entry->message = message;
+		if (search.entry->ambiguous == code)
+			search.entry->ambiguous = 0;
 	}
 	end(&search);
 	pnvs_guard_note_change();
@@ -237,6 +239,8 @@ pnvs_checks_known(const pg_uuid_t *id, uint64 code, TimestampTz now, PnvsKnownCo
 	{
 		known->approved = search.entry->approved == code;
 		known->ambiguous = search.entry->ambiguous == code;
+		if (!known->ambiguous)
+			known->other_ambiguous = search.entry->ambiguous;
 		if (search.entry->approved != 0 && !known->approved)
 			known->other_approved = search.entry->message;
 	}

@@ -13,7 +13,7 @@
  * The service approves a code once.  So an approval is noted in shared memory before
  * anything can fail, and the same code is approved again, also after a ROLLBACK.  If the
  * answer was lost, the code is noted, and the service's record of the message decides when
- * it comes again.
+ * it comes again, or another.
  *
  *-------------------------------------------------------------------------
  */
@@ -69,12 +69,13 @@ static bool can_confirm(const Confirmation *confirmation);
 static void show(const Confirmation *confirmation, bool approved, PnvsConfirmed *confirmed);
 static Judgement judge(Confirmation *confirmation);
 static Judgement judge_code(Confirmation *confirmation);
-static bool was_approved_meanwhile(Confirmation *confirmation);
+static bool was_approved_meanwhile(Confirmation *confirmation, uint64 code);
 static bool take_try(Confirmation *confirmation);
 static Judgement ask(Confirmation *confirmation);
 static void check(Confirmation *confirmation, const PnvsVerificationMessage *message, bool *is_test);
 static bool note_answer(Confirmation *confirmation);
-static void approve(Confirmation *confirmation, const PnvsVerificationMessage *message, bool is_test);
+static void approve(Confirmation *confirmation, uint64 code, const PnvsVerificationMessage *message,
+					bool is_test);
 static void give_back_try(Confirmation *confirmation);
 static void end(int code, Datum arg);
 static void write_approval(Confirmation *confirmation);
@@ -209,14 +210,21 @@ judge_code(Confirmation *confirmation)
 		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
 		return NOT_JUDGED;
 	}
-	if (confirmation->known.ambiguous && was_approved_meanwhile(confirmation))
+	if (confirmation->known.ambiguous && was_approved_meanwhile(confirmation, confirmation->hash))
 		return JUDGED_APPROVED;
+	/* only one such code is remembered */
+	if (confirmation->known.other_ambiguous != 0 &&
+		was_approved_meanwhile(confirmation, confirmation->known.other_ambiguous))
+		return judge_code(confirmation);
 	return take_try(confirmation) ? ask(confirmation) : NOT_JUDGED;
 }
 
-/* Whether the service has approved a message when this code was asked, and the answer lost. */
+/*
+ * Whether the service has approved a message when a code was asked, by its hash, and the
+ * answer lost.
+ */
 static bool
-was_approved_meanwhile(Confirmation *confirmation)
+was_approved_meanwhile(Confirmation *confirmation, uint64 code)
 {
 	for (int i = 0; i < confirmation->nmessages; i++)
 	{
@@ -226,7 +234,7 @@ was_approved_meanwhile(Confirmation *confirmation)
 		if (pnvs_lookup_is_approved(message->verification_id, confirmation->row.recipient) &&
 			!confirmation->row.is_decoy)
 		{
-			approve(confirmation, message, false);
+			approve(confirmation, code, message, false);
 			return true;
 		}
 	}
@@ -278,7 +286,7 @@ ask(Confirmation *confirmation)
 		if (!confirmation->row.is_decoy &&
 			pnvs_client_approves(&confirmation->call.answer, confirmation->row.recipient))
 		{
-			approve(confirmation, &confirmation->messages[i], is_test);
+			approve(confirmation, confirmation->hash, &confirmation->messages[i], is_test);
 			return JUDGED_APPROVED;
 		}
 		if (!note_answer(confirmation) && not_judged.operation == NULL)
@@ -336,15 +344,16 @@ note_answer(Confirmation *confirmation)
 	return judged;
 }
 
-/* The service has approved the code: nothing here throws. */
+/* The service has approved a code: nothing here throws. */
 static void
-approve(Confirmation *confirmation, const PnvsVerificationMessage *message, bool is_test)
+approve(Confirmation *confirmation, uint64 code, const PnvsVerificationMessage *message,
+		bool is_test)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	PnvsAdmission admission = message->admission;
 
 	HOLD_INTERRUPTS();
-	(void) pnvs_checks_approve(&confirmation->checked, confirmation->hash, message->id, now);
+	(void) pnvs_checks_approve(&confirmation->checked, code, message->id, now);
 	confirmation->under_way = false;
 	give_back_try(confirmation);
 	strlcpy(admission.recipient, confirmation->row.recipient, sizeof(admission.recipient));

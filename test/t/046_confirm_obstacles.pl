@@ -95,6 +95,16 @@ sub waits
 	is(checks(), 0, 'before the service is asked');
 }
 
+{
+	my $v = $server->begin('sim-check:first:2:close');
+
+	is(confirm($v, $v->{code}), '38V02', 'the right code, whose answer is lost');
+	$service->mark;
+	is(confirm($v, wrong($v)), 'f pending 3 -', 'makes another code wrong');
+	is(checks(), 0, 'without a check, for the service says that one was right');
+	is(confirm($v, $v->{code}), 't approved 3 -', 'and is right when it comes again');
+}
+
 # --- a verification that is canceled meanwhile
 
 {

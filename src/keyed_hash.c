@@ -16,6 +16,7 @@
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 
+#include "errcodes.h"
 #include "keyed_hash.h"
 
 #define BLOCK_SIZE 16
@@ -58,6 +59,20 @@ pnvs_keyed_hash_make(const char *purpose, const void *secret, size_t len)
 	EVP_MD_CTX_free(digest);
 	pnvs_keyed_hash_free(hasher);
 	return NULL;
+}
+
+/* The hasher; throws if it could not be made. */
+PnvsHasher *
+pnvs_keyed_hash_require(PnvsHasher *hasher)
+{
+	if (hasher == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not set up the hashes of phone numbers"),
+				 errdetail("sent=no"),
+				 errhint("OpenSSL must provide AES-128, CMAC and SHA-256."),
+				 pnvs_errhide()));
+	return hasher;
 }
 
 void

@@ -11,6 +11,7 @@
 typedef struct PnvsHasher PnvsHasher;
 
 extern PnvsHasher *pnvs_keyed_hash_make(const char *purpose, const void *secret, size_t len);
+extern PnvsHasher *pnvs_keyed_hash_require(PnvsHasher *hasher);
 extern void pnvs_keyed_hash_free(PnvsHasher *hasher);
 extern uint64 pnvs_keyed_hash(PnvsHasher *hasher, char tag, const void *data, size_t len);
 

@@ -18,7 +18,6 @@
 #include "core/calling_codes.h"
 #include "core/phone_number.h"
 #include "core/rate_key.h"
-#include "errcodes.h"
 #include "guard/hash.h"
 #include "keyed_hash.h"
 
@@ -46,15 +45,8 @@ void
 pnvs_hash_prepare(void)
 {
 	if (hasher == NULL)
-		hasher = pnvs_keyed_hash_make("pnvs guard", GetMockAuthenticationNonce(),
-									  MOCK_AUTH_NONCE_LEN);
-	if (hasher == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not set up the hashes of phone numbers"),
-				 errdetail("sent=no"),
-				 errhint("OpenSSL must provide AES-128, CMAC and SHA-256."),
-				 pnvs_errhide()));
+		hasher = pnvs_keyed_hash_require(pnvs_keyed_hash_make("pnvs guard", GetMockAuthenticationNonce(),
+															  MOCK_AUTH_NONCE_LEN));
 }
 
 /* Whether a process has set that up: it then may have taken places. */

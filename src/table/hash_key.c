@@ -13,7 +13,6 @@
 #include "catalog/pg_type.h"
 
 #include "core/phone_number.h"
-#include "errcodes.h"
 #include "keyed_hash.h"
 #include "table/hash_key.h"
 #include "table/statements.h"
@@ -100,12 +99,5 @@ make_hasher(void)
 	hasher = pnvs_keyed_hash_make("pnvs database", VARDATA_ANY(key), KEY_SIZE);
 	explicit_bzero(VARDATA_ANY(key), KEY_SIZE);
 	pnvs_table_leave(&visit);
-	if (hasher == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not set up the hashes of phone numbers"),
-				 errdetail("sent=no"),
-				 errhint("OpenSSL must provide AES-128, CMAC and SHA-256."),
-				 pnvs_errhide()));
-	return hasher;
+	return pnvs_keyed_hash_require(hasher);
 }

@@ -301,7 +301,7 @@ my $kept = { %$crashed };
 $number = $kept->{to} = $guard->new_number;
 for (1 .. $LIMIT) { $guard->session->run(direct($kept)); }
 my $written = time;
-wait_until('the memory is written', sub { grep { (stat)[9] > $written } glob $node->data_dir . '/pg_stat/pnvs*' });
+wait_until('the memory is written', sub { ((stat $node->data_dir . '/pg_stat/pnvs_guard.stat')[9] // 0) > $written });
 kill KILL => $session[0]->pid;
 wait_until('the server goes down', sub { Pnvs::Server::is_lost($guard->session) });
 reconnect();

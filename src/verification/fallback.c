@@ -36,8 +36,16 @@
 /* If there are more, the next look is at all rows. */
 #define MAX_NOTED 64
 
+/* A look at all rows is at so many in a transaction. */
+#define MAX_CANDIDATES 1000
+
 /* Somebody's transaction has the row locked, or something is broken. */
 #define RETRY_US USECS_PER_SEC
+
+/* The columns of PNVS_VERIFICATION_SELECT_NEXT_CHANNEL. */
+#define CANDIDATE_MESSAGE 1
+#define CANDIDATE_EXPIRES_AT 2
+#define CANDIDATE_ID 3
 
 /* The columns of PNVS_SELECT_FAILED. */
 #define FAILED_ID 1
@@ -60,7 +68,7 @@ static int64 due_us = 0;
 static void on_settled(const PnvsVerdict *verdicts, int nverdicts);
 static int64 repeat_due_us(void);
 static void do_again(void *arg);
-static int	select_candidates(int64 **messages);
+static int	select_candidates(bool goes_on, int64 *messages);
 static int	read_refused(const int64 *messages, int nmessages, Refused *refused);
 static bool lock_if_free(PnvsTable *table);
 static void note(int64 message, int64 at_us);
@@ -97,30 +105,40 @@ repeat_due_us(void)
 }
 
 /*
- * Falls back from noted messages, or from all if arg, a bool, says so.  The settle of a
- * noted message may have been rolled back, so its row is read.
+ * Falls back from noted messages, and if arg, a PnvsUpkeepRun, says so, from all.  The
+ * settle of a noted message may have been rolled back, so its row is read.
  */
 static void
 do_again(void *arg)
 {
-	bool		all = *(const bool *) arg || overflowed;
-	int64	   *messages = palloc(sizeof(noted));
+	PnvsUpkeepRun *run = arg;
+	bool		goes_on = run->goes_on;
+	int64	   *messages = palloc(sizeof(noted) + MAX_CANDIDATES * sizeof(int64));
 	int			nmessages = nnoted;
+	int			ncandidates = 0;
 	Refused    *refused;
 	int			nrefused;
 	int64		retry_us = pnvs_monotonic_us() + RETRY_US;
 
 	memcpy(messages, noted, sizeof(noted));
 	due_us = retry_us;
+	run->all |= overflowed;
+	run->goes_on = false;
 	if (!pnvs_guard_is_shared() || !lock_if_free(&pnvs_queue_table) ||
 		!lock_if_free(&pnvs_verification_table))
+	{
+		overflowed |= goes_on;
 		return;
-	if (all)
-		nmessages = select_candidates(&messages);
+	}
+	if (run->all)
+		ncandidates = select_candidates(goes_on, messages + nmessages);
+	run->goes_on = ncandidates == MAX_CANDIDATES;
+	nmessages += ncandidates;
 	refused = palloc((nmessages + 1) * sizeof(Refused));
 	nrefused = nmessages > 0 ? read_refused(messages, nmessages, refused) : 0;
 	nnoted = 0;
-	overflowed = false;
+	/* what has overflowed since a look at all began is for another */
+	overflowed &= goes_on;
 	for (int i = 0; i < nrefused; i++)
 	{
 		if (!try_to_fall_back(&refused[i]))
@@ -128,22 +146,36 @@ do_again(void *arg)
 	}
 }
 
-/* The last messages of verifications that have another channel; their number. */
+/*
+ * The last messages of verifications that have another channel, by when these expire; their
+ * number.  goes_on: those after the last that it has returned.
+ */
 static int
-select_candidates(int64 **messages)
+select_candidates(bool goes_on, int64 *messages)
 {
+	static TimestampTz expires_at;
+	static pg_uuid_t id;
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		value = TimestampTzGetDatum(GetCurrentTimestamp());
 	PnvsTableVisit visit;
-	int			nmessages;
+	Datum		values[3];
+	int			nrows;
 
+	if (!goes_on)
+		expires_at = GetCurrentTimestamp();
+	values[0] = TimestampTzGetDatum(expires_at);
+	values[1] = UUIDPGetDatum(&id);
+	values[2] = Int64GetDatum(MAX_CANDIDATES);
 	pnvs_table_enter_unattended(&pnvs_verification_table, &visit);
-	MemoryContextSwitchTo(caller);
-	nmessages = pnvs_table_run_for_ids(&pnvs_verification_table,
-									   PNVS_VERIFICATION_SELECT_NEXT_CHANNEL, &value, messages);
+	nrows = pnvs_table_run(&pnvs_verification_table, PNVS_VERIFICATION_SELECT_NEXT_CHANNEL, values);
+	for (int row = 0; row < nrows; row++)
+	{
+		messages[row] = pnvs_result_int64(row, CANDIDATE_MESSAGE);
+		expires_at = pnvs_result_time(row, CANDIDATE_EXPIRES_AT);
+		id = *DatumGetUUIDP(pnvs_result_datum(row, CANDIDATE_ID));
+	}
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller);
-	return nmessages;
+	return nrows;
 }
 
 /* Those of the messages whose channel the service has refused to a verification; their number. */

@@ -125,10 +125,11 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		{INT8OID, TIMESTAMPTZOID, OIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TEXTOID}
 	},
 	[PNVS_VERIFICATION_SELECT_NEXT_CHANNEL] = {
-		"SELECT last_message::bigint FROM ONLY %1$s WHERE expires_at > $1 AND ended_at IS NULL"
-		" AND state = 'pending'"
-		" AND last_message IS NOT NULL AND channel_position + 1 < cardinality(channels)",
-		{TIMESTAMPTZOID}
+		"SELECT last_message::bigint, expires_at::timestamptz, id::uuid FROM ONLY %1$s"
+		" WHERE (expires_at, id) > ($1, $2) AND ended_at IS NULL AND state = 'pending'"
+		" AND last_message IS NOT NULL AND channel_position + 1 < cardinality(channels)"
+		" ORDER BY expires_at, id LIMIT $3",
+		{TIMESTAMPTZOID, UUIDOID, INT8OID}
 	},
 	[PNVS_VERIFICATION_CANCEL] = {
 		"UPDATE ONLY %1$s SET state = 'canceled', recipient = $2, ended_at = $3 WHERE id = $1",

@@ -12,6 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Server;
+use Pnvs::Rows qw(insert_verification);
 use Pnvs::Simulator;
 use Pnvs::Verification;
 
@@ -141,6 +142,26 @@ sub test_locked
 	return;
 }
 
+sub test_given_up
+{
+	my $locker = $pv->connect;
+	my $id;
+
+	$pv->configure('pnvs.worker' => 'off');
+	$id = begin($ONCE, '{WHATSAPP,SMS}');
+	$session->run("UPDATE pnvs_internal.phone_verification SET expires_at = clock_timestamp() + interval '3 s' WHERE id = '$id'");
+	$locker->run('BEGIN');
+	$locker->run("SELECT FROM pnvs_internal.phone_verification WHERE id = '$id' FOR UPDATE");
+	$pv->reload('pnvs.worker' => undef, 'pnvs.worker_idle_timeout' => '1s');
+	wait_messages($id, 'WHATSAPP:failed');
+	ok($pv->soon(sub { !$pv->workers }), 'no worker waits for a locked row whose verification has expired');
+	$locker->run('COMMIT');
+	is($pv->messages($id), 'WHATSAPP:failed', 'and no channel follows');
+	$pv->reload('pnvs.worker_idle_timeout' => undef);
+	$locker->close;
+	return;
+}
+
 # A person asks for another message before the next channel's turn has come.
 sub test_resend
 {
@@ -217,11 +238,13 @@ sub test_call
 	$session->run('RESET statement_timeout');
 	is($pv->messages($id), 'WHATSAPP:failed', 'and leaves it alone');
 	$locker->run('COMMIT');
+	insert_verification($session, count => 2500, channels => q{'{WHATSAPP,SMS}'}, last_message => '-n',
+		expires_at => q{now() + interval '1 minute' + n * interval '1 ms'});
 	{
 		my $other = $pv->connect;
 
 		$other->run('CALL process_verification_queue()');
-		is($pv->messages($id), 'WHATSAPP:failed SMS:sent', 'another CALL comes back to it');
+		is($pv->messages($id), 'WHATSAPP:failed SMS:sent', 'another CALL comes back to it, however many others there are');
 		$other->close;
 	}
 	$pv->reload('pnvs.worker' => undef);
@@ -265,6 +288,7 @@ test_next_channel();
 test_other_ends();
 test_limit();
 test_locked();
+test_given_up();
 test_resend();
 test_over();
 test_broken();

@@ -49,16 +49,22 @@ typedef struct PnvsPurger
 	int64		interval_us;	/* a row that is new now is not purged sooner */
 } PnvsPurger;
 
-
 /* What a module above has left undone, for senders to come back to. */
 typedef struct PnvsUpkeepJob
 {
 	int64		(*due_us) (void);	/* when, by the monotonic clock, or
 									 * PNVS_NEVER */
-	void		(*repeat) (void *arg);	/* in a transaction; arg, a bool: look
-										 * for all that is undone, whoever has
-										 * left it */
+	void		(*repeat) (void *arg);	/* in a transaction; arg: a
+										 * PnvsUpkeepRun */
 } PnvsUpkeepJob;
+
+typedef struct PnvsUpkeepRun
+{
+	bool		all;			/* look for all that is undone, whoever has
+								 * left it */
+	bool		goes_on;		/* the last transaction has not come to the
+								 * end; out: nor has this */
+} PnvsUpkeepRun;
 
 /* transaction.c */
 extern bool pnvs_transaction_run(PnvsTransact transact, void (*work) (void *arg), void *arg);

@@ -85,8 +85,11 @@ pnvs_upkeep_repeat_due_us(void)
 void
 pnvs_upkeep_repeat(PnvsTransact transact, bool all)
 {
-	if (left_undone != NULL)
-		(void) pnvs_transaction_run(transact, left_undone->repeat, &all);
+	PnvsUpkeepRun run = {.all = all};
+
+	while (left_undone != NULL &&
+		   pnvs_transaction_run(transact, left_undone->repeat, &run) && run.goes_on)
+		;
 }
 
 /*

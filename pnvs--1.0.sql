@@ -217,14 +217,20 @@ CREATE INDEX queue_source_idx ON pnvs_internal.queue (source, reference)
 	WHERE settled_at IS NULL AND source IS NOT NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;
 
 -- The key of the hashes in the tables of pnvs, one row.  It goes where the database goes,
--- but not into a dump: the rows that it is for are not there either.
+-- but not into a dump: the rows that it is for are not there either.  If logical replication
+-- adds the row of another database, the origin tells which is this one's.
 CREATE TABLE pnvs_internal.hash_key (
-	key bytea NOT NULL
+	key bytea NOT NULL,
+	origin_system bigint NOT NULL,
+	origin_database oid NOT NULL
 );
 
-INSERT INTO pnvs_internal.hash_key (key)
+INSERT INTO pnvs_internal.hash_key (key, origin_system, origin_database)
 	SELECT pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
-		OPERATOR(pg_catalog.||) pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
+		OPERATOR(pg_catalog.||) pg_catalog.uuid_send(pg_catalog.gen_random_uuid())),
+		c.system_identifier, d.oid
+	FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d
+	WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database();
 
 -- One row a verification; its messages are rows of the queue.  As there, the library writes
 -- every column.  No role reads the table, not even through a view: who knows an ID may use it.

@@ -4,13 +4,17 @@
  *	  Hashes under a key of this database, for the tables of the extension.
  *
  * The key is made by the install script and goes where the database goes: to standbys,
- * copies and new versions of PostgreSQL, but not into a dump.
+ * copies and new versions of PostgreSQL, but not into a dump.  So the only key is this
+ * database's, whatever its origin.  Logical replication can add the key of another: then
+ * the origin decides, which is known by the same two marks as that of a verification.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 
 #include "core/phone_number.h"
 #include "keyed_hash.h"
@@ -20,12 +24,22 @@
 /* As the script makes it. */
 #define KEY_SIZE 32
 
+/* The columns of the statement. */
+enum
+{
+	KEY = 1,
+	ORIGIN_SYSTEM,
+	ORIGIN_DATABASE
+};
+
 static const PnvsTableColumn columns[] = {
 	{"key", BYTEAOID, true},
+	{"origin_system", INT8OID, true},
+	{"origin_database", OIDOID, true},
 };
 
 static const PnvsTableStatement statements[] = {
-	{"SELECT key::bytea FROM ONLY %1$s", {0}},
+	{"SELECT key::bytea, origin_system::bigint, origin_database::oid FROM ONLY %1$s", {0}},
 };
 
 static PnvsTable table = {
@@ -39,6 +53,7 @@ static PnvsTable table = {
 
 static PnvsHasher *hasher_of_database(void);
 static PnvsHasher *make_hasher(void);
+static int	find_own_row(int nrows);
 
 /*
  * A hash under the key of this database; never 0.  To be called in a transaction.  Throws
@@ -89,15 +104,37 @@ make_hasher(void)
 	PnvsTableVisit visit;
 	PnvsHasher *hasher = NULL;
 	bytea	   *key;
+	int			row;
 
 	pnvs_table_enter(&table, &visit, AccessShareLock);
-	if (pnvs_table_read(&table, 0, NULL, NULL) != 1)
-		pnvs_table_refuse(&table, "It does not have one row.");
-	key = DatumGetByteaPP(pnvs_result_datum(0, PNVS_FIRST_COLUMN));
+	row = find_own_row(pnvs_table_read(&table, 0, NULL, NULL));
+	if (row < 0)
+		pnvs_table_refuse(&table, "It does not have one row of this database.");
+	key = DatumGetByteaPP(pnvs_result_datum(row, KEY));
 	if (VARSIZE_ANY_EXHDR(key) != KEY_SIZE)
 		pnvs_table_refuse(&table, "Its key has another length.");
 	hasher = pnvs_keyed_hash_make("pnvs database", VARDATA_ANY(key), KEY_SIZE);
 	explicit_bzero(VARDATA_ANY(key), KEY_SIZE);
 	pnvs_table_leave(&visit);
 	return pnvs_keyed_hash_require(hasher);
+}
+
+/* The row, from 0, with this database's key; -1 if there is none, or more than one. */
+static int
+find_own_row(int nrows)
+{
+	int			own = -1;
+
+	if (nrows == 1)
+		return 0;
+	for (int row = 0; row < nrows; row++)
+	{
+		if (pnvs_result_int64(row, ORIGIN_SYSTEM) != (int64) GetSystemIdentifier() ||
+			pnvs_result_oid(row, ORIGIN_DATABASE) != MyDatabaseId)
+			continue;
+		if (own >= 0)
+			return -1;
+		own = row;
+	}
+	return own;
 }

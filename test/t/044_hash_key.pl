@@ -17,12 +17,21 @@ my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'hash_key');
 my $node = $queue->node;
 my $session = $queue->session;
+my $number = Pnvs::Queue::new_number();
+
+# The hash of the number in a session, or the error.
+sub hash_in
+{
+	my ($there) = @_;
+	my $result = $there->query(Pnvs::Queue::enqueue_sql('FA1', undef, $number));
+
+	return $result->failed ? $result->message : hash_of($result->value, $there);
+}
 
 sub hash_of { my ($id, $there) = @_; return $queue->row($id, $there)->{recipient_hash}; }
 
 # --- what is hashed
 
-my $number = Pnvs::Queue::new_number();
 my $first = $queue->enqueue('FA1', undef, number => $number);
 my $hash = hash_of($first);
 
@@ -66,16 +75,36 @@ Pnvs::Simulator::wait_until('the database can be copied', sub {
 	return !$copied->failed;
 });
 my ($copy, $original) = map { $queue->connect(dbname => $_) } qw(copy other);
-is(hash_of($queue->enqueue('FA1', undef, number => $number, session => $copy), $copy),
-	hash_of($queue->enqueue('FA1', undef, number => $number, session => $original), $original), 'a copy of the database has the same key');
+is(hash_in($copy), hash_in($original), 'a copy of the database has the same key');
 $_->close for $copy, $original;
 $queue->configure('pnvs.worker' => undef);
 
+# --- the origin of a key
+
+my $FOREIGN = q{INSERT INTO pnvs_internal.hash_key SELECT sha256('another'), origin_system, 1::oid FROM pnvs_internal.hash_key};
+my %origin = (
+	'a key of another database beside it' => $FOREIGN,
+	'a key of another server beside it' => $FOREIGN =~ s/origin_system, 1::oid/1, origin_database/r,
+	'a key that has come by pg_upgrade' => 'UPDATE pnvs_internal.hash_key SET origin_system = 1');
+
+for my $what (sort keys %origin)
+{
+	my $new = $queue->connect;
+
+	$new->run("BEGIN; $origin{$what}");
+	is(hash_in($new), $hash, "$what: the hash is the same");
+	$new->run('ROLLBACK');
+	$new->close;
+}
+
 # --- a key that is not as it was made
 
+my $NOT_ONE = qr/^It does not have one row of this database\.$/;
+
 my @alteration = (
-	[ 'no key', 'DELETE FROM pnvs_internal.hash_key', qr/^It does not have one row\.$/ ],
-	[ 'two keys', 'INSERT INTO pnvs_internal.hash_key SELECT key FROM pnvs_internal.hash_key', qr/^It does not have one row\.$/ ],
+	[ 'no key', 'DELETE FROM pnvs_internal.hash_key', $NOT_ONE ],
+	[ 'two keys', 'INSERT INTO pnvs_internal.hash_key SELECT * FROM pnvs_internal.hash_key', $NOT_ONE ],
+	[ 'two foreign keys', "UPDATE pnvs_internal.hash_key SET origin_system = 1; $FOREIGN", $NOT_ONE ],
 	[ 'a short key', "UPDATE pnvs_internal.hash_key SET key = 'short'", qr/^Its key has another length\.$/ ],
 	[ 'another column', 'ALTER TABLE pnvs_internal.hash_key ADD more text', qr/another number of columns/ ]);
 

@@ -101,15 +101,18 @@ is(ends($session), 'max_tries, used', 'two have ended');
 
 {
 	my $there;
-	my $published = 'pnvs_internal.phone_verification, pnvs_internal.queue';
 	my $node = $service->new_node('subscriber', preload => 'shared_preload_libraries', conf => "wal_level = logical\n");
 
-	$session->run("CREATE PUBLICATION verifications FOR TABLE $published");
+	$session->run('CREATE PUBLICATION verifications FOR ALL TABLES');
 	$there = Pnvs::Session->new($node);
 	$there->run("CREATE SUBSCRIPTION verifications CONNECTION 'host=@{[ $server->node->host ]} port=@{[ $server->node->port ]} dbname=postgres' PUBLICATION verifications");
-	Pnvs::Simulator::wait_until('the rows have come', sub { count_rows($there) == 5 });
+	Pnvs::Simulator::wait_until('the rows have come',
+		sub { count_rows($there) == 5 && $there->value('SELECT count(*) FROM pnvs_internal.hash_key') == 2 });
 	is(use_it($there, $id{approved}), 'nothing', 'subscriber: an approval cannot be used');
 	is($there->value(qq{SELECT state FROM pnvs_internal.phone_verification WHERE id = '$id{approved}'}), 'approved', 'subscriber: it is not touched');
+	my $result = $there->query("SELECT enqueue_verification('SMS', '$NUMBER', 'FA1')");
+	is($result->message, '', 'subscriber: it goes on, with the key of the original beside its own');
+	is(use_it($there, ${ { begin_all($there) } }{approved}), "+$NUMBER", 'subscriber: verifications are possible');
 	$there->run('DROP SUBSCRIPTION verifications');
 	$session->run('DROP PUBLICATION verifications');
 	$there->close;

@@ -9,6 +9,8 @@ package Pnvs::Approval;
 use strict;
 use warnings;
 
+use Pnvs::Rows qw(insert_verification);
+
 my $next_number = 6281600000000;
 
 # new(SESSION): one that may write the table of verifications.
@@ -27,20 +29,14 @@ sub approve
 {
 	my ($self, $number, %param) = @_;
 	my $session = $self->{session};
-	my $purpose = defined $param{purpose} ? "'$param{purpose}'" : 'NULL';
-	my $role = $param{role} // 'CURRENT_USER';
-	my $state = $param{state} // 'approved';
-	my $age = $param{age} // '0 s';
-	my $id = $session->value(<<"SQL");
-INSERT INTO pnvs_internal.phone_verification (id, requested_by, state, recipient, purpose, service_sid, channels,
-		channel_position, channel, messages, is_decoy, trusted, begun_at, expires_at, resend_at, refused_count, tries,
-		approved_at, origin_system, origin_database, origin_timeline)
-	SELECT gen_random_uuid(), quote_ident($role)::regrole, '$state', '$number', $purpose, 'FA1', '{SMS}', 0, 'SMS', 1, false,
-		false, clock_timestamp() - interval '$age', clock_timestamp() + interval '10 min', clock_timestamp(), 0, 0,
-		clock_timestamp() - interval '$age', system_identifier, d.oid, 1
-	FROM pg_control_system(), pg_database d WHERE datname = current_database()
-	RETURNING id
-SQL
+	my $begun_at = "clock_timestamp() - interval '" . ($param{age} // '0 s') . "'";
+	my $id = insert_verification($session,
+		requested_by => 'quote_ident(' . ($param{role} // 'CURRENT_USER') . ')::regrole',
+		state => "'" . ($param{state} // 'approved') . "'",
+		recipient => "'$number'",
+		purpose => defined $param{purpose} ? "'$param{purpose}'" : 'NULL',
+		begun_at => $begun_at,
+		approved_at => $begun_at);
 
 	$session->run("UPDATE pnvs_internal.phone_verification SET $param{changes} WHERE id = '$id'") if $param{changes};
 	return $id;

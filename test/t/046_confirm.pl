@@ -103,6 +103,7 @@ sub checks { return scalar $service->events('request', action => 'CheckVerificat
 
 	$session->run('BEGIN');
 	is(confirm($v, $wrong), 'f pending 4 -', 'a wrong code in a transaction');
+	is($server->locks, 0, 'keeps no lock until its end');
 	$session->run('ROLLBACK');
 	is($server->verification($v)->{tries}, 0, 'the row forgets it by ROLLBACK');
 	is(confirm($v, wrong($v, 2)), 'f pending 3 -', 'and the server does not');

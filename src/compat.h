@@ -114,8 +114,19 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 /* Whether index entries are needed: since 16 it may be those of summarizing indexes alone. */
 #if PG_VERSION_NUM >= 160000
 #define PnvsUpdateIndexes TU_UpdateIndexes
+#define pnvs_only_summarizing(indexes) ((indexes) == TU_Summarizing)
+#define pnvs_is_summarizing(info) ((info)->ii_Summarizing)
 #else
 #define PnvsUpdateIndexes bool
+#define pnvs_only_summarizing(indexes) false
+#define pnvs_is_summarizing(info) false
+#endif
+
+/* Since 17 what an index keeps between insertions is to be let go. */
+#if PG_VERSION_NUM >= 170000
+#define pnvs_index_insert_cleanup(index, info) index_insert_cleanup(index, info)
+#else
+#define pnvs_index_insert_cleanup(index, info) ((void) 0)
 #endif
 
 /* Waits for others who change the row; 19 has options. */
@@ -127,21 +138,6 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 #define pnvs_table_tuple_update(relation, tid, slot, command, failure, mode, indexes) \
 	table_tuple_update(relation, tid, slot, command, InvalidSnapshot, InvalidSnapshot, true, \
 					   failure, mode, indexes)
-#endif
-
-/* For a row that was updated. */
-#if PG_VERSION_NUM >= 190000
-#define pnvs_insert_index_tuples(result, state, slot, indexes) \
-	ExecInsertIndexTuples(result, state, EIIT_IS_UPDATE | \
-						  ((indexes) == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0), \
-						  slot, NIL, NULL)
-#elif PG_VERSION_NUM >= 160000
-#define pnvs_insert_index_tuples(result, state, slot, indexes) \
-	ExecInsertIndexTuples(result, slot, state, true, false, NULL, NIL, \
-						  (indexes) == TU_Summarizing)
-#else
-#define pnvs_insert_index_tuples(result, state, slot, indexes) \
-	ExecInsertIndexTuples(result, slot, state, true, false, NULL, NIL)
 #endif
 
 /* Until 15 each kind of object had its own function. */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * row.c
- *	  Finds, locks and changes rows of a table of the extension, without a statement.
+ *	  Inserts, finds, locks and changes rows of a table of the extension, without a
+ *	  statement.
  *
  * That takes a fraction of a statement's time.  No settings need be pinned, and nobody's
  * privileges count: the table is as it was made, so nothing but PostgreSQL's own code runs.
@@ -30,12 +31,12 @@
 
 #include "compat.h"
 #include "errcodes.h"
+#include "table/index_entries.h"
 #include "table/row.h"
 #include "table/statements.h"
 
 static TM_Result lock(PnvsTableRow *row, LockWaitPolicy policy);
 static bool is_done(TM_Result result);
-static void insert_index_entries(const PnvsTableRow *row, PnvsUpdateIndexes indexes);
 
 /* Begins with a table, which is checked, and locked until the end of the transaction. */
 void
@@ -57,6 +58,30 @@ pnvs_table_row_end(PnvsTableRow *row)
 {
 	ExecDropSingleTupleTableSlot(row->slot);
 	table_close(row->relation, NoLock);
+}
+
+/* Makes a row in memory, all NULL. */
+void
+pnvs_table_row_make(PnvsTableRow *row)
+{
+	ExecStoreAllNullTuple(row->slot);
+}
+
+/*
+ * Inserts the row that was made with the values that were put; the next statement of this
+ * transaction sees it.
+ */
+void
+pnvs_table_row_insert(PnvsTableRow *row)
+{
+	for (int i = 0; i < row->table->ncolumns; i++)
+	{
+		if (row->table->columns[i].not_null && row->slot->tts_isnull[i])
+			pnvs_table_raise_null(i + 1);
+	}
+	simple_table_tuple_insert(row->relation, row->slot);
+	pnvs_index_entries_insert(row->table, row->relation, row->slot);
+	CommandCounterIncrement();
 }
 
 /*
@@ -171,7 +196,7 @@ pnvs_table_row_update(PnvsTableRow *row)
 	if (mode == LockTupleExclusive && pnvs_table_is_referenced(row->table))
 		pnvs_table_refuse(row->table, "A foreign key refers to columns that change.");
 	if (indexes)
-		insert_index_entries(row, indexes);
+		pnvs_index_entries_update(row->table, row->relation, row->slot, indexes);
 	CommandCounterIncrement();
 	return true;
 }
@@ -203,18 +228,4 @@ is_done(TM_Result result)
 				 errmsg("could not serialize access due to concurrent update"),
 				 pnvs_errhide()));
 	return false;
-}
-
-/* The new version of the row has no room beside the old one, or an indexed column has changed. */
-static void
-insert_index_entries(const PnvsTableRow *row, PnvsUpdateIndexes indexes)
-{
-	EState	   *state = CreateExecutorState();
-	ResultRelInfo *result = makeNode(ResultRelInfo);
-
-	InitResultRelInfo(result, row->relation, 0, NULL, 0);
-	ExecOpenIndices(result, false);
-	(void) pnvs_insert_index_tuples(result, state, row->slot, indexes);
-	ExecCloseIndices(result);
-	FreeExecutorState(state);
 }

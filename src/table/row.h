@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * row.h
- *	  Finds, locks and changes rows of a table of the extension, without a statement.
+ *	  Inserts, finds, locks and changes rows of a table of the extension, without a
+ *	  statement.
  *
  * Functions throw.
  *
@@ -22,7 +23,8 @@ typedef struct PnvsTableRow
 	PnvsTable  *table;
 	Relation	relation;
 	HeapTuple	found;			/* a copy */
-	TupleTableSlot *slot;		/* its values, and those that were put */
+	TupleTableSlot *slot;		/* the values of the row that was found or
+								 * made, and those that were put */
 	SysScanDesc scan;
 	Snapshot	snapshot;
 } PnvsTableRow;
@@ -48,6 +50,8 @@ extern void pnvs_table_row_end(PnvsTableRow *row);
 extern void pnvs_table_scan_begin(PnvsTableRow *row, int column, Datum value);
 extern bool pnvs_table_scan_next(PnvsTableRow *row);
 extern void pnvs_table_scan_end(PnvsTableRow *row);
+extern void pnvs_table_row_make(PnvsTableRow *row);
+extern void pnvs_table_row_insert(PnvsTableRow *row);
 extern bool pnvs_table_row_find(PnvsTableRow *row, const pg_uuid_t *id);
 extern Datum pnvs_table_row_datum(const PnvsTableRow *row, int column);
 extern char *pnvs_table_row_optional_text(const PnvsTableRow *row, int column);

@@ -67,6 +67,13 @@ typedef struct PnvsTable
 	bool		is_kept;		/* it hears of changes */
 	struct PnvsTable *next;
 
+	/* index_entries.c */
+	struct PnvsIndexCondition *conditions;	/* of the indexes; and what they
+											 * take */
+	int			nconditions;
+	struct ExprContext *evaluation;
+	struct MemoryContextData *condition_context;
+
 	/* statements.c */
 	Oid			planned;		/* the relation that the plans are for */
 	char	   *planned_name;	/* qualified */

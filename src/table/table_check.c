@@ -37,6 +37,7 @@
 
 #include "compat.h"
 #include "errcodes.h"
+#include "table/index_entries.h"
 #include "table/table.h"
 
 /* The tables that were checked, the last first. */
@@ -69,6 +70,8 @@ pnvs_table_check(PnvsTable *table, Oid oid)
 	relation = table_open(oid, NoLock);
 	table->begun = oid;
 	alteration = find_alteration(table, relation);
+	if (alteration == NULL)
+		pnvs_index_entries_prepare(table, relation);
 	table_close(relation, NoLock);
 	if (alteration != NULL)
 		pnvs_table_refuse(table, alteration);

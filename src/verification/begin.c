@@ -26,7 +26,6 @@
 #include "queue/queue.h"
 #include "queue/rows/lock_class.h"
 #include "table/hash_key.h"
-#include "table/insert.h"
 #include "table/statements.h"
 #include "verification/rows.h"
 
@@ -45,7 +44,7 @@ static void fill(const PnvsBeginRequest *request, PnvsVerification *row);
 static void keep_refused(NewVerification *verification, const char *refused, int retry_after_s);
 static bool count_refused(PnvsVerification *row);
 static void insert_row(const NewVerification *verification);
-static void put_optional_text(const PnvsTableInsert *insert, int column, const char *text);
+static void put_optional_text(const PnvsTableRow *open, int column, const char *text);
 static uint64 hash_recipient(const PnvsVerification *row);
 
 /* Begins a verification, or goes on with the one that the session has under way. */
@@ -232,8 +231,7 @@ count_refused(PnvsVerification *row)
 	return found;
 }
 
-#define PUT(column, value) \
-	pnvs_table_insert_put(&insert, PNVS_VERIFICATION_COLUMN_##column, value)
+#define PUT(column, value) PNVS_VERIFICATION_PUT(&open, column, value)
 
 static void
 insert_row(const NewVerification *verification)
@@ -242,19 +240,20 @@ insert_row(const NewVerification *verification)
 	bool		was_refused = row->stored == PNVS_VERIFICATION_REFUSED;
 	char		masked[PNVS_PHONE_NUMBER_SIZE];
 	const char *channels[PNVS_MAX_BEGIN_CHANNELS];
-	PnvsTableInsert insert;
+	PnvsTableRow open;
 
 	for (int i = 0; i < row->nchannels; i++)
 		channels[i] = pnvs_operation_channel_text(row->channels[i]);
 	pnvs_phone_number_mask(row->recipient, masked);
-	pnvs_table_insert_begin(&pnvs_verification_table, &insert);
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
+	pnvs_table_row_make(&open);
 	PUT(ID, UUIDPGetDatum(&row->id));
 	PUT(REQUESTED_BY, ObjectIdGetDatum(row->requested_by));
 	PUT(STATE, CStringGetTextDatum(pnvs_verification_state_name(row->stored)));
 	PUT(RECIPIENT, CStringGetTextDatum(was_refused ? masked : row->recipient));
 	PUT(RECIPIENT_HASH, Int64GetDatum((int64) hash_recipient(row)));
-	put_optional_text(&insert, PNVS_VERIFICATION_COLUMN_PURPOSE, row->purpose);
-	put_optional_text(&insert, PNVS_VERIFICATION_COLUMN_REFERENCE, row->reference);
+	put_optional_text(&open, PNVS_VERIFICATION_COLUMN_PURPOSE, row->purpose);
+	put_optional_text(&open, PNVS_VERIFICATION_COLUMN_REFERENCE, row->reference);
 	if (verification->session_hash != 0)
 		PUT(SESSION_HASH, Int64GetDatum((int64) verification->session_hash));
 	PUT(SERVICE_SID, CStringGetTextDatum(row->service_sid));
@@ -271,7 +270,7 @@ insert_row(const NewVerification *verification)
 	PUT(BEGUN_AT, TimestampTzGetDatum(row->begun_at));
 	PUT(EXPIRES_AT, TimestampTzGetDatum(row->expires_at));
 	PUT(RESEND_AT, TimestampTzGetDatum(row->resend_at));
-	put_optional_text(&insert, PNVS_VERIFICATION_COLUMN_REFUSED, row->refused);
+	put_optional_text(&open, PNVS_VERIFICATION_COLUMN_REFUSED, row->refused);
 	PUT(REFUSED_COUNT, Int32GetDatum(was_refused ? 1 : 0));
 	PUT(TRIES, Int32GetDatum(0));
 	if (was_refused)
@@ -279,16 +278,17 @@ insert_row(const NewVerification *verification)
 	PUT(ORIGIN_SYSTEM, Int64GetDatum((int64) GetSystemIdentifier()));
 	PUT(ORIGIN_DATABASE, ObjectIdGetDatum(MyDatabaseId));
 	PUT(ORIGIN_TIMELINE, Int32GetDatum((int32) GetWALInsertionTimeLine()));
-	pnvs_table_insert_finish(&insert);
+	pnvs_table_row_insert(&open);
+	pnvs_table_row_end(&open);
 }
 
 #undef PUT
 
 static void
-put_optional_text(const PnvsTableInsert *insert, int column, const char *text)
+put_optional_text(const PnvsTableRow *open, int column, const char *text)
 {
 	if (text != NULL)
-		pnvs_table_insert_put(insert, column, CStringGetTextDatum(text));
+		pnvs_table_row_put(open, column, CStringGetTextDatum(text));
 }
 
 static uint64

@@ -665,6 +665,22 @@ sub test_log
 	return;
 }
 
+# The owner of the table may add indexes.
+sub test_indexes
+{
+	my $query = "SELECT count(*) FROM pnvs_internal.phone_verification WHERE purpose = 'indexed'";
+
+	$session->run("CREATE INDEX of_purpose ON pnvs_internal.phone_verification (begun_at) WHERE purpose = 'indexed'");
+	$pv->begin($pv->new_number, purpose => $_) for qw(indexed other);
+	$session->run('SET enable_seqscan = off');
+	like(join(' ', $session->run("EXPLAIN $query")->column('QUERY PLAN')), qr/of_purpose/, "an index of somebody's is used");
+	is($session->value($query), 1, 'it has the rows that it is for, and no others');
+	$session->run('RESET enable_seqscan');
+	$session->run('DROP INDEX pnvs_internal.of_purpose');
+	is($pv->begin($pv->new_number, purpose => 'indexed')->{state}, 'pending', 'without it, a verification begins as before');
+	return;
+}
+
 sub test_without_memory
 {
 	my $node = $service->new_node('alone');
@@ -704,6 +720,7 @@ test_cursor();
 test_decoys();
 test_sent();
 test_log();
+test_indexes();
 test_without_memory();
 $pv->stop;
 done_testing;

@@ -1,0 +1,125 @@
+/*-------------------------------------------------------------------------
+ *
+ * index_entries.c
+ *	  Writes the index entries of a row of a table of the extension.
+ *
+ * The executor opens every index for each row, and prepares its condition again.  Most
+ * indexes of these tables are for few rows.  So the conditions are prepared once after
+ * each check of the table, and only those indexes are opened that take the row.  That
+ * is possible because the check refuses all that needs the executor: indexes on
+ * expressions, exclusion constraints and deferred ones.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "table/index_entries.h"
+
+typedef struct PnvsIndexCondition
+{
+	Oid			index;
+	ExprState  *condition;		/* NULL: it takes all rows */
+} PnvsIndexCondition;
+
+static ExprState *prepare_condition(Relation index);
+static bool takes(const PnvsTable *table, const PnvsIndexCondition *of, TupleTableSlot *slot);
+static void insert_entry(Oid oid, Relation relation, TupleTableSlot *slot, bool is_update,
+						 bool only_summarizing);
+
+/* Prepares the conditions of the table's indexes, which were checked. */
+void
+pnvs_index_entries_prepare(PnvsTable *table, Relation relation)
+{
+	List	   *oids = RelationGetIndexList(relation);
+	MemoryContext caller_context;
+
+	table->nconditions = 0;
+	if (table->condition_context == NULL)
+		table->condition_context = AllocSetContextCreate(TopMemoryContext, "pnvs indexes",
+														 ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(table->condition_context);
+	caller_context = MemoryContextSwitchTo(table->condition_context);
+	table->evaluation = CreateStandaloneExprContext();
+	table->conditions = palloc0((list_length(oids) + 1) * sizeof(PnvsIndexCondition));
+	for (int i = 0; i < list_length(oids); i++)
+	{
+		Relation	index = index_open(list_nth_oid(oids, i), AccessShareLock);
+
+		table->conditions[i].index = RelationGetRelid(index);
+		table->conditions[i].condition = prepare_condition(index);
+		index_close(index, AccessShareLock);
+	}
+	MemoryContextSwitchTo(caller_context);
+	table->nconditions = list_length(oids);
+	list_free(oids);
+}
+
+/* Of a new row. */
+void
+pnvs_index_entries_insert(const PnvsTable *table, Relation relation, TupleTableSlot *slot)
+{
+	for (int i = 0; i < table->nconditions; i++)
+	{
+		if (takes(table, &table->conditions[i], slot))
+			insert_entry(table->conditions[i].index, relation, slot, false, false);
+	}
+}
+
+/* Of a new version of a row that has no room beside the old one, or an indexed column has changed. */
+void
+pnvs_index_entries_update(const PnvsTable *table, Relation relation, TupleTableSlot *slot,
+						  PnvsUpdateIndexes indexes)
+{
+	for (int i = 0; i < table->nconditions; i++)
+	{
+		if (takes(table, &table->conditions[i], slot))
+			insert_entry(table->conditions[i].index, relation, slot, true,
+						 pnvs_only_summarizing(indexes));
+	}
+}
+
+/* In the current memory context, which lives as long as what it returns. */
+static ExprState *
+prepare_condition(Relation index)
+{
+	return ExecInitQual(RelationGetIndexPredicate(index), NULL);
+}
+
+static bool
+takes(const PnvsTable *table, const PnvsIndexCondition *of, TupleTableSlot *slot)
+{
+	bool		result;
+
+	if (of->condition == NULL)
+		return true;
+	table->evaluation->ecxt_scantuple = slot;
+	result = ExecQual(of->condition, table->evaluation);
+	ResetExprContext(table->evaluation);
+	return result;
+}
+
+static void
+insert_entry(Oid oid, Relation relation, TupleTableSlot *slot, bool is_update,
+			 bool only_summarizing)
+{
+	Relation	index = index_open(oid, RowExclusiveLock);
+	IndexInfo  *info = BuildIndexInfo(index);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+
+	if (info->ii_ReadyForInserts && (!only_summarizing || pnvs_is_summarizing(info)))
+	{
+		FormIndexDatum(info, slot, NULL, values, nulls);
+		(void) index_insert(index, values, nulls, &slot->tts_tid, relation,
+							info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, is_update, info);
+		pnvs_index_insert_cleanup(index, info);
+	}
+	index_close(index, RowExclusiveLock);
+}

@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * index_entries.h
+ *	  Writes the index entries of a row of a table of the extension.
+ *
+ * Of a table that is open, and has been checked.  Functions throw.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PNVS_TABLE_INDEX_ENTRIES_H
+#define PNVS_TABLE_INDEX_ENTRIES_H
+
+#include "executor/tuptable.h"
+
+#include "table/table.h"
+
+extern void pnvs_index_entries_prepare(PnvsTable *table, Relation relation);
+extern void pnvs_index_entries_insert(const PnvsTable *table, Relation relation,
+									  TupleTableSlot *slot);
+extern void pnvs_index_entries_update(const PnvsTable *table, Relation relation,
+									  TupleTableSlot *slot, PnvsUpdateIndexes indexes);
+
+#endif							/* PNVS_TABLE_INDEX_ENTRIES_H */

@@ -27,7 +27,6 @@
 #include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -407,15 +406,11 @@ lock_key(Oid requester, const char *key)
 {
 	size_t		key_len = strlen(key);
 	char	   *owned = palloc(sizeof(requester) + key_len);
-	uint64		hash;
-	LOCKTAG		tag;
 
 	memcpy(owned, &requester, sizeof(requester));
 	memcpy(owned + sizeof(requester), key, key_len);
-	hash = pnvs_database_hash(PNVS_HASH_DEDUP_KEY, owned, sizeof(requester) + key_len);
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
-						 PNVS_LOCK_DEDUP_KEY);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	pnvs_database_lock(pnvs_database_hash(PNVS_HASH_DEDUP_KEY, owned, sizeof(requester) + key_len),
+					   PNVS_LOCK_DEDUP_KEY);
 }
 
 static bool

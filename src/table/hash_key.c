@@ -15,6 +15,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 
 #include "core/phone_number.h"
 #include "keyed_hash.h"
@@ -63,6 +64,19 @@ uint64
 pnvs_database_hash(char tag, const void *data, size_t len)
 {
 	return pnvs_keyed_hash(hasher_of_database(), tag, data, len);
+}
+
+/*
+ * Locks what has this hash until the end of the transaction, and waits for whoever has
+ * locked it.  The class tells apart what is locked.
+ */
+void
+pnvs_database_lock(uint64 hash, uint16 lock_class)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash, lock_class);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
 /*

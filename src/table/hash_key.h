@@ -19,6 +19,7 @@
 #define PNVS_NUMBER_PARAMETERS 3
 
 extern uint64 pnvs_database_hash(char tag, const void *data, size_t len);
+extern void pnvs_database_lock(uint64 hash, uint16 lock_class);
 extern void pnvs_database_number(const char *digits, Datum values[PNVS_NUMBER_PARAMETERS]);
 
 #endif							/* PNVS_HASH_KEY_H */

@@ -18,7 +18,6 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
@@ -92,7 +91,6 @@ lock_session(const PnvsBeginRequest *request)
 	char	   *data = palloc(len);
 	char	   *end = data;
 	uint64		hash;
-	LOCKTAG		tag;
 
 	/* the length keeps ("ab", "c") and ("a", "bc") apart */
 	memcpy(end, &requester, sizeof(requester));
@@ -106,9 +104,7 @@ lock_session(const PnvsBeginRequest *request)
 	hash = pnvs_database_hash(PNVS_HASH_SESSION, data, len);
 	explicit_bzero(data, len);
 	pfree(data);
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (hash >> 32), (uint32) hash,
-						 PNVS_LOCK_SESSION);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	pnvs_database_lock(hash, PNVS_LOCK_SESSION);
 	return hash;
 }
 

@@ -14,9 +14,6 @@
  * A message takes its places under the limits at the call.  They are given back if the
  * (sub)transaction is rolled back, or when the row is settled without having been sent.
  *
- * A message is inserted by the executor without a statement: no other extension
- * logs its number as a parameter, and it takes less time.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -46,7 +43,7 @@
 #include "queue/rows/statements.h"
 #include "settings.h"
 #include "table/hash_key.h"
-#include "table/insert.h"
+#include "table/row.h"
 
 /* A row to be inserted. */
 typedef struct NewRow
@@ -63,11 +60,10 @@ static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64
 static void admit(NewRow *row);
 static bool find_row(int64 id, PnvsQueueRow *row);
 static int64 insert_row(const NewRow *row);
-static void fill_row(const NewRow *row, const PnvsTableInsert *insert);
-static void fill_settled(const NewRow *row, const PnvsTableInsert *insert);
+static void fill_row(const NewRow *row, const PnvsTableRow *open);
+static void fill_settled(const NewRow *row, const PnvsTableRow *open);
 static TimestampTz retain_from(const NewRow *row);
-static int64 choose_id(const PnvsTableInsert *insert);
-static bool is_free(const PnvsTableInsert *insert);
+static int64 choose_id(const PnvsTableRow *open);
 static void require_ascending(Oid sequence);
 static void set_forward(Oid sequence);
 static void lock_key(Oid requester, const char *key);
@@ -237,21 +233,23 @@ find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id)
 static int64
 insert_row(const NewRow *row)
 {
-	PnvsTableInsert insert;
+	PnvsTableRow open;
 	int64		id;
 
-	pnvs_table_insert_begin(&pnvs_queue_table, &insert);
-	fill_row(row, &insert);
-	id = choose_id(&insert);
-	pnvs_table_insert_finish(&insert);
+	pnvs_table_row_begin(&pnvs_queue_table, RowExclusiveLock, &open);
+	pnvs_table_row_make(&open);
+	fill_row(row, &open);
+	id = choose_id(&open);
+	pnvs_table_row_insert(&open);
+	pnvs_table_row_end(&open);
 	return id;
 }
 
-#define PUT(column, value) pnvs_table_insert_put(insert, column, value)
+#define PUT(column, value) pnvs_table_row_put(open, column, value)
 
 /* All but the ID. */
 static void
-fill_row(const NewRow *row, const PnvsTableInsert *insert)
+fill_row(const NewRow *row, const PnvsTableRow *open)
 {
 	const PnvsQueueRequest *request = row->request;
 	const PnvsAdmission *admission = &row->admission;
@@ -288,12 +286,12 @@ fill_row(const NewRow *row, const PnvsTableInsert *insert)
 	if (admission->due != 0 && admission->key != 0)
 		PUT(PNVS_COLUMN_ADMISSION_KEY, Int64GetDatum((int64) admission->key));
 	if (row->refusal.reason != PNVS_ADMITTED || request->is_decoy)
-		fill_settled(row, insert);
+		fill_settled(row, open);
 }
 
 /* A message that the guard has refused, or that nobody needs, is settled from the beginning. */
 static void
-fill_settled(const NewRow *row, const PnvsTableInsert *insert)
+fill_settled(const NewRow *row, const PnvsTableRow *open)
 {
 	bool		refused = row->refusal.reason != PNVS_ADMITTED;
 	char		masked[PNVS_PHONE_NUMBER_SIZE];
@@ -327,7 +325,7 @@ retain_from(const NewRow *row)
  * sequence can be behind the rows: then it is set forward.
  */
 static int64
-choose_id(const PnvsTableInsert *insert)
+choose_id(const PnvsTableRow *open)
 {
 	Oid			sequence = pnvs_queue_sequence();
 	int64		id;
@@ -336,34 +334,13 @@ choose_id(const PnvsTableInsert *insert)
 	{
 		id = nextval_internal(sequence, false);
 		PUT(PNVS_COLUMN_ID, Int64GetDatum(id));
-		if (is_free(insert))
+		if (pnvs_table_row_id_is_free(open))
 			return id;
 		set_forward(sequence);
 	}
 }
 
 #undef PUT
-
-/* Whether no row has the new row's ID; waits for one that is being inserted. */
-static bool
-is_free(const PnvsTableInsert *insert)
-{
-	const ResultRelInfo *result = insert->result;
-	ItemPointerData conflict;
-
-	for (int i = 0; i < result->ri_NumIndices; i++)
-	{
-		const IndexInfo *index = result->ri_IndexRelationInfo[i];
-
-		/* REINDEX CONCURRENTLY has a second one, which is not in use at first */
-		if (index->ii_Unique && index->ii_ReadyForInserts &&
-			index->ii_IndexAttrNumbers[0] == PNVS_COLUMN_ID &&
-			!pnvs_check_index_constraints(insert->result, insert->slot, insert->state, &conflict,
-										  list_make1_oid(RelationGetRelid(result->ri_IndexRelationDescs[i]))))
-			return false;
-	}
-	return true;
-}
 
 /* IDs above the highest are free, but the owner can alter the sequence to go elsewhere. */
 static void

@@ -25,11 +25,13 @@
 typedef struct PnvsIndexCondition
 {
 	Oid			index;
+	bool		of_id;			/* no two rows have the same ID */
 	ExprState  *condition;		/* NULL: it takes all rows */
 } PnvsIndexCondition;
 
 static ExprState *prepare_condition(Relation index);
 static bool takes(const PnvsTable *table, const PnvsIndexCondition *of, TupleTableSlot *slot);
+static bool is_free(const PnvsIndexCondition *id, Relation relation, TupleTableSlot *slot);
 static void insert_entry(Oid oid, Relation relation, TupleTableSlot *slot, bool is_update,
 						 bool only_summarizing);
 
@@ -51,14 +53,31 @@ pnvs_index_entries_prepare(PnvsTable *table, Relation relation)
 	for (int i = 0; i < list_length(oids); i++)
 	{
 		Relation	index = index_open(list_nth_oid(oids, i), AccessShareLock);
+		const Form_pg_index form = index->rd_index;
 
 		table->conditions[i].index = RelationGetRelid(index);
+		table->conditions[i].of_id = form->indisunique && form->indnkeyatts == 1 &&
+			form->indkey.values[0] == PNVS_TABLE_ID_COLUMN;
 		table->conditions[i].condition = prepare_condition(index);
 		index_close(index, AccessShareLock);
 	}
 	MemoryContextSwitchTo(caller_context);
 	table->nconditions = list_length(oids);
 	list_free(oids);
+}
+
+/* Whether no row has the new row's ID; waits for one that is being inserted. */
+bool
+pnvs_index_entries_id_is_free(const PnvsTable *table, Relation relation, TupleTableSlot *slot)
+{
+	for (int i = 0; i < table->nconditions; i++)
+	{
+		const PnvsIndexCondition *of = &table->conditions[i];
+
+		if (of->of_id && takes(table, of, slot) && !is_free(of, relation, slot))
+			return false;
+	}
+	return true;
 }
 
 /* Of a new row. */
@@ -103,6 +122,34 @@ takes(const PnvsTable *table, const PnvsIndexCondition *of, TupleTableSlot *slot
 	result = ExecQual(of->condition, table->evaluation);
 	ResetExprContext(table->evaluation);
 	return result;
+}
+
+/* Of an index that takes the row. */
+static bool
+is_free(const PnvsIndexCondition *id, Relation relation, TupleTableSlot *slot)
+{
+	EState	   *state = CreateExecutorState();
+	ResultRelInfo *result = makeNode(ResultRelInfo);
+	Relation	index = index_open(id->index, RowExclusiveLock);
+	IndexInfo  *info = BuildIndexInfo(index);
+	ItemPointerData conflict;
+	bool		none = true;
+
+	/* REINDEX CONCURRENTLY has a second one, which is not in use at first */
+	if (info->ii_ReadyForInserts)
+	{
+		info->ii_PredicateState = id->condition;
+		BuildSpeculativeIndexInfo(index, info);
+		InitResultRelInfo(result, relation, 0, NULL, 0);
+		result->ri_NumIndices = 1;
+		result->ri_IndexRelationDescs = &index;
+		result->ri_IndexRelationInfo = &info;
+		none = pnvs_check_index_constraints(result, slot, state, &conflict,
+											list_make1_oid(id->index));
+	}
+	index_close(index, RowExclusiveLock);
+	FreeExecutorState(state);
+	return none;
 }
 
 static void

@@ -15,6 +15,8 @@
 #include "table/table.h"
 
 extern void pnvs_index_entries_prepare(PnvsTable *table, Relation relation);
+extern bool pnvs_index_entries_id_is_free(const PnvsTable *table, Relation relation,
+										  TupleTableSlot *slot);
 extern void pnvs_index_entries_insert(const PnvsTable *table, Relation relation,
 									  TupleTableSlot *slot);
 extern void pnvs_index_entries_update(const PnvsTable *table, Relation relation,

@@ -67,6 +67,13 @@ pnvs_table_row_make(PnvsTableRow *row)
 	ExecStoreAllNullTuple(row->slot);
 }
 
+/* Whether no row has the ID of the row that was made; waits for one that is being inserted. */
+bool
+pnvs_table_row_id_is_free(const PnvsTableRow *row)
+{
+	return pnvs_index_entries_id_is_free(row->table, row->relation, row->slot);
+}
+
 /*
  * Inserts the row that was made with the values that were put; the next statement of this
  * transaction sees it.

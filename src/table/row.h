@@ -51,6 +51,7 @@ extern void pnvs_table_scan_begin(PnvsTableRow *row, int column, Datum value);
 extern bool pnvs_table_scan_next(PnvsTableRow *row);
 extern void pnvs_table_scan_end(PnvsTableRow *row);
 extern void pnvs_table_row_make(PnvsTableRow *row);
+extern bool pnvs_table_row_id_is_free(const PnvsTableRow *row);
 extern void pnvs_table_row_insert(PnvsTableRow *row);
 extern bool pnvs_table_row_find(PnvsTableRow *row, const pg_uuid_t *id);
 extern Datum pnvs_table_row_datum(const PnvsTableRow *row, int column);

@@ -179,9 +179,8 @@ def confirm_sides(bench, server, code, approved):
                          "the end of the drain", SETTLE_SECONDS)
         if name == "check":
             server.sql(KEEP_CHECK.format(first=first, last=last))
-        else:
-            # no code is judged before its verification is a second old
-            server.sql("SELECT pg_sleep(1)")
+        # no code is judged before its verification is a second old; and after a pause all goes slower
+        server.sql("SELECT pg_sleep(1)")
     server.sql("DROP TABLE IF EXISTS asked; DROP ROUTINE IF EXISTS code_of, confirm_many, confirm_commit, check_many, check_commit")
     server.sql(CODES)
     for name, call in (("confirm", f"confirm_verification(a.id, {code})"),

@@ -10,8 +10,10 @@
 #ifndef PNVS_TABLE_INDEX_ENTRIES_H
 #define PNVS_TABLE_INDEX_ENTRIES_H
 
+#include "access/tableam.h"
 #include "executor/tuptable.h"
 
+#include "compat.h"
 #include "table/table.h"
 
 extern void pnvs_index_entries_prepare(PnvsTable *table, Relation relation);

@@ -144,12 +144,11 @@ ok($queue->soon(sub { count_rows('ended_at IS NOT NULL') == 1 }), 'the launcher 
 
 # --- a database with refused verifications alone, for which no message wakes a worker
 
-my $refusing = Pnvs::Queue->new($service, 'refusing', conf => <<'CONF');
-pnvs.scan_interval = '1s'
-pnvs.channels = 'VOICE'
-CONF
+my $refusing = Pnvs::Queue->new($service, 'refusing', conf => "pnvs.channels = 'VOICE'\n");
 is($refusing->session->value(q{SELECT state FROM begin_verification('+6281234567890', service_sid => 'FA1')}), 'refused', 'a verification is refused');
 $refusing->session->run(q{UPDATE pnvs_internal.phone_verification SET begun_at = now() - interval '31 days', ended_at = now() - interval '31 days'});
+# the next look is not as late as the old setting says
+$refusing->reload('pnvs.scan_interval' => '1s');
 ok($refusing->soon(sub { $refusing->session->value('SELECT count(*) FROM pnvs_internal.phone_verification') == 0 }),
 	'refused verifications are deleted in a database that has never had a message');
 $refusing->stop;

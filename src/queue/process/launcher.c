@@ -73,6 +73,7 @@ static int64 next_probe_us = 0; /* by the monotonic clock; 0: now */
 static PnvsRegistrySlot *slots;
 
 static void serve(void);
+static int64 latest_probe_us(void);
 static void list_databases(void);
 static void note_ended(void);
 static bool is_replaced(const Started *worker);
@@ -137,6 +138,7 @@ serve(void)
 			/* rows that are in no registry may be sent now */
 			if (pnvs_after_promotion != after_promotion || pnvs_worker != worker)
 				next_probe_us = 0;
+			next_probe_us = Min(next_probe_us, latest_probe_us());
 		}
 		note_ended();
 		if (pnvs_monotonic_us() >= next_probe_us)
@@ -144,8 +146,7 @@ serve(void)
 			/* a round of probes may take longer than the interval */
 			if (to_probe == NIL || next_probe_us == 0)
 				list_databases();
-			next_probe_us = pnvs_monotonic_us() +
-				PROBE_FACTOR * pnvs_scan_interval_s * USECS_PER_SEC;
+			next_probe_us = latest_probe_us();
 		}
 		if (pnvs_worker)
 		{
@@ -158,6 +159,13 @@ serve(void)
 		wait_us = Min(wait_us, pnvs_guard_keep());
 		pnvs_wait_latch(pnvs_wait_ms(wait_us), wait_event);
 	}
+}
+
+/* When the next round of probes is to begin, if one begins now. */
+static int64
+latest_probe_us(void)
+{
+	return pnvs_monotonic_us() + PROBE_FACTOR * pnvs_scan_interval_s * USECS_PER_SEC;
 }
 
 /* Lists the databases that accept connections, to be probed. */

@@ -29,17 +29,15 @@ typedef struct PnvsIndexCondition
 	ExprState  *condition;		/* NULL: it takes all rows */
 } PnvsIndexCondition;
 
-static ExprState *prepare_condition(Relation index);
 static bool takes(const PnvsTable *table, const PnvsIndexCondition *of, TupleTableSlot *slot);
 static bool is_free(const PnvsIndexCondition *id, Relation relation, TupleTableSlot *slot);
 static void insert_entry(Oid oid, Relation relation, TupleTableSlot *slot, bool is_update,
 						 bool only_summarizing);
 
-/* Prepares the conditions of the table's indexes, which were checked. */
+/* Forgets the indexes of the table, which is being checked, for up to max others. */
 void
-pnvs_index_entries_prepare(PnvsTable *table, Relation relation)
+pnvs_index_entries_begin(PnvsTable *table, int max)
 {
-	List	   *oids = RelationGetIndexList(relation);
 	MemoryContext caller_context;
 
 	table->nconditions = 0;
@@ -49,21 +47,24 @@ pnvs_index_entries_prepare(PnvsTable *table, Relation relation)
 	MemoryContextReset(table->condition_context);
 	caller_context = MemoryContextSwitchTo(table->condition_context);
 	table->evaluation = CreateStandaloneExprContext();
-	table->conditions = palloc0((list_length(oids) + 1) * sizeof(PnvsIndexCondition));
-	for (int i = 0; i < list_length(oids); i++)
-	{
-		Relation	index = index_open(list_nth_oid(oids, i), AccessShareLock);
-		const Form_pg_index form = index->rd_index;
-
-		table->conditions[i].index = RelationGetRelid(index);
-		table->conditions[i].of_id = form->indisunique && form->indnkeyatts == 1 &&
-			form->indkey.values[0] == PNVS_TABLE_ID_COLUMN;
-		table->conditions[i].condition = prepare_condition(index);
-		index_close(index, AccessShareLock);
-	}
+	table->conditions = palloc0((max + 1) * sizeof(PnvsIndexCondition));
 	MemoryContextSwitchTo(caller_context);
-	table->nconditions = list_length(oids);
-	list_free(oids);
+}
+
+/* Adds an index that was checked: its condition runs for each row. */
+void
+pnvs_index_entries_add(PnvsTable *table, Relation index)
+{
+	const Form_pg_index form = index->rd_index;
+	MemoryContext caller_context = MemoryContextSwitchTo(table->condition_context);
+	PnvsIndexCondition *of = &table->conditions[table->nconditions];
+
+	of->index = RelationGetRelid(index);
+	of->of_id = form->indisunique && form->indnkeyatts == 1 &&
+		form->indkey.values[0] == PNVS_TABLE_ID_COLUMN;
+	of->condition = ExecInitQual(RelationGetIndexPredicate(index), NULL);
+	table->nconditions++;
+	MemoryContextSwitchTo(caller_context);
 }
 
 /* Whether no row has the new row's ID; waits for one that is being inserted. */
@@ -102,13 +103,6 @@ pnvs_index_entries_update(const PnvsTable *table, Relation relation, TupleTableS
 			insert_entry(table->conditions[i].index, relation, slot, true,
 						 pnvs_only_summarizing(indexes));
 	}
-}
-
-/* In the current memory context, which lives as long as what it returns. */
-static ExprState *
-prepare_condition(Relation index)
-{
-	return ExecInitQual(RelationGetIndexPredicate(index), NULL);
 }
 
 static bool

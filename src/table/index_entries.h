@@ -16,7 +16,8 @@
 #include "compat.h"
 #include "table/table.h"
 
-extern void pnvs_index_entries_prepare(PnvsTable *table, Relation relation);
+extern void pnvs_index_entries_begin(PnvsTable *table, int max);
+extern void pnvs_index_entries_add(PnvsTable *table, Relation index);
 extern bool pnvs_index_entries_id_is_free(const PnvsTable *table, Relation relation,
 										  TupleTableSlot *slot);
 extern void pnvs_index_entries_insert(const PnvsTable *table, Relation relation,

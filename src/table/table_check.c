@@ -68,10 +68,9 @@ pnvs_table_check(PnvsTable *table, Oid oid)
 		return;
 	keep(table);
 	relation = table_open(oid, NoLock);
+	table->passed = InvalidOid;
 	table->begun = oid;
 	alteration = find_alteration(table, relation);
-	if (alteration == NULL)
-		pnvs_index_entries_prepare(table, relation);
 	table_close(relation, NoLock);
 	if (alteration != NULL)
 		pnvs_table_refuse(table, alteration);
@@ -203,7 +202,10 @@ find_trigger(PnvsTable *table, const TriggerDesc *triggers)
 	return NULL;
 }
 
-/* An index that would run somebody's function for each row, or refuse rows. */
+/*
+ * An index that would run somebody's function for each row, or refuse rows.  What an index
+ * runs is prepared only when the index was looked at: another may appear meanwhile.
+ */
 static const char *
 find_foreign_index(PnvsTable *table, Relation relation)
 {
@@ -212,6 +214,7 @@ find_foreign_index(PnvsTable *table, Relation relation)
 	ListCell   *cell;
 
 	memset(table->indexes, 0, sizeof(table->indexes));
+	pnvs_index_entries_begin(table, list_length(indexes));
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
@@ -226,7 +229,11 @@ find_foreign_index(PnvsTable *table, Relation relation)
 		}
 		if (is_foreign_constraint(table, index))
 			found = "It has a unique index or an exclusion constraint that is not pnvs's.";
-		note_index(table, index);
+		if (found == NULL)
+		{
+			note_index(table, index);
+			pnvs_index_entries_add(table, index);
+		}
 		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);

@@ -147,6 +147,36 @@ is($session->query("SELECT enqueue_verification('SMS', '6281234567890', 'FA1')")
 is($session->value('SELECT count(*) FROM keeper.seen'), 0, 'before it has run');
 $keeper->run("DROP INDEX $SCHEMA.look");
 
+# An index that appears during a look is for the next one.
+my $adder = $queue->connect(user => 'keeper');
+$keeper->run("BEGIN; ALTER INDEX $SCHEMA.queue_id_idx SET TABLESPACE pg_default");
+$session->send("SELECT enqueue_verification('SMS', '6281234567890', 'FA1', not_before => clock_timestamp() + '1 hour')");
+wait_until('the look waits', sub { $keeper->value("SELECT count(*) FROM pg_locks WHERE pid = @{[$session->pid]} AND NOT granted") });
+$adder->send("CREATE INDEX CONCURRENTLY look ON $TABLE (id) WHERE keeper.pure(channel) = 'SMS' OR keeper.pure('x') = 'x'");
+wait_until('an index appears', sub { $keeper->value("SELECT count(*) FROM pg_class WHERE relname = 'look'") });
+$keeper->run('ROLLBACK');
+is($session->result->sqlstate, '', 'an index may appear during a look');
+is($adder->result->sqlstate, '', 'and is made when the transaction is over');
+is($session->value("SELECT count(*) FROM keeper.seen WHERE who <> 'keeper'"), 0, 'which has run nothing of it');
+$keeper->run("DROP INDEX $SCHEMA.look; TRUNCATE keeper.seen");
+$adder->close;
+
+# What was known of a table counts until the next look at whatever table has its name.
+$queue->enqueue('FA1', "clock_timestamp() + '1 hour'");
+$session->run(<<"SQL");
+ALTER SCHEMA $SCHEMA RENAME TO hidden;
+CREATE SCHEMA $SCHEMA;
+CREATE TABLE $TABLE (LIKE hidden.queue);
+CREATE INDEX ON $TABLE ((id + 1));
+ALTER EXTENSION pnvs ADD TABLE $TABLE;
+SQL
+is($session->query('SELECT cancel_verification(1)')->sqlstate, '42804', 'another table has the name');
+$session->run("ALTER SCHEMA $SCHEMA RENAME TO other; ALTER SCHEMA hidden RENAME TO $SCHEMA");
+my $indexed = $queue->enqueue('FA1', "clock_timestamp() + '1 hour'");
+is($session->value("SET enable_seqscan = off; SELECT count(*) FROM $TABLE WHERE id = $indexed") // 'none', 1,
+	'and the table with its name again gets its index entries');
+$session->run('RESET enable_seqscan; ALTER EXTENSION pnvs DROP TABLE other.queue; DROP SCHEMA other CASCADE');
+
 is($session->value('SELECT pg_postmaster_start_time()::text'), $started, 'no server process has crashed');
 is($queue->logged(qr/terminated by signal/), 0, 'nor a backend');
 my $id = $queue->enqueue('FA1');

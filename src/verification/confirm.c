@@ -291,6 +291,9 @@ ask(Confirmation *confirmation)
 		}
 		if (!note_answer(confirmation) && not_judged.operation == NULL)
 			not_judged = confirmation->call;
+		/* it may be the right one: it is to be typed in again */
+		if (!confirmation->asked && not_judged.answer.outcome == PNVS_THROTTLED)
+			break;
 	}
 	if (!confirmation->asked && not_judged.operation != NULL)
 	{

@@ -187,12 +187,27 @@ sub waits
 	is(checks(), 1, 'by one request, for the newest is checked first');
 }
 
-for my $which (qw(min max))
+# One of two messages is checked by another service.
+sub two_messages
 {
+	my ($which, $service_sid) = @_;
 	my $v = $server->resend_sent($server->begin('FA1'));
 
-	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim-check:throttled:1000' WHERE id = (SELECT $which(id) FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}')");
-	is(confirm($v, wrong($v)), 'f pending 4 -', "a code that was checked for one message of two is a try ($which)");
+	$session->run("UPDATE pnvs_internal.queue SET service_sid = '$service_sid' WHERE id = (SELECT $which(id) FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}')");
+	return $v;
+}
+
+{
+	my $v = two_messages('min', 'sim-check:throttled:1000');
+
+	is(confirm($v, wrong($v)), 'f pending 4 -', 'a code that was checked for the newest message alone is a try');
+}
+
+{
+	my $v = two_messages('max', 'sim-check:first:1:throttled:1000');
+
+	is(confirm($v, $v->{code}), 'f pending 5 1', 'a code that could not be checked for the newest message is not called wrong');
+	is(confirm($v, $v->{code}), 't approved 5 -', 'and is approved when it comes again');
 }
 
 # --- a message of unknown fate

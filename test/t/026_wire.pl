@@ -150,7 +150,10 @@ for my $flood (sort keys %flood)
 
 # What comes where nothing was asked ends a kept connection.
 goes_on('before bytes that nobody asked for');
+$service->mark;
 is($session->run(call('sim:flood-after'))->row->{success}, 't', 'an answer that is followed by a flood is one');
+# what comes while the next request is sent would be its answer
+$service->wait_for('flood');
 goes_on('after bytes that nobody asked for');
 
 # --- the same in a worker, which has other messages to send

@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use POSIX qw(strftime);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -25,7 +26,8 @@ my $QUEUE = 'pnvs_internal.queue';
 my $VERIFICATIONS = 'pnvs_internal.phone_verification';
 
 my @number = map { '659000000' . $_ } 1 .. $WRITERS;
-my $test_numbers = join ', ', map { "$_=$CODE until 2027-01-31" } @number;
+my $until = strftime('%F', gmtime(time + 30 * 24 * 60 * 60));
+my $test_numbers = join ', ', map { "$_=$CODE until $until" } @number;
 my $service = Pnvs::Simulator->new;
 my $pv = Pnvs::Verification->new($service, 'entries', conf => <<"CONF");
 pnvs.service_sid = 'FA1'
@@ -62,7 +64,7 @@ sub create
 # --- who writes, and who makes indexes
 
 my @writer = map { Pnvs::Session->new($pv->node) } @number;
-my $until = $session->value("SELECT clock_timestamp() + '$SECONDS s'");
+my $end = $session->value("SELECT clock_timestamp() + '$SECONDS s'");
 for my $i (0 .. $#writer)
 {
 	$writer[$i]->send(<<"SQL");
@@ -74,7 +76,7 @@ DECLARE
 	old uuid;
 	answer record;
 BEGIN
-	WHILE clock_timestamp() < '$until' LOOP
+	WHILE clock_timestamp() < '$end' LOOP
 		message := enqueue_verification('SMS', '$number[$i]', not_before => clock_timestamp() + '1 hour');
 		PERFORM enqueue_verification('SMS', '$number[$i]');
 		SELECT id INTO begun FROM begin_verification('$number[$i]', channels => '{SMS,VOICE}');

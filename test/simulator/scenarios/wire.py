@@ -252,6 +252,8 @@ def trailer_flood(call):
 def flood_after(call):
     """The normal answer, and then bytes without end that nobody asked for."""
     call.connection.send(call.reply().render(call.now()))
+    call.connection.send(b"x" * 1000)
+    call.connection.event("flood")
     send_forever(call, lambda number: b"x" * 1000)
 
 

@@ -40,6 +40,9 @@
 #include "table/index_entries.h"
 #include "table/table.h"
 
+/* A table that changes during each of so many looks is refused. */
+#define MAX_LOOKS 10
+
 /* The tables that were checked, the last first. */
 static PnvsTable *checked = NULL;
 
@@ -62,20 +65,25 @@ void
 pnvs_table_check(PnvsTable *table, Oid oid)
 {
 	Relation	relation;
-	const char *alteration;
+	const char *alteration = NULL;
 
 	if (oid == table->passed)
 		return;
 	keep(table);
 	relation = table_open(oid, NoLock);
-	table->passed = InvalidOid;
-	table->begun = oid;
-	alteration = find_alteration(table, relation);
+	table->passed = table->begun = InvalidOid;
+	for (int i = 0; i < MAX_LOOKS && alteration == NULL && table->begun != oid; i++)
+	{
+		/* while it waits for a lock the owner can make another change */
+		table->begun = oid;
+		alteration = find_alteration(table, relation);
+	}
 	table_close(relation, NoLock);
+	if (alteration == NULL && table->begun != oid)
+		alteration = "It is changed again and again.";
 	if (alteration != NULL)
 		pnvs_table_refuse(table, alteration);
-	/* the check itself may have let us know of another change */
-	table->passed = table->begun;
+	table->passed = oid;
 }
 
 /* Says that the table is altered; alteration: a sentence. */
@@ -204,7 +212,8 @@ find_trigger(PnvsTable *table, const TriggerDesc *triggers)
 
 /*
  * An index that would run somebody's function for each row, or refuse rows.  What an index
- * runs is prepared only when the index was looked at: another may appear meanwhile.
+ * runs is prepared only when the index was looked at: another may appear meanwhile.  All
+ * stay locked: otherwise the planner could wait for them, after the check.
  */
 static const char *
 find_foreign_index(PnvsTable *table, Relation relation)
@@ -234,7 +243,7 @@ find_foreign_index(PnvsTable *table, Relation relation)
 			note_index(table, index);
 			pnvs_index_entries_add(table, index);
 		}
-		index_close(index, AccessShareLock);
+		index_close(index, NoLock);
 	}
 	list_free(indexes);
 	return found;

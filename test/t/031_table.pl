@@ -147,20 +147,52 @@ is($session->query("SELECT enqueue_verification('SMS', '6281234567890', 'FA1')")
 is($session->value('SELECT count(*) FROM keeper.seen'), 0, 'before it has run');
 $keeper->run("DROP INDEX $SCHEMA.look");
 
-# An index that appears during a look is for the next one.
-my $adder = $queue->connect(user => 'keeper');
-$keeper->run("BEGIN; ALTER INDEX $SCHEMA.queue_id_idx SET TABLESPACE pg_default");
-$session->send("SELECT enqueue_verification('SMS', '6281234567890', 'FA1', not_before => clock_timestamp() + '1 hour')");
-wait_until('the look waits', sub { $keeper->value("SELECT count(*) FROM pg_locks WHERE pid = @{[$session->pid]} AND NOT granted") });
-$adder->send("CREATE INDEX CONCURRENTLY look ON $TABLE (id) WHERE keeper.pure(channel) = 'SMS' OR keeper.pure('x') = 'x'");
-wait_until('an index appears', sub { $keeper->value("SELECT count(*) FROM pg_class WHERE relname = 'look'") });
-$keeper->run('ROLLBACK');
-is($session->result->sqlstate, '', 'an index may appear during a look');
-is($adder->result->sqlstate, '', 'and is made when the transaction is over');
-is($session->value("SELECT count(*) FROM keeper.seen WHERE who <> 'keeper'"), 0, 'which has run nothing of it');
-$keeper->run("DROP INDEX $SCHEMA.look; TRUNCATE keeper.seen");
-$adder->close;
+# What its owner adds during a look is found by it.  What ran as the owner would come back
+# as whoever called, by a trigger at the end of the transaction.
+$keeper->run(<<'SQL');
+CREATE FUNCTION keeper.note_later() RETURNS trigger LANGUAGE plpgsql AS
+	$$ BEGIN INSERT INTO keeper.seen VALUES (CURRENT_USER); RETURN NEW; END $$;
+CREATE TABLE keeper.bait (x text);
+CREATE CONSTRAINT TRIGGER later AFTER INSERT ON keeper.bait DEFERRABLE INITIALLY DEFERRED
+	FOR EACH ROW EXECUTE FUNCTION keeper.note_later();
+CREATE FUNCTION keeper.lure() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM keeper.note();
+	INSERT INTO keeper.bait VALUES ('x');
+	RETURN 'x';
+EXCEPTION WHEN OTHERS THEN
+	-- while an index is made
+	RETURN 'x';
+END $$;
+CREATE FUNCTION keeper.pure_lure(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS
+	$$ BEGIN RETURN keeper.lure(); END $$;
+SQL
+for my $addition (
+	[ 'an index', "CREATE INDEX CONCURRENTLY look ON $TABLE (id) WHERE keeper.pure(channel) = 'SMS' OR keeper.pure_lure('x') = 'x'", "DROP INDEX $SCHEMA.look" ],
+	[ 'statistics', "CREATE STATISTICS keeper.look ON (keeper.pure_lure('x') || channel) FROM $TABLE", 'DROP STATISTICS keeper.look' ])
+{
+	my ($what, $add, $drop) = @$addition;
 
+	for my $call ("enqueue_verification('SMS', '6281234567890', 'FA1', not_before => clock_timestamp() + '1 hour')",
+		'cancel_verification(' . $queue->enqueue('FA1', "clock_timestamp() + '1 hour'") . ')')
+	{
+		my $name = ($call =~ /(\w+)/)[0];
+		my $adder = $queue->connect(user => 'keeper');
+		my $victim = $queue->connect;
+
+		$keeper->run("BEGIN; ALTER INDEX $SCHEMA.queue_id_idx SET TABLESPACE pg_default");
+		$victim->send("SELECT $call");
+		wait_until('the look waits', sub { $keeper->value("SELECT count(*) FROM pg_locks WHERE pid = @{[$victim->pid]} AND NOT granted") });
+		$adder->send($add);
+		wait_until("$what is there", sub { $keeper->value("SELECT (SELECT count(*) FROM pg_class WHERE relname = 'look') + (SELECT count(*) FROM pg_statistic_ext WHERE stxname = 'look')") });
+		$keeper->run('ROLLBACK');
+		is($victim->result->sqlstate, '42804', "$what added during a look is found: $name");
+		is($adder->result->sqlstate, '', 'and is made');
+		is($session->value("SELECT count(*) FROM keeper.seen WHERE who <> 'keeper'"), 0, "nothing of $what has run: $name");
+		$keeper->run("$drop; TRUNCATE keeper.seen");
+		$_->close for $adder, $victim;
+	}
+}
 # What was known of a table counts until the next look at whatever table has its name.
 $queue->enqueue('FA1', "clock_timestamp() + '1 hour'");
 $session->run(<<"SQL");

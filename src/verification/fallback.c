@@ -21,6 +21,7 @@
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "core/log_limit.h"
@@ -242,7 +243,10 @@ try_to_fall_back(const Refused *refused)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
+		/* rows are inserted only under a snapshot, and a sender has none here */
+		PushActiveSnapshot(GetTransactionSnapshot());
 		done = fall_back(refused);
+		PopActiveSnapshot();
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();

@@ -151,6 +151,9 @@ cmp_ok($session->value("SELECT count(*) FROM $QUEUE WHERE state = '$_'"), '>', 2
 
 # --- what the indexes hold
 
+# rows also from after the last was remade
+$pv->begin($_) for @number;
+
 my $indexes = $session->run(<<"SQL");
 SELECT i.indexrelid::regclass::text AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid IN ('$QUEUE'::regclass, '$VERIFICATIONS'::regclass) AND c.relam = (SELECT oid FROM pg_am WHERE amname = 'btree')

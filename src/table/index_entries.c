@@ -81,27 +81,15 @@ pnvs_index_entries_id_is_free(const PnvsTable *table, Relation relation, TupleTa
 	return true;
 }
 
-/* Of a new row. */
+/* Of a new row, or of a new version of one (is_update), which may need those of some kinds alone. */
 void
-pnvs_index_entries_insert(const PnvsTable *table, Relation relation, TupleTableSlot *slot)
+pnvs_index_entries_insert(const PnvsTable *table, Relation relation, TupleTableSlot *slot,
+						  bool is_update, bool only_summarizing)
 {
 	for (int i = 0; i < table->nconditions; i++)
 	{
 		if (takes(table, &table->conditions[i], slot))
-			insert_entry(table->conditions[i].index, relation, slot, false, false);
-	}
-}
-
-/* Of a new version of a row that has no room beside the old one, or an indexed column has changed. */
-void
-pnvs_index_entries_update(const PnvsTable *table, Relation relation, TupleTableSlot *slot,
-						  PnvsUpdateIndexes indexes)
-{
-	for (int i = 0; i < table->nconditions; i++)
-	{
-		if (takes(table, &table->conditions[i], slot))
-			insert_entry(table->conditions[i].index, relation, slot, true,
-						 pnvs_only_summarizing(indexes));
+			insert_entry(table->conditions[i].index, relation, slot, is_update, only_summarizing);
 	}
 }
 

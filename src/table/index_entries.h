@@ -10,10 +10,8 @@
 #ifndef PNVS_TABLE_INDEX_ENTRIES_H
 #define PNVS_TABLE_INDEX_ENTRIES_H
 
-#include "access/tableam.h"
 #include "executor/tuptable.h"
 
-#include "compat.h"
 #include "table/table.h"
 
 extern void pnvs_index_entries_begin(PnvsTable *table, int max);
@@ -21,8 +19,6 @@ extern void pnvs_index_entries_add(PnvsTable *table, Relation index);
 extern bool pnvs_index_entries_id_is_free(const PnvsTable *table, Relation relation,
 										  TupleTableSlot *slot);
 extern void pnvs_index_entries_insert(const PnvsTable *table, Relation relation,
-									  TupleTableSlot *slot);
-extern void pnvs_index_entries_update(const PnvsTable *table, Relation relation,
-									  TupleTableSlot *slot, PnvsUpdateIndexes indexes);
+									  TupleTableSlot *slot, bool is_update, bool only_summarizing);
 
 #endif							/* PNVS_TABLE_INDEX_ENTRIES_H */

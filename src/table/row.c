@@ -7,9 +7,10 @@
  * That takes a fraction of a statement's time.  No settings need be pinned, and nobody's
  * privileges count: the table is as it was made, so nothing but PostgreSQL's own code runs.
  *
- * Rows are found as they are by now, whatever snapshot the transaction has, by the value of
- * a column: in no certain order.  Whoever locks or changes one waits for another transaction that has changed it.  If that one commits, the
- * row is to be found again; in REPEATABLE READ this is an error, as ever.
+ * Rows are found by the value of a column, in no certain order, and as they are by now,
+ * whatever snapshot the transaction has.  Whoever locks or changes one waits for another
+ * transaction that has changed it.  If that one commits, the row is to be found again; in
+ * REPEATABLE READ this is an error, as ever.
  *
  *-------------------------------------------------------------------------
  */
@@ -87,7 +88,7 @@ pnvs_table_row_insert(PnvsTableRow *row)
 			pnvs_table_raise_null(i + 1);
 	}
 	simple_table_tuple_insert(row->relation, row->slot);
-	pnvs_index_entries_insert(row->table, row->relation, row->slot);
+	pnvs_index_entries_insert(row->table, row->relation, row->slot, false, false);
 	CommandCounterIncrement();
 }
 
@@ -203,7 +204,8 @@ pnvs_table_row_update(PnvsTableRow *row)
 	if (mode == LockTupleExclusive && pnvs_table_is_referenced(row->table))
 		pnvs_table_refuse(row->table, "A foreign key refers to columns that change.");
 	if (indexes)
-		pnvs_index_entries_update(row->table, row->relation, row->slot, indexes);
+		pnvs_index_entries_insert(row->table, row->relation, row->slot, true,
+								  pnvs_only_summarizing(indexes));
 	CommandCounterIncrement();
 	return true;
 }

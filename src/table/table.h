@@ -22,7 +22,7 @@
 /* Of tables that have IDs, which no other row has. */
 #define PNVS_TABLE_ID_COLUMN 1
 
-/* The most parameters of a statement: an INSERT has as many as its table has columns. */
+/* The most parameters of a statement, and columns of a table. */
 #define PNVS_TABLE_MAX_PARAMETERS 40
 
 typedef struct PnvsTableColumn

@@ -30,7 +30,6 @@ static int	read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement 
 						Datum *values);
 static int	make_place(PnvsVerificationMessage *messages, int n, int max, int64 id);
 static void read_message(const PnvsTableRow *open, PnvsVerificationMessage *message);
-static TimestampTz optional_time(const PnvsTableRow *open, PnvsQueueColumn column);
 static bool is_being_sent(const PnvsTableRow *open);
 
 /*
@@ -235,28 +234,19 @@ read_message(const PnvsTableRow *open, PnvsVerificationMessage *message)
 
 	message->id = message_id(open);
 	message->state = ROW_TEXT(open, STATE);
-	message->settled = optional_time(open, PNVS_COLUMN_SETTLED_AT) != 0;
+	message->settled = pnvs_table_row_optional_int64(open, PNVS_COLUMN_SETTLED_AT) != 0;
 	message->channel = ROW_TEXT(open, CHANNEL);
 	message->service_sid = ROW_TEXT(open, SERVICE_SID);
 	message->verification_id = pnvs_table_row_optional_text(open, PNVS_COLUMN_VERIFICATION_ID);
 	message->recipient = ROW_TEXT(open, RECIPIENT);
-	message->created_at = optional_time(open, PNVS_COLUMN_CREATED_AT);
-	message->dispatched_at = optional_time(open, PNVS_COLUMN_DISPATCHED_AT);
-	message->unknown_since = optional_time(open, PNVS_COLUMN_UNKNOWN_SINCE);
+	message->created_at = DatumGetTimestampTz(pnvs_table_row_datum(open, PNVS_COLUMN_CREATED_AT));
+	message->dispatched_at = pnvs_table_row_optional_int64(open, PNVS_COLUMN_DISPATCHED_AT);
+	message->unknown_since = pnvs_table_row_optional_int64(open, PNVS_COLUMN_UNKNOWN_SINCE);
 	message->is_being_sent = is_being_sent(open);
 	claim.channel = message->channel;
 	claim.recipient = message->recipient;
 	claim.created_at = message->created_at;
 	pnvs_admission_read_open(open, &claim, &message->admission);
-}
-
-/* 0 for NULL. */
-static TimestampTz
-optional_time(const PnvsTableRow *open, PnvsQueueColumn column)
-{
-	bool		isnull;
-
-	return DatumGetTimestampTz(pnvs_table_row_value(open, column, &isnull));
 }
 
 static bool

@@ -157,6 +157,16 @@ pnvs_table_row_datum(const PnvsTableRow *row, int column)
 	return value;
 }
 
+/* A bigint or a time that may be NULL: 0 then. */
+int64
+pnvs_table_row_optional_int64(const PnvsTableRow *row, int column)
+{
+	bool		isnull;
+	Datum		value = pnvs_table_row_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
 /* A text that may be NULL, copied to the current memory context. */
 char *
 pnvs_table_row_optional_text(const PnvsTableRow *row, int column)

@@ -55,6 +55,7 @@ extern bool pnvs_table_row_id_is_free(const PnvsTableRow *row);
 extern void pnvs_table_row_insert(PnvsTableRow *row);
 extern bool pnvs_table_row_find(PnvsTableRow *row, const pg_uuid_t *id);
 extern Datum pnvs_table_row_datum(const PnvsTableRow *row, int column);
+extern int64 pnvs_table_row_optional_int64(const PnvsTableRow *row, int column);
 extern char *pnvs_table_row_optional_text(const PnvsTableRow *row, int column);
 extern bool pnvs_table_row_lock(PnvsTableRow *row);
 extern bool pnvs_table_row_lock_if_free(PnvsTableRow *row);

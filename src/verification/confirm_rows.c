@@ -48,7 +48,6 @@ pnvs_verification_write_approval(PnvsVerification *row, uint64 code)
 {
 	PnvsTableRow open;
 	bool		pending;
-	bool		isnull;
 
 	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
 	do
@@ -57,7 +56,7 @@ pnvs_verification_write_approval(PnvsVerification *row, uint64 code)
 			strcmp(PNVS_VERIFICATION_TEXT(&open, STATE), "pending") == 0;
 		if (pending)
 		{
-			row->last_message = DatumGetInt64(PNVS_VERIFICATION_VALUE(&open, LAST_MESSAGE, &isnull));
+			row->last_message = PNVS_VERIFICATION_OPTIONAL_INT64(&open, LAST_MESSAGE);
 			PNVS_VERIFICATION_PUT(&open, STATE, CStringGetTextDatum("approved"));
 			PNVS_VERIFICATION_PUT(&open, APPROVED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
 			PNVS_VERIFICATION_PUT(&open, APPROVED_CODE, Int64GetDatum((int64) code));

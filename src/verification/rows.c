@@ -151,7 +151,6 @@ static bool ends_with(const PnvsVerification *row, int64 message);
 static bool may_see(Oid caller, const PnvsVerification *row);
 static void read_row(const PnvsTableRow *open, PnvsVerification *row);
 static void read_channels(const PnvsTableRow *open, PnvsVerification *row);
-static int64 optional_int64(const PnvsTableRow *open, PnvsVerificationColumn column);
 static void compute_state(PnvsVerification *row);
 static bool have_failed(const PnvsVerificationMessage *messages, int nmessages);
 
@@ -279,18 +278,18 @@ read_row(const PnvsTableRow *open, PnvsVerification *row)
 	row->reference = PNVS_VERIFICATION_OPTIONAL_TEXT(open, REFERENCE);
 	read_channels(open, row);
 	row->channel = pnvs_operation_channel_word(PNVS_VERIFICATION_TEXT(open, CHANNEL));
-	row->last_message = optional_int64(open, PNVS_VERIFICATION_COLUMN_LAST_MESSAGE);
+	row->last_message = PNVS_VERIFICATION_OPTIONAL_INT64(open, LAST_MESSAGE);
 	row->messages = DatumGetInt32(PNVS_VERIFICATION_DATUM(open, MESSAGES));
 	row->is_decoy = DatumGetBool(PNVS_VERIFICATION_DATUM(open, IS_DECOY));
-	row->admission_key = (uint64) optional_int64(open, PNVS_VERIFICATION_COLUMN_ADMISSION_KEY);
+	row->admission_key = (uint64) PNVS_VERIFICATION_OPTIONAL_INT64(open, ADMISSION_KEY);
 	row->trusted = DatumGetBool(PNVS_VERIFICATION_DATUM(open, TRUSTED));
 	row->begun_at = DatumGetTimestampTz(PNVS_VERIFICATION_DATUM(open, BEGUN_AT));
 	row->expires_at = DatumGetTimestampTz(PNVS_VERIFICATION_DATUM(open, EXPIRES_AT));
 	row->resend_at = DatumGetTimestampTz(PNVS_VERIFICATION_DATUM(open, RESEND_AT));
 	row->refused = PNVS_VERIFICATION_OPTIONAL_TEXT(open, REFUSED);
 	row->tries = DatumGetInt32(PNVS_VERIFICATION_DATUM(open, TRIES));
-	row->approved_at = (TimestampTz) optional_int64(open, PNVS_VERIFICATION_COLUMN_APPROVED_AT);
-	row->approved_code = (uint64) optional_int64(open, PNVS_VERIFICATION_COLUMN_APPROVED_CODE);
+	row->approved_at = PNVS_VERIFICATION_OPTIONAL_INT64(open, APPROVED_AT);
+	row->approved_code = (uint64) PNVS_VERIFICATION_OPTIONAL_INT64(open, APPROVED_CODE);
 	row->foreign = pnvs_verification_is_foreign(open);
 }
 
@@ -316,15 +315,6 @@ read_channels(const PnvsTableRow *open, PnvsVerification *row)
 		row->channels[i] = pnvs_operation_channel_word(TextDatumGetCString(words[i]));
 	row->position = Max(Min(DatumGetInt32(PNVS_VERIFICATION_DATUM(open, CHANNEL_POSITION)),
 							row->nchannels - 1), 0);
-}
-
-/* 0 for NULL. */
-static int64
-optional_int64(const PnvsTableRow *open, PnvsVerificationColumn column)
-{
-	bool		isnull;
-
-	return DatumGetInt64(pnvs_table_row_value(open, column, &isnull));
 }
 
 /*

@@ -89,6 +89,8 @@ typedef enum PnvsVerificationStatement
 	TextDatumGetCString(PNVS_VERIFICATION_DATUM(row, column))
 #define PNVS_VERIFICATION_OPTIONAL_TEXT(row, column) \
 	pnvs_table_row_optional_text(row, PNVS_VERIFICATION_COLUMN_##column)
+#define PNVS_VERIFICATION_OPTIONAL_INT64(row, column) \
+	pnvs_table_row_optional_int64(row, PNVS_VERIFICATION_COLUMN_##column)
 #define PNVS_VERIFICATION_PUT(row, column, value) \
 	pnvs_table_row_put(row, PNVS_VERIFICATION_COLUMN_##column, value)
 

@@ -12,7 +12,6 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
@@ -143,8 +142,8 @@ find_own_row(int nrows)
 		return 0;
 	for (int row = 0; row < nrows; row++)
 	{
-		if (pnvs_result_int64(row, ORIGIN_SYSTEM) != (int64) GetSystemIdentifier() ||
-			pnvs_result_oid(row, ORIGIN_DATABASE) != MyDatabaseId)
+		if (!pnvs_table_is_own_origin(pnvs_result_int64(row, ORIGIN_SYSTEM),
+									  pnvs_result_oid(row, ORIGIN_DATABASE)))
 			continue;
 		if (own >= 0)
 			return -1;

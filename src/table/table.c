@@ -16,6 +16,7 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xlog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -128,6 +129,13 @@ pnvs_table_owner(PnvsTable *table)
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
+}
+
+/* Whether a row with these marks of its origin was written in this database. */
+bool
+pnvs_table_is_own_origin(int64 system, Oid database)
+{
+	return system == (int64) GetSystemIdentifier() && database == MyDatabaseId;
 }
 
 /* Opens and locks the table, which is as it was made; the lock stays. */

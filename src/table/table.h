@@ -91,6 +91,7 @@ typedef struct PnvsTableVisit
 extern Oid	pnvs_table_oid(PnvsTable *table);
 extern Oid	pnvs_table_find_member(const char *name, Oid *known);
 extern Oid	pnvs_table_owner(PnvsTable *table);
+extern bool pnvs_table_is_own_origin(int64 system, Oid database);
 extern Relation pnvs_table_open(PnvsTable *table, LOCKMODE mode);
 extern void pnvs_table_check(PnvsTable *table, Oid oid);
 pg_noreturn extern void pnvs_table_refuse(const PnvsTable *table, const char *alteration);

@@ -11,9 +11,7 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/timestamp.h"
 
@@ -259,8 +257,8 @@ state_by_now(const Teller *teller, int *tries)
 {
 	const int	row = teller->row;
 	PnvsVerificationFacts facts = {
-		.foreign = pnvs_result_int64(row, ORIGIN_SYSTEM) != (int64) GetSystemIdentifier() ||
-		pnvs_result_oid(row, ORIGIN_DATABASE) != MyDatabaseId,
+		.foreign = !pnvs_table_is_own_origin(pnvs_result_int64(row, ORIGIN_SYSTEM),
+											 pnvs_result_oid(row, ORIGIN_DATABASE)),
 		.max_tries = pnvs_max_tries,
 		.expires_us = pnvs_result_time(row, EXPIRES_AT)
 	};

@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -297,8 +296,8 @@ read_row(const PnvsTableRow *open, PnvsVerification *row)
 bool
 pnvs_verification_is_foreign(const PnvsTableRow *open)
 {
-	return DatumGetInt64(PNVS_VERIFICATION_DATUM(open, ORIGIN_SYSTEM)) != (int64) GetSystemIdentifier() ||
-		DatumGetObjectId(PNVS_VERIFICATION_DATUM(open, ORIGIN_DATABASE)) != MyDatabaseId;
+	return !pnvs_table_is_own_origin(DatumGetInt64(PNVS_VERIFICATION_DATUM(open, ORIGIN_SYSTEM)),
+									 DatumGetObjectId(PNVS_VERIFICATION_DATUM(open, ORIGIN_DATABASE)));
 }
 
 /* A row that was changed by hand has no more channels than fit, and a position among them. */

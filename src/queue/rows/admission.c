@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "miscadmin.h"
 
 #include "compat.h"
 #include "queue/rows/rows.h"
@@ -91,7 +90,7 @@ static bool
 is_of_this_server(const Datum *values)
 {
 	return !RecoveryInProgress() &&
-		DatumGetInt64(values[ORIGIN_SYSTEM]) == (int64) GetSystemIdentifier() &&
-		DatumGetObjectId(values[ORIGIN_DATABASE]) == MyDatabaseId &&
+		pnvs_table_is_own_origin(DatumGetInt64(values[ORIGIN_SYSTEM]),
+								 DatumGetObjectId(values[ORIGIN_DATABASE])) &&
 		DatumGetInt32(values[ORIGIN_TIMELINE]) == (int32) GetWALInsertionTimeLine();
 }

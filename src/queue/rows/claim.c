@@ -19,7 +19,6 @@
 
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 
 #include "compat.h"
 #include "queue/rows/statements.h"
@@ -229,8 +228,8 @@ next_after(PnvsPosition position)
 static bool
 is_foreign(int row)
 {
-	return pnvs_result_int64(row, PNVS_ROW_ORIGIN_SYSTEM) != (int64) GetSystemIdentifier() ||
-		pnvs_result_oid(row, PNVS_ROW_ORIGIN_DATABASE) != MyDatabaseId;
+	return !pnvs_table_is_own_origin(pnvs_result_int64(row, PNVS_ROW_ORIGIN_SYSTEM),
+									 pnvs_result_oid(row, PNVS_ROW_ORIGIN_DATABASE));
 }
 
 /*

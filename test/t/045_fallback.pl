@@ -52,17 +52,20 @@ sub wait_messages
 	return;
 }
 
-# A verification whose row another session has locked when the service refuses its channel.
+# A verification whose row another session has locked when the service refuses its channel; when
+# it expires, if not as usual, and what is set beside the worker.
 sub begin_locked
 {
+	my ($expires_at, %setting) = @_;
 	my $locker = $pv->connect;
 	my $id;
 
 	$pv->configure('pnvs.worker' => 'off');
 	$id = begin($ONCE, '{WHATSAPP,SMS,VOICE}');
+	$session->run("UPDATE pnvs_internal.phone_verification SET expires_at = $expires_at WHERE id = '$id'") if $expires_at;
 	$locker->run('BEGIN');
 	$locker->run("SELECT FROM pnvs_internal.phone_verification WHERE id = '$id' FOR UPDATE");
-	$pv->reload('pnvs.worker' => undef);
+	$pv->reload('pnvs.worker' => undef, %setting);
 	wait_messages($id, 'WHATSAPP:failed');
 	return ($id, $locker);
 }
@@ -144,16 +147,8 @@ sub test_locked
 
 sub test_given_up
 {
-	my $locker = $pv->connect;
-	my $id;
+	my ($id, $locker) = begin_locked(q{clock_timestamp() + interval '3 s'}, 'pnvs.worker_idle_timeout' => '1s');
 
-	$pv->configure('pnvs.worker' => 'off');
-	$id = begin($ONCE, '{WHATSAPP,SMS}');
-	$session->run("UPDATE pnvs_internal.phone_verification SET expires_at = clock_timestamp() + interval '3 s' WHERE id = '$id'");
-	$locker->run('BEGIN');
-	$locker->run("SELECT FROM pnvs_internal.phone_verification WHERE id = '$id' FOR UPDATE");
-	$pv->reload('pnvs.worker' => undef, 'pnvs.worker_idle_timeout' => '1s');
-	wait_messages($id, 'WHATSAPP:failed');
 	ok($pv->soon(sub { !$pv->workers }), 'no worker waits for a locked row whose verification has expired');
 	$locker->run('COMMIT');
 	is($pv->messages($id), 'WHATSAPP:failed', 'and no channel follows');

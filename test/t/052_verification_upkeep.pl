@@ -26,8 +26,13 @@ sub row { return $session->run("SELECT * FROM pnvs_internal.phone_verification W
 
 sub state_and_number { my ($row) = @_; return "$row->{state} $row->{recipient}"; }
 
-# Has the worker purge: it does so when it starts.
-sub let_purge { $queue->settled($queue->enqueue('FA1')); return; }
+# Has the worker purge: it does so when it starts, or, if it is there, when it reads its settings.
+sub let_purge
+{
+	$session->run('SELECT pg_reload_conf()');
+	$queue->settled($queue->enqueue('FA1'));
+	return;
+}
 
 sub no_worker
 {

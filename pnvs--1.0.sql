@@ -171,8 +171,9 @@ CREATE TABLE pnvs_internal.queue (
 	source text,
 	-- the number under a key of the database: it stays when recipient is masked
 	recipient_hash bigint,
-	-- the verification that the message is of
+	-- the verification that the message is of, and its message before this
 	phone_verification uuid,
+	previous bigint,
 	PRIMARY KEY (requested_by, id)
 );
 
@@ -208,9 +209,7 @@ CREATE INDEX queue_dedup_idx ON pnvs_internal.queue (requested_by, dedup_key, cr
 CREATE INDEX queue_reference_idx ON pnvs_internal.queue (requested_by, reference)
 	WHERE reference IS NOT NULL;
 
--- the messages of a verification, of a number, and of a row that a trigger has seen
-CREATE INDEX queue_phone_verification_idx ON pnvs_internal.queue (phone_verification, id)
-	WHERE phone_verification IS NOT NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;
+-- the messages of a number, and of a row that a trigger has seen
 CREATE INDEX queue_recipient_hash_idx ON pnvs_internal.queue (recipient_hash)
 	WHERE recipient_hash IS NOT NULL;
 CREATE INDEX queue_source_idx ON pnvs_internal.queue (source, reference)

@@ -21,39 +21,40 @@
 	TextDatumGetCString(pnvs_table_row_datum(row, PNVS_COLUMN_##column))
 #define message_id(row) DatumGetInt64(pnvs_table_row_datum(row, PNVS_COLUMN_ID))
 
-static void begin_messages(const pg_uuid_t *verification, PnvsTableRow *message);
-static void end_messages(PnvsTableRow *message);
-static bool has_queued(const pg_uuid_t *verification, int64 but);
+/* A message that is to be taken back. */
+typedef struct Queued
+{
+	PnvsClaim	claim;
+	Oid			requester;
+} Queued;
+
+static bool find_message(const pg_uuid_t *verification, int64 id, PnvsTableRow *message);
+static int	list_queued(const pg_uuid_t *verification, int64 last, Queued *queued);
 static void row_values(const PnvsQueueSource *source, Datum values[3]);
-static int	cancel_all(PnvsQueueStatement statement, Datum *values, int64 but);
-static int	read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement statement,
-						Datum *values);
-static int	make_place(PnvsVerificationMessage *messages, int n, int max, int64 id);
+static int	list_queued_of_row(const PnvsQueueSource *source, Queued **queued);
+static int	cancel_all(const Queued *queued, int nqueued);
 static void read_message(const PnvsTableRow *open, PnvsVerificationMessage *message);
 static bool is_being_sent(const PnvsTableRow *open);
 
 /*
- * The messages of a verification as they are by now, the newest first, up to max; their
- * number.
+ * The messages of a verification as they are by now, from the last one, by its ID, to the
+ * first, up to PNVS_MAX_MESSAGES_READ; their number.
  */
 int
-pnvs_queue_messages_of(const pg_uuid_t *verification, PnvsVerificationMessage *messages,
-					   int max)
+pnvs_queue_messages_of(const pg_uuid_t *verification, int64 last,
+					   PnvsVerificationMessage *messages)
 {
 	PnvsTableRow open;
-	int			nmessages = 0;
+	int			n = 0;
 
-	begin_messages(verification, &open);
-	while (pnvs_table_scan_next(&open))
+	pnvs_table_row_begin(&pnvs_queue_table, AccessShareLock, &open);
+	while (n < PNVS_MAX_MESSAGES_READ && find_message(verification, last, &open))
 	{
-		int			place = make_place(messages, nmessages, max, message_id(&open));
-
-		if (place < max)
-			read_message(&open, &messages[place]);
-		nmessages = Min(nmessages + 1, max);
+		read_message(&open, &messages[n++]);
+		last = pnvs_table_row_optional_int64(&open, PNVS_COLUMN_PREVIOUS);
 	}
-	end_messages(&open);
-	return nmessages;
+	pnvs_table_row_end(&open);
+	return n;
 }
 
 /*
@@ -81,37 +82,43 @@ pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verificatio
 		id = message_id(&message);
 		*verification = *DatumGetUUIDP(found);
 	}
-	end_messages(&message);
+	pnvs_table_scan_end(&message);
+	pnvs_table_row_end(&message);
 	return id;
 }
 
 /*
- * Takes back the messages of a verification that are still queued; their number.  If the
- * transaction is rolled back, they are sent.
+ * Takes back the messages of a verification that are still queued; their number.  last: the
+ * ID of the last.  If the transaction is rolled back, they are sent.
  */
 int
-pnvs_queue_cancel_of(const pg_uuid_t *verification)
+pnvs_queue_cancel_of(const pg_uuid_t *verification, int64 last)
 {
-	return pnvs_queue_cancel_others_of(verification, PG_INT64_MIN);
-}
+	PnvsTableVisit visit;
+	Queued		queued[PNVS_MAX_MESSAGES_READ];
+	int			nqueued = list_queued(verification, last, queued);
+	int			ncanceled;
 
-/* The same, but for the message that replaces them. */
-int
-pnvs_queue_cancel_others_of(const pg_uuid_t *verification, int64 but)
-{
-	Datum		value = UUIDPGetDatum(verification);
-
-	return has_queued(verification, but) ? cancel_all(PNVS_SELECT_QUEUED_OF, &value, but) : 0;
+	if (nqueued == 0)
+		return 0;
+	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
+	ncanceled = cancel_all(queued, nqueued);
+	pnvs_table_leave(&visit);
+	return ncanceled;
 }
 
 /* The same of a row of a user's table. */
 int
 pnvs_queue_cancel_of_row(const PnvsQueueSource *source)
 {
-	Datum		values[3];
+	PnvsTableVisit visit;
+	Queued	   *queued;
+	int			ncanceled;
 
-	row_values(source, values);
-	return cancel_all(PNVS_SELECT_QUEUED_OF_ROW, values, PG_INT64_MIN);
+	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
+	ncanceled = cancel_all(queued, list_queued_of_row(source, &queued));
+	pnvs_table_leave(&visit);
+	return ncanceled;
 }
 
 /* Gives what is still queued of a row another reference; NULL: none. */
@@ -126,40 +133,46 @@ pnvs_queue_rename_row(const PnvsQueueSource *source, const char *reference)
 	values[3] = reference != NULL ? CStringGetTextDatum(reference) : (Datum) 0;
 	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
 	nrows = pnvs_table_write(&pnvs_queue_table, PNVS_RENAME, values, reference != NULL ? NULL : "   n");
-	/* as below */
+	/* a worker skips a locked row, and is woken when the lock is gone */
 	for (int row = 0; row < nrows; row++)
 		pnvs_registry_wake_at_end(pnvs_result_time(row, PNVS_FIRST_COLUMN), true);
 	pnvs_table_leave(&visit);
 }
 
-/* Begins to look for the messages of a verification. */
-static void
-begin_messages(const pg_uuid_t *verification, PnvsTableRow *message)
-{
-	pnvs_table_row_begin(&pnvs_queue_table, AccessShareLock, message);
-	pnvs_table_scan_begin(message, PNVS_COLUMN_PHONE_VERIFICATION, UUIDPGetDatum(verification));
-}
-
-static void
-end_messages(PnvsTableRow *message)
-{
-	pnvs_table_scan_end(message);
-	pnvs_table_row_end(message);
-}
-
-/* Whether there is something to take back, but for a message. */
+/* Reads a message, unless it is gone, or its ID has become that of another's. */
 static bool
-has_queued(const pg_uuid_t *verification, int64 but)
+find_message(const pg_uuid_t *verification, int64 id, PnvsTableRow *message)
 {
-	PnvsTableRow message;
-	bool		found = false;
+	bool		isnull = true;
+	Datum		owner = (Datum) 0;
 
-	begin_messages(verification, &message);
-	while (!found && pnvs_table_scan_next(&message))
-		found = message_id(&message) != but &&
-			strcmp(ROW_TEXT(&message, STATE), pnvs_state_name(PNVS_STATE_QUEUED)) == 0;
-	end_messages(&message);
-	return found;
+	if (id != 0 && pnvs_table_row_find(message, Int64GetDatum(id)))
+		owner = pnvs_table_row_value(message, PNVS_COLUMN_PHONE_VERIFICATION, &isnull);
+	return !isnull && memcmp(DatumGetUUIDP(owner), verification, sizeof(*verification)) == 0;
+}
+
+/* What is still queued of a verification. */
+static int
+list_queued(const pg_uuid_t *verification, int64 last, Queued *queued)
+{
+	PnvsVerificationMessage messages[PNVS_MAX_MESSAGES_READ];
+	int			nmessages = pnvs_queue_messages_of(verification, last, messages);
+	int			n = 0;
+
+	for (int i = 0; i < nmessages; i++)
+	{
+		const PnvsVerificationMessage *message = &messages[i];
+
+		if (strcmp(message->state, pnvs_state_name(PNVS_STATE_QUEUED)) != 0)
+			continue;
+		memset(&queued[n], 0, sizeof(queued[n]));
+		queued[n].claim.id = message->id;
+		queued[n].claim.recipient = message->recipient;
+		queued[n].claim.not_before = message->not_before;
+		queued[n].claim.admission = message->admission;
+		queued[n++].requester = message->requester;
+	}
+	return n;
 }
 
 static void
@@ -170,61 +183,38 @@ row_values(const PnvsQueueSource *source, Datum values[3])
 	values[2] = CStringGetTextDatum(source->recipient);
 }
 
+/* Within a visit. */
 static int
-cancel_all(PnvsQueueStatement statement, Datum *values, int64 but)
+list_queued_of_row(const PnvsQueueSource *source, Queued **queued)
 {
-	PnvsTableVisit visit;
-	PnvsClaim  *claims;
-	Oid		   *requesters;
-	int			nclaims;
-	int			ncanceled = 0;
+	Datum		values[3];
+	int			nrows;
 
-	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
-	nclaims = read_queued(&claims, &requesters, statement, values);
-	for (int i = 0; i < nclaims; i++)
-	{
-		if (claims[i].id == but)
-			continue;
-		/* a worker skips a locked row, and is woken when the lock is gone */
-		pnvs_registry_wake_at_end(claims[i].not_before, true);
-		if (pnvs_settle_cancel(&claims[i], requesters[i], true))
-			ncanceled++;
-	}
-	pnvs_table_leave(&visit);
-	return ncanceled;
-}
-
-/* The rows that a statement selects, and who queued them; their number. */
-static int
-read_queued(PnvsClaim **claims, Oid **requesters, PnvsQueueStatement statement, Datum *values)
-{
-	int			nrows = pnvs_table_read(&pnvs_queue_table, statement, values, NULL);
-
-	*claims = palloc((nrows + 1) * sizeof(PnvsClaim));
-	*requesters = palloc((nrows + 1) * sizeof(Oid));
+	row_values(source, values);
+	nrows = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_QUEUED_OF_ROW, values, NULL);
+	*queued = palloc((nrows + 1) * sizeof(Queued));
 	for (int row = 0; row < nrows; row++)
 	{
-		pnvs_claim_read(row, &(*claims)[row]);
-		(*requesters)[row] = pnvs_result_oid(row, PNVS_ROW_REQUESTED_BY);
+		pnvs_claim_read(row, &(*queued)[row].claim);
+		(*queued)[row].requester = pnvs_result_oid(row, PNVS_ROW_REQUESTED_BY);
 	}
 	return nrows;
 }
 
-/*
- * Makes a place for a message among n others, the newest first; the last of max goes.  max:
- * it has none.
- */
+/* Within a visit; the number of those that were still queued. */
 static int
-make_place(PnvsVerificationMessage *messages, int n, int max, int64 id)
+cancel_all(const Queued *queued, int nqueued)
 {
-	int			place = 0;
+	int			ncanceled = 0;
 
-	while (place < n && messages[place].id > id)
-		place++;
-	if (place < max)
-		memmove(&messages[place + 1], &messages[place],
-				(Min(n, max - 1) - place) * sizeof(messages[0]));
-	return place;
+	for (int i = 0; i < nqueued; i++)
+	{
+		/* a worker skips a locked row, and is woken when the lock is gone */
+		pnvs_registry_wake_at_end(queued[i].claim.not_before, true);
+		if (pnvs_settle_cancel(&queued[i].claim, queued[i].requester, true))
+			ncanceled++;
+	}
+	return ncanceled;
 }
 
 static void
@@ -239,6 +229,8 @@ read_message(const PnvsTableRow *open, PnvsVerificationMessage *message)
 	message->service_sid = ROW_TEXT(open, SERVICE_SID);
 	message->verification_id = pnvs_table_row_optional_text(open, PNVS_COLUMN_VERIFICATION_ID);
 	message->recipient = ROW_TEXT(open, RECIPIENT);
+	message->requester = DatumGetObjectId(pnvs_table_row_datum(open, PNVS_COLUMN_REQUESTED_BY));
+	message->not_before = DatumGetTimestampTz(pnvs_table_row_datum(open, PNVS_COLUMN_NOT_BEFORE));
 	message->created_at = DatumGetTimestampTz(pnvs_table_row_datum(open, PNVS_COLUMN_CREATED_AT));
 	message->dispatched_at = pnvs_table_row_optional_int64(open, PNVS_COLUMN_DISPATCHED_AT);
 	message->unknown_since = pnvs_table_row_optional_int64(open, PNVS_COLUMN_UNKNOWN_SINCE);

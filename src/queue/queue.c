@@ -272,6 +272,8 @@ fill_row(const NewRow *row, const PnvsTableRow *open)
 		PUT(PNVS_COLUMN_SOURCE, CStringGetTextDatum(request->source));
 	if (request->phone_verification != NULL)
 		PUT(PNVS_COLUMN_PHONE_VERIFICATION, UUIDPGetDatum(request->phone_verification));
+	if (request->previous != 0)
+		PUT(PNVS_COLUMN_PREVIOUS, Int64GetDatum(request->previous));
 	PUT(PNVS_COLUMN_RETAIN_FROM, TimestampTzGetDatum(retain_from(row)));
 	PUT(PNVS_COLUMN_ORIGIN_SYSTEM, Int64GetDatum((int64) GetSystemIdentifier()));
 	PUT(PNVS_COLUMN_ORIGIN_DATABASE, ObjectIdGetDatum(MyDatabaseId));

@@ -41,6 +41,8 @@ typedef struct PnvsQueueRequest
 	Oid			requester;		/* 0: the current user */
 	const char *source;			/* the table that reference is of, or NULL */
 	const pg_uuid_t *phone_verification;	/* or NULL */
+	int64		previous;		/* the verification's message before this, or
+								 * 0 */
 	TimestampTz retain_until;	/* 0: as pnvs.retention says */
 	bool		is_decoy;		/* takes its places, and is never sent */
 } PnvsQueueRequest;
@@ -78,6 +80,9 @@ typedef struct PnvsQueueMessage
 	const char *requested_by;
 } PnvsQueueMessage;
 
+/* More than a verification has. */
+#define PNVS_MAX_MESSAGES_READ 10
+
 /* A message of a verification; in the memory context of the caller. */
 typedef struct PnvsVerificationMessage
 {
@@ -88,6 +93,8 @@ typedef struct PnvsVerificationMessage
 	const char *service_sid;
 	const char *verification_id;	/* or NULL */
 	const char *recipient;		/* masked, once settled */
+	Oid			requester;
+	TimestampTz not_before;
 	TimestampTz created_at;
 	TimestampTz dispatched_at;	/* 0: it was never claimed */
 	TimestampTz unknown_since;	/* 0: its fate is known */
@@ -109,11 +116,10 @@ extern bool pnvs_queue_cancel(int64 id);
 extern bool pnvs_queue_find(int64 id, PnvsQueueRow *row);
 
 /* messages.c */
-extern int	pnvs_queue_messages_of(const pg_uuid_t *verification,
-								   PnvsVerificationMessage *messages, int max);
+extern int	pnvs_queue_messages_of(const pg_uuid_t *verification, int64 last,
+								   PnvsVerificationMessage *messages);
 extern int64 pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verification);
-extern int	pnvs_queue_cancel_of(const pg_uuid_t *verification);
-extern int	pnvs_queue_cancel_others_of(const pg_uuid_t *verification, int64 but);
+extern int	pnvs_queue_cancel_of(const pg_uuid_t *verification, int64 last);
 extern int	pnvs_queue_cancel_of_row(const PnvsQueueSource *source);
 extern void pnvs_queue_rename_row(const PnvsQueueSource *source, const char *reference);
 

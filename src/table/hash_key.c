@@ -99,7 +99,7 @@ hasher_of_database(void)
 {
 	static PnvsHasher *hasher = NULL;
 	static Oid	made_from = InvalidOid;
-	Oid			oid = pnvs_table_oid(&table);
+	Oid			oid = pnvs_table_checked_oid(&table);
 	PnvsHasher *made;
 
 	if (hasher != NULL && oid == made_from)

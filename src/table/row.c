@@ -133,13 +133,13 @@ pnvs_table_scan_end(PnvsTableRow *row)
 	UnregisterSnapshot(row->snapshot);
 }
 
-/* Reads the row with an ID, which is a uuid; false if there is none. */
+/* Reads the row with an ID; false if there is none. */
 bool
-pnvs_table_row_find(PnvsTableRow *row, const pg_uuid_t *id)
+pnvs_table_row_find(PnvsTableRow *row, Datum id)
 {
 	bool		found;
 
-	pnvs_table_scan_begin(row, PNVS_TABLE_ID_COLUMN, UUIDPGetDatum(id));
+	pnvs_table_scan_begin(row, PNVS_TABLE_ID_COLUMN, id);
 	found = pnvs_table_scan_next(row);
 	pnvs_table_scan_end(row);
 	return found;

@@ -79,6 +79,7 @@ static const Pin unattended[] = {
 	{"statement_timeout", "0"},
 };
 
+static Relation open_checked(PnvsTable *table, Oid relation, LOCKMODE mode);
 static void enter(PnvsTable *table, PnvsTableVisit *visit);
 static void pin(const Pin *pin, int action);
 
@@ -90,6 +91,16 @@ Oid
 pnvs_table_oid(PnvsTable *table)
 {
 	return pnvs_table_find_member(table->name, &table->known);
+}
+
+/*
+ * The same without a look at the name, which statements go by: the table that was checked,
+ * as long as it is unchanged.
+ */
+Oid
+pnvs_table_checked_oid(PnvsTable *table)
+{
+	return OidIsValid(table->passed) ? table->passed : pnvs_table_oid(table);
 }
 
 /*
@@ -138,25 +149,29 @@ pnvs_table_is_own_origin(int64 system, Oid database)
 	return system == (int64) GetSystemIdentifier() && database == MyDatabaseId;
 }
 
-/* Opens and locks the table, which is as it was made; the lock stays. */
+/* Opens and locks the table, which is as it was made, for its rows; the lock stays. */
 Relation
 pnvs_table_open(PnvsTable *table, LOCKMODE mode)
 {
-	Oid			relation = pnvs_table_oid(table);
-
-	if (!OidIsValid(relation))
-		(void) pnvs_table_owner(table);
-	LockRelationOid(relation, mode);
-	pnvs_table_check(table, relation);
-	return table_open(relation, NoLock);
+	return open_checked(table, pnvs_table_checked_oid(table), mode);
 }
 
 /* Begins a visit of a session, under a lock on the table that stays. */
 void
 pnvs_table_enter(PnvsTable *table, PnvsTableVisit *visit, LOCKMODE mode)
 {
-	table_close(pnvs_table_open(table, mode), NoLock);
+	table_close(open_checked(table, pnvs_table_oid(table), mode), NoLock);
 	enter(table, visit);
+}
+
+static Relation
+open_checked(PnvsTable *table, Oid relation, LOCKMODE mode)
+{
+	if (!OidIsValid(relation))
+		(void) pnvs_table_owner(table);
+	LockRelationOid(relation, mode);
+	pnvs_table_check(table, relation);
+	return table_open(relation, NoLock);
 }
 
 /* Begins a visit of a sender, which has locked the table. */

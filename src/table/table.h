@@ -89,6 +89,7 @@ typedef struct PnvsTableVisit
 } PnvsTableVisit;
 
 extern Oid	pnvs_table_oid(PnvsTable *table);
+extern Oid	pnvs_table_checked_oid(PnvsTable *table);
 extern Oid	pnvs_table_find_member(const char *name, Oid *known);
 extern Oid	pnvs_table_owner(PnvsTable *table);
 extern bool pnvs_table_is_own_origin(int64 system, Oid database);

@@ -54,6 +54,7 @@ static const char *find_trigger(PnvsTable *table, const TriggerDesc *triggers);
 static const char *find_foreign_index(PnvsTable *table, Relation relation);
 static void note_index(PnvsTable *table, Relation index);
 static bool holds_all(const PnvsTable *table, Relation index, int column);
+static Expr *is_not_negative(const PnvsTable *table, int column);
 static Node *column_of(const PnvsTable *table, int column);
 static bool is_foreign_constraint(const PnvsTable *table, Relation index);
 static Node *predicate_of(Relation index);
@@ -271,20 +272,32 @@ holds_all(const PnvsTable *table, Relation index, int column)
 {
 	NullTest   *has_value = makeNode(NullTest);
 	List	   *known = list_make1(has_value);
-	Oid			integers = lookup_type_cache(INT4OID, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 
 	has_value->arg = (Expr *) column_of(table, column);
 	has_value->nulltesttype = IS_NOT_NULL;
 	has_value->location = -1;
 	if (table->not_negative != 0)
-		known = lappend(known, make_opclause(get_opfamily_member(integers, INT4OID, INT4OID,
-																 BTGreaterEqualStrategyNumber),
-											 BOOLOID, false,
-											 (Expr *) column_of(table, table->not_negative),
-											 (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
-																Int32GetDatum(0), false, true),
-											 InvalidOid, InvalidOid));
-	return predicate_implied_by(make_ands_implicit((Expr *) predicate_of(index)), known, false);
+		known = lappend(known, is_not_negative(table, table->not_negative));
+	/* as no OID is */
+	for (int i = 1; i <= table->ncolumns; i++)
+	{
+		if (table->columns[i - 1].type == OIDOID && table->columns[i - 1].not_null)
+			known = lappend(known, is_not_negative(table, i));
+	}
+	return predicate_implied_by(RelationGetIndexPredicate(index), known, false);
+}
+
+/* A condition on a column of four bytes. */
+static Expr *
+is_not_negative(const PnvsTable *table, int column)
+{
+	Oid			type = table->columns[column - 1].type;
+	Oid			family = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	Const	   *zero = makeConst(type, -1, InvalidOid, sizeof(int32), Int32GetDatum(0), false, true);
+
+	return make_opclause(get_opfamily_member(family, type, type, BTGreaterEqualStrategyNumber),
+						 BOOLOID, false, (Expr *) column_of(table, column), (Expr *) zero,
+						 InvalidOid, InvalidOid);
 }
 
 static Node *

@@ -412,7 +412,7 @@ write_approval(Confirmation *confirmation)
 	}
 	row->state = PNVS_VERIFICATION_APPROVED;
 	if (!is_settled(row))
-		(void) pnvs_queue_cancel_of(&row->id);
+		(void) pnvs_queue_cancel_of(&row->id, row->last_message);
 }
 
 /* Whether its messages were settled when they were read, and none was queued since. */

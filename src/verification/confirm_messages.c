@@ -42,7 +42,7 @@ pnvs_confirm_messages(PnvsVerification *row, int64 after, PnvsVerificationMessag
 	if (n == 0)
 	{
 		/* a worker may have given a record to the message before we looked */
-		row->nqueued = pnvs_queue_messages_of(&row->id, row->queued, PNVS_MAX_MESSAGES_READ);
+		row->nqueued = pnvs_queue_messages_of(&row->id, row->last_message, row->queued);
 		n = choose(row, after, false, messages);
 	}
 	return n;

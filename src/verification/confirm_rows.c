@@ -52,7 +52,7 @@ pnvs_verification_write_approval(PnvsVerification *row, uint64 code)
 	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
 	do
 	{
-		pending = pnvs_table_row_find(&open, &row->id) &&
+		pending = pnvs_table_row_find(&open, UUIDPGetDatum(&row->id)) &&
 			strcmp(PNVS_VERIFICATION_TEXT(&open, STATE), "pending") == 0;
 		if (pending)
 		{
@@ -77,7 +77,7 @@ pnvs_verification_write_wrong(const pg_uuid_t *id, int tries)
 	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &row);
 	do
 	{
-		found = pnvs_table_row_find(&row, id) && put_wrong(&row, tries, now);
+		found = pnvs_table_row_find(&row, UUIDPGetDatum(id)) && put_wrong(&row, tries, now);
 	} while (found && !pnvs_table_row_update(&row));
 	pnvs_table_row_end(&row);
 }

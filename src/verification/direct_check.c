@@ -45,7 +45,7 @@ find_tries(PnvsDirectCheck *check)
 	bool		found;
 
 	pnvs_table_row_begin(&pnvs_verification_table, AccessShareLock, &row);
-	found = pnvs_table_row_find(&row, &check->checked.id);
+	found = pnvs_table_row_find(&row, UUIDPGetDatum(&check->checked.id));
 	if (found)
 	{
 		check->checked.tries = DatumGetInt32(PNVS_VERIFICATION_DATUM(&row, TRIES));

@@ -96,7 +96,7 @@ pnvs_verification_note_message(const PnvsVerification *row)
 	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
 	do
 	{
-		found = pnvs_table_row_find(&open, &row->id);
+		found = pnvs_table_row_find(&open, UUIDPGetDatum(&row->id));
 		if (found)
 		{
 			PNVS_VERIFICATION_PUT(&open, CHANNEL,
@@ -125,6 +125,7 @@ request_of(const PnvsVerification *row, PnvsChannelWord channel, TimestampTz now
 		.requester = row->requested_by,
 		.admission_key = row->admission_key,
 		.phone_verification = &row->id,
+		.previous = row->last_message,
 		.retain_until = row->expires_at,
 		.is_decoy = row->is_decoy
 	};

@@ -181,7 +181,7 @@ pnvs_verification_lock_after(const pg_uuid_t *id, int64 message, PnvsVerificatio
 	PnvsTableRow open;
 
 	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
-	if (pnvs_table_row_find(&open, id))
+	if (pnvs_table_row_find(&open, UUIDPGetDatum(id)))
 	{
 		read_row(&open, row);
 		if (ends_with(row, message))
@@ -243,7 +243,7 @@ select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row)
 	pnvs_table_row_begin(&pnvs_verification_table, lock ? RowExclusiveLock : AccessShareLock, &open);
 	do
 	{
-		found = pnvs_table_row_find(&open, id);
+		found = pnvs_table_row_find(&open, UUIDPGetDatum(id));
 		if (found)
 			read_row(&open, row);
 		found = found && may_see(GetUserId(), row);
@@ -333,7 +333,7 @@ compute_state(PnvsVerification *row)
 
 	if (row->stored == PNVS_VERIFICATION_PENDING)
 	{
-		row->nqueued = pnvs_queue_messages_of(&row->id, row->queued, PNVS_MAX_MESSAGES_READ);
+		row->nqueued = pnvs_queue_messages_of(&row->id, row->last_message, row->queued);
 		facts.all_failed = have_failed(row->queued, row->nqueued) && !row->is_decoy;
 	}
 	row->state = pnvs_verification_state(&facts, GetCurrentTimestamp());

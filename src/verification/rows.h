@@ -94,9 +94,6 @@ typedef enum PnvsVerificationStatement
 #define PNVS_VERIFICATION_PUT(row, column, value) \
 	pnvs_table_row_put(row, PNVS_VERIFICATION_COLUMN_##column, value)
 
-/* More than a verification has. */
-#define PNVS_MAX_MESSAGES_READ 10
-
 /* A row; its texts are in the memory context of the caller. */
 typedef struct PnvsVerification
 {

@@ -62,7 +62,7 @@ pnvs_verification_use_up(const PnvsUse *use)
 	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &row);
 	do
 	{
-		used = pnvs_table_row_find(&row, &use->id) && counts(&row, use, now);
+		used = pnvs_table_row_find(&row, UUIDPGetDatum(&use->id)) && counts(&row, use, now);
 		if (used)
 			take(&row, use->recipient, now);
 	} while (used && !pnvs_table_row_update(&row));

@@ -14,15 +14,14 @@
 
 #include "queue/queue.h"
 
-#define MAX_MESSAGES 10
-
 PG_FUNCTION_INFO_V1(messages_enqueue);
 PG_FUNCTION_INFO_V1(messages_cancel_of);
 PG_FUNCTION_INFO_V1(messages_of);
 
 /*
  * messages_enqueue(number text, verification uuid, requester oid, key bigint,
- *					retain_until timestamptz, decoy boolean, not_before timestamptz)
+ *					retain_until timestamptz, decoy boolean, not_before timestamptz,
+ *					previous bigint)
  *
  * The ID, or why the guard refuses it and for how long.
  */
@@ -43,6 +42,7 @@ messages_enqueue(PG_FUNCTION_ARGS)
 		.admission_key = (uint64) PG_GETARG_INT64(3),
 		.retain_until = PG_GETARG_TIMESTAMPTZ(4),
 		.is_decoy = PG_GETARG_BOOL(5),
+		.previous = PG_GETARG_INT64(7),
 		.on_refusal = PNVS_RETURN_REFUSAL
 	};
 	int64		id = pnvs_queue_enqueue(&request, &refusal);
@@ -51,11 +51,11 @@ messages_enqueue(PG_FUNCTION_ARGS)
 									 psprintf("%s %d", pnvs_guard_code(&refusal), refusal.retry_after_s > 0)));
 }
 
-/* messages_cancel_of(verification uuid) */
+/* messages_cancel_of(verification uuid, last bigint) */
 Datum
 messages_cancel_of(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT32(pnvs_queue_cancel_of(PG_GETARG_UUID_P(0)));
+	PG_RETURN_INT32(pnvs_queue_cancel_of(PG_GETARG_UUID_P(0), PG_GETARG_INT64(1)));
 }
 
 static const char *
@@ -64,13 +64,12 @@ time_text(TimestampTz time)
 	return time == 0 ? "-" : timestamptz_to_str(time);
 }
 
-/* messages_of(verification uuid, max integer): a line for each */
+/* messages_of(verification uuid, last bigint): a line for each */
 Datum
 messages_of(PG_FUNCTION_ARGS)
 {
-	PnvsVerificationMessage messages[MAX_MESSAGES];
-	int			n = pnvs_queue_messages_of(PG_GETARG_UUID_P(0), messages,
-										   Min(PG_GETARG_INT32(1), MAX_MESSAGES));
+	PnvsVerificationMessage messages[PNVS_MAX_MESSAGES_READ];
+	int			n = pnvs_queue_messages_of(PG_GETARG_UUID_P(0), PG_GETARG_INT64(1), messages);
 	StringInfoData lines;
 
 	initStringInfo(&lines);

@@ -27,6 +27,9 @@ Pnvs::Probe::install($queue->node, $PROBE);
 sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 sub new_verification { return $session->value('SELECT gen_random_uuid()'); }
 
+# The last message of a verification.
+my %last;
+
 # Queues a message of a verification; options: number, requester, key, retain, decoy,
 # not_before, in (another session).  Its ID, or why it is refused.
 sub enqueue
@@ -35,19 +38,28 @@ sub enqueue
 	my $number = $option{number} // Pnvs::Queue::new_number();
 	my $id = ($option{in} // $session)->value("SELECT messages_enqueue('$number', '$verification', " . ($option{requester} // "'0'")
 		  . ', ' . ($option{key} // 0) . ', ' . ($option{retain} // "'-infinity'") . ', ' . ($option{decoy} // 'false') . ', '
-		  . ($option{not_before} // 'clock_timestamp()') . ')');
+		  . ($option{not_before} // 'clock_timestamp()') . ', ' . ($last{$verification} // 0) . ')');
 
+	$last{$verification} = $id if $id =~ /^\d+$/;
 	$queue->{number}{$id} = $number;
 	return $id;
 }
 
-sub cancel_of { my ($verification, $who) = @_; return ($who // $session)->value("SELECT messages_cancel_of('$verification')"); }
+# Both from the last message of the verification on, or of another.
+sub cancel_of
+{
+	my ($verification, $who, $of) = @_;
+
+	return ($who // $session)->value("SELECT messages_cancel_of('$verification', " . ($last{$of // $verification} // 0) . ')');
+}
+
 sub messages_of
 {
-	my ($verification, $max, $who) = @_;
+	my ($verification, $who, $of) = @_;
 
-	return map { [ split /\|/ ] } split /\n/, ($who // $session)->value("SELECT messages_of('$verification', " . ($max // 10) . ')');
+	return map { [ split /\|/ ] } split /\n/, ($who // $session)->value("SELECT messages_of('$verification', " . ($last{$of // $verification} // 0) . ')');
 }
+
 sub row { my ($id) = @_; return $queue->row($id); }
 
 # --- queued
@@ -106,7 +118,7 @@ $session->run('ROLLBACK');
 $id = enqueue($verification, number => $number);
 like($id, qr/^\d+$/, 'which ROLLBACK gives back');
 $queue->settled($id);
-is($service->count('sent'), 1, 'it is never sent');
+is($queue->sent($id), 1, 'it is never sent');
 is(enqueue($verification, number => $number, decoy => 'true'), 'Local.RateLimited 1', 'a limit refuses it as any other');
 
 # --- read
@@ -120,8 +132,8 @@ $queue->settled($_) for @id;
 my $waiting = enqueue($verification, not_before => $LATER);
 my @message = messages_of($verification);
 is(join(' ', map { $_->[0] } @message), join(' ', $waiting, reverse @id), 'the messages of a verification are read, the newest first');
-is(join(' ', map { $_->[0] } messages_of($verification, 2)), "$waiting $id[2]", 'up to a number');
 is(join(' ', map { $_->[0] } messages_of(new_verification())), '', 'of an unknown one there are none');
+is(join(' ', map { $_->[0] } messages_of(new_verification(), undef, $verification)), '', 'nor by the message of another');
 my $sent = row($id[0]);
 is(join(' ', @{ $message[3] }[ 0 .. 6 ]), "$id[0] sent 1 SMS FA1 $sent->{verification_id} $sent->{recipient}", 'with what is known of them');
 is($session->value("SELECT created_at::text || dispatched_at::text FROM pnvs_internal.queue WHERE id = $id[0]"),
@@ -130,6 +142,11 @@ is(join(' ', @{ $message[0] }[ 1 .. 6, 8, 9 ]), "queued 0 SMS FA1 - " . $queue->
 	'of a queued message the number, and nothing of an attempt');
 $session->run("UPDATE pnvs_internal.queue SET unknown_since = created_at WHERE id = $waiting");
 isnt((messages_of($verification))[0][9], '-', 'of a message of unknown fate since when');
+
+my $last = (map { enqueue($other, not_before => $LATER) } 1 .. 11)[-1];
+is(scalar(messages_of($other)), 10, 'ten of them at the most');
+$session->run("UPDATE pnvs_internal.queue SET previous = id WHERE id = $last");
+is(scalar(messages_of($other)), 10, 'also if somebody has made a circle');
 
 # --- taken back
 
@@ -163,6 +180,8 @@ is(row($others)->{state}, 'queued', "so does another verification's");
 is(room($number), 2, 'the places are given back');
 is(cancel_of($verification), 0, 'a second time there is nothing');
 is(cancel_of(new_verification()), 0, 'nor is there of an unknown one');
+is(cancel_of(new_verification(), undef, $other), 0, 'nor by the message of another');
+is(row($others)->{state}, 'queued', 'which stays queued');
 
 # A message that is claimed is being sent.
 $verification = new_verification();
@@ -216,7 +235,7 @@ for my $level ('READ COMMITTED', 'REPEATABLE READ')
 	$verification = new_verification();
 	$reader->run("BEGIN ISOLATION LEVEL $level; SELECT count(*) FROM pnvs_internal.queue");
 	$id = enqueue($verification, not_before => $LATER);
-	is(scalar(messages_of($verification, 10, $reader)), 1, "$level: a message that was committed since is read");
+	is(scalar(messages_of($verification, $reader)), 1, "$level: a message that was committed since is read");
 	is(cancel_of($verification, $reader), 1, "$level: and taken back");
 	$reader->run('COMMIT');
 	is(row($id)->{state}, 'canceled', "$level: for good");
@@ -258,17 +277,17 @@ sub reads
 
 	$who->run('BEGIN');
 	my $before = $who->value(has_read('blocks_fetched'));
-	is(scalar(messages_of($verification, 10, $who)), 3, $sentence);
+	is(scalar(messages_of($verification, $who)), 3, $sentence);
 	return $who->value(has_read('blocks_fetched')) - $before;
 }
 
 $queue->configure('pnvs.worker' => 'off');
 $verification = new_verification();
+$session->run("SELECT messages_enqueue((6281700000003 + n)::text, gen_random_uuid(), '0', 0, '-infinity', false, $LATER, 0) FROM generate_series(1, 2000) AS n");
 enqueue($verification, number => 6281700000000 + $_, not_before => $LATER, in => $session) for 1 .. 3;
-$session->run("SELECT messages_enqueue((6281700000003 + n)::text, gen_random_uuid(), '0', 0, '-infinity', false, $LATER) FROM generate_series(1, 2000) AS n");
 $session->run('BEGIN');
 my $before = $session->value(has_read('tuples_returned'));
-$session->run("SELECT messages_cancel_of('$verification')");
+$session->run("SELECT messages_cancel_of('$verification', $last{$verification})");
 cmp_ok($session->value(has_read('tuples_returned')) - $before, '<', 50, 'what is queued of a verification is found by an index');
 $session->run('ROLLBACK');
 cmp_ok(reads('the messages of a verification'), '<', 20, 'are found by an index, too');
@@ -276,15 +295,15 @@ cmp_ok(reads('the messages of a verification'), '<', 20, 'are found by an index,
 # --- whatever becomes of the index
 
 for my $change (
-	'DROP INDEX pnvs_internal.queue_phone_verification_idx',
-	"CREATE INDEX partial ON pnvs_internal.queue (phone_verification) WHERE state = 'sent'",
-	'CREATE INDEX backwards ON pnvs_internal.queue (id, phone_verification)',
-	'CREATE INDEX hashed ON pnvs_internal.queue USING hash (phone_verification)')
+	'DROP INDEX pnvs_internal.queue_id_idx',
+	"CREATE INDEX partial ON pnvs_internal.queue (id) WHERE state = 'sent'",
+	'CREATE INDEX other_way_round ON pnvs_internal.queue (phone_verification, id)',
+	'CREATE INDEX hashed ON pnvs_internal.queue USING hash (id)')
 {
 	$session->run($change);
 	is(scalar(messages_of($verification)), 3, "the messages of a verification are found ($change)");
 }
-$session->run('CREATE INDEX whole ON pnvs_internal.queue (phone_verification DESC) WHERE phone_verification IS NOT NULL');
+$session->run('CREATE INDEX whole ON pnvs_internal.queue (id DESC) WHERE id IS NOT NULL');
 $session->run("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pnvs_internal.whole'::regclass");
 cmp_ok(reads('with an index that is not valid'), '>', 40, 'and not by it');
 $session->run("UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'pnvs_internal.whole'::regclass");

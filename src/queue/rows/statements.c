@@ -110,6 +110,7 @@ static const PnvsTableColumn columns[PNVS_COLUMN_COUNT] = {
 	{"source", TEXTOID, false},
 	{"recipient_hash", INT8OID, false},
 	{"phone_verification", UUIDOID, false},
+	{"previous", INT8OID, false},
 };
 
 static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
@@ -141,14 +142,9 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 	},
 
 	/*
-	 * What is queued of a verification, or of a row of a table.  Here, too,
-	 * the state is not written in the way of the index of open rows.
+	 * What is queued of a row of a table.  Here, too, the state is not
+	 * written in the way of the index of open rows.
 	 */
-	[PNVS_SELECT_QUEUED_OF] = {
-		SELECT_ROWS " AND phone_verification = $1 AND origin_timeline >= 0"
-		" AND state || '' = 'queued' ORDER BY id",
-		{UUIDOID}
-	},
 	[PNVS_SELECT_QUEUED_OF_ROW] = {
 		SELECT_ROWS QUEUED_OF_ROW " ORDER BY id",
 		{TEXTOID, TEXTOID, TEXTOID}

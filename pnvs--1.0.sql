@@ -237,14 +237,18 @@ INSERT INTO pnvs_internal.hash_key (key, origin_system, origin_database)
 -- for a second version of each of its rows: so the new version stands beside the old one, and the
 -- indexes stay as they are, even if one transaction uses all of a page's rows up.
 CREATE TABLE pnvs_internal.phone_verification (
+	-- columns of indexes, which every update compares, come first: they are found at once
 	id uuid NOT NULL PRIMARY KEY,
+	begun_at timestamptz NOT NULL,
+	expires_at timestamptz NOT NULL,
+	recipient_hash bigint,
+	session_hash bigint,
+	ended_at timestamptz,
 	requested_by oid NOT NULL,
 	state text NOT NULL,
 	recipient text NOT NULL,
-	recipient_hash bigint,
 	purpose text,
 	reference text,
-	session_hash bigint,
 	service_sid text NOT NULL,
 	-- the channels that were asked for, and which of them a fallback goes on from
 	channels text[] NOT NULL,
@@ -257,8 +261,6 @@ CREATE TABLE pnvs_internal.phone_verification (
 	-- resends count under the same rate_key, kept as a hash, and as the same customer's
 	admission_key bigint,
 	trusted boolean NOT NULL,
-	begun_at timestamptz NOT NULL,
-	expires_at timestamptz NOT NULL,
 	resend_at timestamptz NOT NULL,
 	refused text,
 	refused_count integer NOT NULL,
@@ -267,7 +269,6 @@ CREATE TABLE pnvs_internal.phone_verification (
 	approved_at timestamptz,
 	approved_code bigint,
 	used_at timestamptz,
-	ended_at timestamptz,
 	origin_system bigint NOT NULL,
 	origin_database oid NOT NULL,
 	origin_timeline integer NOT NULL

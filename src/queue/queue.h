@@ -27,6 +27,7 @@ typedef struct PnvsQueueRequest
 {
 	const char *channel;
 	const char *recipient;		/* digits */
+	uint64		recipient_hash; /* under the key of the database; 0: not known */
 	const char *service_sid;
 	TimestampTz now;
 	TimestampTz not_before;

@@ -25,7 +25,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
-#include "utils/lsyscache.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
@@ -36,6 +36,8 @@
 #include "table/row.h"
 #include "table/statements.h"
 
+static void read_values(PnvsTableRow *row);
+static bool has_id(const PnvsTableRow *row, Datum id);
 static TM_Result lock(PnvsTableRow *row, LockWaitPolicy policy);
 static bool is_done(TM_Result result);
 
@@ -100,12 +102,12 @@ void
 pnvs_table_scan_begin(PnvsTableRow *row, int column, Datum value)
 {
 	Oid			index = row->table->indexes[column - 1];
-	Oid			type = row->table->columns[column - 1].type;
-	TypeCacheEntry *cached = lookup_type_cache(type, TYPECACHE_EQ_OPR_FINFO);
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(row->relation), column - 1);
+	TypeCacheEntry *cached = lookup_type_cache(attribute->atttypid, TYPECACHE_EQ_OPR_FINFO);
 	ScanKeyData key;
 
 	ScanKeyEntryInitializeWithInfo(&key, 0, column, BTEqualStrategyNumber, InvalidOid,
-								   get_typcollation(type), &cached->eq_opr_finfo, value);
+								   attribute->attcollation, &cached->eq_opr_finfo, value);
 	row->snapshot = RegisterSnapshot(GetLatestSnapshot());
 	/* works with any table, and without an index, too */
 	row->scan = systable_beginscan(row->relation, index, OidIsValid(index), row->snapshot, 1, &key);
@@ -115,14 +117,11 @@ pnvs_table_scan_begin(PnvsTableRow *row, int column, Datum value)
 bool
 pnvs_table_scan_next(PnvsTableRow *row)
 {
-	ExecClearTuple(row->slot);
 	row->found = systable_getnext(row->scan);
 	if (!HeapTupleIsValid(row->found))
 		return false;
 	row->found = heap_copytuple(row->found);
-	heap_deform_tuple(row->found, RelationGetDescr(row->relation), row->slot->tts_values,
-					  row->slot->tts_isnull);
-	ExecStoreVirtualTuple(row->slot);
+	read_values(row);
 	return true;
 }
 
@@ -143,6 +142,25 @@ pnvs_table_row_find(PnvsTableRow *row, Datum id)
 	found = pnvs_table_scan_next(row);
 	pnvs_table_scan_end(row);
 	return found;
+}
+
+/* The same, if the row was found before: first where it was. */
+bool
+pnvs_table_row_find_again(PnvsTableRow *row, ItemPointer place, Datum id)
+{
+	TupleTableSlot *version = table_slot_create(row->relation, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	bool		found = table_tuple_fetch_row_version(row->relation, place, snapshot, version);
+
+	if (found)
+	{
+		row->found = ExecCopySlotHeapTuple(version);
+		read_values(row);
+	}
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(version);
+	/* another row may have got its place */
+	return (found && has_id(row, id)) || pnvs_table_row_find(row, id);
 }
 
 /* A column that must not be NULL: an error otherwise. */
@@ -218,6 +236,24 @@ pnvs_table_row_update(PnvsTableRow *row)
 								  pnvs_only_summarizing(indexes));
 	CommandCounterIncrement();
 	return true;
+}
+
+static void
+read_values(PnvsTableRow *row)
+{
+	ExecClearTuple(row->slot);
+	heap_deform_tuple(row->found, RelationGetDescr(row->relation), row->slot->tts_values,
+					  row->slot->tts_isnull);
+	ExecStoreVirtualTuple(row->slot);
+}
+
+static bool
+has_id(const PnvsTableRow *row, Datum id)
+{
+	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(row->relation), PNVS_TABLE_ID_COLUMN - 1);
+
+	return datumIsEqual(pnvs_table_row_datum(row, PNVS_TABLE_ID_COLUMN), id, column->attbyval,
+						column->attlen);
 }
 
 static TM_Result

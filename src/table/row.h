@@ -53,6 +53,7 @@ extern void pnvs_table_row_make(PnvsTableRow *row);
 extern bool pnvs_table_row_id_is_free(const PnvsTableRow *row);
 extern void pnvs_table_row_insert(PnvsTableRow *row);
 extern bool pnvs_table_row_find(PnvsTableRow *row, Datum id);
+extern bool pnvs_table_row_find_again(PnvsTableRow *row, ItemPointer place, Datum id);
 extern Datum pnvs_table_row_datum(const PnvsTableRow *row, int column);
 extern int64 pnvs_table_row_optional_int64(const PnvsTableRow *row, int column);
 extern char *pnvs_table_row_optional_text(const PnvsTableRow *row, int column);

@@ -44,7 +44,6 @@ static void keep_refused(NewVerification *verification, const char *refused, int
 static bool count_refused(PnvsVerification *row);
 static void insert_row(const NewVerification *verification);
 static void put_optional_text(const PnvsTableRow *open, int column, const char *text);
-static uint64 hash_recipient(const PnvsVerification *row);
 
 /* Begins a verification, or goes on with the one that the session has under way. */
 void
@@ -167,6 +166,7 @@ fill(const PnvsBeginRequest *request, PnvsVerification *row)
 	row->requested_by = GetUserId();
 	row->state = row->stored = PNVS_VERIFICATION_PENDING;
 	row->recipient = request->recipient;
+	row->recipient_hash = pnvs_database_hash(PNVS_HASH_NUMBER, row->recipient, strlen(row->recipient));
 	row->service_sid = request->service_sid != NULL ? request->service_sid : "";
 	row->purpose = request->purpose;
 	row->reference = request->reference;
@@ -208,7 +208,7 @@ count_refused(PnvsVerification *row)
 	bool		found;
 
 	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
-	values[0] = Int64GetDatum((int64) hash_recipient(row));
+	values[0] = Int64GetDatum((int64) row->recipient_hash);
 	values[1] = TimestampTzGetDatum(row->begun_at - row->begun_at % USECS_PER_MINUTE);
 	values[2] = ObjectIdGetDatum(row->requested_by);
 	values[3] = Int64GetDatum((int64) row->admission_key);
@@ -247,7 +247,7 @@ insert_row(const NewVerification *verification)
 	PUT(REQUESTED_BY, ObjectIdGetDatum(row->requested_by));
 	PUT(STATE, CStringGetTextDatum(pnvs_verification_state_name(row->stored)));
 	PUT(RECIPIENT, CStringGetTextDatum(was_refused ? masked : row->recipient));
-	PUT(RECIPIENT_HASH, Int64GetDatum((int64) hash_recipient(row)));
+	PUT(RECIPIENT_HASH, Int64GetDatum((int64) row->recipient_hash));
 	put_optional_text(&open, PNVS_VERIFICATION_COLUMN_PURPOSE, row->purpose);
 	put_optional_text(&open, PNVS_VERIFICATION_COLUMN_REFERENCE, row->reference);
 	if (verification->session_hash != 0)
@@ -285,10 +285,4 @@ put_optional_text(const PnvsTableRow *open, int column, const char *text)
 {
 	if (text != NULL)
 		pnvs_table_row_put(open, column, CStringGetTextDatum(text));
-}
-
-static uint64
-hash_recipient(const PnvsVerification *row)
-{
-	return pnvs_database_hash(PNVS_HASH_NUMBER, row->recipient, strlen(row->recipient));
 }

@@ -112,7 +112,7 @@ pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *
 	if (judgement == JUDGED_APPROVED)
 		write_approval(&confirmation);
 	else if (judgement == JUDGED_WRONG)
-		pnvs_verification_write_wrong(&confirmation.row.id, confirmation.tries);
+		pnvs_verification_write_wrong(&confirmation.row, confirmation.tries);
 	show(&confirmation, judgement == JUDGED_APPROVED, confirmed);
 	error_context_stack = context.previous;
 }

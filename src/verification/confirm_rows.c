@@ -52,7 +52,7 @@ pnvs_verification_write_approval(PnvsVerification *row, uint64 code)
 	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
 	do
 	{
-		pending = pnvs_table_row_find(&open, UUIDPGetDatum(&row->id)) &&
+		pending = pnvs_table_row_find_again(&open, &row->place, UUIDPGetDatum(&row->id)) &&
 			strcmp(PNVS_VERIFICATION_TEXT(&open, STATE), "pending") == 0;
 		if (pending)
 		{
@@ -68,18 +68,19 @@ pnvs_verification_write_approval(PnvsVerification *row, uint64 code)
 
 /* A code was wrong; tries: as many as there were by then. */
 void
-pnvs_verification_write_wrong(const pg_uuid_t *id, int tries)
+pnvs_verification_write_wrong(PnvsVerification *row, int tries)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	PnvsTableRow row;
+	PnvsTableRow open;
 	bool		found;
 
-	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &row);
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
 	do
 	{
-		found = pnvs_table_row_find(&row, UUIDPGetDatum(id)) && put_wrong(&row, tries, now);
-	} while (found && !pnvs_table_row_update(&row));
-	pnvs_table_row_end(&row);
+		found = pnvs_table_row_find_again(&open, &row->place, UUIDPGetDatum(&row->id)) &&
+			put_wrong(&open, tries, now);
+	} while (found && !pnvs_table_row_update(&open));
+	pnvs_table_row_end(&open);
 }
 
 /* False if the verification has ended. */

@@ -88,7 +88,7 @@ pnvs_verification_send_next(PnvsVerification *row)
 
 /* Writes what add_message() has changed. */
 void
-pnvs_verification_note_message(const PnvsVerification *row)
+pnvs_verification_note_message(PnvsVerification *row)
 {
 	PnvsTableRow open;
 	bool		found;
@@ -96,7 +96,7 @@ pnvs_verification_note_message(const PnvsVerification *row)
 	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
 	do
 	{
-		found = pnvs_table_row_find(&open, UUIDPGetDatum(&row->id));
+		found = pnvs_table_row_find_again(&open, &row->place, UUIDPGetDatum(&row->id));
 		if (found)
 		{
 			PNVS_VERIFICATION_PUT(&open, CHANNEL,
@@ -116,6 +116,7 @@ request_of(const PnvsVerification *row, PnvsChannelWord channel, TimestampTz now
 	PnvsQueueRequest request = {
 		.channel = pnvs_operation_channel_text(channel),
 		.recipient = row->recipient,
+		.recipient_hash = row->recipient_hash,
 		.service_sid = row->service_sid,
 		.now = now,
 		.not_before = now,

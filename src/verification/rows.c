@@ -27,13 +27,16 @@
 
 static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
 	{"id", UUIDOID, true},
+	{"begun_at", TIMESTAMPTZOID, true},
+	{"expires_at", TIMESTAMPTZOID, true},
+	{"recipient_hash", INT8OID, false},
+	{"session_hash", INT8OID, false},
+	{"ended_at", TIMESTAMPTZOID, false},
 	{"requested_by", OIDOID, true},
 	{"state", TEXTOID, true},
 	{"recipient", TEXTOID, true},
-	{"recipient_hash", INT8OID, false},
 	{"purpose", TEXTOID, false},
 	{"reference", TEXTOID, false},
-	{"session_hash", INT8OID, false},
 	{"service_sid", TEXTOID, true},
 	{"channels", TEXTARRAYOID, true},
 	{"channel_position", INT4OID, true},
@@ -43,8 +46,6 @@ static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
 	{"is_decoy", BOOLOID, true},
 	{"admission_key", INT8OID, false},
 	{"trusted", BOOLOID, true},
-	{"begun_at", TIMESTAMPTZOID, true},
-	{"expires_at", TIMESTAMPTZOID, true},
 	{"resend_at", TIMESTAMPTZOID, true},
 	{"refused", TEXTOID, false},
 	{"refused_count", INT4OID, true},
@@ -53,7 +54,6 @@ static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
 	{"approved_at", TIMESTAMPTZOID, false},
 	{"approved_code", INT8OID, false},
 	{"used_at", TIMESTAMPTZOID, false},
-	{"ended_at", TIMESTAMPTZOID, false},
 	{"origin_system", INT8OID, true},
 	{"origin_database", OIDOID, true},
 	{"origin_timeline", INT4OID, true},
@@ -268,10 +268,12 @@ read_row(const PnvsTableRow *open, PnvsVerification *row)
 {
 	memset(row, 0, sizeof(*row));
 	row->id = *DatumGetUUIDP(PNVS_VERIFICATION_DATUM(open, ID));
+	row->place = open->found->t_self;
 	row->requested_by = DatumGetObjectId(PNVS_VERIFICATION_DATUM(open, REQUESTED_BY));
 	if (!pnvs_verification_state_by_name(PNVS_VERIFICATION_TEXT(open, STATE), &row->stored))
 		row->stored = PNVS_VERIFICATION_CANCELED;
 	row->recipient = PNVS_VERIFICATION_TEXT(open, RECIPIENT);
+	row->recipient_hash = (uint64) PNVS_VERIFICATION_OPTIONAL_INT64(open, RECIPIENT_HASH);
 	row->service_sid = PNVS_VERIFICATION_TEXT(open, SERVICE_SID);
 	row->purpose = PNVS_VERIFICATION_OPTIONAL_TEXT(open, PURPOSE);
 	row->reference = PNVS_VERIFICATION_OPTIONAL_TEXT(open, REFERENCE);

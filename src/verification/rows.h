@@ -25,13 +25,16 @@
 typedef enum PnvsVerificationColumn
 {
 	PNVS_VERIFICATION_COLUMN_ID = 1,
+	PNVS_VERIFICATION_COLUMN_BEGUN_AT,
+	PNVS_VERIFICATION_COLUMN_EXPIRES_AT,
+	PNVS_VERIFICATION_COLUMN_RECIPIENT_HASH,
+	PNVS_VERIFICATION_COLUMN_SESSION_HASH,
+	PNVS_VERIFICATION_COLUMN_ENDED_AT,
 	PNVS_VERIFICATION_COLUMN_REQUESTED_BY,
 	PNVS_VERIFICATION_COLUMN_STATE,
 	PNVS_VERIFICATION_COLUMN_RECIPIENT,
-	PNVS_VERIFICATION_COLUMN_RECIPIENT_HASH,
 	PNVS_VERIFICATION_COLUMN_PURPOSE,
 	PNVS_VERIFICATION_COLUMN_REFERENCE,
-	PNVS_VERIFICATION_COLUMN_SESSION_HASH,
 	PNVS_VERIFICATION_COLUMN_SERVICE_SID,
 	PNVS_VERIFICATION_COLUMN_CHANNELS,
 	PNVS_VERIFICATION_COLUMN_CHANNEL_POSITION,
@@ -41,8 +44,6 @@ typedef enum PnvsVerificationColumn
 	PNVS_VERIFICATION_COLUMN_IS_DECOY,
 	PNVS_VERIFICATION_COLUMN_ADMISSION_KEY,
 	PNVS_VERIFICATION_COLUMN_TRUSTED,
-	PNVS_VERIFICATION_COLUMN_BEGUN_AT,
-	PNVS_VERIFICATION_COLUMN_EXPIRES_AT,
 	PNVS_VERIFICATION_COLUMN_RESEND_AT,
 	PNVS_VERIFICATION_COLUMN_REFUSED,
 	PNVS_VERIFICATION_COLUMN_REFUSED_COUNT,
@@ -51,7 +52,6 @@ typedef enum PnvsVerificationColumn
 	PNVS_VERIFICATION_COLUMN_APPROVED_AT,
 	PNVS_VERIFICATION_COLUMN_APPROVED_CODE,
 	PNVS_VERIFICATION_COLUMN_USED_AT,
-	PNVS_VERIFICATION_COLUMN_ENDED_AT,
 	PNVS_VERIFICATION_COLUMN_ORIGIN_SYSTEM,
 	PNVS_VERIFICATION_COLUMN_ORIGIN_DATABASE,
 	PNVS_VERIFICATION_COLUMN_ORIGIN_TIMELINE
@@ -98,12 +98,14 @@ typedef enum PnvsVerificationStatement
 typedef struct PnvsVerification
 {
 	pg_uuid_t	id;
+	ItemPointerData place;		/* where it was found */
 	Oid			requested_by;
 	PnvsVerificationState state;	/* by now; tries in memory not regarded */
 	PnvsVerificationState stored;
 	bool		foreign;		/* begun in another database */
 	const char *recipient;		/* digits; masked once it cannot be used any
 								 * more */
+	uint64		recipient_hash; /* under the key of the database; 0: erased */
 	const char *service_sid;
 	const char *purpose;		/* or NULL */
 	const char *reference;		/* or NULL */
@@ -163,7 +165,7 @@ extern void pnvs_verification_require_memory(const char *function);
 extern const char *pnvs_verification_send(PnvsVerification *row, PnvsChannelWord channel,
 										  int *retry_after_s);
 extern void pnvs_verification_send_next(PnvsVerification *row);
-extern void pnvs_verification_note_message(const PnvsVerification *row);
+extern void pnvs_verification_note_message(PnvsVerification *row);
 
 
 /* confirm_lock.c */
@@ -179,6 +181,6 @@ extern int	pnvs_confirm_messages(PnvsVerification *row, int64 after,
 /* confirm_rows.c */
 extern uint64 pnvs_verification_hash_code(const pg_uuid_t *id, const char *code);
 extern bool pnvs_verification_write_approval(PnvsVerification *row, uint64 code);
-extern void pnvs_verification_write_wrong(const pg_uuid_t *id, int tries);
+extern void pnvs_verification_write_wrong(PnvsVerification *row, int tries);
 
 #endif							/* PNVS_VERIFICATION_ROWS_H */

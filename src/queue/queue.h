@@ -42,8 +42,7 @@ typedef struct PnvsQueueRequest
 	Oid			requester;		/* 0: the current user */
 	const char *source;			/* the table that reference is of, or NULL */
 	const pg_uuid_t *phone_verification;	/* or NULL */
-	int64		previous;		/* the verification's message before this, or
-								 * 0 */
+	int64		previous;		/* the message of it before this, or 0 */
 	TimestampTz retain_until;	/* 0: as pnvs.retention says */
 	bool		is_decoy;		/* takes its places, and is never sent */
 } PnvsQueueRequest;

@@ -447,7 +447,7 @@ sub stop_in_notify
 		$notifier->run("BEGIN; SELECT count(pg_notify('other', i::text)) FROM generate_series(1, 300000) AS i");
 		$notifier->send('COMMIT');
 		1 until $session->value($holds) || $notifier->has_answer;
-		kill 'STOP', $notifier->pid;
+		Pnvs::Simulator::suspend($notifier->pid);
 		return $notifier if $session->value($holds);
 		kill 'CONT', $notifier->pid;
 		$notifier->result;

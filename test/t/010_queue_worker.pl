@@ -314,7 +314,7 @@ wait_until('the worker is idle', sub {
 	my ($worker) = $queue->workers('postgres');
 	my $announced;
 
-	kill STOP => $worker;
+	Pnvs::Simulator::suspend($worker);
 	$announced = eval {
 		$queue->reload('pnvs.worker' => 'off');
 		$id = $queue->enqueue('FA1');

@@ -336,7 +336,7 @@ for my $within_s (1, 4, 16)
 	my $stopped = lose_standby();
 	my ($since, $begun, @id, @slow);
 
-	kill STOP => $stopped->pid;
+	Pnvs::Simulator::suspend($stopped->pid);
 	$queue->reload(synchronous_standby_names => undef, log_lock_waits => 'on', deadlock_timeout => '20ms');
 	$since = $queue->log_end;
 	$begun = time;

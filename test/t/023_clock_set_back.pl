@@ -133,7 +133,7 @@ $behind_s = 0;
 	my $id;
 
 	$slow->settled($slow->enqueue('FA1'));
-	kill 'STOP', $service->{pid};
+	Pnvs::Simulator::suspend($service->{pid});
 	$id = $slow->enqueue('sim:first:1:throttled:1');
 	$slow->in_state($id, 'sending');
 	set_clock_back();

@@ -298,4 +298,18 @@ sub wait_until
 	return;
 }
 
+# suspend(PID): stops a process until it gets a SIGCONT. A signal takes effect later on a
+# busy machine, thread by thread.
+sub suspend
+{
+	my ($pid) = @_;
+
+	kill 'STOP', $pid or croak "could not stop process $pid: $!";
+	# a thread that ends meanwhile has no such file any more
+	wait_until("process $pid has stopped", sub {
+			eval { !grep { PostgreSQL::Test::Utils::slurp_file($_) !~ /.*\) T /s } glob "/proc/$pid/task/*/stat" };
+	});
+	return;
+}
+
 1;

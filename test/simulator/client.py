@@ -44,6 +44,10 @@ class SimulatorProcess:
         sock = socket.create_connection(("127.0.0.1", self.port(port)), timeout)
         return self.context.wrap_socket(sock, server_hostname="localhost")
 
+    def release(self, name):
+        self.process.stdin.write(f"{name}\n".encode())
+        self.process.stdin.flush()
+
     def close(self):
         """What the simulator wrote to standard error, and its exit code."""
         self.process.stdin.close()

@@ -26,6 +26,7 @@ ARGUMENTS = {
     "xml": ["503"], "deepish": ["30"], "skew": ["3600"], "pages": ["25"], "drip-from": ["headers", "1"],
     "stall-at": ["line"], "close-at": ["headers"], "reset-at": ["head"], "garbage-at": ["body"], "http2": ["goaway"],
     "bigmessage": ["1000"], "echo": ["100"], "longid": ["1000"], "slow-skew": ["20"], "one": ["masked"],
+    "held": ["smoke"],
 }
 ENOUGH_BYTES = 4 << 20
 SCENARIO_SECONDS = 0.4
@@ -273,6 +274,18 @@ class ScenarioSmoke(Live):
         twice = START | {"ServiceSid": "sim:first:2:throttled:7"}
         codes = [self.client.call("StartVerification", twice)[1]["Code"] for _ in range(3)]
         self.assertEqual(codes, ["Throttling.User", "Throttling.User", "OK"])
+
+    def test_a_held_request_is_answered_once_its_name_is_released(self):
+        held = START | {"ServiceSid": "sim:held:first", "To": "6280000000003"}
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(self.call, "StartVerification", held)
+            self.wait_until(lambda: any(line["to"] == held["To"] for line in self.simulator.log("sent")))
+            self.simulator.release("another")
+            self.call("StartVerification", START)
+            self.assertFalse(answer.done())
+            self.simulator.release("first")
+            self.assertEqual(answer.result(PATIENCE_SECONDS)["Code"], "OK")
+        self.assertEqual(self.call("StartVerification", held)["Code"], "OK")
 
     def test_a_skewed_clock_is_told_by_the_date_header(self):
         params = START | {"ServiceSid": "sim:skew:3600"}

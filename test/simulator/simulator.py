@@ -14,6 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
+import releases
 from certificates import Certificates
 from credentials import CredentialEndpoints, KeyRing
 from faults import Faults
@@ -35,7 +36,8 @@ def parse_arguments():
     parser.add_argument("--access-key-id", default="testid")
     parser.add_argument("--access-key-secret", default="testsecret")
     parser.add_argument("--security-token", help="demand this token with the access key")
-    parser.add_argument("--exit-with-stdin", action="store_true", help="exit at the end of standard input")
+    parser.add_argument("--exit-with-stdin", action="store_true",
+                        help="release the names on standard input, one a line, and exit at its end")
     return parser.parse_args()
 
 
@@ -45,9 +47,9 @@ def raise_descriptor_limit():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def stop_at_end_of_stdin():
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
+def release_until_end_of_stdin():
+    for line in sys.stdin:
+        releases.release(line.rstrip("\n"))
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -81,7 +83,7 @@ def main():
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     simulator = Simulator(options)
     if options.exit_with_stdin:
-        threading.Thread(target=stop_at_end_of_stdin, daemon=True).start()
+        threading.Thread(target=release_until_end_of_stdin, daemon=True).start()
     print(simulator.ready_line(), flush=True)
     signal.sigwait(STOP_SIGNALS)
     os._exit(0)  # connections may hang for ever, by design: nobody waits for their threads

@@ -15,6 +15,7 @@ use warnings;
 use Carp;
 use Cwd;
 use File::Basename;
+use IO::Handle;
 use IPC::Open2;
 use JSON::PP;
 use PostgreSQL::Test::Cluster;
@@ -58,6 +59,16 @@ sub DESTROY
 
 	CORE::close($self->{in}) if $self->{in};
 	waitpid($self->{pid}, 0) if $self->{pid};
+	return;
+}
+
+# Has the requests answered that are held by this name (see "sim:held"), and those to come.
+sub release
+{
+	my ($self, $name) = @_;
+
+	print { $self->{in} } "$name\n";
+	$self->{in}->flush;
 	return;
 }
 

@@ -2,6 +2,7 @@
 
 import time
 
+import releases
 from gateway import expired, gateway_body
 from http_messages import Reply, json_reply
 from scenarios.table import Table
@@ -45,6 +46,13 @@ def throttled(call, retry_after_ms: int):
 def slow(call, ms: int):
     """The normal answer after that many milliseconds."""
     time.sleep(ms / 1000)
+    return call.reply()
+
+
+@TABLE.add("held", sends=True)
+def held(call, name: str):
+    """The normal answer, once that name is released."""
+    releases.wait(name)
     return call.reply()
 
 

@@ -306,10 +306,11 @@ for my $stage (grep { $_ ne 'body' } @STAGES)	# that one comes to its end
 # Nor does it end the call.
 $controller->run('CREATE DATABASE other');
 $service->mark;
-$session->send(call('sim:slow:3000'));
-$service->wait_for('request', scenario => 'slow');
+$session->send(call('sim:held:barrier'));
+$service->wait_for('request', scenario => 'held');
 $controller->run('DROP DATABASE other');
 ok(!$session->has_answer, 'DROP DATABASE: the call of another session goes on');
+$service->release('barrier');
 is($session->result->row->{success}, 't', 'DROP DATABASE: the call completes');
 is($service->count('request'), 1, 'DROP DATABASE: the call makes one request');
 

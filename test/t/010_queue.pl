@@ -231,10 +231,11 @@ cmp_ok($early, '>=', 1, 'they were tried before');
 
 # So many that take long that one place is left.
 $queue->configure('pnvs.max_in_flight' => 48);
-my @slow = map { $queue->enqueue('sim:slow:3000') } 1 .. 47;
-wait_request($_) for @slow;
+my @held = map { $queue->enqueue('sim:held:window') } 1 .. 47;
+wait_request($_) for @held;
 is($queue->settled($queue->enqueue('FA1'))->{state}, 'sent', 'the last place of a window is used, too');
-is((grep { $queue->state($_) ne 'sending' } @slow), 0, 'the others are still under way then');
+is((grep { $queue->state($_) ne 'sending' } @held), 0, 'the others are still under way then');
+$service->release('window');
 
 # One that hangs.
 $queue->configure('pnvs.max_in_flight' => undef);

@@ -260,10 +260,11 @@ my @secret = map { $secret->enqueue($_, undef, session => $quiet, number => $NUM
   ('FA1', 'sim:code:MOBILE_NUMBER_ILLEGAL:200', 'sim:first:1:throttled:0', 'sim-start:close');
 $secret->settled($_, $quiet) for @secret;
 # What fails names the row that it is for.
-my $held = $secret->enqueue('sim:slow:500', undef, session => $quiet, number => $NUMBER);
+my $held = $secret->enqueue('sim:held:row', undef, session => $quiet, number => $NUMBER);
 $secret->in_state($held, 'sending', $quiet);
 my $holder = $secret->connect;
 $holder->run("BEGIN; SELECT FROM pnvs_internal.queue WHERE id = $held FOR UPDATE");
+$secret_service->release('row');
 Pnvs::Simulator::wait_until('the worker has failed with it', sub { $secret->logged(qr/could not write to its queue/) });
 is($secret->state($held), 'sending', 'a message whose row cannot be written stays as it was');
 $holder->close;

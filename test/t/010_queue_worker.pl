@@ -211,7 +211,7 @@ is($activity->row->{state}, 'idle', 'its state is idle while nothing is to be do
 is($activity->row->{backend_xmin}, undef, 'it holds no snapshot then');
 is($session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs launcher'"),
 	1, 'pg_stat_activity shows the launcher');
-$id = $queue->enqueue('sim:slow:5000');
+$id = $queue->enqueue('sim:held:request');
 wait_until('the request is under way', sub { $queue->requests($id) });
 
 # It looks whether more is due before it waits for the reply.
@@ -219,6 +219,7 @@ ok($queue->soon(sub {
 			$session->value("SELECT count(*) FROM pg_stat_activity, verification_queue AS q WHERE backend_type = 'pnvs worker' "
 				  . "AND backend_xid IS NULL AND backend_xmin IS NULL AND xact_start IS NULL AND q.id = $id AND q.state = 'sending'");
 	}), 'while a request is under way the worker has no transaction and no snapshot');
+$service->release('request');
 $queue->settled($id);
 
 # Nothing is written here for a while; the report is waited for further down.

@@ -118,11 +118,12 @@ interrupt('the end of the worker', sub {
 
 # What is under way gets a moment to come back.
 {
-	my $batch = Pnvs::Batch->enqueue($session, 'sim:slow:700', 3);
+	my $batch = Pnvs::Batch->enqueue($session, 'sim:held:end', 3);
 
 	$service->mark;
 	$batch->wait_for($session, 'sending=3');
 	$session->run('SELECT pg_terminate_backend(' . the_worker() . ')');
+	$service->release('end');
 	is($batch->wait_for($session, 'sent=3'), 'sent=3', 'a worker that is ended settles what comes back soon');
 	is($batch->states($session, 'unknown_since IS NULL'), 'true=3', 'it need not be looked up');
 }
@@ -138,11 +139,12 @@ interrupt('the end of the worker', sub {
 	is(Pnvs::Batch->enqueue($session, 'FA1', 2)->wait_for($session, 'sent=2'), 'sent=2', 'the next message is sent after the end of an idle worker');
 	cmp_ok(time - $started, '<', $SECONDS, 'at once, rather than at the next look');
 
-	$batch = Pnvs::Batch->enqueue($session, 'sim:slow:700', 3);
+	$batch = Pnvs::Batch->enqueue($session, 'sim:held:cancel', 3);
 	$batch->wait_for($session, 'sending=3');
 	$pid = the_worker();
 	$server->mark_log;
 	$session->run("SELECT pg_cancel_backend($pid)") for 1 .. 3;
+	$service->release('cancel');
 	is($batch->wait_for($session, 'sent=3'), 'sent=3', 'a cancel does not reach what the worker has under way');
 	is(the_worker(), $pid, 'nor does it end the worker');
 	is($server->complaints, '', 'nor does it leave anything in the log');
@@ -154,9 +156,10 @@ interrupt('the end of the worker', sub {
 	my ($launcher) = $server->background($session, 'pnvs launcher');
 	my ($batch, $next);
 
-	$batch = Pnvs::Batch->enqueue($session, 'sim:slow:500', 3);
+	$batch = Pnvs::Batch->enqueue($session, 'sim:held:launcher', 3);
 	$batch->wait_for($session, 'sending=3');
 	$session->run("SELECT pg_terminate_backend($launcher)");
+	$service->release('launcher');
 	is($batch->wait_for($session, 'sent=3'), 'sent=3', 'the end of the launcher does not reach what the worker has under way');
 	Pnvs::Simulator::wait_until('the launcher is back',
 		sub { ($next) = grep { $_ != $launcher } $server->background($session, 'pnvs launcher') });
@@ -330,11 +333,12 @@ my $row_holder = $server->connect;
 	is(Pnvs::Batch->enqueue($other, 'FA1', 1)->wait_for($other, 'sent=1'), 'sent=1', 'it leaves when another database needs its place');
 	cmp_ok(time - $started, '<', $SECONDS, 'it does so promptly');
 
-	$held = Pnvs::Batch->enqueue($other, 'sim:slow:2500', 1);
+	$held = Pnvs::Batch->enqueue($other, 'sim:held:place', 1);
 	$held->wait_for($other, 'sending=1');
 	$batch = Pnvs::Batch->enqueue($idle, 'FA1', 1);
 	Pnvs::Simulator::wait_until('the log tells of it', sub { $full->logged =~ /LOG: +pnvs has no place for a worker/ });
 	like($full->logged, qr/HINT: +Raise "max_worker_processes"/, 'the log says that there is no place, and what to do');
+	$service->release('place');
 	is($batch->wait_for($idle, 'sent=1'), 'sent=1', 'a message that found no place for a worker is sent when there is one');
 	is($held->states($other), 'sent=1', 'the place was one of a worker that had something to do');
 	is(scalar(my @told = $full->logged =~ /pnvs has no place/g), 1, 'the log is told once');

@@ -155,10 +155,11 @@ sub found
 	my $batch;
 
 	$session->run('CREATE DATABASE other');
-	$batch = Pnvs::Batch->enqueue($session, 'sim:slow:3000', 3);
+	$batch = Pnvs::Batch->enqueue($session, 'sim:held:barrier', 3);
 	$batch->wait_until_requested($service);
 	promptly('DROP DATABASE of another one', $session, 'DROP DATABASE other', 1.5);
 	is($batch->states($session), 'sending=3', 'DROP DATABASE of another one: the calls go on');
+	$service->release('barrier');
 	is($batch->wait_for($session, 'sent=3'), 'sent=3', 'DROP DATABASE of another one: and end as ever');
 }
 
@@ -179,15 +180,17 @@ for my $case (
 
 # Keeps the worker waiting for a row's lock, by the latch that everything else comes
 # by, while something happens; the row's batch.
+my $nlocked = 0;
 sub behind_lock
 {
 	my ($happens) = @_;
 	my $locker = $server->connect;
-	my $locked = Pnvs::Batch->enqueue($session, 'sim:slow:1000', 1);
+	my $locked = Pnvs::Batch->enqueue($session, 'sim:held:row' . ++$nlocked, 1);
 
 	$locked->wait_until_requested($service);
 	$locker->run('BEGIN');
 	$locker->run('SELECT FROM pnvs_internal.queue WHERE ' . $locked->where . ' FOR UPDATE');
+	$service->release("row$nlocked");
 	Pnvs::Simulator::wait_until('the worker waits for the lock', sub {
 		$session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' AND wait_event_type = 'Lock'");
 	});
@@ -266,13 +269,14 @@ sub behind_lock
 # A lock that is held: nobody waits for the worker, and the worker for nobody.
 {
 	my $holder = $server->connect;
-	my $batch = Pnvs::Batch->enqueue($session, 'sim:slow:1000', 5);
+	my $batch = Pnvs::Batch->enqueue($session, 'sim:held:table', 5);
 	my ($waiting, $until);
 
 	$batch->wait_until_requested($service);
 	$server->mark_log;
 	$holder->run('BEGIN; LOCK TABLE pnvs_internal.queue IN SHARE ROW EXCLUSIVE MODE');
-	$until = time + 2.5;
+	$service->release('table');
+	$until = time + 1.5;
 	Pnvs::Simulator::wait_until('the lock was held for a while', sub {
 			$waiting ||= $session->value("SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
 				  . "WHERE backend_type = 'pnvs worker' AND NOT granted");

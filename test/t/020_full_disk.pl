@@ -135,13 +135,14 @@ my %before = map { $_ => contents($_) } $settled, $later;
 # --- while it settles
 
 {
-	my $batch = Pnvs::Batch->enqueue($session, 'sim:slow:3000', $WINDOW);
+	my $batch = Pnvs::Batch->enqueue($session, 'sim:held:disk', $WINDOW);
 	my $refused;
 
 	$batch->wait_until_requested($service);
 	$server->mark_log;
 	$refused = fill($session);
 	is($refused->sqlstate, '53100', 'a session that queues something gets to know that the disk is full');
+	$service->release('disk');
 	stay_full('settle', $NO_SPACE);
 	like($batch->states($session), qr/\Asending=\d+(?: sent=\d+)?\z/, 'settle: the rows that find no space stay as they were claimed');
 	make_room('settle', sub {

@@ -220,10 +220,12 @@ sub hold
 	my (@held, @good, $holder, $until);
 
 	$queue->reload('pnvs.max_in_flight' => 4);
-	@held = map { $queue->enqueue("sim-start:slow:$_") } 600, 600, 700, 800;
+	@held = map { $queue->enqueue("sim-start:held:$_") } qw(first first first second);
 	wait_until('they are under way', sub { !grep { !$queue->requests($_) } @held });
 	$holder = hold(@held);
+	$service->release('first');
 	wait_until('they cannot be settled', sub { $queue->logged($COULD_NOT_WRITE, $since) });
+	$service->release('second');
 	# past some of their next tries, one of which was by itself
 	$until = time + 5.5;
 	while (time < $until)
@@ -253,9 +255,10 @@ sub hold
 	my (@held, $holder, $until);
 
 	$queue->reload('pnvs.max_in_flight' => $places);
-	@held = $session->run("SELECT enqueue_verification('SMS', (6281600000000 + n)::text, 'sim-start:slow:2500') AS id FROM generate_series(1, $places) AS n")->column('id');
+	@held = $session->run("SELECT enqueue_verification('SMS', (6281600000000 + n)::text, 'sim-start:held:all') AS id FROM generate_series(1, $places) AS n")->column('id');
 	wait_until('they are under way', sub { $session->value("SELECT count(*) FROM verification_queue WHERE state = 'sending'") == $places });
 	$holder = hold(@held);
+	$service->release('all');
 	$session->run("SELECT enqueue_verification('SMS', (6281700000000 + n)::text, 'FA1') FROM generate_series(1, 300) AS n");
 	# which the log has had for less than a minute
 	wait_until('they cannot be settled', sub {

@@ -54,10 +54,11 @@ sub leave_claimed
 
 {
 	my $holder = $queue->connect;
-	my $held = $queue->enqueue('sim:slow:700');
+	my $held = $queue->enqueue('sim:held:row');
 
 	$queue->in_state($held, 'sending');
 	$holder->run("BEGIN; SELECT FROM pnvs_internal.queue WHERE id = $held FOR UPDATE");
+	$service->release('row');
 	wait_until('it could not be settled', sub { $queue->logged(qr/could not write to its queue/) });
 	# Behind the next try, so that the row is put off by now.
 	$queue->settled($queue->enqueue('FA1'));

@@ -16,15 +16,12 @@ use Time::HiRes qw(time);
 use Pnvs::Queue;
 use Pnvs::Simulator;
 use Shortage;
-use Shortage;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
 # The databases of this server that have a queue, and no more: "postgres" and "app".
 my $MAX_DATABASES = 2;
 my $UNRELATED = 100;
-my $SLOW_MS = 3000;
-my $SLOW_CALL_MS = 2000;
 
 # A CALL that waits in vain does so for three times as long.
 my $REQUEST_TIMEOUT_MS = 700;
@@ -184,13 +181,14 @@ $queue->configure('pnvs.worker' => 'off');
 # the files of a database that is dropped.
 {
 	my ($caller, $dropper) = map { $queue->connect } 1 .. 2;
+	my $ncalls = 0;
 	my $id;
 
 	$_->run('SET synchronous_commit = local') for $session, $dropper;
 	$queue->reload(synchronous_standby_names => 'absent');
 	for (;;)
 	{
-		$id = $queue->enqueue("sim-start:slow:$SLOW_CALL_MS");
+		$id = $queue->enqueue('sim-start:held:call' . ++$ncalls);
 		$caller->send('CALL process_verification_queue()');
 		wait_until('its claim waits, or is sent', sub { waits($caller, 'SyncRep') || $queue->requests($id) });
 		last if waits($caller, 'SyncRep');
@@ -198,6 +196,7 @@ $queue->configure('pnvs.worker' => 'off');
 		# It is another process that makes commits wait, when it has read the setting:
 		# the next one of this CALL may wait, and nobody would end that.
 		$queue->reload(synchronous_standby_names => undef);
+		$service->release("call$ncalls");
 		$caller->result;
 		$queue->reload(synchronous_standby_names => 'absent');
 	}
@@ -206,6 +205,7 @@ $queue->configure('pnvs.worker' => 'off');
 	$queue->reload(synchronous_standby_names => undef);
 	is($dropper->result->message, '', 'a database is dropped while a CALL has a message under way');
 	is($queue->state($id), 'sending', 'and nobody has to wait for what becomes of that message');
+	$service->release("call$ncalls");
 	is($caller->result->message, '', 'the CALL ends');
 	is($queue->state($id), 'sent', 'and has sent it');
 	$session->run('RESET synchronous_commit');
@@ -219,10 +219,11 @@ $queue->configure('pnvs.worker' => 'off');
 	my ($id, $result);
 
 	$queue->reload('pnvs.request_timeout' => $REQUEST_TIMEOUT_MS);
-	$id = $queue->enqueue('sim-start:slow:300');
+	$id = $queue->enqueue('sim-start:held:row');
 	$caller->send('CALL process_verification_queue()');
 	wait_until('the request is under way', sub { $queue->requests($id) });
 	$locker->run("BEGIN; SELECT FROM $table WHERE id = $id FOR UPDATE");
+	$service->release('row');
 	$result = ended_in_time($caller);
 	is($result->sqlstate, '38V02', 'a CALL ends in time that cannot write what became of a message');
 	is($result->fate, 'sent=maybe stage=reply', 'it says that the message may have been sent');
@@ -295,7 +296,7 @@ CONF
 	{
 		if (!$slow || $short->state($slow) ne 'sending')
 		{
-			$slow = $short->enqueue("sim-start:slow:$SLOW_MS");
+			$slow = $short->enqueue('sim-start:held:shortage');
 			wait_until('a request is under way', sub { $short->requests($slow) });
 		}
 		$shortage->order($worker, fail_from => $from);
@@ -307,6 +308,7 @@ CONF
 	like($short->row($failed)->{message}, qr/out of memory/, 'libcurl runs out of memory in a worker that has something under way');
 	is($short->state($slow), 'sending', 'that is still under way');
 	$next = $short->enqueue('FA1');
+	$service->release('shortage');
 	is($short->soon_settled([ $slow, $failed, $next ]), 'sent sent sent', 'every message is sent');
 	is($short->session->value("SELECT bool_and(settled_at > (SELECT settled_at FROM verification_queue WHERE id = $slow)) "
 			  . "FROM verification_queue WHERE id IN ($failed, $next)"), 't', 'nothing more is sent before what was under way has come back, and libcurl can be replaced');

@@ -295,7 +295,7 @@ SQL
 # --- another session
 
 {
-	my $v = $server->begin('sim-check:slow:3000');
+	my $v = $server->begin('sim-check:held:code');
 	my $other = $server->connect;
 
 	$service->mark;
@@ -303,6 +303,7 @@ SQL
 	$service->wait_for('request', action => 'CheckVerification');
 	is(confirm($v, $v->{code}), 'f pending 4 1', 'while another session waits for the answer, one does not wait for long');
 	is($server->locks, 1, 'it has a lock for that');
+	$service->release('code');
 	$other->result;
 	is($server->locks, 0, 'which is gone afterwards');
 	is(confirm($v, $v->{code}), 't approved 4 -', 'then the code is approved');

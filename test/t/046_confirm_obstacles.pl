@@ -119,25 +119,27 @@ sub waits
 }
 
 {
-	my $v = $server->begin('sim-check:slow:700');
+	my $v = $server->begin('sim-check:held:canceled');
 	my ($first, $second);
 
 	$service->mark;
 	$first = asked(confirming($v, wrong($v)));
 	$second = waits(confirming($v, wrong($v, 2)));
 	cancel($v);
+	$service->release('canceled');
 	is($second->result->row->{state}, 'canceled', 'nor one that is canceled while a session waits for another');
 	$first->result;
 	is(checks(), 1, 'but by the first');
 }
 
 {
-	my $v = $server->begin('sim-check:slow:500');
+	my $v = $server->begin('sim-check:held:checked');
 	my $other;
 
 	$service->mark;
 	$other = asked(confirming($v, $v->{code}));
 	cancel($v);
+	$service->release('checked');
 	is($other->result->row->{approved}, 'f', 'a verification that is canceled while its code is checked is not approved');
 	is($server->verification($v)->{state}, 'canceled', 'and stays canceled');
 }
@@ -145,7 +147,7 @@ sub waits
 # --- another message is queued meanwhile
 
 {
-	my $v = $server->begin('sim-check:slow:500');
+	my $v = $server->begin('sim-check:held:resent');
 	my $other;
 
 	$server->configure('pnvs.worker' => 'off');
@@ -153,6 +155,7 @@ sub waits
 	$service->mark;
 	$other = asked(confirming($v, $v->{code}));
 	$session->run("SELECT * FROM resend_verification('$v->{id}')");
+	$service->release('resent');
 	is($other->result->row->{approved}, 't', 'an approval while another message is queued');
 	is($session->value("SELECT string_agg(state, ',' ORDER BY id) FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}'"), 'sent,canceled', 'takes it back');
 	$server->configure('pnvs.worker' => undef);

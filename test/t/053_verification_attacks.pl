@@ -95,7 +95,7 @@ is(searches_after_loss('false'), 1, 'whether messages are sent or not');
 # --- half an ID is not in pg_locks, which everybody may read
 
 {
-	my $v = $server->begin('sim-check:slow:2000');
+	my $v = $server->begin('sim-check:held:code');
 	my $other = $server->connect;
 	my ($half) = $v->{id} =~ /\A(.{8})-/;
 	my $reversed = join '', reverse $half =~ /../g;
@@ -104,6 +104,7 @@ is(searches_after_loss('false'), 1, 'whether messages are sent or not');
 	Pnvs::Simulator::wait_until('a code is being checked', sub { $server->locks == 1 });
 	is($session->value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND lpad(to_hex(classid::bigint), 8, '0') IN ('$half', '$reversed')"), 0,
 		'the lock of a check tells nothing of the ID');
+	$service->release('code');
 	$other->result;
 }
 

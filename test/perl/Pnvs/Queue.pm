@@ -172,21 +172,12 @@ sub workers
 	  ->run("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pnvs worker'$where")->column('pid');
 }
 
-# Changes settings of the server (undef: back to what they were) and reloads. Where the
-# session has read them, the postmaster has, and has told the others.
+# Changes settings of the server (undef: back to what they were) and reloads.
 sub reload
 {
 	my ($self, %setting) = @_;
-	my $session = $self->{session};
-	my $before = $session->value('SELECT pg_conf_load_time()::text');
 
-	for my $name (sort keys %setting)
-	{
-		Pnvs::Simulator::change_setting($self->{node}, $session, $name, $setting{$name});
-	}
-	$session->run('SELECT pg_reload_conf()');
-	Pnvs::Simulator::wait_until('the session has read the configuration',
-		sub { $session->value('SELECT pg_conf_load_time()::text') ne $before });
+	Pnvs::Simulator::change_settings($self->{node}, $self->{session}, %setting);
 	return;
 }
 

@@ -91,15 +91,8 @@ sub wait_for_worker
 sub configure
 {
 	my ($self, $session, %setting) = @_;
-	my $loaded = $session->value('SELECT pg_conf_load_time()::text');
 
-	for my $name (sort keys %setting)
-	{
-		Pnvs::Simulator::change_setting($self->{node}, $session, $name, $setting{$name});
-	}
-	$session->run('SELECT pg_reload_conf()');
-	Pnvs::Simulator::wait_until('the configuration is read',
-		sub { $session->value('SELECT pg_conf_load_time()::text') ne $loaded });
+	Pnvs::Simulator::change_settings($self->{node}, $session, %setting);
 	return;
 }
 

@@ -263,8 +263,25 @@ autovacuum = off
 CONF
 }
 
-# change_setting(NODE, SESSION, NAME, VALUE): in the configuration, for the next reload;
-# undef: back to what it was. ALTER SYSTEM takes no secret.
+# change_settings(NODE, SESSION, NAME => VALUE...): undef: back to what it was. Reloads. When
+# the session has read them, the postmaster has, and has told the others: a worker that
+# waits reads them before it does anything else, but it may be at work still.
+sub change_settings
+{
+	my ($node, $session, %setting) = @_;
+	my $before = $session->value('SELECT pg_conf_load_time()::text');
+
+	change_setting($node, $session, $_, $setting{$_}) for sort keys %setting;
+	$session->run('SELECT pg_reload_conf()');
+	wait_until('the session has read the configuration', sub { $session->value('SELECT pg_conf_load_time()::text') ne $before });
+	wait_until('every worker waits', sub {
+			$session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' "
+				  . "AND coalesce(wait_event_type, '') NOT IN ('Extension', 'Lock', 'IPC')") == 0;
+	});
+	return;
+}
+
+# In the configuration, for the next reload. ALTER SYSTEM takes no secret.
 sub change_setting
 {
 	my ($node, $session, $name, $value) = @_;

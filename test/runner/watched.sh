@@ -122,5 +122,6 @@ build()
 # run_tests ARGUMENT...: test/run; adds up its counts.
 run_tests()
 {
-	run_counted "$results/tests.log" counts_in test/run "$@"
+	# the wrapped server loads the library of its own place
+	WITHOUT_PROBES=1 run_counted "$results/tests.log" counts_in test/run "$@"
 }

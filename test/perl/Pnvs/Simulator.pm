@@ -274,9 +274,11 @@ sub change_settings
 	change_setting($node, $session, $_, $setting{$_}) for sort keys %setting;
 	$session->run('SELECT pg_reload_conf()');
 	wait_until('the session has read the configuration', sub { $session->value('SELECT pg_conf_load_time()::text') ne $before });
+	# a worker whose service floods it is hardly seen waiting
 	wait_until('every worker waits', sub {
 			$session->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pnvs worker' "
-				  . "AND coalesce(wait_event_type, '') NOT IN ('Extension', 'Lock', 'IPC')") == 0;
+				  . "AND coalesce(wait_event_type, '') NOT IN ('Extension', 'Lock', 'IPC') "
+				  . "AND NOT coalesce(state = 'idle' AND clock_timestamp() - state_change > '100 ms', false)") == 0;
 	});
 	return;
 }

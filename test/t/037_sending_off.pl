@@ -64,11 +64,12 @@ is($queue->row($waits)->{attempts}, 1, 'at its first attempt');
 # --- what was under way
 
 # Its first reply asks for another clock: by then it is off.
-my $again = $queue->enqueue('sim-start:first:2:slow-skew:1500', "send_within => '1 hour'");
+my $again = $queue->enqueue('sim-start:first:2:held-skew:clock', "send_within => '1 hour'");
 Pnvs::Simulator::wait_until('the request is under way', sub { $queue->requests($again) });
 my $lost = $queue->enqueue('sim-start:code:InternalError:500');
 $queue->in_state($lost, 'unknown');
 $queue->reload('pnvs.sending' => 'off');
+$service->release('clock');
 my $row = $queue->in_state($again, 'queued');
 is($row->{attempts}, 0, 'a request that would have to be made again is not made, and no attempt counts');
 is($row->{message}, '"pnvs.sending" is off', 'and its row says why');

@@ -337,6 +337,9 @@ compute_state(PnvsVerification *row)
 	{
 		row->nqueued = pnvs_queue_messages_of(&row->id, row->last_message, row->queued);
 		facts.all_failed = have_failed(row->queued, row->nqueued) && !row->is_decoy;
+		/* the next message can get the ID of one that is gone */
+		if (row->nqueued == 0)
+			row->last_message = 0;
 	}
 	row->state = pnvs_verification_state(&facts, GetCurrentTimestamp());
 }

@@ -376,6 +376,30 @@ sub test_resend_refused
 	return;
 }
 
+# The owner has emptied the queue, and IDs are given again.
+sub test_resend_same_id
+{
+	my $id = $pv->begin($pv->new_number)->{id};
+	my $last = $pv->stored($id)->{last_message};
+
+	$session->run("TRUNCATE pnvs_internal.queue; SELECT setval('pnvs_internal.queue_id_seq', $last, false)");
+	$pv->let_resend($id);
+	is(words($pv->resend($id)), 'pending SMS - -', 'a message can get the ID of one that is gone');
+	is($pv->stored($id)->{last_message}, $last, 'of the one before it, too');
+	is($pv->messages($id), 'SMS:queued', 'and stays queued');
+	$pv->let_resend($id);
+	$pv->resend($id);
+	$session->run('TRUNCATE pnvs_internal.queue RESTART IDENTITY');
+	for my $messages ('SMS:queued', 'SMS:canceled SMS:queued')
+	{
+		$pv->let_resend($id);
+		$pv->resend($id);
+		is($pv->messages($id), $messages, "messages that get the IDs of earlier ones: $messages");
+	}
+	is($session->value("SELECT count(*) FROM pnvs_internal.queue WHERE previous >= id"), 0, 'none comes before itself');
+	return;
+}
+
 # The same key and trusted count for resends.
 sub test_counts_under
 {
@@ -709,6 +733,7 @@ test_double_click();
 test_resend();
 test_resend_at_once();
 test_resend_refused();
+test_resend_same_id();
 test_counts_under();
 test_cancel();
 test_states();

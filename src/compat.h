@@ -140,6 +140,13 @@ pnvs_name_wait_event(uint32 *wait_event, const char *name)
 					   failure, mode, indexes)
 #endif
 
+/* Which cache of the catalogs a callback is for: since 19 that has a type. */
+#if PG_VERSION_NUM >= 190000
+#define PNVS_SYSCACHE_ID SysCacheIdentifier
+#else
+#define PNVS_SYSCACHE_ID int
+#endif
+
 /* Until 15 each kind of object had its own function. */
 #if PG_VERSION_NUM >= 160000
 #define pnvs_owns_database(database, role) \

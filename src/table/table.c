@@ -94,8 +94,8 @@ pnvs_table_oid(PnvsTable *table)
 }
 
 /*
- * The same without a look at the name, which statements go by: the table that was checked,
- * as long as it is unchanged.
+ * The same for rows: the table that was checked, as long as neither it nor its schema has
+ * changed.  Statements go by the name, and so by pnvs_table_oid().
  */
 Oid
 pnvs_table_checked_oid(PnvsTable *table)

@@ -61,18 +61,15 @@ SQL
 # Moves the rows of messages that take their time, while they are under way; how many.
 my $move = sub {
 	my ($number, $n) = @_;
-	my $moved;
 
-	$session->run("SELECT enqueue_verification('SMS', ($number + n)::text, 'sim-start:held:$number') FROM generate_series(1, $n) AS n");
+	$session->run("SELECT enqueue_verification('SMS', ($number + n)::text, 'sim-start:slow:2000') FROM generate_series(1, $n) AS n");
 	wait_until('they are under way', sub {
 		$session->value("SELECT count(*) FROM verification_queue WHERE settled_at IS NULL AND state = 'sending'") == $n
 	});
-	$moved = $session->value(<<'SQL');
+	return $session->value(<<'SQL');
 WITH moved AS (UPDATE pnvs_internal.queue SET reference = 'moved' WHERE settled_at IS NULL AND state = 'sending' RETURNING id)
 SELECT count(*) FROM moved
 SQL
-	$service->release($number);
-	return $moved;
 };
 
 # this session reads nothing beside those that are under way

@@ -56,7 +56,6 @@ typedef struct NewRow
 	PnvsRefusal refusal;
 } NewRow;
 
-static uint64 hash_recipient(const PnvsQueueRequest *request);
 static bool find_duplicate(const PnvsQueueRequest *request, Oid requester, int64 *id);
 static void admit(NewRow *row);
 static bool find_row(int64 id, PnvsQueueRow *row);
@@ -94,7 +93,8 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request, PnvsRefusal *refusal)
 		/* the lock may have been waited for */
 		row.created_at = GetCurrentTimestamp();
 	}
-	row.recipient_hash = hash_recipient(request);
+	row.recipient_hash = request->recipient_hash != 0 ? request->recipient_hash :
+		pnvs_database_hash_number(request->recipient);
 	admit(&row);
 	if (row.refusal.reason != PNVS_ADMITTED && request->on_refusal == PNVS_RETURN_REFUSAL)
 	{
@@ -105,14 +105,6 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request, PnvsRefusal *refusal)
 	/* a worker is to know of a settled row, too, for it deletes it some day */
 	pnvs_registry_wake_at_end(request->not_before, false);
 	return id;
-}
-
-static uint64
-hash_recipient(const PnvsQueueRequest *request)
-{
-	if (request->recipient_hash != 0)
-		return request->recipient_hash;
-	return pnvs_database_hash(PNVS_HASH_NUMBER, request->recipient, strlen(request->recipient));
 }
 
 /*

@@ -65,6 +65,13 @@ pnvs_database_hash(char tag, const void *data, size_t len)
 	return pnvs_keyed_hash(hasher_of_database(), tag, data, len);
 }
 
+/* The hash of a number in the digits of E.164, by which the rows of it are found. */
+uint64
+pnvs_database_hash_number(const char *digits)
+{
+	return pnvs_database_hash(PNVS_HASH_NUMBER, digits, strlen(digits));
+}
+
 /*
  * Locks what has this hash until the end of the transaction, and waits for whoever has
  * locked it.  The class tells apart what is locked.
@@ -88,7 +95,7 @@ pnvs_database_number(const char *digits, Datum values[PNVS_NUMBER_PARAMETERS])
 	char		masked[PNVS_PHONE_NUMBER_SIZE];
 
 	pnvs_phone_number_mask(digits, masked);
-	values[0] = Int64GetDatum((int64) pnvs_database_hash(PNVS_HASH_NUMBER, digits, strlen(digits)));
+	values[0] = Int64GetDatum((int64) pnvs_database_hash_number(digits));
 	values[1] = CStringGetTextDatum(digits);
 	values[2] = CStringGetTextDatum(masked);
 }

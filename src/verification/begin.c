@@ -166,7 +166,7 @@ fill(const PnvsBeginRequest *request, PnvsVerification *row)
 	row->requested_by = GetUserId();
 	row->state = row->stored = PNVS_VERIFICATION_PENDING;
 	row->recipient = request->recipient;
-	row->recipient_hash = pnvs_database_hash(PNVS_HASH_NUMBER, row->recipient, strlen(row->recipient));
+	row->recipient_hash = pnvs_database_hash_number(row->recipient);
 	row->service_sid = request->service_sid != NULL ? request->service_sid : "";
 	row->purpose = request->purpose;
 	row->reference = request->reference;

@@ -168,7 +168,7 @@ judge(Confirmation *confirmation)
 	volatile Judgement judgement = NOT_JUDGED;
 	bool		waited;
 
-	confirmation->lock = pnvs_confirm_lock_key(&id);
+	confirmation->lock = pnvs_verification_hash(&id);
 	/* a cancel that is served in between would keep the lock */
 	HOLD_INTERRUPTS();
 	if (!pnvs_confirm_lock(confirmation->lock, &waited))

@@ -17,7 +17,6 @@
 #include "compat.h"
 #include "monotonic.h"
 #include "queue/rows/lock_class.h"
-#include "table/hash_key.h"
 #include "verification/rows.h"
 
 /* A person waits; whoever is told to wait can ask again. */
@@ -28,16 +27,6 @@
 
 static void wait_a_moment(void);
 static void make_tag(LOCKTAG *tag, uint64 key);
-
-/*
- * The key of a verification's lock.  Everybody may read pg_locks, so it tells nothing of the
- * ID.
- */
-uint64
-pnvs_confirm_lock_key(const pg_uuid_t *id)
-{
-	return pnvs_database_hash(PNVS_HASH_CONFIRM, id->data, UUID_LEN);
-}
 
 /*
  * Takes the lock, and says whether it was waited for; false if another session keeps it.  To

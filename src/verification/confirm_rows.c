@@ -20,19 +20,31 @@ static bool put_wrong(const PnvsTableRow *row, int tries, TimestampTz now);
 static Datum append_time(const PnvsTableRow *row, TimestampTz now);
 
 /*
+ * The hash of a verification, which is the key of its lock: everybody may read pg_locks, so
+ * it tells nothing of the ID.  The whole ID would be long data, which takes seven times as
+ * long; no two IDs differ in their last byte alone.
+ */
+uint64
+pnvs_verification_hash(const pg_uuid_t *id)
+{
+	return pnvs_database_hash(PNVS_HASH_VERIFICATION, id->data, UUID_LEN - 1);
+}
+
+/*
  * The hash by which a verification's code is known, in the row and in shared memory.  Its
  * key is the database's, so no copy of the server's memory tells a code.
  */
 uint64
 pnvs_verification_hash_code(const pg_uuid_t *id, const char *code)
 {
+	uint64		of = pnvs_verification_hash(id);
 	size_t		code_len = strlen(code);
-	size_t		len = UUID_LEN + code_len;
+	size_t		len = sizeof(of) + code_len;
 	char	   *data = palloc(len);
 	uint64		hash;
 
-	memcpy(data, id->data, UUID_LEN);
-	memcpy(data + UUID_LEN, code, code_len);
+	memcpy(data, &of, sizeof(of));
+	memcpy(data + sizeof(of), code, code_len);
 	hash = pnvs_database_hash(PNVS_HASH_CODE, data, len);
 	explicit_bzero(data, len);
 	pfree(data);

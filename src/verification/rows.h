@@ -169,7 +169,6 @@ extern void pnvs_verification_note_message(PnvsVerification *row);
 
 
 /* confirm_lock.c */
-extern uint64 pnvs_confirm_lock_key(const pg_uuid_t *id);
 extern bool pnvs_confirm_lock(uint64 key, bool *waited);
 extern bool pnvs_confirm_wait_for_message(const PnvsVerification *row);
 extern void pnvs_confirm_unlock(uint64 key);
@@ -179,6 +178,7 @@ extern int	pnvs_confirm_messages(PnvsVerification *row, int64 after,
 								  PnvsVerificationMessage *messages);
 
 /* confirm_rows.c */
+extern uint64 pnvs_verification_hash(const pg_uuid_t *id);
 extern uint64 pnvs_verification_hash_code(const pg_uuid_t *id, const char *code);
 extern bool pnvs_verification_write_approval(PnvsVerification *row, uint64 code);
 extern void pnvs_verification_write_wrong(PnvsVerification *row, int tries);

@@ -111,7 +111,7 @@ resend(PG_FUNCTION_ARGS)
 
 	prevent("resend_verification()");
 	id = pnvs_argument_phone_verification(fcinfo, 0);
-	values[0] = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+	values[0] = pnvs_memo_id(id);
 	if (!PG_ARGISNULL(1))
 		values[1] = pnvs_argument_channel(fcinfo, 1);
 	if (values[1] != NULL)

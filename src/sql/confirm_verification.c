@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/fmgrprotos.h"
 #include "utils/uuid.h"
 
 #include "sql/sql.h"
@@ -38,7 +37,7 @@ pnvs_confirm_verification(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	if (id != NULL)
-		values[0] = DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(id)));
+		values[0] = pnvs_memo_id(id);
 	values[1] = pnvs_argument_possible_code(fcinfo, 1);
 	pnvs_memo_key(&key, "confirm_verification", values, lengthof(values));
 	if (pnvs_memo_find(fcinfo, &key, &result))

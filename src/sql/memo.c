@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "sql/sql.h"
@@ -79,6 +80,16 @@ pnvs_memo_key(PnvsMemoKey *key, const char *function, const char *const *values,
 	key->data = data.data;
 	key->len = (uint32) data.len;
 	key->hash = hash_bytes((const unsigned char *) data.data, data.len);
+}
+
+/* The value of a verification's ID, in the current memory context. */
+const char *
+pnvs_memo_id(const pg_uuid_t *id)
+{
+	char	   *hex = palloc(2 * UUID_LEN + 1);
+
+	hex[hex_encode((const char *) id->data, UUID_LEN, hex)] = '\0';
+	return hex;
 }
 
 static void

@@ -83,6 +83,7 @@ typedef struct PnvsMemoKey
 	uint32		hash;
 } PnvsMemoKey;
 
+extern const char *pnvs_memo_id(const pg_uuid_t *id);
 extern void pnvs_memo_key(PnvsMemoKey *key, const char *function,
 						  const char *const *values, int nvalues);
 extern bool pnvs_memo_find(FunctionCallInfo fcinfo, const PnvsMemoKey *key, Datum *row);

@@ -189,7 +189,9 @@ SELECT pg_catalog.pg_extension_config_dump('pnvs_internal.queue_id_seq', '');
 -- serves a role on its own rows, or it depends on a column that the view lacks, and only
 -- the library's statements can use it.  For the index of IDs that is a column of its own:
 -- otherwise the planner would read the whole index if it expects a handful of rows.
-CREATE UNIQUE INDEX queue_id_idx ON pnvs_internal.queue (id)
+-- A message has three versions, with an entry each.  In one list with the living one, the
+-- dead could not be marked as dead, and whoever reads the message would meet them for ever.
+CREATE UNIQUE INDEX queue_id_idx ON pnvs_internal.queue (id) WITH (deduplicate_items = off)
 	WHERE origin_database OPERATOR(pg_catalog.>=) 0::pg_catalog.oid;
 -- open rows, in the order in which they are due
 CREATE INDEX queue_open_idx ON pnvs_internal.queue (state, not_before, id)

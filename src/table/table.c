@@ -104,8 +104,9 @@ pnvs_table_checked_oid(PnvsTable *table)
 }
 
 /*
- * A relation of our schema that is a member of the extension, or 0; known: the last one, or 0.  Statements use its
- * name, so the name is looked up each time: another relation may have it by now.
+ * A relation of our schema that is a member of the extension, or 0; known: the last one, or
+ * 0.  Statements use its name, so the name is looked up each time: another relation may have
+ * it by now.
  */
 Oid
 pnvs_table_find_member(const char *name, Oid *known)

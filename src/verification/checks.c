@@ -9,10 +9,10 @@
  * lose the one, ROLLBACK the other.
  *
  * A verification has an entry from its first check until it expires, and no entry that says
- * something is forgotten before.  So memory can be full, and then no code of a verification without an
- * entry is checked.  Its size is fixed at the server's start.  The IDs are random, so all
- * partitions fill alike.  An entry is found by its bucket; those that have expired are freed
- * by whoever meets them there, and by a walk over the partition if that is full.
+ * something is forgotten before.  So memory can be full, and then no code of a verification
+ * without an entry is checked.  Its size is fixed at the server's start.  The IDs are random,
+ * so all partitions fill alike.  An entry is found by its bucket; those that have expired are
+ * freed by whoever meets them there, and by a walk over the partition if that is full.
  *
  * Codes are known by their hashes under a secret, for the guard's snapshots keep this memory.
  *

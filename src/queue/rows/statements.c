@@ -3,8 +3,9 @@
  * statements.c
  *	  The queue's table: its columns, and the texts of the statements on it.
  *
- * Every column that is read has a cast (see table/statements.c).  The conditions on origin_timeline, and on origin_database, let the planner
- * use an index that no other role's query can (see the install script).
+ * Every column that is read has a cast (see table/statements.c).  The conditions on
+ * origin_timeline, and on origin_database, let the planner use an index that no other role's
+ * query can (see the install script).
  *
  *-------------------------------------------------------------------------
  */

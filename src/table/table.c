@@ -171,6 +171,14 @@ open_checked(PnvsTable *table, Oid relation, LOCKMODE mode)
 	if (!OidIsValid(relation))
 		(void) pnvs_table_owner(table);
 	LockRelationOid(relation, mode);
+	/* whoever held it may have dropped the extension */
+	if (pnvs_table_checked_oid(table) != relation)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the extension pnvs was dropped while its table \"%s\" was waited for",
+						table->name),
+				 errhint("Run the statement again, if the extension was created again."),
+				 pnvs_errhide()));
 	pnvs_table_check(table, relation);
 	return table_open(relation, NoLock);
 }

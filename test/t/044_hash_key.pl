@@ -66,6 +66,27 @@ my $rolled_back = hash_of($queue->enqueue('FA1', undef, number => $number, sessi
 $other->run('ROLLBACK');
 isnt(hash_of($queue->enqueue('FA1', undef, number => $number, session => $other), $other), $rolled_back,
 	'a key that was rolled back is not used any more');
+
+# --- the extension is created again while a session waits for its tables
+
+my $waiting = $queue->connect(dbname => 'other');
+for my $call ("enqueue_verification('SMS', '$number', 'FA1')", "begin_verification('$number')", "cancel_verification(1)",
+	'cancel_phone_verification(gen_random_uuid())')
+{
+	$waiting->run("SELECT $call");
+	$other->run('BEGIN; DROP EXTENSION pnvs; CREATE EXTENSION pnvs');
+	$waiting->send("SELECT $call");
+	Pnvs::Simulator::wait_until('it waits', sub {
+		return $session->value("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = 'other'");
+	});
+	$other->run('COMMIT');
+	my $answer = $waiting->result;
+	my ($name) = $call =~ /^(\w+)/;
+	is($answer->sqlstate, '42P01', "$name, while the extension is created again, is refused");
+	like($answer->hint, qr/^Run the statement again/, '... with what is to be done');
+	ok(!$waiting->query("SELECT $call")->failed, '... and that helps');
+}
+$waiting->close;
 $other->close;
 
 $queue->configure('pnvs.worker' => 'off');

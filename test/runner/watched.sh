@@ -39,7 +39,8 @@ keep_results()
 
 # wrap_server LINE...: from here on "postgres" runs these lines of shell, with
 # the real program in $real, if it is to be a server.  What initdb does with
-# it is not watched: it would take minutes, and loads no library.
+# it is not watched: it would take minutes, and loads no library.  Tests stop a server and
+# start it: "pg_ctl restart" runs the program that ran before, the real one.
 wrap_server()
 {
 	local program

@@ -95,7 +95,7 @@ sub check_test_number
 {
 	my ($setting) = $page->{text} =~ /^(pnvs\.test_numbers = .*)$/m;
 
-	$setting =~ s/\d{4}-\d\d-\d\d/$page->sql("SELECT current_date + 30")/e;
+	$setting =~ s/YYYY-MM-DD/$page->sql("SELECT current_date + 30")/e;
 	$page->{node}->append_conf('postgresql.conf', $setting);
 	$page->{node}->reload;
 	$page->{node}->poll_query_until('page', "SELECT current_setting('pnvs.test_numbers') <> ''");

@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use POSIX qw(strftime);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -18,11 +19,12 @@ use Pnvs::Simulator;
 $PostgreSQL::Test::Utils::timeout_default = 20;
 
 my $service = Pnvs::Simulator->new;
-my $server = Pnvs::Confirm->new($service, 'attacked', conf => <<'CONF');
+my $last_day = strftime('%Y-%m-%d', gmtime(time + 86400));
+my $server = Pnvs::Confirm->new($service, 'attacked', conf => <<"CONF");
 pnvs.limits = 'tries 10/1h'
 pnvs.breaker = ''
 pnvs.guard_memory = '1MB'
-pnvs.test_numbers = '6590000001=123456 until 2027-01-31'
+pnvs.test_numbers = '6590000001=123456 until $last_day'
 log_min_error_statement = 'error'
 log_lock_waits = on
 deadlock_timeout = '50ms'

@@ -80,7 +80,8 @@ static void check_trigger(const TriggerData *trigger);
 static void read_declaration(const TriggerData *trigger, Declaration *declaration);
 static int	column_of(const TriggerData *trigger, int argument);
 static Oid	type_of(const TriggerData *trigger, int column);
-static char category_of(Oid type);
+static bool is_text(Oid type);
+static bool holds_digits(Oid type);
 static void read_purposes(const char *list, Declaration *declaration);
 static int64 read_good_for(const char *text);
 static void explain_good_for(void *arg);
@@ -154,10 +155,10 @@ read_declaration(const TriggerData *trigger, Declaration *declaration)
 	declaration->id = column_of(trigger, 1);
 	number_type = type_of(trigger, declaration->number);
 	id_type = type_of(trigger, declaration->id);
-	if (category_of(number_type) != TYPCATEGORY_STRING && category_of(number_type) != TYPCATEGORY_NUMERIC)
+	if (!is_text(number_type) && !holds_digits(number_type))
 		pnvs_argument_refuse("invalid type of the column with the phone number in the arguments of require_verification()",
 							 "It must be a text, or a number of digits alone.");
-	if (id_type != UUIDOID && category_of(id_type) != TYPCATEGORY_STRING)
+	if (id_type != UUIDOID && !is_text(id_type))
 		pnvs_argument_refuse("invalid type of the column with the verification's ID in the arguments of require_verification()",
 							 "It must be a uuid, or a text that holds one. The number's column comes first.");
 	declaration->good_for = nargs > 2 ? args[2] : NULL;
@@ -188,14 +189,21 @@ type_of(const TriggerData *trigger, int column)
 	return getBaseType(SPI_gettypeid(trigger->tg_relation->rd_att, column));
 }
 
-static char
-category_of(Oid type)
+static bool
+is_text(Oid type)
 {
 	char		category;
 	bool		preferred;
 
 	get_type_category_preferred(type, &category, &preferred);
-	return category;
+	return category == TYPCATEGORY_STRING;
+}
+
+/* A number of these types has all its digits, whatever settings say how to show it. */
+static bool
+holds_digits(Oid type)
+{
+	return type == INT8OID || type == NUMERICOID || type == INT4OID || type == INT2OID;
 }
 
 /* Commas separate purposes, and spaces around them do not count. */

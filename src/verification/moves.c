@@ -14,8 +14,8 @@
  *
  * No note needs to be undone when a subtransaction is rolled back.  Each names the
  * (sub)transaction that made it, and counts as long as that one is part of the transaction
- * under way.  A row is known by its place and by the (sub)transaction that wrote it: the
- * place of a row that was rolled back can be used again, but not by the same one.
+ * under way.  A row is known by its place and by the command that wrote it: after a rollback
+ * or TRUNCATE the place can be used again, but not by the same command.
  *
  * The notes are in memory that ends with the transaction.
  *
@@ -36,28 +36,33 @@
  */
 #define MAX_COPIES 8
 
+/*
+ * Takes up to 80 MB.  A transaction that checks more groups of rows can insert and update
+ * others; but it can neither change nor move these again.
+ */
+#define MAX_CHECKED 1000000
+
 /* Takes up to 120 MB.  A move that deletes more rows before it inserts any is refused. */
 #define MAX_DELETED 1000000
 
-#define BITS_PER_WORD 64
-#define WORDS_PER_BLOCK (MaxHeapTuplesPerPage / BITS_PER_WORD + 1)
-
-/* The rows of a block that a (sub)transaction has written. */
-typedef struct BlockKey
+/* Rows of a block that a command has written. */
+#define GROUP_SIZE 64
+typedef struct GroupKey
 {
 	Oid			trigger;
-	TransactionId written_by;
+	CommandId	command;
 	BlockNumber block;
-	uint32		copy;			/* less than MAX_COPIES */
-} BlockKey;
+	uint16		group;			/* in the block */
+	uint16		copy;			/* less than MAX_COPIES */
+}			GroupKey;
 
-typedef struct CheckedBlock
+typedef struct CheckedGroup
 {
-	BlockKey	key;
+	GroupKey	key;
 	TransactionId checked_by;
 	char		status;			/* simplehash's own */
-	uint64		rows[WORDS_PER_BLOCK];	/* a bit for each */
-} CheckedBlock;
+	uint64		rows;			/* a bit for each */
+}			CheckedGroup;
 
 typedef struct DeletedRow
 {
@@ -68,8 +73,8 @@ typedef struct DeletedRow
 } DeletedRow;
 
 #define SH_PREFIX checked
-#define SH_ELEMENT_TYPE CheckedBlock
-#define SH_KEY_TYPE BlockKey
+#define SH_ELEMENT_TYPE CheckedGroup
+#define SH_KEY_TYPE GroupKey
 #define SH_KEY key
 #define SH_HASH_KEY(table, k) hash_bytes((const unsigned char *) &(k), sizeof(k))
 #define SH_EQUAL(table, a, b) (memcmp(&(a), &(b), sizeof(a)) == 0)
@@ -89,15 +94,16 @@ typedef struct DeletedRow
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-StaticAssertDecl(sizeof(BlockKey) == 16, "BlockKey must have no padding");
+StaticAssertDecl(sizeof(GroupKey) == 16, "GroupKey must have no padding");
 StaticAssertDecl(sizeof(PnvsMove) == 40, "PnvsMove must have no padding");
 
-static checked_hash *checked_blocks = NULL;
+static checked_hash *checked_rows = NULL;
 static deleted_hash *deleted_rows = NULL;
 
 static void forget_at_end(void);
 static void forget(void *arg);
-static BlockKey block_of(Oid trigger, HeapTuple row);
+static GroupKey group_of(Oid trigger, HeapTuple row);
+static uint64 bit_of(HeapTuple row);
 static bool counts(const DeletedRow *row);
 
 /*
@@ -107,52 +113,54 @@ static bool counts(const DeletedRow *row);
 bool
 pnvs_moves_was_checked(Oid trigger, HeapTuple row)
 {
-	BlockKey	key = block_of(trigger, row);
-	OffsetNumber offset = ItemPointerGetOffsetNumber(&row->t_self);
-
-	if (!TransactionIdIsCurrentTransactionId(key.written_by))
+	/* COPY FREEZE loads rows that look older, and can be of this transaction */
+	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(row->t_data)))
 		return true;
-	if (checked_blocks == NULL)
+	if (checked_rows == NULL || HeapTupleHeaderXminFrozen(row->t_data))
 		return false;
-	for (; key.copy < MAX_COPIES; key.copy++)
+	for (GroupKey key = group_of(trigger, row); key.copy < MAX_COPIES; key.copy++)
 	{
-		CheckedBlock *block = checked_lookup(checked_blocks, key);
+		CheckedGroup *group = checked_lookup(checked_rows, key);
 
-		if (block == NULL)
+		if (group == NULL)
 			return false;
-		if ((block->rows[offset / BITS_PER_WORD] >> (offset % BITS_PER_WORD) & 1) != 0 &&
-			TransactionIdIsCurrentTransactionId(block->checked_by))
+		if ((group->rows & bit_of(row)) != 0 &&
+			TransactionIdIsCurrentTransactionId(group->checked_by))
 			return true;
 	}
 	return false;
 }
 
-/* Notes that a row of this transaction has passed the check of a trigger. */
+/*
+ * Notes that a row of this transaction has passed the check of a trigger.  One that COPY
+ * FREEZE has loaded is not noted, for its command is not known.
+ */
 void
 pnvs_moves_note_checked(Oid trigger, HeapTuple row)
 {
 	TransactionId checked_by = GetCurrentTransactionId();
-	BlockKey	key = block_of(trigger, row);
-	OffsetNumber offset = ItemPointerGetOffsetNumber(&row->t_self);
 
-	if (checked_blocks == NULL)
+	if (HeapTupleHeaderXminFrozen(row->t_data))
+		return;
+	if (checked_rows == NULL)
 	{
 		forget_at_end();
-		checked_blocks = checked_create(TopTransactionContext, 8, NULL);
+		checked_rows = checked_create(TopTransactionContext, 8, NULL);
 	}
-	for (; key.copy < MAX_COPIES; key.copy++)
+	for (GroupKey key = group_of(trigger, row);
+		 key.copy < MAX_COPIES && checked_rows->members < MAX_CHECKED; key.copy++)
 	{
 		bool		found;
-		CheckedBlock *block = checked_insert(checked_blocks, key, &found);
+		CheckedGroup *group = checked_insert(checked_rows, key, &found);
 
-		if (!found || !TransactionIdIsCurrentTransactionId(block->checked_by))
+		if (!found || !TransactionIdIsCurrentTransactionId(group->checked_by))
 		{
-			memset(block->rows, 0, sizeof(block->rows));
-			block->checked_by = checked_by;
+			group->rows = 0;
+			group->checked_by = checked_by;
 		}
-		if (block->checked_by == checked_by)
+		if (group->checked_by == checked_by)
 		{
-			block->rows[offset / BITS_PER_WORD] |= UINT64CONST(1) << (offset % BITS_PER_WORD);
+			group->rows |= bit_of(row);
 			return;
 		}
 	}
@@ -221,7 +229,7 @@ forget_at_end(void)
 {
 	MemoryContextCallback *callback;
 
-	if (checked_blocks != NULL || deleted_rows != NULL)
+	if (checked_rows != NULL || deleted_rows != NULL)
 		return;
 	callback = MemoryContextAlloc(TopTransactionContext, sizeof(*callback));
 	callback->func = forget;
@@ -233,25 +241,28 @@ forget_at_end(void)
 static void
 forget(void *arg)
 {
-	checked_blocks = NULL;
+	checked_rows = NULL;
 	deleted_rows = NULL;
 }
 
-static BlockKey
-block_of(Oid trigger, HeapTuple row)
+/* Of a row that this transaction has written, by a command that is known. */
+static GroupKey
+group_of(Oid trigger, HeapTuple row)
 {
-	BlockKey	key = {
+	GroupKey	key = {
 		.trigger = trigger,
-
-		/*
-		 * COPY FREEZE loads rows that look older, and can be of this
-		 * transaction
-		 */
-		.written_by = HeapTupleHeaderGetRawXmin(row->t_data),
-		.block = ItemPointerGetBlockNumber(&row->t_self)
+		.command = HeapTupleHeaderGetCmin(row->t_data),
+		.block = ItemPointerGetBlockNumber(&row->t_self),
+		.group = ItemPointerGetOffsetNumber(&row->t_self) / GROUP_SIZE
 	};
 
 	return key;
+}
+
+static uint64
+bit_of(HeapTuple row)
+{
+	return UINT64CONST(1) << (ItemPointerGetOffsetNumber(&row->t_self) % GROUP_SIZE);
 }
 
 /* Whether the row is deleted, and has not come back, in the transaction under way. */

@@ -321,6 +321,9 @@ for my $table (qw(domains texts chars numerics bigints))
 is(insert($number, uc approve($number), table => 'texts')->message, '', 'an ID can be written in capital letters');
 is(state_of(insert($number, $_, table => 'texts')), '23514 texts_phone_verified', 'a text that is no ID is none') for '', 'x', '{' . approve($number) . '}';
 is($session->query("UPDATE texts SET verification_id = upper(verification_id)")->message, '', 'an ID in another notation is the same');
+create_table('floats', phone => 'float8');
+like($session->query("INSERT INTO floats (phone) VALUES (6281600000001)")->message, qr/invalid type of the column with the phone number/,
+	'a number whose digits depend on a setting is refused');
 create_table('decimals', phone => 'numeric(20, 2)');
 is(state_of(insert($number, approve($number), table => 'decimals')), '23514 decimals_phone_verified', 'a number with decimals is no phone number');
 

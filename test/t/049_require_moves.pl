@@ -255,6 +255,32 @@ is(transaction('TRUNCATE plain', "COPY plain FROM '$loaded' (FORMAT csv, FREEZE)
 	'a row that COPY FREEZE has loaded and nobody has checked gives way to none');
 is(rows('plain', $id), 0, 'and none is there');
 
+# After TRUNCATE or a rewrite other rows get the places of rows that were checked.
+for my $table (qw(plain switchable))
+{
+	my @elsewhere = map { "UPDATE $table SET name = 'n$_'" } 1 .. 20;
+	my $bad = "INSERT INTO $table SELECT 'asia', 'a', 'x', '62816999' || to_char(n, 'FM00000'), gen_random_uuid() FROM generate_series(1, 20) n";
+
+	for my $again ("UPDATE $table SET name = 'y'", "WITH gone AS (DELETE FROM $table RETURNING *) INSERT INTO $table SELECT * FROM gone")
+	{
+		($number, $id) = approved();
+		$session->run("TRUNCATE $table");
+		is(transaction('SET CONSTRAINTS ALL IMMEDIATE', insert_sql($table, $number, $id), @elsewhere, "TRUNCATE $table",
+				'SET CONSTRAINTS ALL DEFERRED', $bad, $again), $REFUSED, "$table: after TRUNCATE nothing stands in a checked row's place");
+		is($session->value("SELECT count(*) FROM $table"), 0, "$table: and none is there");
+	}
+}
+$session->run('CREATE INDEX of_name ON plain (name)');
+($number, $id) = approved();
+is(transaction('SET CONSTRAINTS ALL IMMEDIATE', insert_sql('plain', $number, $id), "UPDATE plain SET name = 'b'", 'CLUSTER plain USING of_name',
+		'SET CONSTRAINTS ALL DEFERRED', "INSERT INTO plain SELECT 'asia', 'a', 'x', '62816999' || to_char(n, 'FM00000'), gen_random_uuid() FROM generate_series(1, 20) n",
+		"UPDATE plain SET name = 'y'"), $REFUSED, 'nor after CLUSTER');
+$session->run('TRUNCATE plain');
+($number, $id) = approved();
+is(transaction(insert_sql('plain', $number, $id)), '', 'a row of before');
+is(transaction('CLUSTER plain USING of_name', "UPDATE plain SET name = 'z'"), '', 'can be changed after CLUSTER');
+$session->run('DROP INDEX of_name');
+
 # --- prepared transactions
 
 ($number, $id) = approved();

@@ -59,6 +59,7 @@ extern PnvsRepeat pnvs_client_repeat(const PnvsAnswer *answer, int repeated);
 /* client_check.c */
 extern bool pnvs_client_approves(const PnvsAnswer *answer, const char *number);
 extern bool pnvs_client_may_mean_wrong_code(const PnvsAnswer *answer);
+extern bool pnvs_client_may_have_judged(const PnvsAnswer *answer);
 
 /* client_fault.c */
 extern const char *pnvs_client_fault(const PnvsAnswer *answer);

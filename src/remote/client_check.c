@@ -42,3 +42,14 @@ pnvs_client_may_mean_wrong_code(const PnvsAnswer *answer)
 	return answer->outcome == PNVS_REFUSED &&
 		!pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group);
 }
+
+/*
+ * Whether the service may have judged the code.  It has read one that it refuses, whatever
+ * its name for that: it may call a wrong code a bad parameter.
+ */
+bool
+pnvs_client_may_have_judged(const PnvsAnswer *answer)
+{
+	return answer->code_group == PNVS_CODE_REFUSED ||
+		!pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group);
+}

@@ -246,7 +246,10 @@ give_back_if_unsent(int code, Datum arg)
 	if (call->state.answer.http.maybe_sent)
 		pnvs_direct_check_note_lost(&call->verified);
 	else
+	{
 		give_back(call);
+		pnvs_direct_check_give_back(&call->verified);
+	}
 }
 
 /* The call has an answer, or its request has failed. */
@@ -260,6 +263,8 @@ tell_guard(const DirectCall *call)
 	if (call->approved ||
 		pnvs_outcome_came_to_nothing(call->state.answer.outcome, call->state.answer.code_group))
 		give_back(call);
+	if (call->approved || !pnvs_client_may_have_judged(&call->state.answer))
+		pnvs_direct_check_give_back(&call->verified);
 }
 
 static void
@@ -271,7 +276,6 @@ give_back(const DirectCall *call)
 		pnvs_guard_give_back(&call->admission, now);
 	if (call->try.key != 0)
 		pnvs_guard_give_back_try(&call->try, now);
-	pnvs_direct_check_give_back(&call->verified);
 }
 
 /*

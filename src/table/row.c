@@ -46,10 +46,7 @@ void
 pnvs_table_row_begin(PnvsTable *table, LOCKMODE mode, PnvsTableRow *row)
 {
 	if (mode > AccessShareLock)
-	{
 		PreventCommandIfReadOnly("UPDATE");
-		PreventCommandIfParallelMode("UPDATE");
-	}
 	row->table = table;
 	row->relation = pnvs_table_open(table, mode);
 	row->found = NULL;
@@ -199,8 +196,8 @@ pnvs_table_row_optional_text(const PnvsTableRow *row, int column)
 }
 
 /*
- * Locks the row that was found until the end of the transaction, as FOR UPDATE does.  False
- * if another transaction has changed it: it is to be found again.
+ * Locks the row that was found until the end of the transaction, as FOR NO KEY UPDATE does.
+ * False if another transaction has changed it: it is to be found again.
  */
 bool
 pnvs_table_row_lock(PnvsTableRow *row)
@@ -265,8 +262,8 @@ lock(PnvsTableRow *row, LockWaitPolicy policy)
 	TupleTableSlot *locked = table_slot_create(row->relation, NULL);
 	TM_FailureData failure;
 	TM_Result	result = table_tuple_lock(row->relation, &row->found->t_self, InvalidSnapshot,
-										  locked, GetCurrentCommandId(false), LockTupleExclusive,
-										  policy, 0, &failure);
+										  locked, GetCurrentCommandId(false),
+										  LockTupleNoKeyExclusive, policy, 0, &failure);
 
 	ExecDropSingleTupleTableSlot(locked);
 	return result;

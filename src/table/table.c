@@ -24,6 +24,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "tcop/utility.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -168,6 +169,8 @@ pnvs_table_enter(PnvsTable *table, PnvsTableVisit *visit, LOCKMODE mode)
 static Relation
 open_checked(PnvsTable *table, Oid relation, LOCKMODE mode)
 {
+	/* not even to read: the snapshot is of now */
+	PreventCommandIfParallelMode("functions of pnvs");
 	if (!OidIsValid(relation))
 		(void) pnvs_table_owner(table);
 	LockRelationOid(relation, mode);

@@ -128,10 +128,13 @@ continue_session(const PnvsBeginRequest *request, uint64 session_hash, PnvsBegun
 		return false;
 	}
 	if (GetCurrentTimestamp() < row.resend_at)
+	{
 		pnvs_verification_show(&row, begun);
-	else
-		pnvs_verification_resend(&id, PNVS_ANY_CHANNEL, begun);
-	return true;
+		return true;
+	}
+	pnvs_verification_resend(&id, PNVS_ANY_CHANNEL, begun);
+	/* it may have ended while its lock was waited for */
+	return begun->is_open;
 }
 
 /* Finds what was begun last of it, and is pending. */
@@ -177,8 +180,9 @@ fill(const PnvsBeginRequest *request, PnvsVerification *row)
 	if (request->rate_key != NULL)
 		row->admission_key = pnvs_guard_hash_rate_key(request->rate_key);
 	row->trusted = request->trusted;
-	row->begun_at = request->now;
-	row->expires_at = request->expires_at;
+	/* the session's lock may have been waited for */
+	row->begun_at = GetCurrentTimestamp();
+	row->expires_at = row->begun_at + (request->expires_at - request->now);
 	row->resend_at = DT_NOEND;
 }
 

@@ -25,8 +25,10 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "core/log_limit.h"
 #include "errcodes.h"
 #include "guard/test_answer.h"
+#include "monotonic.h"
 #include "queue/attempt/lookup.h"
 #include "queue/queue.h"
 #include "remote/failure.h"
@@ -74,6 +76,7 @@ static bool take_try(Confirmation *confirmation);
 static Judgement ask(Confirmation *confirmation);
 static void check(Confirmation *confirmation, const PnvsVerificationMessage *message, bool *is_test);
 static bool note_answer(Confirmation *confirmation);
+static void log_refused(const PnvsAnswer *answer);
 static void approve(Confirmation *confirmation, uint64 code, const PnvsVerificationMessage *message,
 					bool is_test);
 static void give_back_try(Confirmation *confirmation);
@@ -334,17 +337,33 @@ static bool
 note_answer(Confirmation *confirmation)
 {
 	const PnvsAnswer *answer = &confirmation->call.answer;
-	bool		judged = !pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group);
+	bool		judged = pnvs_client_may_have_judged(answer);
 
-	/* the service may call a made-up ID by another name than a wrong code */
-	if (confirmation->row.is_decoy && answer->code_group == PNVS_CODE_REFUSED)
-		judged = true;
 	pnvs_failure_throw_if_unjudged(&confirmation->call);
 	if (answer->outcome == PNVS_AMBIGUOUS)
 		pnvs_failure_throw_if_refused(&confirmation->call);
 	confirmation->under_way = false;
 	confirmation->asked |= judged;
+	if (answer->code_group == PNVS_CODE_REFUSED && !confirmation->row.is_decoy)
+		log_refused(answer);
 	return judged;
+}
+
+/* A line a minute for each Code: what is wrong may be the service_sid, and not the code. */
+static void
+log_refused(const PnvsAnswer *answer)
+{
+	static PnvsLogLimit limit;
+	int64		count = pnvs_log_limit_count(&limit, answer->reply.code, pnvs_monotonic_us(),
+											 PNVS_LOG_LIMIT_INTERVAL_US);
+
+	if (count > 0)
+		ereport(LOG,
+				(errmsg("the verification service refused to check codes: %s", answer->reply.code),
+				 errdetail("Since the last such line: %lld. Each counts as a wrong code.",
+						   (long long) count),
+				 errhint("If right codes are refused, check \"pnvs.service_sid\"."),
+				 pnvs_errhide()));
 }
 
 /* The service has approved a code: nothing here throws. */
@@ -386,7 +405,7 @@ end(int code, Datum arg)
 	const PnvsAnswer *answer = &confirmation->call.answer;
 
 	if (confirmation->under_way && answer->http.maybe_sent &&
-		!pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group))
+		pnvs_client_may_have_judged(answer))
 	{
 		pnvs_checks_note_ambiguous(&confirmation->row.id, confirmation->hash, GetCurrentTimestamp());
 		confirmation->asked = true;

@@ -78,11 +78,15 @@ pnvs_verification_write_approval(PnvsVerification *row, uint64 code)
 	return pending;
 }
 
-/* A code was wrong; tries: as many as there were by then. */
+/*
+ * A code was wrong; tries: as many as there were by then.  With the last try the verification
+ * ends, and what is still queued is not sent.
+ */
 void
 pnvs_verification_write_wrong(PnvsVerification *row, int tries)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	int64		last_message = 0;
 	PnvsTableRow open;
 	bool		found;
 
@@ -92,7 +96,11 @@ pnvs_verification_write_wrong(PnvsVerification *row, int tries)
 		found = pnvs_table_row_find_again(&open, &row->place, UUIDPGetDatum(&row->id)) &&
 			put_wrong(&open, tries, now);
 	} while (found && !pnvs_table_row_update(&open));
+	if (found && PNVS_VERIFICATION_OPTIONAL_INT64(&open, ENDED_AT) != 0)
+		last_message = PNVS_VERIFICATION_OPTIONAL_INT64(&open, LAST_MESSAGE);
 	pnvs_table_row_end(&open);
+	if (last_message != 0)
+		(void) pnvs_queue_cancel_of(&row->id, last_message);
 }
 
 /* False if the verification has ended. */

@@ -230,10 +230,11 @@ pnvs_verification_show(const PnvsVerification *row, PnvsBegun *begun)
 	begun->has_id = true;
 	begun->id = row->id;
 	begun->state = pnvs_verification_state_name(row->state);
+	begun->is_open = pnvs_verification_is_open(row);
 	begun->channel = was_refused ? NULL : pnvs_operation_channel_text(row->channel);
 	begun->refused = row->refused;
 	begun->expires_at = was_refused ? 0 : row->expires_at;
-	if (pnvs_verification_is_open(row) && row->messages < PNVS_MAX_MESSAGES && row->resend_at != DT_NOEND)
+	if (begun->is_open && row->messages < PNVS_MAX_MESSAGES && row->resend_at != DT_NOEND)
 		begun->resend_at = row->resend_at;
 }
 

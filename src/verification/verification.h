@@ -46,6 +46,7 @@ typedef struct PnvsBegun
 	bool		has_id;
 	pg_uuid_t	id;
 	const char *state;			/* NULL: there is no such verification */
+	bool		is_open;		/* another message may be sent for it */
 	const char *channel;		/* of the last message, or NULL */
 	const char *refused;		/* or NULL */
 	int			retry_after_s;	/* -1: none */

@@ -299,6 +299,25 @@ sub test_double_click
 	$second = $other->result->row;
 	isnt($second->{id}, $first->{id}, 'of a click that is rolled back nothing is left');
 	is($pv->messages($second->{id}), 'SMS:queued', 'the other has its message');
+
+	$pv->let_resend($second->{id});
+	$session->run('BEGIN');
+	is($pv->cancel($second->{id}), 't', 'one session cancels');
+	$other->send($sql);
+	wait_until('a click waits for it', sub { $session->value('SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ' . $other->pid) });
+	$session->run('COMMIT');
+	$first = $other->result->row;
+	is($first->{state}, 'pending', 'a click that waited for it begins');
+	isnt($first->{id}, $second->{id}, 'another verification');
+
+	$sql =~ s/again/late/;
+	$session->run('BEGIN');
+	$session->run($sql);
+	$other->send($sql =~ s/\*/extract(epoch FROM expires_at - clock_timestamp()) AS seconds/r);
+	wait_until('the second waits', sub { $session->value('SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = ' . $other->pid) });
+	$session->run("SELECT pg_sleep(3)");
+	$session->run('ROLLBACK');
+	cmp_ok($other->result->row->{seconds}, '>', 598, 'the time for a code begins after the wait');
 	$other->close;
 	return;
 }
@@ -510,6 +529,35 @@ sub test_roles
 		'which belongs to the requester, too');
 	is($stranger->query("SELECT * FROM pnvs_internal.phone_verification")->sqlstate, '42501', 'nobody reads the table');
 	$_->close for $web, $stranger;
+	return;
+}
+
+# Whoever refers to a row keeps nobody from it, and nothing is read in parallel.
+sub test_neighbours
+{
+	my $number = $pv->new_number;
+	my $id = $pv->begin($number)->{id};
+	my $other = $pv->connect;
+
+	$pv->let_resend($id);
+	$session->run('CREATE TABLE refers (id uuid REFERENCES pnvs_internal.phone_verification)');
+	$other->run("BEGIN; INSERT INTO refers VALUES ('$id')");
+	$session->run("SET lock_timeout = '5s'");
+	is(words($pv->resend($id)), 'pending SMS - -', 'a resend does not wait for a row that refers to the verification');
+	$other->run('COMMIT; TRUNCATE refers; DROP TABLE refers');
+
+	$session->run(<<'SQL');
+SET lock_timeout = 0;
+CREATE FUNCTION status_of(uuid) RETURNS text LANGUAGE plpgsql PARALLEL RESTRICTED AS
+	'BEGIN RETURN (phone_verification_status($1)).state; END';
+CREATE TABLE big AS SELECT n FROM generate_series(1, 10000) AS n;
+SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+SQL
+	my $result = $session->query("SELECT status_of('$id'), count(*) FROM big");
+	is($result->sqlstate, '25000', 'in a parallel plan nothing is read');
+	like($result->message, qr/parallel operation/, 'which the error says');
+	$session->run('DROP TABLE big; DROP FUNCTION status_of; RESET ALL');
+	$other->close;
 	return;
 }
 
@@ -748,6 +796,7 @@ test_no_wait();
 test_session();
 test_double_click();
 test_resend();
+test_neighbours();
 test_resend_at_once();
 test_resend_refused();
 test_resend_same_id();

@@ -292,6 +292,30 @@ SQL
 	$session->run('RESET ALL');
 }
 
+{
+	my $v = $server->begin('sim-check:code:INVALID_PARAMETERS:200');
+	my $decoy = $server->begin('sim-check:code:INVALID_PARAMETERS:200', send => 'false', wait => 0);
+
+	is(confirm($v, '1'), 'f pending 4 -', 'a code that the service refuses to check is a try: it may call wrong ones so');
+	Pnvs::Simulator::wait_until('the decoy is a second old', sub { confirm($decoy, '1') eq 'f pending 4 -' });
+	is(confirm($decoy, '2'), 'f pending 3 -', 'of a decoy, too');
+	check($v, '2', service_sid => 'sim-check:code:INVALID_PARAMETERS:200');
+	is(confirm($v, '3'), 'f pending 2 -', 'and so is one that is checked directly');
+	like(PostgreSQL::Test::Utils::slurp_file($server->node->logfile), qr/refused to check codes: INVALID_PARAMETERS/, 'the log says so');
+}
+
+# With the last try the verification ends: nothing more is sent for it.
+{
+	my $v = $server->begin('FA1');
+
+	$server->configure('pnvs.worker' => 'off');
+	$server->let_resend($v->{id});
+	$server->resend($v->{id});
+	confirm($v, wrong($v, $_)) for 1 .. 5;
+	is($server->messages($v->{id}), 'SMS:sent SMS:canceled', 'after the last try what is queued is not sent any more');
+	$server->configure('pnvs.worker' => undef);
+}
+
 # --- another session
 
 {

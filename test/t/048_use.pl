@@ -224,6 +224,11 @@ like(used($id)->message, qr/not as pnvs made it/, 'a foreign key that refers to 
 is($approval->state($id), 'approved', 'which changes nothing');
 $session->run('DROP TABLE refers; ALTER TABLE pnvs_internal.phone_verification DROP CONSTRAINT phone_verification_id_state_key');
 
+# Upkeep masks the number of an approval that came when the verification was about to expire.
+$id = $approval->approve($number);
+$session->run("UPDATE pnvs_internal.phone_verification SET recipient = '$masked', ended_at = now() WHERE id = '$id'");
+is(used($id, ", NULL, '24 hours'")->value, undef, 'a masked number is not given');
+
 # Who knows the ID of an approval can use it.
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/SELECT use_verification\('[0-9a-f]{8}-/, 'no error brings an ID into the log');
 

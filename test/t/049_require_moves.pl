@@ -255,6 +255,15 @@ is(transaction('TRUNCATE plain', "COPY plain FROM '$loaded' (FORMAT csv, FREEZE)
 	'a row that COPY FREEZE has loaded and nobody has checked gives way to none');
 is(rows('plain', $id), 0, 'and none is there');
 
+# A neighbour of the same command.
+($number, $id) = approved();
+{
+	my ($unapproved, $unknown) = (Pnvs::Approval::new_number(), $session->value('SELECT gen_random_uuid()'));
+
+	is(transaction(insert_sql('plain', $number, $id) . ", ('asia', 'a', 'x', '$unapproved', '$unknown')", 'DELETE FROM plain ' . where($unknown),
+			insert_sql('plain', $unapproved, $unknown)), $REFUSED, 'a row that is gone before its check gives way to none, though its neighbour was checked');
+}
+
 # After TRUNCATE or a rewrite other rows get the places of rows that were checked.
 for my $table (qw(plain switchable))
 {

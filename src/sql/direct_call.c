@@ -244,12 +244,12 @@ give_back_if_unsent(int code, Datum arg)
 	const DirectCall *call = (const DirectCall *) DatumGetPointer(arg);
 
 	if (call->state.answer.http.maybe_sent)
-		pnvs_direct_check_note_lost(&call->verified);
-	else
 	{
-		give_back(call);
-		pnvs_direct_check_give_back(&call->verified);
+		pnvs_direct_check_note_lost(&call->verified);
+		return;
 	}
+	give_back(call);
+	pnvs_direct_check_give_back(&call->verified);
 }
 
 /* The call has an answer, or its request has failed. */

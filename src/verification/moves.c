@@ -54,7 +54,7 @@ typedef struct GroupKey
 	BlockNumber block;
 	uint16		group;			/* in the block */
 	uint16		copy;			/* less than MAX_COPIES */
-}			GroupKey;
+} GroupKey;
 
 typedef struct CheckedGroup
 {
@@ -62,7 +62,7 @@ typedef struct CheckedGroup
 	TransactionId checked_by;
 	char		status;			/* simplehash's own */
 	uint64		rows;			/* a bit for each */
-}			CheckedGroup;
+} CheckedGroup;
 
 typedef struct DeletedRow
 {

@@ -349,12 +349,12 @@ note_answer(Confirmation *confirmation)
 	return judged;
 }
 
-/* A line a minute for each Code: what is wrong may be the service_sid, and not the code. */
+/* A line a minute at most: what is wrong may be the service_sid, and not the code. */
 static void
 log_refused(const PnvsAnswer *answer)
 {
 	static PnvsLogLimit limit;
-	int64		count = pnvs_log_limit_count(&limit, answer->reply.code, pnvs_monotonic_us(),
+	int64		count = pnvs_log_limit_count(&limit, "check", pnvs_monotonic_us(),
 											 PNVS_LOG_LIMIT_INTERVAL_US);
 
 	if (count > 0)

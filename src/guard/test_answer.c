@@ -24,7 +24,6 @@
 static void answer_check(const PnvsTestNumber *number, const char *const *values,
 						 PnvsAnswer *answer);
 static void accept(PnvsAnswer *answer, const char *status);
-static char *new_id(const char *recipient);
 
 /*
  * Answers a check that is for a test number; false: it is not.  Texts are allocated in the
@@ -67,7 +66,7 @@ void
 pnvs_test_answer_start(const char *recipient, PnvsAnswer *answer)
 {
 	accept(answer, STATUS_PENDING);
-	answer->reply.verification_id = new_id(recipient);
+	answer->reply.verification_id = pnvs_test_answer_make_id(recipient);
 }
 
 static void
@@ -96,9 +95,12 @@ accept(PnvsAnswer *answer, const char *status)
 	answer->reply.status = pstrdup(status);
 }
 
-/* Different for each message, for applications may keep them in a unique column. */
-static char *
-new_id(const char *recipient)
+/*
+ * An ID of a test verification: different for each message, for applications may keep them in
+ * a unique column.
+ */
+char *
+pnvs_test_answer_make_id(const char *recipient)
 {
 	char		random[PNVS_TEST_ID_RANDOM_LEN / 2];
 	char		written[PNVS_TEST_ID_RANDOM_LEN + 1];

@@ -110,6 +110,18 @@ is(searches_after_loss('false'), 1, 'whether messages are sent or not');
 	$other->result;
 }
 
+# --- a decoy of a test number asks the service no more than another does
+
+{
+	my @of = map { $server->begin('FA1', number => '6590000001', send => $_, wait => $_ eq 'true') } qw(true false);
+
+	Pnvs::Simulator::wait_until('both are a second old', sub { !grep { confirm($_, '000000') ne 'f pending 4 -' } @of[1, 0] });
+	$service->mark;
+	is(join(' ', map { confirm($_, '000001') } @of), 'f pending 3 - f pending 3 -', 'the answers are alike');
+	is(scalar $service->events('request', action => 'CheckVerification'), 0, 'without a request');
+	$session->run("SELECT unblock_phone_number('6590000001')");
+}
+
 # --- memory is not filled by codes that are not checked
 
 {

@@ -171,6 +171,8 @@ show_status(PG_FUNCTION_ARGS)
 static void
 read_arguments(FunctionCallInfo fcinfo, PnvsBeginRequest *request)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	request->recipient = pnvs_argument_possible_recipient(fcinfo, BEGIN_TO);
 	request->nchannels = pnvs_argument_channels(fcinfo, BEGIN_CHANNELS, request->channels,
 												PNVS_MAX_BEGIN_CHANNELS);
@@ -181,8 +183,7 @@ read_arguments(FunctionCallInfo fcinfo, PnvsBeginRequest *request)
 	if (PG_ARGISNULL(BEGIN_SEND))
 		(void) pnvs_argument_required(NULL, "send");
 	request->is_decoy = !PG_GETARG_BOOL(BEGIN_SEND);
-	request->now = GetCurrentTimestamp();
-	request->expires_at = pnvs_argument_expiry(fcinfo, BEGIN_VALID_FOR, request->now);
+	request->valid_for_us = pnvs_argument_expiry(fcinfo, BEGIN_VALID_FOR, now) - now;
 	request->service_sid = pnvs_argument_service_sid(fcinfo, BEGIN_SERVICE_SID);
 	request->reference = pnvs_argument_kept_text(fcinfo, BEGIN_REFERENCE, "reference");
 }
@@ -201,7 +202,7 @@ make_key(FunctionCallInfo fcinfo, const PnvsBeginRequest *request, PnvsMemoKey *
 		[BEGIN_RATE_KEY] = request->rate_key,
 		[BEGIN_TRUSTED] = request->trusted ? "t" : "f",
 		[BEGIN_SEND] = request->is_decoy ? "f" : "t",
-		[BEGIN_VALID_FOR] = psprintf(INT64_FORMAT, request->expires_at - request->now),
+		[BEGIN_VALID_FOR] = psprintf(INT64_FORMAT, request->valid_for_us),
 		[BEGIN_SERVICE_SID] = request->service_sid,
 		[BEGIN_REFERENCE] = request->reference
 	};

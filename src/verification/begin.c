@@ -182,7 +182,7 @@ fill(const PnvsBeginRequest *request, PnvsVerification *row)
 	row->trusted = request->trusted;
 	/* the session's lock may have been waited for */
 	row->begun_at = GetCurrentTimestamp();
-	row->expires_at = row->begun_at + (request->expires_at - request->now);
+	row->expires_at = row->begun_at + request->valid_for_us;
 	row->resend_at = DT_NOEND;
 }
 

@@ -119,11 +119,11 @@ make_id_up(const char *recipient)
 {
 	uint8		random[ID_BYTES];
 	int			size = pg_b64_enc_len(sizeof(random)) + 1;
-	char	   *id = palloc0(size);
+	char	   *id;
 
 	if (pnvs_settings_test_number(recipient, GetCurrentTimestamp()) != NULL)
 		return pnvs_test_answer_make_id(recipient);
-
+	id = palloc0(size);
 	if (!pg_strong_random(random, sizeof(random)) ||
 		pg_b64_encode((const void *) random, sizeof(random), id, size) < 0)
 		elog(ERROR, "could not generate random values");

@@ -34,8 +34,7 @@ typedef struct PnvsBeginRequest
 	const char *rate_key;		/* normalised, or NULL */
 	bool		trusted;
 	bool		is_decoy;
-	TimestampTz now;
-	TimestampTz expires_at;
+	int64		valid_for_us;
 	const char *service_sid;	/* NULL: none is set */
 	const char *reference;		/* or NULL */
 } PnvsBeginRequest;

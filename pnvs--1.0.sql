@@ -199,6 +199,9 @@ CREATE INDEX queue_open_idx ON pnvs_internal.queue (state, not_before, id)
 -- rows that are being sent to a number, or may have been
 CREATE INDEX queue_recipient_idx ON pnvs_internal.queue (recipient, service_sid)
 	WHERE settled_at IS NULL AND (claimer IS NOT NULL OR unknown_since IS NOT NULL);
+-- messages of verifications that may have been sent, and whose ID is not known
+CREATE INDEX queue_unknown_idx ON pnvs_internal.queue (unknown_since)
+	WHERE unknown_since IS NOT NULL AND phone_verification IS NOT NULL AND verification_id IS NULL;
 -- verification IDs, to which a record of the service is compared
 CREATE INDEX queue_verification_idx ON pnvs_internal.queue (verification_id)
 	WHERE verification_id IS NOT NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;

@@ -21,6 +21,9 @@
 	TextDatumGetCString(pnvs_table_row_datum(row, PNVS_COLUMN_##column))
 #define message_id(row) DatumGetInt64(pnvs_table_row_datum(row, PNVS_COLUMN_ID))
 
+/* No code of a verification can be typed in for longer; in us. */
+#define MAX_AGE_WITHOUT_ID USECS_PER_HOUR
+
 /* A message that is to be taken back. */
 typedef struct Queued
 {
@@ -85,6 +88,30 @@ pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verificatio
 	pnvs_table_scan_end(&message);
 	pnvs_table_row_end(&message);
 	return id;
+}
+
+/*
+ * Verifications with a message that may have been sent, and of which only the service knows
+ * the ID, up to max, in no order, in the current memory context; their number.
+ */
+int
+pnvs_queue_find_without_id(int max, pg_uuid_t **verifications)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	PnvsTableVisit visit;
+	Datum		values[2];
+	int			n;
+
+	values[0] = TimestampTzGetDatum(GetCurrentTimestamp() - MAX_AGE_WITHOUT_ID);
+	values[1] = Int64GetDatum(max);
+	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
+	n = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_WITHOUT_ID, values, NULL);
+	*verifications = MemoryContextAlloc(caller, (n + 1) * sizeof(pg_uuid_t));
+	for (int row = 0; row < n; row++)
+		(*verifications)[row] = *DatumGetUUIDP(pnvs_result_datum(row, PNVS_FIRST_COLUMN));
+	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller);
+	return n;
 }
 
 /*

@@ -171,8 +171,7 @@ static void
 perform(DirectCall *call)
 {
 	if (call->is_check)
-		pnvs_direct_check_begin(&call->verified, call->values[PNVS_CHECK_VERIFICATION_ID],
-								call->values[PNVS_CHECK_CODE]);
+		pnvs_direct_check_begin(&call->verified, call->values);
 	/* a cancel that is served in between would keep the places */
 	HOLD_INTERRUPTS();
 	ask_guard(call);

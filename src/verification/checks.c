@@ -44,6 +44,9 @@
 /* If the setting is invalid; that stops all checks anyway. */
 #define MIN_ENTRIES 16
 
+/* In the place of a code's hash: more than one answer was lost. */
+#define SEVERAL UINT64_MAX
+
 /* What these are called in the snapshot's file. */
 #define KEPT_ID UINT64CONST(0x736b63656863)
 
@@ -55,7 +58,8 @@ typedef struct Entry
 	uint32		next;			/* of its bucket, or of the free ones; from 1 */
 	TimestampTz until;			/* 0: it is free */
 	uint64		approved;		/* hash of the code; 0: none */
-	uint64		ambiguous;		/* the same of a code whose answer was lost */
+	uint64		ambiguous;		/* the same of a code whose answer was lost,
+								 * or SEVERAL */
 	int64		message;		/* that the approved code was sent with */
 	int32		tries;			/* wrong codes, and those under way */
 } Entry;
@@ -214,7 +218,10 @@ pnvs_checks_approve(const PnvsChecked *checked, uint64 code, int64 message, Time
 	return has_room;
 }
 
-/* A code was sent to the service, whose answer was lost: it may have been approved. */
+/*
+ * A code was sent to the service, whose answer was lost: it may have been approved.  If that
+ * is true of two, no look-up can tell which one was.
+ */
 void
 pnvs_checks_note_ambiguous(const pg_uuid_t *id, uint64 code, TimestampTz now)
 {
@@ -222,7 +229,8 @@ pnvs_checks_note_ambiguous(const pg_uuid_t *id, uint64 code, TimestampTz now)
 
 	begin(&search, id, now);
 	if (search.entry != NULL)
-		search.entry->ambiguous = code;
+		search.entry->ambiguous = search.entry->ambiguous == 0 ||
+			search.entry->ambiguous == code ? code : SEVERAL;
 	end(&search);
 	pnvs_guard_note_change();
 }

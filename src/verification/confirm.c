@@ -13,7 +13,8 @@
  * The service approves a code once.  So an approval is noted in shared memory before
  * anything can fail, and the same code is approved again, also after a ROLLBACK.  If the
  * answer was lost, the code is noted, and the service's record of the message decides when
- * it comes again, or another.
+ * it comes again, or another.  If the answers to two codes were lost, no record tells which
+ * of them was right, and neither is approved.
  *
  *-------------------------------------------------------------------------
  */
@@ -215,7 +216,6 @@ judge_code(Confirmation *confirmation)
 	}
 	if (confirmation->known.ambiguous && was_approved_meanwhile(confirmation, confirmation->hash))
 		return JUDGED_APPROVED;
-	/* only one such code is remembered */
 	if (confirmation->known.other_ambiguous != 0 &&
 		was_approved_meanwhile(confirmation, confirmation->known.other_ambiguous))
 		return judge_code(confirmation);
@@ -224,7 +224,7 @@ judge_code(Confirmation *confirmation)
 
 /*
  * Whether the service has approved a message when a code was asked, by its hash, and the
- * answer lost.
+ * answer lost.  Throws if the service does not tell.
  */
 static bool
 was_approved_meanwhile(Confirmation *confirmation, uint64 code)
@@ -234,7 +234,8 @@ was_approved_meanwhile(Confirmation *confirmation, uint64 code)
 		const PnvsVerificationMessage *message = &confirmation->messages[i];
 
 		/* a decoy's is asked for, too, for the time that it takes */
-		if (pnvs_lookup_is_approved(message->verification_id, confirmation->row.recipient) &&
+		if (pnvs_lookup_is_approved(message->verification_id, message->service_sid,
+									confirmation->row.recipient) &&
 			!confirmation->row.is_decoy)
 		{
 			approve(confirmation, code, message, false);

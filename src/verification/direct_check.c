@@ -12,29 +12,73 @@
 
 #include "utils/timestamp.h"
 
+#include "core/matching.h"
+#include "core/test_numbers.h"
+#include "queue/attempt/lookup.h"
 #include "queue/queue.h"
 #include "settings.h"
 #include "table/row.h"
 #include "verification/rows.h"
 #include "verification/verification.h"
 
+static bool find_by_id(PnvsDirectCheck *check, const char *verification_id);
+static bool find_by_number(PnvsDirectCheck *check, const char *verification_id);
 static bool find_tries(PnvsDirectCheck *check);
 
 /*
- * Finds out whether the message belongs to a verification, whoever has begun that.  To be
- * called before the check, and before interrupts are held.
+ * Finds out whether the message belongs to a verification, whoever has begun that.  values:
+ * of the request.  To be called before the check, and before interrupts are held.
  */
 void
-pnvs_direct_check_begin(PnvsDirectCheck *check, const char *verification_id, const char *code)
+pnvs_direct_check_begin(PnvsDirectCheck *check, const char *const *values)
 {
+	const char *verification_id = values[PNVS_CHECK_VERIFICATION_ID];
+	char		digits[PNVS_PHONE_NUMBER_SIZE];
+
 	memset(check, 0, sizeof(*check));
 	if (!pnvs_guard_is_shared())
 		return;
+	/* the queue may learn the ID meanwhile */
+	if (find_by_id(check, verification_id) ||
+		(!pnvs_test_id_number(verification_id, digits) &&
+		 (find_by_number(check, verification_id) || find_by_id(check, verification_id))))
+		check->code = pnvs_verification_hash_code(&check->checked.id, values[PNVS_CHECK_CODE]);
+}
+
+static bool
+find_by_id(PnvsDirectCheck *check, const char *verification_id)
+{
 	check->message = pnvs_queue_find_verification(verification_id, &check->checked.id);
-	if (check->message != 0 && !find_tries(check))
-		check->message = 0;
-	if (check->message != 0)
-		check->code = pnvs_verification_hash_code(&check->checked.id, code);
+	check->is_counted = check->message != 0 && find_tries(check);
+	return check->is_counted;
+}
+
+/*
+ * The same if the queue does not know the ID, but there are messages that may have been sent
+ * with it.  The service tells the number, for the caller could pass another.
+ */
+static bool
+find_by_number(PnvsDirectCheck *check, const char *verification_id)
+{
+	const char *number;			/* may be masked */
+	pg_uuid_t  *ids;
+	int			nids;
+
+	if (pnvs_queue_find_without_id(1, &ids) == 0 || !pnvs_lookup_number(verification_id, &number))
+		return false;
+	nids = pnvs_queue_find_without_id(INT_MAX, &ids);
+	for (int i = 0; i < nids && !check->is_of_several; i++)
+	{
+		PnvsDirectCheck found = {.checked.id = ids[i]};
+
+		if (!find_tries(&found) || !pnvs_matching_fits_number(number, found.recipient))
+			continue;
+		found.is_counted = true;
+		found.is_of_several = check->is_counted &&
+			memcmp(&check->checked.id, &found.checked.id, sizeof(pg_uuid_t)) != 0;
+		*check = found;
+	}
+	return check->is_counted;
 }
 
 /* What the verification's row says; false if there is none. */
@@ -56,16 +100,20 @@ find_tries(PnvsDirectCheck *check)
 	return found;
 }
 
-/* Takes a try; false if the verification has none left, or is over.  Never throws. */
+/*
+ * Takes a try; false if the verification has none left, or is over, or if there are several.
+ * Never throws.
+ */
 bool
 pnvs_direct_check_take(PnvsDirectCheck *check)
 {
 	int			tries;
 
-	if (check->message == 0)
+	if (!check->is_counted)
 		return true;
-	check->has_try = pnvs_checks_take(&check->checked, pnvs_max_tries, GetCurrentTimestamp(),
-									  &tries) == PNVS_TRY_TAKEN;
+	check->has_try = !check->is_of_several &&
+		pnvs_checks_take(&check->checked, pnvs_max_tries, GetCurrentTimestamp(),
+						 &tries) == PNVS_TRY_TAKEN;
 	return check->has_try;
 }
 
@@ -79,18 +127,20 @@ pnvs_direct_check_give_back(const PnvsDirectCheck *check)
 
 /*
  * Notes the answer: a code that the service has approved for the verification's number is
- * right for the verification, too.  Never throws.
+ * right for the verification, too.  If it is not known which message that is, it is looked
+ * up when the code is typed in.  Never throws.
  */
 void
 pnvs_direct_check_note(const PnvsDirectCheck *check, const PnvsAnswer *answer)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool		approved = pnvs_client_approves(answer, check->recipient);
 
 	if (!check->has_try)
 		return;
-	if (pnvs_client_approves(answer, check->recipient))
+	if (approved && check->message != 0)
 		(void) pnvs_checks_approve(&check->checked, check->code, check->message, now);
-	else if (answer->outcome == PNVS_AMBIGUOUS)
+	else if (approved || answer->outcome == PNVS_AMBIGUOUS)
 		pnvs_checks_note_ambiguous(&check->checked.id, check->code, now);
 }
 

@@ -113,8 +113,10 @@ typedef struct PnvsHistory
 /* A direct check of a message that may belong to a verification. */
 typedef struct PnvsDirectCheck
 {
-	int64		message;		/* in the queue; 0: it belongs to none */
+	bool		is_counted;		/* it belongs to one */
+	bool		is_of_several;	/* or to one of several: it is refused */
 	PnvsChecked checked;
+	int64		message;		/* in the queue; 0: it is not known which */
 	const char *recipient;		/* digits, or masked: then nothing is approved */
 	uint64		code;			/* hash of the code */
 	bool		has_try;
@@ -147,8 +149,7 @@ extern void pnvs_verification_confirm(const pg_uuid_t *id, const char *code,
 									  PnvsConfirmed *confirmed);
 
 /* direct_check.c */
-extern void pnvs_direct_check_begin(PnvsDirectCheck *check, const char *verification_id,
-									const char *code);
+extern void pnvs_direct_check_begin(PnvsDirectCheck *check, const char *const *values);
 extern bool pnvs_direct_check_take(PnvsDirectCheck *check);
 extern void pnvs_direct_check_give_back(const PnvsDirectCheck *check);
 extern void pnvs_direct_check_note(const PnvsDirectCheck *check, const PnvsAnswer *answer);

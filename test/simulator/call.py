@@ -22,7 +22,9 @@ class Call:
 
     @property
     def service_sid(self):
-        return self.params.get("ServiceSid", "")
+        """The one that it names; a search by an ID alone is of that message's."""
+        found = self.verification() if self.action == "SearchVerification" else None
+        return self.params.get("ServiceSid", found.service_sid if found else "")
 
     def now(self):
         """The service's clock, which a scenario may have put forward."""

@@ -271,6 +271,8 @@ class ScenarioSmoke(Live):
         only = {"ServiceSid": "sim-search:code:Throttling:400", "To": START["To"], "Channel": "SMS"}
         self.assertEqual(self.call("StartVerification", only)["Code"], "OK")
         self.call("SearchVerification", only, status=400)
+        sent = self.call("StartVerification", only)["Model"]
+        self.call("SearchVerification", {"VerificationId": sent["verificationId"]}, status=400)
         twice = START | {"ServiceSid": "sim:first:2:throttled:7"}
         codes = [self.client.call("StartVerification", twice)[1]["Code"] for _ in range(3)]
         self.assertEqual(codes, ["Throttling.User", "Throttling.User", "OK"])

@@ -99,6 +99,15 @@ SQL
 $newly_read->(0);
 $session->run("SELECT enqueue_verification('SMS', (6281900000000 + n)::text, 'sim-start:close') FROM generate_series(1, $MOVED) AS n");
 cmp_ok($newly_read->($updates + 3 * $MOVED) / $MOVED, '<=', $MANY / 10, 'nor is a message of unknown fate looked for among all of these');
+
+# Nor what the message of a direct check could be. A transaction counts what it reads.
+$service->mark;
+$session->run("SELECT enqueue_verification('SMS', 6281990000000::text, 'sim-start:slow:500')");
+$service->wait_for('sent', to => 6281990000000);
+$session->run("BEGIN; SELECT check_verification('123456', 'no-such-id')");
+cmp_ok($session->value("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'queue'"), '<=', $READ_FOR_EACH,
+	'nor what the message of a direct check could be');
+$session->run('ROLLBACK');
 $queue->stop;
 
 done_testing();

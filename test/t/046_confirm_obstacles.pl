@@ -105,6 +105,40 @@ sub waits
 	is(confirm($v, $v->{code}), 't approved 3 -', 'and is right when it comes again');
 }
 
+{
+	my $v = $server->begin('sim-check:first:1:close');
+
+	is(confirm($v, $v->{code}), '38V02', 'the right code, whose answer is lost');
+	is(check($v, wrong($v), service_sid => 'sim-check:close'), '38V02', 'and a direct check of another, whose answer is lost, too');
+	is(confirm($v, wrong($v)), 'f pending 2 -', 'that one is not approved, though the service says that one was right');
+	$server->resend_sent($v);
+	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'FA1' WHERE phone_verification = '$v->{id}'");
+	is(confirm($v, $v->{code}), 't approved 2 -', 'the code of the next message is');
+}
+
+{
+	my $v = $server->begin('sim-check:first:1:close');
+
+	is(confirm($v, wrong($v)), '38V02', 'a wrong code, whose answer is lost');
+	is(check($v, wrong($v, 2), service_sid => 'sim-check:close'), '38V02', 'and a direct check of another');
+	is(confirm($v, $v->{code}), 't approved 3 -', 'do not stand in the way of the right one');
+}
+
+{
+	my $v = $server->begin('FA1');
+
+	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim-check:first:1:close' WHERE phone_verification = '$v->{id}'");
+	is(confirm($v, $v->{code}), '38V02', 'the right code, whose answer is lost');
+	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim-search:code:SignatureNonceUsed:400' WHERE phone_verification = '$v->{id}'");
+	$service->mark;
+	is(confirm($v, $v->{code}), '38V02', 'if the service does not tell whether it was right, that is an error');
+	is(confirm($v, wrong($v)), '38V02', 'for another code, too');
+	is(checks(), 0, 'before it is checked');
+	is(status($v), 'pending 4', 'and no try');
+	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'FA1' WHERE phone_verification = '$v->{id}'");
+	is(confirm($v, $v->{code}), 't approved 4 -', 'once it tells, the code is approved');
+}
+
 # --- a verification that is canceled meanwhile
 
 {

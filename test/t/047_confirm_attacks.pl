@@ -39,8 +39,8 @@ sub guess { my ($v) = @_; return Pnvs::Confirm::wrong($v, ++$next_guess); }
 
 sub any { return $_[ rand @_ ]; }
 
-# The different codes that the service has seen for a verification.
-sub seen { my ($v) = @_; my %code = map { $_ => 1 } $server->asked($v); return scalar keys %code; }
+# The different codes that the service has seen since the mark.
+sub seen { my %code = map { $_->{params}{Code} => 1 } $service->events('request', action => 'CheckVerification'); return scalar keys %code; }
 
 sub service_id
 {
@@ -190,6 +190,73 @@ for my $name (sort keys %deed)
 	ended();
 	# a try whose request was cut short counts, though the service may not have seen it
 	cmp_ok(seen($v), '<=', $MAX_TRIES, 'a resend restores no try');
+}
+
+# --- direct checks of a message whose ID only the service knows
+
+my %uncertain = (
+	'is unknown' => "state = 'unknown', settled_at = NULL, unknown_since = now()",
+	'was given up' => "state = 'unknown', unknown_since = now() - interval '11 minutes'",
+	'is being sent' => "state = 'sending', settled_at = NULL, claimer = 1",
+);
+
+# A verification whose message was sent, which the queue does not know.
+sub uncertain
+{
+	my ($what, %param) = @_;
+	my $v = $server->begin(delete $param{service_sid} // 'FA1', %param);
+
+	$v->{service_id} = service_id($v);
+	$server->configure('pnvs.worker' => 'off');
+	$session->run("UPDATE pnvs_internal.queue SET verification_id = NULL, $uncertain{$what} WHERE phone_verification = '$v->{id}'");
+	return $v;
+}
+
+# The queue learns of it.
+sub learn
+{
+	my ($v) = @_;
+
+	$session->run("UPDATE pnvs_internal.queue SET state = 'sent', claimer = NULL, verification_id = '$v->{service_id}', settled_at = now() WHERE phone_verification = '$v->{id}'");
+	$server->configure('pnvs.worker' => undef);
+	return;
+}
+
+for my $what (sort keys %uncertain)
+{
+	my $v = uncertain($what);
+
+	$service->mark;
+	$session->query(check($v)) for 1 .. $MAX_TRIES + 3;
+	learn($v);
+	$session->query(confirm($v)) for 1 .. $MAX_TRIES + 3;
+	is(seen(), $MAX_TRIES, "if a message $what, direct checks of it are counted, too");
+}
+
+{
+	my $v = uncertain('is unknown', service_sid => 'sim-search:first:1:code:Forbidden.RAM:403');
+	my $other = $session->value("SELECT verification_id FROM start_verification('SMS', '" . Pnvs::Queue::new_number() . "', 'FA1')");
+
+	$service->mark;
+	like($session->query(check($v))->message, qr/SearchVerification/, 'if the service does not tell whose message it is');
+	is(seen(), 0, 'it is not checked');
+	is($session->value("SELECT success FROM check_verification('123456', '$other')"), 't', "another number's message is checked");
+	is($session->value("SELECT tries_left FROM phone_verification_status('$v->{id}')"), $MAX_TRIES, 'which is no try of the verification');
+	is($session->value("SELECT approved FROM check_verification('$v->{code}', '$v->{service_id}')"), 't', 'a direct check approves the right code');
+	learn($v);
+	$service->mark;
+	is($server->confirm($v, $v->{code}), 't approved 5 -', 'which is right for the verification, too');
+	is(seen(), 0, 'without a second check');
+}
+
+{
+	my $v = uncertain('is unknown');
+	my $second;
+
+	$server->configure('pnvs.worker' => undef);
+	$second = uncertain('was given up', number => $v->{number});
+	is($session->query(check($v))->sqlstate, '38V03', 'if two verifications of the number have such a message, it is not checked');
+	learn($_) for $v, $second;
 }
 
 # --- after the expiry

@@ -30,6 +30,7 @@
 #include "queue/rows/lock_class.h"
 #include "queue/rows/rows.h"
 #include "queue/rows/statements.h"
+#include "remote/failure.h"
 #include "settings.h"
 
 #define PAGE_SIZE "100"
@@ -46,6 +47,8 @@
 /* From when on the service counts milliseconds. */
 #define UNIX_EPOCH (((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
+static const PnvsRecord *find_record(const char *verification_id, const char *service_sid,
+									 PnvsCallState *search);
 static const char *match_now(const PnvsAttempt *attempt);
 static void lock_decisions(void);
 static const char *find_obstacle(const PnvsAttempt *attempt);
@@ -167,26 +170,56 @@ pnvs_lookup_now(const PnvsClaim *claim)
 	return verification_id;
 }
 
-/* Whether the service has approved the code of a message to this number, as far as it says so. */
+/*
+ * Whether the service has approved the code of a message to this number.  Throws if it does
+ * not tell.
+ */
 bool
-pnvs_lookup_is_approved(const char *verification_id, const char *number)
+pnvs_lookup_is_approved(const char *verification_id, const char *service_sid, const char *number)
 {
-	const char *values[PNVS_MAX_PARAMETERS] = {[PNVS_SEARCH_VERIFICATION_ID] = verification_id};
-	PnvsAnswer	answer;
+	PnvsCallState search;
+	const PnvsRecord *record = find_record(verification_id, service_sid, &search);
 
-	pnvs_client_call(pnvs_operation_get(PNVS_SEARCH_VERIFICATION), values,
-					 PNVS_TIMEOUTS_NOT_SHORTENED, &answer);
-	for (int i = 0; answer.succeeded && i < answer.reply.nrecords; i++)
+	return record != NULL && record->status != NULL &&
+		strcmp(record->status, PNVS_STATUS_APPROVED) == 0 &&
+		pnvs_matching_fits_number(record->recipient, number);
+}
+
+/*
+ * Whether the service knows a message with this ID; shown: the number that it went to, which
+ * may be masked, in the current memory context, or NULL.  Throws if it does not tell.
+ */
+bool
+pnvs_lookup_number(const char *verification_id, const char **shown)
+{
+	PnvsCallState search;
+	const PnvsRecord *record = find_record(verification_id, NULL, &search);
+
+	*shown = record != NULL ? record->recipient : NULL;
+	return record != NULL;
+}
+
+/* The service's record of an ID, within the search, or NULL; service_sid may be NULL. */
+static const PnvsRecord *
+find_record(const char *verification_id, const char *service_sid, PnvsCallState *search)
+{
+	const char *values[PNVS_MAX_PARAMETERS] = {0};
+	const PnvsReply *reply = &search->answer.reply;
+
+	search->operation = pnvs_operation_get(PNVS_SEARCH_VERIFICATION);
+	values[PNVS_SEARCH_VERIFICATION_ID] = verification_id;
+	values[PNVS_SEARCH_SERVICE_SID] = service_sid;
+	pnvs_client_call(search->operation, values, PNVS_TIMEOUTS_NOT_SHORTENED, &search->answer);
+	pnvs_failure_throw_if_unjudged(search);
+	pnvs_failure_throw_if_refused(search);
+	for (int i = 0; i < reply->nrecords; i++)
 	{
-		const PnvsRecord *record = &answer.reply.records[i];
+		const char *found = reply->records[i].verification_id;
 
-		if (record->verification_id != NULL && record->status != NULL &&
-			strcmp(record->verification_id, verification_id) == 0 &&
-			strcmp(record->status, PNVS_STATUS_APPROVED) == 0 &&
-			pnvs_matching_fits_number(record->recipient, number))
-			return true;
+		if (found != NULL && strcmp(found, verification_id) == 0)
+			return &reply->records[i];
 	}
-	return false;
+	return NULL;
 }
 
 /* The ID of the record that belongs to the attempt's row, or NULL. */

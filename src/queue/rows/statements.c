@@ -249,6 +249,20 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		" AND service_sid = $2 AND channel = $3 AND state || '' = 'unknown'",
 		{TEXTOID, TEXTOID, TEXTOID}
 	},
+
+	/*
+	 * Verifications with messages since $1 that may have been sent: being
+	 * sent, or of unknown fate, also if nobody looks for them any more.
+	 */
+	[PNVS_SELECT_WITHOUT_ID] = {
+		"SELECT phone_verification::uuid FROM ONLY %1$s WHERE settled_at IS NULL"
+		" AND state = 'sending' AND origin_timeline >= 0 AND not_before > $1"
+		" AND phone_verification IS NOT NULL"
+		" UNION ALL SELECT phone_verification::uuid FROM ONLY %1$s WHERE unknown_since > $1"
+		" AND phone_verification IS NOT NULL AND verification_id IS NULL"
+		" AND state || '' = 'unknown' LIMIT $2",
+		{TIMESTAMPTZOID, INT8OID}
+	},
 	[PNVS_TAKEN_VERIFICATIONS] = {
 		"SELECT verification_id::text FROM ONLY %1$s WHERE verification_id = ANY ($1)"
 		" AND origin_timeline >= 0",

@@ -61,33 +61,35 @@ pnvs_queue_messages_of(const pg_uuid_t *verification, int64 last,
 }
 
 /*
- * The verification that a message with this ID of the service belongs to, and the message's
- * ID in the queue; or 0.
+ * Whether the queue has a message with this ID of the service.  If that belongs to a
+ * verification, its ID in the queue is returned, too, otherwise 0.
  */
-int64
-pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verification)
+bool
+pnvs_queue_find_verification(const char *verification_id, int64 *id, pg_uuid_t *verification)
 {
 	PnvsTableRow message;
-	int64		id = 0;
+	bool		found = false;
 
+	*id = 0;
 	/* it comes in UTF-8, and no ID of the service has other characters */
 	if (!pg_is_ascii(verification_id))
-		return 0;
+		return false;
 	pnvs_table_row_begin(&pnvs_queue_table, AccessShareLock, &message);
 	pnvs_table_scan_begin(&message, PNVS_COLUMN_VERIFICATION_ID, CStringGetTextDatum(verification_id));
-	while (id == 0 && pnvs_table_scan_next(&message))
+	while (*id == 0 && pnvs_table_scan_next(&message))
 	{
 		bool		isnull;
-		Datum		found = pnvs_table_row_value(&message, PNVS_COLUMN_PHONE_VERIFICATION, &isnull);
+		Datum		owner = pnvs_table_row_value(&message, PNVS_COLUMN_PHONE_VERIFICATION, &isnull);
 
+		found = true;
 		if (isnull)
 			continue;
-		id = message_id(&message);
-		*verification = *DatumGetUUIDP(found);
+		*id = message_id(&message);
+		*verification = *DatumGetUUIDP(owner);
 	}
 	pnvs_table_scan_end(&message);
 	pnvs_table_row_end(&message);
-	return id;
+	return found;
 }
 
 /*

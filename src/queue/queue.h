@@ -118,7 +118,8 @@ extern bool pnvs_queue_find(int64 id, PnvsQueueRow *row);
 /* messages.c */
 extern int	pnvs_queue_messages_of(const pg_uuid_t *verification, int64 last,
 								   PnvsVerificationMessage *messages);
-extern int64 pnvs_queue_find_verification(const char *verification_id, pg_uuid_t *verification);
+extern bool pnvs_queue_find_verification(const char *verification_id, int64 *id,
+										 pg_uuid_t *verification);
 extern int	pnvs_queue_find_without_id(int max, pg_uuid_t **verifications);
 extern int	pnvs_queue_cancel_of(const pg_uuid_t *verification, int64 last);
 extern int	pnvs_queue_cancel_of_row(const PnvsQueueSource *source);

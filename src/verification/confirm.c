@@ -54,7 +54,8 @@ typedef struct Confirmation
 	PnvsChecked checked;		/* the same, for shared memory */
 	const char *code;
 	uint64		hash;			/* of the code */
-	uint64		lock;			/* the key of the verification's */
+	uint64		id_hash;		/* the hash of the verification, which is the
+								 * key of its lock */
 	PnvsKnownCode known;
 	PnvsVerificationMessage messages[PNVS_CONFIRM_MESSAGES];
 	int			nmessages;
@@ -172,10 +173,10 @@ judge(Confirmation *confirmation)
 	volatile Judgement judgement = NOT_JUDGED;
 	bool		waited;
 
-	confirmation->lock = pnvs_verification_hash(&id);
+	confirmation->id_hash = pnvs_verification_hash(&id);
 	/* a cancel that is served in between would keep the lock */
 	HOLD_INTERRUPTS();
-	if (!pnvs_confirm_lock(confirmation->lock, &waited))
+	if (!pnvs_confirm_lock(confirmation->id_hash, &waited))
 	{
 		RESUME_INTERRUPTS();
 		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
@@ -188,7 +189,7 @@ judge(Confirmation *confirmation)
 			judgement = judge_code(confirmation);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(end, PointerGetDatum(confirmation));
-	pnvs_confirm_unlock(confirmation->lock);
+	pnvs_confirm_unlock(confirmation->id_hash);
 	return judgement;
 }
 
@@ -199,7 +200,7 @@ judge_code(Confirmation *confirmation)
 	bool		is_approved = row->state == PNVS_VERIFICATION_APPROVED;
 	bool		has_tries;
 
-	confirmation->hash = pnvs_verification_hash_code(&row->id, confirmation->code);
+	confirmation->hash = pnvs_verification_hash_code(confirmation->id_hash, confirmation->code);
 	pnvs_checks_known(&row->id, confirmation->hash, GetCurrentTimestamp(), &confirmation->known);
 	if (is_approved ? row->approved_code == confirmation->hash : confirmation->known.approved)
 		return JUDGED_APPROVED;
@@ -413,7 +414,7 @@ end(int code, Datum arg)
 	}
 	if (!confirmation->asked)
 		give_back_try(confirmation);
-	pnvs_confirm_unlock(confirmation->lock);
+	pnvs_confirm_unlock(confirmation->id_hash);
 }
 
 /* Also if it was approved before, and the transaction rolled back. */

@@ -31,20 +31,20 @@ pnvs_verification_hash(const pg_uuid_t *id)
 }
 
 /*
- * The hash by which a verification's code is known, in the row and in shared memory.  Its
- * key is the database's, so no copy of the server's memory tells a code.
+ * The hash by which a verification's code is known, in the row and in shared memory; id_hash:
+ * that of the verification.  Its key is the database's, so no copy of the server's memory
+ * tells a code.
  */
 uint64
-pnvs_verification_hash_code(const pg_uuid_t *id, const char *code)
+pnvs_verification_hash_code(uint64 id_hash, const char *code)
 {
-	uint64		of = pnvs_verification_hash(id);
 	size_t		code_len = strlen(code);
-	size_t		len = sizeof(of) + code_len;
+	size_t		len = sizeof(id_hash) + code_len;
 	char	   *data = palloc(len);
 	uint64		hash;
 
-	memcpy(data, &of, sizeof(of));
-	memcpy(data + sizeof(of), code, code_len);
+	memcpy(data, &id_hash, sizeof(id_hash));
+	memcpy(data + sizeof(id_hash), code, code_len);
 	hash = pnvs_database_hash(PNVS_HASH_CODE, data, len);
 	explicit_bzero(data, len);
 	pfree(data);

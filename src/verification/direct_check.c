@@ -38,24 +38,31 @@ pnvs_direct_check_begin(PnvsDirectCheck *check, const char *const *values)
 	memset(check, 0, sizeof(*check));
 	if (!pnvs_guard_is_shared())
 		return;
-	/* the queue may learn the ID meanwhile */
-	if (find_by_id(check, verification_id) ||
-		(!pnvs_test_id_number(verification_id, digits) &&
-		 (find_by_number(check, verification_id) || find_by_id(check, verification_id))))
-		check->code = pnvs_verification_hash_code(&check->checked.id, values[PNVS_CHECK_CODE]);
+	if (!find_by_id(check, verification_id) && !pnvs_test_id_number(verification_id, digits) &&
+		!find_by_number(check, verification_id))
+	{
+		/* the queue may have learnt it meanwhile */
+		(void) find_by_id(check, verification_id);
+	}
+	if (check->is_counted)
+		check->code = pnvs_verification_hash_code(pnvs_verification_hash(&check->checked.id),
+												  values[PNVS_CHECK_CODE]);
 }
 
+/* False if the queue does not know the ID. */
 static bool
 find_by_id(PnvsDirectCheck *check, const char *verification_id)
 {
-	check->message = pnvs_queue_find_verification(verification_id, &check->checked.id);
+	bool		is_known = pnvs_queue_find_verification(verification_id, &check->message,
+														&check->checked.id);
+
 	check->is_counted = check->message != 0 && find_tries(check);
-	return check->is_counted;
+	return is_known;
 }
 
 /*
- * The same if the queue does not know the ID, but there are messages that may have been sent
- * with it.  The service tells the number, for the caller could pass another.
+ * If the queue does not know the ID, it may be that of a message that may have been sent;
+ * false if it is not.  The service tells the number, for the caller could pass another.
  */
 static bool
 find_by_number(PnvsDirectCheck *check, const char *verification_id)

@@ -179,7 +179,7 @@ extern int	pnvs_confirm_messages(PnvsVerification *row, int64 after,
 
 /* confirm_rows.c */
 extern uint64 pnvs_verification_hash(const pg_uuid_t *id);
-extern uint64 pnvs_verification_hash_code(const pg_uuid_t *id, const char *code);
+extern uint64 pnvs_verification_hash_code(uint64 id_hash, const char *code);
 extern bool pnvs_verification_write_approval(PnvsVerification *row, uint64 code);
 extern void pnvs_verification_write_wrong(PnvsVerification *row, int tries);
 

@@ -237,14 +237,16 @@ pnvs_checks_note_ambiguous(const pg_uuid_t *id, uint64 code, TimestampTz now)
 
 /* What is known of a typed code. */
 void
-pnvs_checks_known(const pg_uuid_t *id, uint64 code, TimestampTz now, PnvsKnownCode *known)
+pnvs_checks_known(const PnvsChecked *checked, uint64 code, TimestampTz now, PnvsKnownCode *known)
 {
 	Search		search;
 
 	memset(known, 0, sizeof(*known));
-	begin(&search, id, now);
+	known->tries = checked->tries;
+	begin(&search, &checked->id, now);
 	if (search.entry != NULL)
 	{
+		known->tries = Max(known->tries, search.entry->tries);
 		known->approved = search.entry->approved == code;
 		known->ambiguous = search.entry->ambiguous == code;
 		if (!known->ambiguous)

@@ -34,6 +34,7 @@ typedef struct PnvsChecked
 /* What is known of a typed code, by its hash, before the service is asked. */
 typedef struct PnvsKnownCode
 {
+	int			tries;			/* wrong codes so far */
 	bool		approved;		/* the service has approved it */
 	bool		ambiguous;		/* it was asked, and its answer was lost */
 	uint64		other_ambiguous;	/* another code, of which that is true; 0:
@@ -50,7 +51,7 @@ extern int	pnvs_checks_tries(const PnvsChecked *checked, TimestampTz now);
 extern bool pnvs_checks_approve(const PnvsChecked *checked, uint64 code, int64 message,
 								TimestampTz now);
 extern void pnvs_checks_note_ambiguous(const pg_uuid_t *id, uint64 code, TimestampTz now);
-extern void pnvs_checks_known(const pg_uuid_t *id, uint64 code, TimestampTz now,
+extern void pnvs_checks_known(const PnvsChecked *checked, uint64 code, TimestampTz now,
 							  PnvsKnownCode *known);
 
 #endif							/* PNVS_CHECKS_H */

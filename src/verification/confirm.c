@@ -201,10 +201,10 @@ judge_code(Confirmation *confirmation)
 	bool		has_tries;
 
 	confirmation->hash = pnvs_verification_hash_code(confirmation->id_hash, confirmation->code);
-	pnvs_checks_known(&row->id, confirmation->hash, GetCurrentTimestamp(), &confirmation->known);
+	pnvs_checks_known(&confirmation->checked, confirmation->hash, GetCurrentTimestamp(), &confirmation->known);
 	if (is_approved ? row->approved_code == confirmation->hash : confirmation->known.approved)
 		return JUDGED_APPROVED;
-	has_tries = pnvs_checks_tries(&confirmation->checked, GetCurrentTimestamp()) < pnvs_max_tries;
+	has_tries = confirmation->known.tries < pnvs_max_tries;
 	if (!is_approved && (has_tries || confirmation->known.ambiguous))
 		confirmation->nmessages = pnvs_confirm_messages(row, confirmation->known.other_approved,
 														confirmation->messages);

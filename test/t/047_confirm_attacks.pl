@@ -233,6 +233,22 @@ for my $what (sort keys %uncertain)
 	is(seen(), $MAX_TRIES, "if a message $what, direct checks of it are counted, too");
 }
 
+for my $start ('sim-start:held:attacked', 'sim-start:first:1:close')
+{
+	my $v = $server->begin($start, wait => 0);
+
+	$v->{service_id} = $service->wait_for('sent', to => $v->{number})->{verification_id};
+	$service->mark;
+	attack($v, 1, sort keys %deed);
+	ended();
+	cmp_ok(seen(), '>', 0, "a message of $start is attacked by direct checks while it is sent");
+	$service->release('attacked');
+	$server->wait_sent($v);
+	attack($v, 1, sort keys %deed);
+	ended();
+	cmp_ok(seen(), '<=', $MAX_TRIES, 'and after it: no more codes than there are tries');
+}
+
 {
 	my $v = uncertain('is unknown', service_sid => 'sim-search:first:1:code:Forbidden.RAM:403');
 	my $other = $session->value("SELECT verification_id FROM start_verification('SMS', '" . Pnvs::Queue::new_number() . "', 'FA1')");

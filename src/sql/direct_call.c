@@ -58,6 +58,7 @@ typedef struct DirectCall
 static Datum call_service(FunctionCallInfo fcinfo, DirectCall *call);
 static void perform(DirectCall *call);
 static void ask_guard(DirectCall *call);
+static void take_try(DirectCall *call);
 static void answer_test(DirectCall *call);
 static void give_back_if_unsent(int code, Datum arg);
 static void tell_guard(const DirectCall *call);
@@ -170,14 +171,14 @@ call_service(FunctionCallInfo fcinfo, DirectCall *call)
 static void
 perform(DirectCall *call)
 {
-	if (call->is_check)
-		pnvs_direct_check_begin(&call->verified, call->values);
 	/* a cancel that is served in between would keep the places */
 	HOLD_INTERRUPTS();
 	ask_guard(call);
 	PG_ENSURE_ERROR_CLEANUP(give_back_if_unsent, PointerGetDatum(call));
 	{
 		RESUME_INTERRUPTS();
+		if (call->is_check)
+			take_try(call);
 		answer_test(call);
 		if (!call->is_test)
 			pnvs_client_call(call->state.operation, call->values, PNVS_TIMEOUTS_AS_SET,
@@ -194,11 +195,9 @@ static void
 ask_guard(DirectCall *call)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	PnvsRefusal refusal = {PNVS_REFUSED_LIMIT, PNVS_SCOPE_TRIES, -1};
+	PnvsRefusal refusal;
 
-	if (call->is_check && !pnvs_direct_check_take(&call->verified))
-		pnvs_guard_throw(&refusal);
-	else if (call->is_check)
+	if (call->is_check)
 		refusal = pnvs_guard_admit_try(pnvs_test_tried_number(call->values),
 									   call->values[PNVS_CHECK_VERIFICATION_ID], now, &call->try);
 	else
@@ -214,10 +213,23 @@ ask_guard(DirectCall *call)
 
 		refusal = pnvs_guard_admit(&message, now, &call->admission);
 	}
-	if (refusal.reason == PNVS_ADMITTED)
-		return;
-	pnvs_direct_check_give_back(&call->verified);
-	pnvs_guard_throw(&refusal);
+	if (refusal.reason != PNVS_ADMITTED)
+		pnvs_guard_throw(&refusal);
+}
+
+/* The same of the verification that the message belongs to, if any. */
+static void
+take_try(DirectCall *call)
+{
+	PnvsRefusal refusal = {PNVS_REFUSED_LIMIT, PNVS_SCOPE_TRIES, -1};
+	bool		taken;
+
+	pnvs_direct_check_begin(&call->verified, call->values);
+	HOLD_INTERRUPTS();
+	taken = pnvs_direct_check_take(&call->verified);
+	RESUME_INTERRUPTS();
+	if (!taken)
+		pnvs_guard_throw(&refusal);
 }
 
 /* Answers a call that is for a test number. */

@@ -27,7 +27,7 @@ static bool find_tries(PnvsDirectCheck *check);
 
 /*
  * Finds out whether the message belongs to a verification, whoever has begun that.  values:
- * of the request.  To be called before the check, and before interrupts are held.
+ * of the request.  To be called before the check.
  */
 void
 pnvs_direct_check_begin(PnvsDirectCheck *check, const char *const *values)

@@ -279,6 +279,16 @@ sub two_messages
 }
 
 {
+	my $number = Pnvs::Queue::new_number();
+	my @v = map { $server->begin('FA1', number => $number) } 1 .. 2;
+
+	$server->reload('pnvs.limits' => 'tries 6/1h');
+	is(check($v[0], wrong($v[0], $_), to => $number), $_ > 5 ? '38V03' : 'f', "direct check $_ of one of two verifications") for 1 .. 7;
+	is(check($v[1], wrong($v[1]), to => $number), 'f', 'those that are refused take no try of the number');
+	$server->reload('pnvs.limits' => '');
+}
+
+{
 	my $v = $server->begin('FA1');
 
 	$server->reload('pnvs.limits' => 'number unapproved 1/1h');

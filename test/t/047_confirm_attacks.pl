@@ -212,6 +212,9 @@ sub uncertain
 	return $v;
 }
 
+# The ID of a message to another number, which is not in the queue.
+sub direct_message { return $session->value("SELECT verification_id FROM start_verification('SMS', '" . Pnvs::Queue::new_number() . "', 'FA1')"); }
+
 # The queue learns of it.
 sub learn
 {
@@ -251,7 +254,7 @@ for my $start ('sim-start:held:attacked', 'sim-start:first:1:close')
 
 {
 	my $v = uncertain('is unknown', service_sid => 'sim-search:first:1:code:Forbidden.RAM:403');
-	my $other = $session->value("SELECT verification_id FROM start_verification('SMS', '" . Pnvs::Queue::new_number() . "', 'FA1')");
+	my $other = direct_message();
 
 	$service->mark;
 	like($session->query(check($v))->message, qr/SearchVerification/, 'if the service does not tell whose message it is');
@@ -263,6 +266,18 @@ for my $start ('sim-start:held:attacked', 'sim-start:first:1:close')
 	$service->mark;
 	is($server->confirm($v, $v->{code}), 't approved 5 -', 'which is right for the verification, too');
 	is(seen(), 0, 'without a second check');
+}
+
+{
+	my $v = uncertain('is unknown');
+	my $other = direct_message();
+
+	$server->reload('pnvs.limits' => 'tries 1/1h');
+	$service->mark;
+	$session->query("SELECT check_verification('12345', '$other')") for 1 .. 3;
+	is($service->count('request', action => 'SearchVerification'), 1, 'a check that the limits refuse is not looked up');
+	$server->reload('pnvs.limits' => '');
+	learn($v);
 }
 
 {

@@ -89,10 +89,10 @@ checks_note_ambiguous(PG_FUNCTION_ARGS)
 Datum
 checks_known(PG_FUNCTION_ARGS)
 {
+	PnvsChecked checked = {.id = *PG_GETARG_UUID_P(0)};
 	PnvsKnownCode known;
 
-	pnvs_checks_known(PG_GETARG_UUID_P(0), (uint64) PG_GETARG_INT64(1),
-					  PG_GETARG_TIMESTAMPTZ(2), &known);
+	pnvs_checks_known(&checked, (uint64) PG_GETARG_INT64(1), PG_GETARG_TIMESTAMPTZ(2), &known);
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s%s%d", known.approved ? "approved " : "",
 											  known.ambiguous ? "ambiguous " : "",
 											  (int) known.other_approved)));

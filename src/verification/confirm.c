@@ -220,29 +220,36 @@ judge_code(Confirmation *confirmation)
 	if (confirmation->known.other_ambiguous != 0 &&
 		was_approved_meanwhile(confirmation, confirmation->known.other_ambiguous))
 		return judge_code(confirmation);
+	if (confirmation->retry_after_s >= 0)
+		return NOT_JUDGED;
 	return take_try(confirmation) ? ask(confirmation) : NOT_JUDGED;
 }
 
 /*
  * Whether the service has approved a message when a code was asked, by its hash, and the
- * answer lost.  Throws if the service does not tell.
+ * answer lost.  Throws if the service does not tell; if it is overloaded, the time to wait is
+ * set.
  */
 static bool
 was_approved_meanwhile(Confirmation *confirmation, uint64 code)
 {
-	for (int i = 0; i < confirmation->nmessages; i++)
+	bool		is_overloaded = false;
+
+	for (int i = 0; i < confirmation->nmessages && !is_overloaded; i++)
 	{
 		const PnvsVerificationMessage *message = &confirmation->messages[i];
 
 		/* a decoy's is asked for, too, for the time that it takes */
 		if (pnvs_lookup_is_approved(message->verification_id, message->service_sid,
-									confirmation->row.recipient) &&
+									confirmation->row.recipient, &is_overloaded) &&
 			!confirmation->row.is_decoy)
 		{
 			approve(confirmation, code, message, false);
 			return true;
 		}
 	}
+	if (is_overloaded)
+		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
 	return false;
 }
 

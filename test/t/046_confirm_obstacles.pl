@@ -135,6 +135,9 @@ sub waits
 	is(confirm($v, wrong($v)), '38V02', 'for another code, too');
 	is(checks(), 0, 'before it is checked');
 	is(status($v), 'pending 4', 'and no try');
+	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim-search:throttled:1000' WHERE phone_verification = '$v->{id}'");
+	is(confirm($v, wrong($v)), 'f pending 4 1', 'a service that is overloaded is asked again later');
+	is(checks(), 0, 'before the code is checked, too');
 	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'FA1' WHERE phone_verification = '$v->{id}'");
 	is(confirm($v, $v->{code}), 't approved 4 -', 'once it tells, the code is approved');
 }

@@ -47,8 +47,9 @@
 /* From when on the service counts milliseconds. */
 #define UNIX_EPOCH (((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
-static const PnvsRecord *find_record(const char *verification_id, const char *service_sid,
-									 PnvsCallState *search);
+static void search_for(const char *verification_id, const char *service_sid,
+					   PnvsCallState *search);
+static const PnvsRecord *find_record(const char *verification_id, const PnvsCallState *search);
 static const char *match_now(const PnvsAttempt *attempt);
 static void lock_decisions(void);
 static const char *find_obstacle(const PnvsAttempt *attempt);
@@ -172,14 +173,20 @@ pnvs_lookup_now(const PnvsClaim *claim)
 
 /*
  * Whether the service has approved the code of a message to this number.  Throws if it does
- * not tell.
+ * not tell, but for a service that is overloaded: it is to be asked later.
  */
 bool
-pnvs_lookup_is_approved(const char *verification_id, const char *service_sid, const char *number)
+pnvs_lookup_is_approved(const char *verification_id, const char *service_sid, const char *number,
+						bool *is_overloaded)
 {
 	PnvsCallState search;
-	const PnvsRecord *record = find_record(verification_id, service_sid, &search);
+	const PnvsRecord *record;
 
+	search_for(verification_id, service_sid, &search);
+	*is_overloaded = search.answer.outcome == PNVS_THROTTLED;
+	if (*is_overloaded)
+		return false;
+	record = find_record(verification_id, &search);
 	return record != NULL && record->status != NULL &&
 		strcmp(record->status, PNVS_STATUS_APPROVED) == 0 &&
 		pnvs_matching_fits_number(record->recipient, number);
@@ -193,23 +200,32 @@ bool
 pnvs_lookup_number(const char *verification_id, const char **shown)
 {
 	PnvsCallState search;
-	const PnvsRecord *record = find_record(verification_id, NULL, &search);
+	const PnvsRecord *record;
 
+	search_for(verification_id, NULL, &search);
+	record = find_record(verification_id, &search);
 	*shown = record != NULL ? record->recipient : NULL;
 	return record != NULL;
 }
 
-/* The service's record of an ID, within the search, or NULL; service_sid may be NULL. */
-static const PnvsRecord *
-find_record(const char *verification_id, const char *service_sid, PnvsCallState *search)
+/* Asks the service for an ID; service_sid may be NULL. */
+static void
+search_for(const char *verification_id, const char *service_sid, PnvsCallState *search)
 {
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
-	const PnvsReply *reply = &search->answer.reply;
 
 	search->operation = pnvs_operation_get(PNVS_SEARCH_VERIFICATION);
 	values[PNVS_SEARCH_VERIFICATION_ID] = verification_id;
 	values[PNVS_SEARCH_SERVICE_SID] = service_sid;
 	pnvs_client_call(search->operation, values, PNVS_TIMEOUTS_NOT_SHORTENED, &search->answer);
+}
+
+/* The record of the ID, or NULL.  Throws if the search has failed. */
+static const PnvsRecord *
+find_record(const char *verification_id, const PnvsCallState *search)
+{
+	const PnvsReply *reply = &search->answer.reply;
+
 	pnvs_failure_throw_if_unjudged(search);
 	pnvs_failure_throw_if_refused(search);
 	for (int i = 0; i < reply->nrecords; i++)

@@ -16,7 +16,7 @@ extern bool pnvs_lookup_has_next_page(const PnvsAttempt *attempt);
 extern void pnvs_lookup_decide(PnvsAttempt *attempt, PnvsVerdicts *verdicts);
 extern const char *pnvs_lookup_now(const PnvsClaim *claim);
 extern bool pnvs_lookup_is_approved(const char *verification_id, const char *service_sid,
-									const char *number);
+									const char *number, bool *is_overloaded);
 extern bool pnvs_lookup_number(const char *verification_id, const char **shown);
 
 #endif							/* PNVS_LOOKUP_H */

@@ -200,8 +200,9 @@ CREATE INDEX queue_open_idx ON pnvs_internal.queue (state, not_before, id)
 CREATE INDEX queue_recipient_idx ON pnvs_internal.queue (recipient, service_sid)
 	WHERE settled_at IS NULL AND (claimer IS NOT NULL OR unknown_since IS NOT NULL);
 -- messages of verifications that may have been sent, and whose ID is not known
-CREATE INDEX queue_unknown_idx ON pnvs_internal.queue (unknown_since)
-	WHERE unknown_since IS NOT NULL AND phone_verification IS NOT NULL AND verification_id IS NULL;
+CREATE INDEX queue_unsure_idx ON pnvs_internal.queue (not_before)
+	WHERE phone_verification IS NOT NULL AND verification_id IS NULL
+		AND (claimer IS NOT NULL OR unknown_since IS NOT NULL);
 -- verification IDs, to which a record of the service is compared
 CREATE INDEX queue_verification_idx ON pnvs_internal.queue (verification_id)
 	WHERE verification_id IS NOT NULL AND origin_timeline OPERATOR(pg_catalog.>=) 0;

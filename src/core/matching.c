@@ -21,12 +21,22 @@ static int	closest_record(const PnvsCandidate *candidate, PnvsSentRecord *record
 static int	free_before(PnvsSentRecord *records, int record);
 static int	free_after(PnvsSentRecord *records, int record, int nrecords);
 static uint64_t distance_us(const PnvsCandidate *candidate, const PnvsSentRecord *record);
-static bool is_in_time(const PnvsCandidate *candidate, const PnvsSentRecord *record);
+
+/* Whether what the service shows of a number, or NULL, tells it from others. */
+bool
+pnvs_matching_tells_number(const char *shown)
+{
+	int			nvisible = 0;
+
+	for (const char *c = shown; c != NULL && *c; c++)
+		nvisible += pnvs_ascii_is_digit(*c);
+	return nvisible >= PNVS_MIN_VISIBLE_DIGITS;
+}
 
 /*
  * Whether the service may show a number, which is digits alone, like this.  What people
  * write between digits is skipped; each asterisk stands for any number of hidden digits.
- * A number that shows too few digits, or NULL, is no evidence.
+ * False if it does not tell the number.
  */
 bool
 pnvs_matching_fits_number(const char *shown, const char *number)
@@ -34,13 +44,8 @@ pnvs_matching_fits_number(const char *shown, const char *number)
 	const char *text = shown;
 	const char *after_mask = NULL;	/* where a mask lets the comparison resume */
 	const char *resume = NULL;	/* in number */
-	int			nvisible = 0;
 
-	if (shown == NULL)
-		return false;
-	for (const char *c = shown; *c; c++)
-		nvisible += pnvs_ascii_is_digit(*c);
-	if (nvisible < PNVS_MIN_VISIBLE_DIGITS)
+	if (!pnvs_matching_tells_number(shown))
 		return false;
 	while (*text || *number)
 	{
@@ -136,9 +141,9 @@ closest_record(const PnvsCandidate *candidate, PnvsSentRecord *records, int nrec
 	}
 	before = free_before(records, low - 1);
 	after = free_after(records, low, nrecords);
-	if (before >= 0 && !is_in_time(candidate, &records[before]))
+	if (before >= 0 && !pnvs_matching_is_in_time(candidate, &records[before]))
 		before = -1;
-	if (after >= nrecords || !is_in_time(candidate, &records[after]))
+	if (after >= nrecords || !pnvs_matching_is_in_time(candidate, &records[after]))
 		after = -1;
 	if (before < 0 || after < 0)
 		return before < 0 ? after : before;
@@ -185,8 +190,9 @@ distance_us(const PnvsCandidate *candidate, const PnvsSentRecord *record)
 	return record->sent_us < candidate->from_us ? -distance_us : distance_us;
 }
 
-static bool
-is_in_time(const PnvsCandidate *candidate, const PnvsSentRecord *record)
+/* Whether a record can be of a message. */
+bool
+pnvs_matching_is_in_time(const PnvsCandidate *candidate, const PnvsSentRecord *record)
 {
 	return record->sent_us + PNVS_CLOCK_MARGIN_US >= candidate->from_us &&
 		record->sent_us - PNVS_CLOCK_MARGIN_US <= candidate->until_us;

@@ -33,7 +33,9 @@ typedef struct PnvsSentRecord
 	int			after;			/* the next free record at or after it */
 } PnvsSentRecord;
 
+extern bool pnvs_matching_tells_number(const char *shown);
 extern bool pnvs_matching_fits_number(const char *shown, const char *number);
+extern bool pnvs_matching_is_in_time(const PnvsCandidate *candidate, const PnvsSentRecord *record);
 extern void pnvs_matching_assign(PnvsCandidate *candidates, int ncandidates,
 								 PnvsSentRecord *records, int nrecords);
 

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "common/string.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "queue/queue.h"
@@ -22,7 +23,16 @@
 #define message_id(row) DatumGetInt64(pnvs_table_row_datum(row, PNVS_COLUMN_ID))
 
 /* No code of a verification can be typed in for longer; in us. */
-#define MAX_AGE_WITHOUT_ID USECS_PER_HOUR
+#define MAX_AGE_UNSURE USECS_PER_HOUR
+
+/* The columns of PNVS_SELECT_UNSURE. */
+typedef enum UnsureColumn
+{
+	UNSURE_VERIFICATION = PNVS_FIRST_COLUMN,
+	UNSURE_RECIPIENT,
+	UNSURE_DISPATCHED_AT,
+	UNSURE_UNKNOWN_SINCE
+} UnsureColumn;
 
 /* A message that is to be taken back. */
 typedef struct Queued
@@ -93,24 +103,35 @@ pnvs_queue_find_verification(const char *verification_id, int64 *id, pg_uuid_t *
 }
 
 /*
- * Verifications with a message that may have been sent, and of which only the service knows
- * the ID, up to max, in no order, in the current memory context; their number.
+ * Messages of verifications that may have been sent, and of which only the service knows the
+ * ID, up to max, in no order, in the current memory context; their number.
  */
 int
-pnvs_queue_find_without_id(int max, pg_uuid_t **verifications)
+pnvs_queue_unsure(int max, PnvsUnsureMessage **messages)
 {
 	MemoryContext caller = CurrentMemoryContext;
+	TimestampTz now = GetCurrentTimestamp();
 	PnvsTableVisit visit;
 	Datum		values[2];
 	int			n;
 
-	values[0] = TimestampTzGetDatum(GetCurrentTimestamp() - MAX_AGE_WITHOUT_ID);
+	values[0] = TimestampTzGetDatum(now - MAX_AGE_UNSURE);
 	values[1] = Int64GetDatum(max);
 	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
-	n = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_WITHOUT_ID, values, NULL);
-	*verifications = MemoryContextAlloc(caller, (n + 1) * sizeof(pg_uuid_t));
+	MemoryContextSwitchTo(caller);
+	n = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_UNSURE, values, NULL);
+	*messages = palloc((n + 1) * sizeof(PnvsUnsureMessage));
 	for (int row = 0; row < n; row++)
-		(*verifications)[row] = *DatumGetUUIDP(pnvs_result_datum(row, PNVS_FIRST_COLUMN));
+	{
+		PnvsUnsureMessage *message = &(*messages)[row];
+
+		message->verification = *DatumGetUUIDP(pnvs_result_datum(row, UNSURE_VERIFICATION));
+		message->recipient = pnvs_result_text(row, UNSURE_RECIPIENT);
+		message->from = pnvs_result_time(row, UNSURE_DISPATCHED_AT);
+		message->until = pnvs_result_optional_time(row, UNSURE_UNKNOWN_SINCE);
+		if (message->until == 0)
+			message->until = now;
+	}
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller);
 	return n;

@@ -102,6 +102,15 @@ typedef struct PnvsVerificationMessage
 	PnvsAdmission admission;
 } PnvsVerificationMessage;
 
+/* A message of a verification that may have been sent. */
+typedef struct PnvsUnsureMessage
+{
+	pg_uuid_t	verification;
+	const char *recipient;		/* masked, once settled */
+	TimestampTz from;			/* it was sent between these, if it was */
+	TimestampTz until;
+} PnvsUnsureMessage;
+
 /* A row of a user's table, as its messages know it. */
 typedef struct PnvsQueueSource
 {
@@ -120,7 +129,7 @@ extern int	pnvs_queue_messages_of(const pg_uuid_t *verification, int64 last,
 								   PnvsVerificationMessage *messages);
 extern bool pnvs_queue_find_verification(const char *verification_id, int64 *id,
 										 pg_uuid_t *verification);
-extern int	pnvs_queue_find_without_id(int max, pg_uuid_t **verifications);
+extern int	pnvs_queue_unsure(int max, PnvsUnsureMessage **messages);
 extern int	pnvs_queue_cancel_of(const pg_uuid_t *verification, int64 last);
 extern int	pnvs_queue_cancel_of_row(const PnvsQueueSource *source);
 extern void pnvs_queue_rename_row(const PnvsQueueSource *source, const char *reference);

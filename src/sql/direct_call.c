@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "core/phone_number.h"
+#include "errcodes.h"
 #include "guard/test_answer.h"
 #include "settings.h"
 #include "sql/sql.h"
@@ -225,6 +226,13 @@ take_try(DirectCall *call)
 	bool		taken;
 
 	pnvs_direct_check_begin(&call->verified, call->values);
+	if (call->verified.is_undecided)
+		ereport(ERROR,
+				(errcode(PNVS_ERRCODE_GUARD),
+				 errmsg("it is not known yet which verification the message belongs to"),
+				 errdetail("sent=no limit=tries retry_after=1"),
+				 errhint("Pass \"to\", or try again in a second."),
+				 pnvs_errhide()));
 	HOLD_INTERRUPTS();
 	taken = pnvs_direct_check_take(&call->verified);
 	RESUME_INTERRUPTS();

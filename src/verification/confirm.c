@@ -227,8 +227,8 @@ judge_code(Confirmation *confirmation)
 
 /*
  * Whether the service has approved a message when a code was asked, by its hash, and the
- * answer lost.  Throws if the service does not tell; if it is overloaded, the time to wait is
- * set.
+ * answer lost.  Throws if this answer is lost, too; if the service is overloaded, the time to
+ * wait is set.
  */
 static bool
 was_approved_meanwhile(Confirmation *confirmation, uint64 code)

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/timestamp.h"
 
 #include "core/matching.h"
@@ -22,7 +23,8 @@
 #include "verification/verification.h"
 
 static bool find_by_id(PnvsDirectCheck *check, const char *verification_id);
-static bool find_by_number(PnvsDirectCheck *check, const char *verification_id);
+static void find_by_number(PnvsDirectCheck *check, const char *const *values);
+static bool may_be(const PnvsUnsureMessage *message, const PnvsRecord *sent);
 static bool find_tries(PnvsDirectCheck *check);
 
 /*
@@ -38,11 +40,14 @@ pnvs_direct_check_begin(PnvsDirectCheck *check, const char *const *values)
 	memset(check, 0, sizeof(*check));
 	if (!pnvs_guard_is_shared())
 		return;
-	if (!find_by_id(check, verification_id) && !pnvs_test_id_number(verification_id, digits) &&
-		!find_by_number(check, verification_id))
+	if (!find_by_id(check, verification_id) && !pnvs_test_id_number(verification_id, digits))
 	{
-		/* the queue may have learnt it meanwhile */
-		(void) find_by_id(check, verification_id);
+		PnvsDirectCheck by_number = {0};
+
+		find_by_number(&by_number, values);
+		/* the queue may have learnt the ID meanwhile */
+		if (!find_by_id(check, verification_id))
+			*check = by_number;
 	}
 	if (check->is_counted)
 		check->code = pnvs_verification_hash_code(pnvs_verification_hash(&check->checked.id),
@@ -61,31 +66,47 @@ find_by_id(PnvsDirectCheck *check, const char *verification_id)
 }
 
 /*
- * If the queue does not know the ID, it may be that of a message that may have been sent;
- * false if it is not.  The service tells the number, for the caller could pass another.
+ * The queue does not know the ID: it may be that of a message that may have been sent.  The
+ * service is asked for the number, for the caller could pass another; if it does not tell, his
+ * counts.
  */
-static bool
-find_by_number(PnvsDirectCheck *check, const char *verification_id)
+static void
+find_by_number(PnvsDirectCheck *check, const char *const *values)
 {
-	const char *number;			/* may be masked */
-	pg_uuid_t  *ids;
-	int			nids;
+	PnvsRecord	sent = {0};
+	PnvsUnsureMessage *messages;
+	int			nmessages;
 
-	if (pnvs_queue_find_without_id(1, &ids) == 0 || !pnvs_lookup_number(verification_id, &number))
-		return false;
-	nids = pnvs_queue_find_without_id(INT_MAX, &ids);
-	for (int i = 0; i < nids && !check->is_of_several; i++)
+	if (pnvs_queue_unsure(1, &messages) == 0)
+		return;
+	if (!pnvs_lookup_message(values[PNVS_CHECK_VERIFICATION_ID], &sent) ||
+		!pnvs_matching_tells_number(sent.recipient))
+		sent.recipient = unconstify(char *, values[PNVS_CHECK_TO]);
+	nmessages = pnvs_queue_unsure(INT_MAX, &messages);
+	check->is_undecided = nmessages > 0 && sent.recipient == NULL;
+	for (int i = 0; i < nmessages && !check->is_undecided; i++)
 	{
-		PnvsDirectCheck found = {.checked.id = ids[i]};
+		PnvsDirectCheck found = {.checked.id = messages[i].verification};
 
-		if (!find_tries(&found) || !pnvs_matching_fits_number(number, found.recipient))
+		CHECK_FOR_INTERRUPTS();
+		if (!may_be(&messages[i], &sent) || !find_tries(&found) ||
+			!pnvs_matching_fits_number(sent.recipient, found.recipient) ||
+			found.checked.expires_at <= GetCurrentTimestamp())
 			continue;
 		found.is_counted = true;
-		found.is_of_several = check->is_counted &&
+		found.is_undecided = check->is_counted &&
 			memcmp(&check->checked.id, &found.checked.id, sizeof(pg_uuid_t)) != 0;
 		*check = found;
 	}
-	return check->is_counted;
+}
+
+/* Whether a message can be the one that the service has sent, as far as both tell. */
+static bool
+may_be(const PnvsUnsureMessage *message, const PnvsRecord *sent)
+{
+	return (strchr(message->recipient, '*') != NULL ||
+			pnvs_matching_fits_number(sent->recipient, message->recipient)) &&
+		pnvs_lookup_fits_time(sent, message->from, message->until);
 }
 
 /* What the verification's row says; false if there is none. */
@@ -107,10 +128,7 @@ find_tries(PnvsDirectCheck *check)
 	return found;
 }
 
-/*
- * Takes a try; false if the verification has none left, or is over, or if there are several.
- * Never throws.
- */
+/* Takes a try; false if the verification has none left, or is over.  Never throws. */
 bool
 pnvs_direct_check_take(PnvsDirectCheck *check)
 {
@@ -118,9 +136,8 @@ pnvs_direct_check_take(PnvsDirectCheck *check)
 
 	if (!check->is_counted)
 		return true;
-	check->has_try = !check->is_of_several &&
-		pnvs_checks_take(&check->checked, pnvs_max_tries, GetCurrentTimestamp(),
-						 &tries) == PNVS_TRY_TAKEN;
+	check->has_try = pnvs_checks_take(&check->checked, pnvs_max_tries, GetCurrentTimestamp(),
+									  &tries) == PNVS_TRY_TAKEN;
 	return check->has_try;
 }
 

@@ -114,7 +114,7 @@ typedef struct PnvsHistory
 typedef struct PnvsDirectCheck
 {
 	bool		is_counted;		/* it belongs to one */
-	bool		is_of_several;	/* or to one of several: it is refused */
+	bool		is_undecided;	/* or it is not known to which: it is refused */
 	PnvsChecked checked;
 	int64		message;		/* in the queue; 0: it is not known which */
 	const char *recipient;		/* digits, or masked: then nothing is approved */

@@ -131,15 +131,17 @@ sub waits
 	is(confirm($v, $v->{code}), '38V02', 'the right code, whose answer is lost');
 	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim-search:code:SignatureNonceUsed:400' WHERE phone_verification = '$v->{id}'");
 	$service->mark;
-	is(confirm($v, $v->{code}), '38V02', 'if the service does not tell whether it was right, that is an error');
+	is(confirm($v, $v->{code}), '38V02', 'if that answer is lost, too, it is an error');
 	is(confirm($v, wrong($v)), '38V02', 'for another code, too');
 	is(checks(), 0, 'before it is checked');
 	is(status($v), 'pending 4', 'and no try');
 	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim-search:throttled:1000' WHERE phone_verification = '$v->{id}'");
 	is(confirm($v, wrong($v)), 'f pending 4 1', 'a service that is overloaded is asked again later');
 	is(checks(), 0, 'before the code is checked, too');
+	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'sim-search:code:Forbidden.RAM:403' WHERE phone_verification = '$v->{id}'");
+	is(confirm($v, wrong($v)), 'f pending 3 -', 'one that may not be searched says nothing');
 	$session->run("UPDATE pnvs_internal.queue SET service_sid = 'FA1' WHERE phone_verification = '$v->{id}'");
-	is(confirm($v, $v->{code}), 't approved 4 -', 'once it tells, the code is approved');
+	is(confirm($v, $v->{code}), 't approved 3 -', 'once it tells, the code is approved');
 }
 
 # --- a verification that is canceled meanwhile

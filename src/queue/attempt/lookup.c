@@ -47,9 +47,9 @@
 /* From when on the service counts milliseconds. */
 #define UNIX_EPOCH (((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
-static void search_for(const char *verification_id, const char *service_sid,
+static void search_for(const char *verification_id, const char *service_sid, PnvsTimeouts timeouts,
 					   PnvsCallState *search);
-static const PnvsRecord *find_record(const char *verification_id, const PnvsCallState *search);
+static const PnvsRecord *find_record(const char *verification_id, const PnvsAnswer *answer);
 static const char *match_now(const PnvsAttempt *attempt);
 static void lock_decisions(void);
 static const char *find_obstacle(const PnvsAttempt *attempt);
@@ -172,8 +172,8 @@ pnvs_lookup_now(const PnvsClaim *claim)
 }
 
 /*
- * Whether the service has approved the code of a message to this number.  Throws if it does
- * not tell, but for a service that is overloaded: it is to be asked later.
+ * Whether the service has approved the code of a message to this number, as far as it says
+ * so.  If it is overloaded, it is to be asked later.  Throws if its answer is lost.
  */
 bool
 pnvs_lookup_is_approved(const char *verification_id, const char *service_sid, const char *number,
@@ -182,60 +182,73 @@ pnvs_lookup_is_approved(const char *verification_id, const char *service_sid, co
 	PnvsCallState search;
 	const PnvsRecord *record;
 
-	search_for(verification_id, service_sid, &search);
+	search_for(verification_id, service_sid, PNVS_TIMEOUTS_NOT_SHORTENED, &search);
+	pnvs_failure_throw_if_unjudged(&search);
+	if (search.answer.outcome == PNVS_AMBIGUOUS)
+		pnvs_failure_throw_if_refused(&search);
 	*is_overloaded = search.answer.outcome == PNVS_THROTTLED;
-	if (*is_overloaded)
-		return false;
-	record = find_record(verification_id, &search);
+	record = find_record(verification_id, &search.answer);
 	return record != NULL && record->status != NULL &&
 		strcmp(record->status, PNVS_STATUS_APPROVED) == 0 &&
 		pnvs_matching_fits_number(record->recipient, number);
 }
 
 /*
- * Whether the service knows a message with this ID; shown: the number that it went to, which
- * may be masked, in the current memory context, or NULL.  Throws if it does not tell.
+ * What the service tells of a message by its ID, in the current memory context; false if it
+ * does not.
  */
 bool
-pnvs_lookup_number(const char *verification_id, const char **shown)
+pnvs_lookup_message(const char *verification_id, PnvsRecord *message)
 {
 	PnvsCallState search;
 	const PnvsRecord *record;
 
-	search_for(verification_id, NULL, &search);
-	record = find_record(verification_id, &search);
-	*shown = record != NULL ? record->recipient : NULL;
+	search_for(verification_id, NULL, PNVS_TIMEOUTS_AS_SET, &search);
+	record = find_record(verification_id, &search.answer);
+	if (record != NULL)
+		*message = *record;
 	return record != NULL;
 }
 
 /* Asks the service for an ID; service_sid may be NULL. */
 static void
-search_for(const char *verification_id, const char *service_sid, PnvsCallState *search)
+search_for(const char *verification_id, const char *service_sid, PnvsTimeouts timeouts,
+		   PnvsCallState *search)
 {
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
 
 	search->operation = pnvs_operation_get(PNVS_SEARCH_VERIFICATION);
 	values[PNVS_SEARCH_VERIFICATION_ID] = verification_id;
 	values[PNVS_SEARCH_SERVICE_SID] = service_sid;
-	pnvs_client_call(search->operation, values, PNVS_TIMEOUTS_NOT_SHORTENED, &search->answer);
+	pnvs_client_call(search->operation, values, timeouts, &search->answer);
 }
 
-/* The record of the ID, or NULL.  Throws if the search has failed. */
+/* The record of the ID, within the answer, or NULL. */
 static const PnvsRecord *
-find_record(const char *verification_id, const PnvsCallState *search)
+find_record(const char *verification_id, const PnvsAnswer *answer)
 {
-	const PnvsReply *reply = &search->answer.reply;
-
-	pnvs_failure_throw_if_unjudged(search);
-	pnvs_failure_throw_if_refused(search);
-	for (int i = 0; i < reply->nrecords; i++)
+	for (int i = 0; answer->succeeded && i < answer->reply.nrecords; i++)
 	{
-		const char *found = reply->records[i].verification_id;
+		const char *found = answer->reply.records[i].verification_id;
 
 		if (found != NULL && strcmp(found, verification_id) == 0)
-			return &reply->records[i];
+			return &answer->reply.records[i];
 	}
 	return NULL;
+}
+
+/*
+ * Whether a record can be of a message that was sent between two times, as far as it tells.
+ */
+bool
+pnvs_lookup_fits_time(const PnvsRecord *record, TimestampTz from, TimestampTz until)
+{
+	PnvsCandidate candidate = {.from_us = from,.until_us = until};
+	PnvsSentRecord sent = {.sent_us = record->send_date_ms * 1000 + UNIX_EPOCH};
+
+	if (record->send_date_ms <= 0 || record->send_date_ms >= END_TIMESTAMP / 1000)
+		return true;
+	return pnvs_matching_is_in_time(&candidate, &sent);
 }
 
 /* The ID of the record that belongs to the attempt's row, or NULL. */

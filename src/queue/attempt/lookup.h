@@ -17,6 +17,7 @@ extern void pnvs_lookup_decide(PnvsAttempt *attempt, PnvsVerdicts *verdicts);
 extern const char *pnvs_lookup_now(const PnvsClaim *claim);
 extern bool pnvs_lookup_is_approved(const char *verification_id, const char *service_sid,
 									const char *number, bool *is_overloaded);
-extern bool pnvs_lookup_number(const char *verification_id, const char **shown);
+extern bool pnvs_lookup_message(const char *verification_id, PnvsRecord *message);
+extern bool pnvs_lookup_fits_time(const PnvsRecord *record, TimestampTz from, TimestampTz until);
 
 #endif							/* PNVS_LOOKUP_H */

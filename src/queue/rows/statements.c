@@ -251,16 +251,15 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 	},
 
 	/*
-	 * Verifications with messages since $1 that may have been sent: being
-	 * sent, or of unknown fate, also if nobody looks for them any more.
+	 * Messages of verifications since $1 that may have been sent: being sent,
+	 * or of unknown fate, also if nobody looks for them any more.
 	 */
-	[PNVS_SELECT_WITHOUT_ID] = {
-		"SELECT phone_verification::uuid FROM ONLY %1$s WHERE settled_at IS NULL"
-		" AND state = 'sending' AND origin_timeline >= 0 AND not_before > $1"
-		" AND phone_verification IS NOT NULL"
-		" UNION ALL SELECT phone_verification::uuid FROM ONLY %1$s WHERE unknown_since > $1"
+	[PNVS_SELECT_UNSURE] = {
+		"SELECT phone_verification::uuid, recipient::text,"
+		" coalesce(dispatched_at, created_at)::timestamptz, unknown_since::timestamptz"
+		" FROM ONLY %1$s WHERE not_before > $1"
 		" AND phone_verification IS NOT NULL AND verification_id IS NULL"
-		" AND state || '' = 'unknown' LIMIT $2",
+		" AND (claimer IS NOT NULL OR unknown_since IS NOT NULL) LIMIT $2",
 		{TIMESTAMPTZOID, INT8OID}
 	},
 	[PNVS_TAKEN_VERIFICATIONS] = {

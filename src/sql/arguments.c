@@ -185,15 +185,15 @@ const char *
 pnvs_argument_verification_id(FunctionCallInfo fcinfo, int n)
 {
 	const char *id = text_argument(fcinfo, n);
-	const char *code;
 
 	if (id == NULL)
 		return NULL;
+	/* what people paste has blanks around it */
+	id = clean_code(id);
 	if (id[0] == '\0' || strlen(id) > PNVS_MAX_VERIFICATION_ID_LEN)
 		pnvs_argument_refuse("invalid verification_id",
 							 "Pass the verification_id that start_verification() returned.");
-	code = clean_code(id);
-	if (code[strspn(code, "0123456789")] == '\0')
+	if (id[strspn(id, "0123456789")] == '\0')
 		pnvs_argument_refuse("invalid verification_id",
 							 "This looks like a code or a queue ID: code comes first, verification_id second. For a queue ID call check_queued_verification().");
 	return id;

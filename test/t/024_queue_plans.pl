@@ -108,6 +108,15 @@ $session->run("BEGIN; SELECT check_verification('123456', 'no-such-id')");
 cmp_ok($session->value("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'queue'"), '<=', $READ_FOR_EACH,
 	'nor what the message of a direct check could be');
 $session->run('ROLLBACK');
+
+# Nor does it read what an enqueue writes.
+my @id = map { $session->value("SELECT verification_id FROM start_verification('SMS', '628199111111$_', 'FA1')") } 0, 1;
+my @serializable = map { $queue->connect } 0, 1;
+$_->run('BEGIN ISOLATION LEVEL SERIALIZABLE') for @serializable;
+$serializable[$_]->run("SELECT check_verification('123456', '$id[$_]')") for 0, 1;
+$serializable[$_]->run("SELECT enqueue_verification('SMS', '628199222222$_', 'FA1')") for 0, 1;
+is(join(',', map { $_->query('COMMIT')->sqlstate // '' } @serializable), ',', 'two serializable transactions check a direct message and queue another');
+$_->close for @serializable;
 $queue->stop;
 
 done_testing();

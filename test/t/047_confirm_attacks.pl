@@ -313,6 +313,36 @@ for my $start ('sim-start:held:attacked', 'sim-start:first:1:close')
 	learn($v);
 }
 
+# --- what the queue learns during a search, and IDs that are written otherwise
+
+{
+	my $v = uncertain('is being sent', service_sid => 'sim-search:held:race');
+	my @other = map { $server->connect } 1 .. $MAX_TRIES;
+	my $second;
+
+	$server->configure('pnvs.worker' => undef);
+	$second = uncertain('was given up', number => $v->{number});
+	$service->mark;
+	$_->send("SELECT check_verification('" . guess($v) . "', '$v->{service_id}')") for @other;
+	Pnvs::Simulator::wait_until('all search', sub { $service->count('request', action => 'SearchVerification') == @other });
+	learn($v);
+	$service->release('race');
+	$_->result for @other;
+	$session->query(check($v)) for 1 .. $MAX_TRIES;
+	is(seen(), $MAX_TRIES, 'what the queue learns during a search goes before what that says');
+	$_->close for @other;
+	learn($second);
+}
+
+{
+	my $v = $server->begin('FA1');
+	my $id = service_id($v);
+
+	$service->mark;
+	$session->query("SELECT check_verification('" . guess($v) . "', E'\\n $id\\t')") for 1 .. $MAX_TRIES + 3;
+	is(seen(), $MAX_TRIES, 'a check of an ID with blanks around it is counted, too');
+}
+
 # --- after the expiry
 
 {

@@ -158,10 +158,11 @@ void
 pnvs_direct_check_note(const PnvsDirectCheck *check, const PnvsAnswer *answer)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	bool		approved = pnvs_client_approves(answer, check->recipient);
+	bool		approved;
 
 	if (!check->has_try)
 		return;
+	approved = pnvs_client_approves(answer, check->recipient);
 	if (approved && check->message != 0)
 		(void) pnvs_checks_approve(&check->checked, check->code, check->message, now);
 	else if (approved || answer->outcome == PNVS_AMBIGUOUS)

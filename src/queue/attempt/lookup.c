@@ -50,6 +50,8 @@
 static void search_for(const char *verification_id, const char *service_sid, PnvsTimeouts timeouts,
 					   PnvsCallState *search);
 static const PnvsRecord *find_record(const char *verification_id, const PnvsAnswer *answer);
+static bool has_time(const PnvsRecord *record);
+static TimestampTz sent_at(const PnvsRecord *record);
 static const char *match_now(const PnvsAttempt *attempt);
 static void lock_decisions(void);
 static const char *find_obstacle(const PnvsAttempt *attempt);
@@ -95,7 +97,7 @@ pnvs_lookup_collect(PnvsAttempt *attempt, const PnvsReply *reply)
 			continue;
 		found->verification_id = pstrdup(record->verification_id);
 		found->status = record->status ? pstrdup(record->status) : NULL;
-		found->sent_at = record->send_date_ms * 1000 + UNIX_EPOCH;
+		found->sent_at = sent_at(record);
 		attempt->nfound++;
 	}
 	MemoryContextSwitchTo(caller);
@@ -244,11 +246,26 @@ bool
 pnvs_lookup_fits_time(const PnvsRecord *record, TimestampTz from, TimestampTz until)
 {
 	PnvsCandidate candidate = {.from_us = from,.until_us = until};
-	PnvsSentRecord sent = {.sent_us = record->send_date_ms * 1000 + UNIX_EPOCH};
+	PnvsSentRecord sent;
 
-	if (record->send_date_ms <= 0 || record->send_date_ms >= END_TIMESTAMP / 1000)
+	if (record->send_date_ms == 0 || !has_time(record))
 		return true;
+	sent.sent_us = sent_at(record);
 	return pnvs_matching_is_in_time(&candidate, &sent);
+}
+
+/* Whether a record's time can be one; 0 if it has none. */
+static bool
+has_time(const PnvsRecord *record)
+{
+	return record->send_date_ms >= 0 && record->send_date_ms < END_TIMESTAMP / 1000;
+}
+
+/* Of a record whose time can be one. */
+static TimestampTz
+sent_at(const PnvsRecord *record)
+{
+	return record->send_date_ms * 1000 + UNIX_EPOCH;
 }
 
 /* The ID of the record that belongs to the attempt's row, or NULL. */
@@ -381,7 +398,7 @@ static bool
 is_of_claim(const PnvsRecord *record, const PnvsClaim *claim)
 {
 	return record->verification_id != NULL &&
-		record->send_date_ms >= 0 && record->send_date_ms < END_TIMESTAMP / 1000 &&
+		has_time(record) &&
 		pnvs_matching_fits_number(record->recipient, claim->recipient) &&
 		record->service_sid != NULL && strcmp(record->service_sid, claim->service_sid) == 0 &&
 		record->channel != NULL && pg_strcasecmp(record->channel, claim->channel) == 0;

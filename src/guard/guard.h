@@ -63,7 +63,9 @@ typedef enum PnvsRefusalReason
 	PNVS_REFUSED_BREAKER,		/* Local.BreakerOpen */
 	PNVS_REFUSED_CHANNEL,		/* Local.ChannelNotAllowed */
 	PNVS_REFUSED_OFF,			/* pnvs.sending is off */
-	PNVS_REFUSED_SETTING		/* a setting that would judge it is invalid */
+	PNVS_REFUSED_SETTING,		/* a setting that would judge it is invalid */
+	PNVS_REFUSED_UNDECIDED		/* a code; not by the guard: whose try it is
+								 * is not known */
 } PnvsRefusalReason;
 
 typedef struct PnvsRefusal

@@ -48,6 +48,11 @@ static const Words words[] = {
 		"You can ask for another code later. A code you already have still works."
 	},
 	[PNVS_REFUSED_SETTING] = {"Local.Unsent.Start", "setting", NULL, NULL},
+	/* codes are not queued */
+	[PNVS_REFUSED_UNDECIDED] = {
+		NULL, "tries", gettext_noop("it is not known yet which verification the message belongs to"),
+		"You can try the code again in a second."
+	},
 };
 
 static const char *detail_of(const PnvsRefusal *refusal);

@@ -222,22 +222,18 @@ ask_guard(DirectCall *call)
 static void
 take_try(DirectCall *call)
 {
-	PnvsRefusal refusal = {PNVS_REFUSED_LIMIT, PNVS_SCOPE_TRIES, -1};
+	static const PnvsRefusal undecided = {.reason = PNVS_REFUSED_UNDECIDED,.retry_after_s = 1};
+	static const PnvsRefusal none_left = {PNVS_REFUSED_LIMIT, PNVS_SCOPE_TRIES, -1};
 	bool		taken;
 
 	pnvs_direct_check_begin(&call->verified, call->values);
 	if (call->verified.is_undecided)
-		ereport(ERROR,
-				(errcode(PNVS_ERRCODE_GUARD),
-				 errmsg("it is not known yet which verification the message belongs to"),
-				 errdetail("sent=no limit=tries retry_after=1"),
-				 errhint("Pass \"to\", or try again in a second."),
-				 pnvs_errhide()));
+		pnvs_guard_throw(&undecided);
 	HOLD_INTERRUPTS();
 	taken = pnvs_direct_check_take(&call->verified);
 	RESUME_INTERRUPTS();
 	if (!taken)
-		pnvs_guard_throw(&refusal);
+		pnvs_guard_throw(&none_left);
 }
 
 /* Answers a call that is for a test number. */

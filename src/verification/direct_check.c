@@ -25,6 +25,7 @@
 static bool find_by_id(PnvsDirectCheck *check, const char *verification_id);
 static void find_by_number(PnvsDirectCheck *check, const char *const *values);
 static bool may_be(const PnvsUnsureMessage *message, const PnvsRecord *sent);
+static bool may_be_number(const PnvsRecord *sent, const char *number);
 static bool find_tries(PnvsDirectCheck *check);
 
 /*
@@ -67,35 +68,35 @@ find_by_id(PnvsDirectCheck *check, const char *verification_id)
 
 /*
  * The queue does not know the ID: it may be that of a message that may have been sent.  The
- * service is asked for the number, for the caller could pass another; if it does not tell, his
- * counts.
+ * service is asked for the number, for the caller could pass another.  His counts only if the
+ * service tells nothing of the ID to anybody with its key.
  */
 static void
 find_by_number(PnvsDirectCheck *check, const char *const *values)
 {
-	PnvsRecord	sent = {0};
+	PnvsRecord	sent;
 	PnvsUnsureMessage *messages;
 	int			nmessages;
 
 	if (pnvs_queue_unsure(1, &messages) == 0)
 		return;
-	if (!pnvs_lookup_message(values[PNVS_CHECK_VERIFICATION_ID], &sent) ||
-		!pnvs_matching_tells_number(sent.recipient))
+	if (pnvs_lookup_message(values[PNVS_CHECK_VERIFICATION_ID], &sent) &&
+		sent.verification_id == NULL)
 		sent.recipient = unconstify(char *, values[PNVS_CHECK_TO]);
 	nmessages = pnvs_queue_unsure(INT_MAX, &messages);
-	check->is_undecided = nmessages > 0 && sent.recipient == NULL;
 	for (int i = 0; i < nmessages && !check->is_undecided; i++)
 	{
 		PnvsDirectCheck found = {.checked.id = messages[i].verification};
+		bool		is_second = check->is_counted &&
+		memcmp(&check->checked.id, &found.checked.id, sizeof(pg_uuid_t)) != 0;
 
 		CHECK_FOR_INTERRUPTS();
 		if (!may_be(&messages[i], &sent) || !find_tries(&found) ||
-			!pnvs_matching_fits_number(sent.recipient, found.recipient) ||
+			!may_be_number(&sent, found.recipient) ||
 			found.checked.expires_at <= GetCurrentTimestamp())
 			continue;
 		found.is_counted = true;
-		found.is_undecided = check->is_counted &&
-			memcmp(&check->checked.id, &found.checked.id, sizeof(pg_uuid_t)) != 0;
+		found.is_undecided = is_second || !pnvs_matching_tells_number(sent.recipient);
 		*check = found;
 	}
 }
@@ -104,9 +105,16 @@ find_by_number(PnvsDirectCheck *check, const char *const *values)
 static bool
 may_be(const PnvsUnsureMessage *message, const PnvsRecord *sent)
 {
-	return (strchr(message->recipient, '*') != NULL ||
-			pnvs_matching_fits_number(sent->recipient, message->recipient)) &&
+	return (strchr(message->recipient, '*') != NULL || may_be_number(sent, message->recipient)) &&
 		pnvs_lookup_fits_time(sent, message->from, message->until);
+}
+
+/* The same of its number. */
+static bool
+may_be_number(const PnvsRecord *sent, const char *number)
+{
+	return !pnvs_matching_tells_number(sent->recipient) ||
+		pnvs_matching_fits_number(sent->recipient, number);
 }
 
 /* What the verification's row says; false if there is none. */

@@ -160,6 +160,7 @@ reason_of(const PnvsRefusal *refusal)
 			return "not_available_here";
 		case PNVS_REFUSED_OFF:
 		case PNVS_REFUSED_SETTING:
+		case PNVS_REFUSED_UNDECIDED:
 		case PNVS_ADMITTED:
 			break;
 	}

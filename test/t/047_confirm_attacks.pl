@@ -287,8 +287,40 @@ for my $start ('sim-start:held:attacked', 'sim-start:first:1:close')
 	learn($_) for $v, $second;
 }
 
-# If the service does not tell whose message it is, the caller does; and another message of the
-# number is known by its time.
+# The service may not tell now whose message it is, or not at all: then what the caller says could be false.
+for my $search ('code:Throttling.User:400', 'close', 'one:hidden')
+{
+	my $v = uncertain('is unknown', service_sid => "sim-search:$search");
+	my @state;
+
+	$service->mark;
+	push @state, $session->query("SELECT check_verification('" . guess($v) . "', '$v->{service_id}', '" . Pnvs::Queue::new_number() . "')")->sqlstate
+		for 1 .. $MAX_TRIES + 1;
+	is_deeply(\@state, [ ('38V03') x ($MAX_TRIES + 1) ], "sim-search:$search: another number is not believed");
+	is(seen(), 0, 'and the service sees no code');
+	learn($v);
+}
+
+{
+	my $v = uncertain('is unknown');
+
+	$session->run("SET pnvs.endpoint = '" . $service->endpoint('refused') . "'");
+	is($session->query(check($v))->sqlstate, '38V01', 'if the service cannot be reached, that is said');
+	$session->run('RESET pnvs.endpoint');
+	learn($v);
+}
+
+{
+	my $v = uncertain('is unknown', service_sid => 'sim-search:one:masked');
+
+	$service->mark;
+	$session->query("SELECT check_verification('" . guess($v) . "', '$v->{service_id}', '" . Pnvs::Queue::new_number() . "')") for 1 .. $MAX_TRIES + 3;
+	is(seen(), $MAX_TRIES, 'a number that the service shows masked is told from others');
+	learn($v);
+}
+
+# If the service certainly tells nothing, nobody can have the ID from it, and the caller's number
+# counts; and another message of the number is known by its time.
 {
 	my $v = uncertain('is unknown', service_sid => 'sim-search:code:Forbidden.RAM:403');
 

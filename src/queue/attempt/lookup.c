@@ -196,8 +196,8 @@ pnvs_lookup_is_approved(const char *verification_id, const char *service_sid, co
 }
 
 /*
- * What the service tells of a message by its ID, in the current memory context; false if it
- * does not.
+ * What the service tells of a message by its ID, in the current memory context; all zero if
+ * nothing.  False if it may tell more at another time.  Throws if it cannot be reached.
  */
 bool
 pnvs_lookup_message(const char *verification_id, PnvsRecord *message)
@@ -206,10 +206,14 @@ pnvs_lookup_message(const char *verification_id, PnvsRecord *message)
 	const PnvsRecord *record;
 
 	search_for(verification_id, NULL, PNVS_TIMEOUTS_AS_SET, &search);
+	if (search.answer.outcome == PNVS_UNSENT)
+		pnvs_failure_throw_if_unjudged(&search);
 	record = find_record(verification_id, &search.answer);
 	if (record != NULL)
 		*message = *record;
-	return record != NULL;
+	else
+		memset(message, 0, sizeof(*message));
+	return search.answer.outcome == PNVS_ACCEPTED || search.answer.outcome == PNVS_REFUSED;
 }
 
 /* Asks the service for an ID; service_sid may be NULL. */

@@ -121,6 +121,7 @@ CHANGES = {
     "number": {"to": "6281999999999"}, "no-number": {"to": None},
     "service": {"serviceSid": "FA99"}, "no-service": {"serviceSid": None},
     "channel": {"channel": "VOICE"}, "no-channel": {"channel": None},
+    "hidden": {"to": "****"},
     "masked": lambda to: {"to": f"{to[:7]}****{to[-2:]}"},
     "masked-other": lambda to: {"to": f"{to[:7]}****{(int(to[-2:]) + 1) % 100:02}"},
 }
@@ -129,9 +130,11 @@ CHANGES = {
 @search("one")
 def one(call, page, size, change: str):
     """One record, sent now, that fits but for this: `number`, `service` or `channel` is another, or it is `no-number`,
-    `no-service` or `no-channel`, or the number comes `masked`, or `masked-other`, which is another one's."""
-    to, changes = call.params.get("To") or "6281234567890", CHANGES[change]
-    found = record(call, 0) | {"sendDate": now_ms(), "channel": "SMS", "verificationId": f"sim/one+{to}"}
+    `no-service` or `no-channel`, or the number comes `hidden`, `masked`, or `masked-other`, which is another one's."""
+    searched, changes = call.verification(), CHANGES[change]
+    to = searched.to if searched else call.params.get("To") or "6281234567890"
+    found = record(call, 0) | {"sendDate": now_ms(), "channel": "SMS", "to": to,
+                               "verificationId": call.params.get("VerificationId") or f"sim/one+{to}"}
     found |= changes(to) if callable(changes) else changes
     return page_model([found] if page == 1 else [], page, size, 1)
 

@@ -151,7 +151,7 @@ def parse_arguments():
     if options.disturbances is None:
         options.disturbances = min(max(options.rows // 4000, 6), 60)
     if options.verifications is None:
-        options.verifications = options.rows // 25
+        options.verifications = options.rows // 80
     return options
 
 

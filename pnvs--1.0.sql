@@ -46,7 +46,8 @@ CREATE TYPE phone_verification_status_result AS (
 	resend_at timestamptz,
 	expires_at timestamptz,
 	approved boolean,
-	tries_left integer
+	tries_left integer,
+	purpose text
 );
 
 CREATE TYPE confirm_verification_result AS (

@@ -14,7 +14,7 @@ CREATE ROLE web_anon NOLOGIN;
 CREATE ROLE api_owner NOLOGIN;
 GRANT USAGE ON SCHEMA pnvs TO api_owner;
 GRANT EXECUTE ON FUNCTION pnvs.begin_verification, pnvs.resend_verification, pnvs.confirm_verification,
-    pnvs.use_verification, pnvs.require_verification TO api_owner;
+    pnvs.phone_verification_status, pnvs.use_verification, pnvs.require_verification TO api_owner;
 CREATE SCHEMA app AUTHORIZATION api_owner;      -- not exposed
 CREATE SCHEMA api AUTHORIZATION api_owner;
 SET ROLE api_owner;
@@ -39,7 +39,7 @@ CREATE FUNCTION app.cookie(name text) RETURNS text LANGUAGE sql STABLE
 RETURN nullif(current_setting('request.cookies', true), '')::json ->> name;
 
 CREATE FUNCTION app.verification() RETURNS uuid LANGUAGE sql STABLE
-RETURN coalesce(app.cookie('verification'), '00000000-0000-0000-0000-000000000000')::uuid;
+RETURN coalesce(substring(app.cookie('verification') FROM '^[0-9a-f-]{36}$'), '00000000-0000-0000-0000-000000000000')::uuid;
 
 CREATE FUNCTION app.member_id() RETURNS bigint LANGUAGE sql STABLE
 RETURN (SELECT s.member_id FROM app.session AS s WHERE s.key_hash = sha256(convert_to(app.cookie('session'), 'UTF8')));
@@ -56,7 +56,8 @@ BEGIN ATOMIC
     SELECT app.add_header('Set-Cookie', format('%s=%s; Path=/; HttpOnly; Secure; SameSite=Strict', name, value));
 END;
 
--- A row of pnvs as the answer, without the ID.
+-- A row of pnvs as the answer, without the ID.  That no message could be sent is told of a sign-up
+-- alone: of a log-in it would tell that the number is a member's.
 CREATE FUNCTION app.answer(answer jsonb) RETURNS jsonb LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
@@ -73,6 +74,9 @@ BEGIN
         status := coalesce(status, '429');
     END IF;
     PERFORM set_config('response.status', coalesce(status, '200'), true);
+    IF answer ->> 'state' = 'failed' AND answer ->> 'purpose' IS DISTINCT FROM 'sign-up' THEN
+        answer := answer || '{"state": "pending"}';
+    END IF;
     RETURN answer - 'id';
 END
 $$;
@@ -93,7 +97,8 @@ BEGIN
 END
 $$;
 
--- purpose: sign-up, log-in or new number.  A log-in of a number that no member has sends nothing, and looks alike.
+-- purpose: sign-up, log-in or new number.  A log-in of a number that no member has sends nothing, and looks alike; it has
+-- one channel, for nothing could be refused and go out by the next.
 CREATE FUNCTION api.begin(phone text, purpose text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -101,6 +106,7 @@ DECLARE
     session_key text := coalesce(app.cookie('session'), gen_random_uuid()::text);
     address text := nullif(current_setting('request.headers', true), '')::json ->> 'x-real-ip';
     is_known boolean := true;
+    channels text[] := CASE purpose WHEN 'log-in' THEN '{SMS}' ELSE '{SMS,VOICE}' END;
     begun record;
 BEGIN
     IF purpose IN ('sign-up', 'log-in', 'new number') IS NOT TRUE THEN
@@ -114,7 +120,7 @@ BEGIN
         END;
     END IF;
     SELECT * INTO begun
-    FROM pnvs.begin_verification(phone::text, '{SMS,VOICE}', purpose::text, session_key => session_key::text,
+    FROM pnvs.begin_verification(phone::text, channels::text[], purpose::text, session_key => session_key::text,
         rate_key => coalesce(address, 'no proxy')::text, send => is_known::boolean) AS b;
     PERFORM app.set_cookie('session', session_key) WHERE app.cookie('session') IS NULL;
     PERFORM app.set_cookie('verification', begun.id::text) WHERE begun.state = 'pending';
@@ -126,6 +132,11 @@ $$;
 CREATE FUNCTION api.resend(channel text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT app.answer(to_jsonb(r)) FROM pnvs.resend_verification(app.verification()::uuid, channel::text) AS r $$;
+
+-- After a reload of the page, and to learn that no message could be sent.
+CREATE FUNCTION api.status() RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT app.answer(to_jsonb(s)) FROM pnvs.phone_verification_status(app.verification()::uuid) AS s $$;
 
 -- Grants nothing.  The page goes on with one of the three functions below.
 CREATE FUNCTION api.confirm(code text) RETURNS jsonb

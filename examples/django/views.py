@@ -21,13 +21,15 @@ import secrets
 from django.core.exceptions import ValidationError
 from django.db import DataError, IntegrityError, connection, models, transaction
 from django.http import JsonResponse
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 STATUS = {"too_many": 429, "not_available_here": 422, "not_a_number": 422, "try_later": 503}
+NOT_A_NUMBER = {"errors": {"phone": ["This is not a phone number that we can use."]}}
 BEGIN = """
     SELECT id, state, refused, retry_after
-    FROM pnvs.begin_verification(%s, '{SMS,VOICE}', %s, session_key => %s, rate_key => %s, send => %s)"""
+    FROM pnvs.begin_verification(%s, %s::text[], %s, session_key => %s, rate_key => %s, send => %s)"""
 RESEND = "SELECT state, refused, retry_after FROM pnvs.resend_verification(%s::uuid, %s)"
+STATE = "SELECT state, channel, refused, resend_at, purpose FROM pnvs.phone_verification_status(%s::uuid)"
 CONFIRM = "SELECT approved, state, tries_left, retry_after FROM pnvs.confirm_verification(%s::uuid, %s)"
 NORMALIZE = "SELECT pnvs.normalize_phone_number(%s) AS phone"
 USE = "SELECT pnvs.use_verification(%s::uuid, 'log-in') AS phone"
@@ -70,7 +72,12 @@ def client_address(request):
 
 
 def answer(values):
-    """The ID stays on the server.  A refusal is a status."""
+    """The ID stays on the server.  A refusal is a status.
+
+    That no message could be sent is told of a sign-up alone: of a log-in it would tell that the number is a member's.
+    """
+    if values["state"] == "failed" and values.get("purpose") != "sign-up":
+        values["state"] = "pending"
     retry_after = values.get("retry_after")
     status = STATUS.get(values.get("refused"), 200 if retry_after is None else 429)
     response = JsonResponse({name: value for name, value in values.items() if name != "id"}, status=status)
@@ -88,9 +95,9 @@ def normalized(phone):
         return None
 
 
-def start(request, purpose, send=True):
+def start(request, purpose, channels=("SMS", "VOICE"), send=True):
     key = request.session.setdefault("key", secrets.token_urlsafe(32))
-    begun = row(BEGIN, [request.POST["phone"], purpose, key, client_address(request), send])
+    begun = row(BEGIN, [request.POST.get("phone", ""), list(channels), purpose, key, client_address(request), send])
     if begun["state"] == "pending":
         request.session["verification"] = str(begun["id"])
     return answer(begun)
@@ -103,9 +110,9 @@ def begin_sign_up(request):
 
 @require_POST
 def begin_log_in(request):
-    """Sends nothing to a number that no member has, and does not let on."""
-    is_member = Member.objects.filter(phone=normalized(request.POST["phone"])).exists()
-    return start(request, "log-in", send=is_member)
+    """Sends nothing to a number that no member has, and looks alike: nothing could be refused and go out by the next channel."""
+    is_member = Member.objects.filter(phone=normalized(request.POST.get("phone", ""))).exists()
+    return start(request, "log-in", channels=["SMS"], send=is_member)
 
 
 @require_POST
@@ -116,13 +123,20 @@ def begin_new_number(request):
 @require_POST
 def resend(request):
     """With the channel VOICE: "call me instead"."""
-    return answer(row(RESEND, [request.session.get("verification", NOBODY), request.POST.get("channel")]))
+    channel = "VOICE" if request.POST.get("channel") == "VOICE" else None
+    return answer(row(RESEND, [request.session.get("verification", NOBODY), channel]))
+
+
+@require_GET
+def state(request):
+    """After a reload of the page, and to learn that no message could be sent."""
+    return answer(row(STATE, [request.session.get("verification", NOBODY)]))
 
 
 @require_POST
 def confirm(request):
     """Grants nothing: the page goes on with one of the views below."""
-    return answer(row(CONFIRM, [request.session.get("verification", NOBODY), request.POST["code"]]))
+    return answer(row(CONFIRM, [request.session.get("verification", NOBODY), request.POST.get("code", "")]))
 
 
 @require_POST
@@ -139,7 +153,9 @@ def change_number(request):
 
 
 def save(request, member):
-    member.phone = normalized(request.POST["phone"])
+    member.phone = normalized(request.POST.get("phone", ""))
+    if member.phone is None:
+        return JsonResponse(NOT_A_NUMBER, status=400)
     member.verification = request.session.get("verification", NOBODY)
     try:
         member.save()

@@ -6,13 +6,13 @@ const express = require('express');
 const { Pool } = require('pg');
 
 const { PORT = 8080, HOST = '127.0.0.1', ORIGIN = `http://127.0.0.1:${PORT}`, TRUST_PROXY = false } = process.env;
-const RESEND_IN = 'greatest(0, ceil(extract(epoch FROM resend_at - clock_timestamp())))::integer AS resend_in';
-const ROW = `state, channel, refused, retry_after, ${RESEND_IN}`;
-const BEGIN = `SELECT id, ${ROW} FROM pnvs.begin_verification($1::text, purpose => $2::text,
+const HIDDEN = "replace(state, 'failed', 'pending')"; // a log-in whose message is refused must not tell that somebody is a member
+const ROW = `channel, refused, retry_after, greatest(0, ceil(extract(epoch FROM resend_at - clock_timestamp())))::integer AS resend_in`;
+const BEGIN = `SELECT id, ${HIDDEN} AS state, ${ROW} FROM pnvs.begin_verification($1::text, purpose => $2::text,
 	session_key => $3::text, rate_key => $4::text, send => $5::boolean)`;
-const RESEND = `SELECT ${ROW} FROM pnvs.resend_verification($1::uuid, $2::text)`;
-const STATUS = `SELECT ${ROW} FROM pnvs.phone_verification_status($1::uuid)`;
-const CONFIRM = 'SELECT approved, state, tries_left, retry_after FROM pnvs.confirm_verification($1::uuid, $2::text)';
+const RESEND = `SELECT ${HIDDEN} AS state, ${ROW} FROM pnvs.resend_verification($1::uuid, $2::text)`;
+const STATUS = `SELECT CASE purpose WHEN 'sign-up' THEN state ELSE ${HIDDEN} END AS state, ${ROW} FROM pnvs.phone_verification_status($1::uuid)`;
+const CONFIRM = `SELECT approved, ${HIDDEN} AS state, tries_left, retry_after FROM pnvs.confirm_verification($1::uuid, $2::text)`;
 // The browser says the number; the table takes it only if this verification is of the same number.
 const SIGN_UP = `WITH new AS (INSERT INTO member (verification, phone)
 		VALUES ($2::uuid, pnvs.normalize_phone_number($3::text)) ON CONFLICT (phone) DO NOTHING RETURNING id, phone),

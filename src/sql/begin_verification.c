@@ -27,7 +27,7 @@ PG_FUNCTION_INFO_V1(pnvs_phone_verification_status);
 /* Of phone_verification_status_result; the first are those of begin_verification_result. */
 static const Oid types[] = {
 	UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	BOOLOID, INT4OID
+	BOOLOID, INT4OID, TEXTOID
 };
 
 #define BEGUN_COLUMNS 7
@@ -144,7 +144,8 @@ cancel(PG_FUNCTION_ARGS)
 /*
  * phone_verification_status(id uuid)
  *
- * The row of begin_verification() and that of confirm_verification(), as they would be now.
+ * The row of begin_verification() and that of confirm_verification(), as they would be now, and
+ * what the verification is for.
  */
 Datum
 pnvs_phone_verification_status(PG_FUNCTION_ARGS)
@@ -165,6 +166,7 @@ show_status(PG_FUNCTION_ARGS)
 	add_begun(&row, &begun);
 	pnvs_row_add_value(&row, BoolGetDatum(confirmed.approved), confirmed.state == NULL);
 	pnvs_row_add_value(&row, Int32GetDatum(confirmed.tries_left), confirmed.tries_left < 0);
+	pnvs_row_add_text(&row, begun.purpose);
 	return pnvs_row_finish(&row);
 }
 

@@ -122,7 +122,11 @@ pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *
 	error_context_stack = context.previous;
 }
 
-/* Reads the row; false if there is none, or the caller may not see it. */
+/*
+ * Reads the row; false if there is none, or the caller may not see it.  If no message could
+ * be sent, no code is right, and codes are checked like those of a decoy, so that a log-in
+ * which hides the state tells nobody who is a member.
+ */
 static bool
 find(Confirmation *confirmation, const pg_uuid_t *id)
 {
@@ -130,6 +134,7 @@ find(Confirmation *confirmation, const pg_uuid_t *id)
 
 	if (!pnvs_verification_find(id, row))
 		return false;
+	row->is_decoy |= row->state == PNVS_VERIFICATION_FAILED;
 	confirmation->checked.id = row->id;
 	confirmation->checked.tries = row->tries;
 	confirmation->checked.expires_at = row->expires_at;
@@ -145,7 +150,7 @@ can_confirm(const Confirmation *confirmation)
 {
 	const PnvsVerification *row = &confirmation->row;
 
-	return row->state == PNVS_VERIFICATION_PENDING || row->state == PNVS_VERIFICATION_APPROVED ||
+	return pnvs_verification_is_open(row) || row->state == PNVS_VERIFICATION_APPROVED ||
 		(row->state == PNVS_VERIFICATION_MAX_TRIES && row->stored == PNVS_VERIFICATION_PENDING &&
 		 GetCurrentTimestamp() < row->expires_at);
 }
@@ -157,7 +162,7 @@ show(const Confirmation *confirmation, bool approved, PnvsConfirmed *confirmed)
 	int			tries = pnvs_checks_tries(&confirmation->checked, GetCurrentTimestamp());
 	PnvsVerificationState state = confirmation->row.state;
 
-	if (state == PNVS_VERIFICATION_PENDING && tries >= pnvs_max_tries)
+	if (pnvs_verification_is_open(&confirmation->row) && tries >= pnvs_max_tries)
 		state = PNVS_VERIFICATION_MAX_TRIES;
 	confirmed->approved = approved && state == PNVS_VERIFICATION_APPROVED;
 	confirmed->state = pnvs_verification_state_name(state);
@@ -266,7 +271,7 @@ take_try(Confirmation *confirmation)
 	confirmation->has_try = result == PNVS_TRY_TAKEN;
 	RESUME_INTERRUPTS();
 	/* an approval can be used for longer than codes are checked */
-	if (result == PNVS_TRY_EXPIRED && confirmation->row.state == PNVS_VERIFICATION_PENDING)
+	if (result == PNVS_TRY_EXPIRED && pnvs_verification_is_open(&confirmation->row))
 		confirmation->row.state = PNVS_VERIFICATION_EXPIRED;
 	else if (result == PNVS_TRY_NO_ROOM)
 		confirmation->retry_after_s = WAIT_FOR_ROOM_S;

@@ -233,6 +233,7 @@ pnvs_verification_show(const PnvsVerification *row, PnvsBegun *begun)
 	begun->is_open = pnvs_verification_is_open(row);
 	begun->channel = was_refused ? NULL : pnvs_operation_channel_text(row->channel);
 	begun->refused = row->refused;
+	begun->purpose = row->purpose;
 	begun->expires_at = was_refused ? 0 : row->expires_at;
 	if (begun->is_open && row->messages < PNVS_MAX_MESSAGES && row->resend_at != DT_NOEND)
 		begun->resend_at = row->resend_at;

@@ -51,6 +51,7 @@ typedef struct PnvsBegun
 	int			retry_after_s;	/* -1: none */
 	TimestampTz resend_at;		/* 0: none */
 	TimestampTz expires_at;		/* 0: none */
+	const char *purpose;		/* or NULL */
 } PnvsBegun;
 
 /* The row of confirm_verification(). */

@@ -26,6 +26,7 @@ my @CLIENTS = (
 	[ 'PostGraphile', 'postgraphile.js', 'node' ],
 	[ 'psycopg', 'psycopg3.py', $PYTHON, '-B' ],
 	[ 'Django', 'django_app.py', $PYTHON, '-B' ],
+	[ 'the example for Django', 'django_example.py', $PYTHON, '-B' ],
 	[ 'JDBC', 'Jdbc.java', 'java', '-cp', '/usr/share/java/postgresql.jar' ],
 	[ 'pgbouncer', 'pgbouncer.py', $PYTHON, '-B' ]);
 

@@ -58,3 +58,21 @@ CREATE CONSTRAINT TRIGGER member_phone_verified
 	AFTER INSERT OR UPDATE OR DELETE ON signup.member
 	FOR EACH ROW EXECUTE FUNCTION pnvs.require_verification('phone', 'verification_id');
 GRANT SELECT, INSERT ON signup.member TO app;
+
+-- That of the example for Django, as its comment has it.
+CREATE TABLE public.member (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	phone text NOT NULL CONSTRAINT phone_is_unique UNIQUE DEFERRABLE INITIALLY DEFERRED,
+	verification uuid NOT NULL
+);
+CREATE CONSTRAINT TRIGGER phone_is_verified AFTER INSERT OR UPDATE OR DELETE ON public.member
+	FOR EACH ROW EXECUTE FUNCTION pnvs.require_verification(
+		'phone', 'verification', '1 hour', 'sign-up, new number');
+GRANT SELECT, INSERT, UPDATE ON public.member TO app;
+GRANT EXECUTE ON FUNCTION
+	pnvs.begin_verification,
+	pnvs.resend_verification,
+	pnvs.confirm_verification,
+	pnvs.use_verification,
+	pnvs.phone_verification_status
+TO app;

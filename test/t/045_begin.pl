@@ -78,6 +78,7 @@ sub test_row
 	is($message->{admission_key}, $stored->{admission_key}, 'and that of the rate_key');
 	ok($stored->{admission_key}, 'which is there');
 	is($stored->{requested_by}, $session->value('SELECT current_user::regrole::oid'), 'it is known who has begun it');
+	is($pv->status($begun->{id})->{purpose}, 'sign-up', 'the status says what it is for');
 	is(join(' ', map { $stored->{$_} // '-' } qw(state recipient purpose reference session_hash channels channel_position messages
 			is_decoy trusted refused_count tries approved_at used_at ended_at)),
 		"pending $number sign-up user 7 - {SMS} 0 1 f f 0 0 - - -", 'the row of the table');

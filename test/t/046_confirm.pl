@@ -373,6 +373,27 @@ SQL
 	is(confirm($v, "33333$_"), 'f ' . ($_ < 3 ? 'pending' : 'max_tries') . ' ' . (3 - $_) . ' -', 'down to the last') for 1 .. 3;
 }
 
+# --- a message that the service has refused: a log-in does not tell
+
+{
+	my $v = $server->begin('sim-start:code:MOBILE_NUMBER_ILLEGAL:200', wait => 0);
+
+	Pnvs::Simulator::wait_until('the message has failed', sub { $session->value("SELECT state FROM phone_verification_status('$v->{id}')") eq 'failed' });
+	$service->mark;
+	is(confirm($v, "11111$_"), 'f ' . ($_ < 5 ? 'failed' : 'max_tries') . ' ' . (5 - $_) . ' -', 'where no message was sent codes are tries, as of a decoy') for 1 .. 5;
+	is(confirm($v, '222222'), 'f max_tries 0 -', 'of which there are as many');
+	is(checks(), 5, 'and the service is asked about as many');
+}
+
+{
+	my $v = $server->begin('sim:approved');
+
+	$session->run("UPDATE pnvs_internal.queue SET state = 'failed' WHERE phone_verification = '$v->{id}'");
+	is(confirm($v, '111111'), 'f failed 4 -', 'but none is right, whatever the service says');
+	$session->run("UPDATE pnvs_internal.phone_verification SET expires_at = now() WHERE id = '$v->{id}'");
+	is(confirm($v, '111111'), 'f expired 4 -', 'and it expires');
+}
+
 # --- what is queued is taken back
 
 {

@@ -56,6 +56,9 @@ typedef struct DirectCall
 	PnvsDirectCheck verified;	/* the same, of the message's verification */
 } DirectCall;
 
+static Datum start(PG_FUNCTION_ARGS);
+static Datum check(PG_FUNCTION_ARGS);
+static Datum check_queued(PG_FUNCTION_ARGS);
 static Datum call_service(FunctionCallInfo fcinfo, DirectCall *call);
 static void perform(DirectCall *call);
 static void ask_guard(DirectCall *call);
@@ -76,6 +79,12 @@ static void add_columns(PnvsRow *row, const DirectCall *call);
 Datum
 pnvs_start_verification(PG_FUNCTION_ARGS)
 {
+	return pnvs_hide_call(start, fcinfo);
+}
+
+static Datum
+start(PG_FUNCTION_ARGS)
+{
 	DirectCall	call = {.state.operation = pnvs_operation_get(PNVS_START_VERIFICATION)};
 
 	call.values[PNVS_START_CHANNEL] = pnvs_argument_channel(fcinfo, 0);
@@ -94,6 +103,12 @@ pnvs_start_verification(PG_FUNCTION_ARGS)
  */
 Datum
 pnvs_check_verification(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(check, fcinfo);
+}
+
+static Datum
+check(PG_FUNCTION_ARGS)
 {
 	DirectCall	call = {.state.operation = pnvs_operation_get(PNVS_CHECK_VERIFICATION),.is_check = true};
 
@@ -115,6 +130,12 @@ pnvs_check_verification(PG_FUNCTION_ARGS)
  */
 Datum
 pnvs_check_queued_verification(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(check_queued, fcinfo);
+}
+
+static Datum
+check_queued(PG_FUNCTION_ARGS)
 {
 	DirectCall	call = {.state.operation = pnvs_operation_get(PNVS_CHECK_VERIFICATION),.is_check = true};
 	PnvsQueueRow row;
@@ -259,27 +280,24 @@ give_back_if_unsent(int code, Datum arg)
 	const DirectCall *call = (const DirectCall *) DatumGetPointer(arg);
 
 	if (call->state.answer.http.maybe_sent)
-	{
 		pnvs_direct_check_note_lost(&call->verified);
-		return;
-	}
-	give_back(call);
-	pnvs_direct_check_give_back(&call->verified);
+	else
+		give_back(call);
 }
 
 /* The call has an answer, or its request has failed. */
 static void
 tell_guard(const DirectCall *call)
 {
-	pnvs_direct_check_note(&call->verified, &call->state.answer);
+	const PnvsAnswer *answer = &call->state.answer;
+
+	pnvs_direct_check_note(&call->verified, answer);
 	/* the breaker goes by what the service approves */
 	if (call->approved && !call->is_test)
 		approve(call);
-	if (call->approved ||
-		pnvs_outcome_came_to_nothing(call->state.answer.outcome, call->state.answer.code_group))
+	if (call->is_check ? call->approved || !pnvs_client_may_have_judged(answer) :
+		pnvs_outcome_came_to_nothing(answer->outcome, answer->code_group))
 		give_back(call);
-	if (call->approved || !pnvs_client_may_have_judged(&call->state.answer))
-		pnvs_direct_check_give_back(&call->verified);
 }
 
 static void
@@ -291,6 +309,7 @@ give_back(const DirectCall *call)
 		pnvs_guard_give_back(&call->admission, now);
 	if (call->try.key != 0)
 		pnvs_guard_give_back_try(&call->try, now);
+	pnvs_direct_check_give_back(&call->verified);
 }
 
 /*

@@ -22,7 +22,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/partition.h"
+#include "access/xact.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
@@ -42,6 +42,9 @@
 /* The default of enqueue_verification(). */
 #define SEND_WITHIN_US (5 * 60 * USECS_PER_SEC)
 
+/* Rows that are being moved at the same time, by triggers within triggers. */
+#define MAX_MOVED_ROWS 64
+
 /* What a row has in the columns that the arguments name. */
 typedef struct Content
 {
@@ -49,7 +52,7 @@ typedef struct Content
 	const char *reference;		/* or NULL */
 } Content;
 
-/* The old version of a row that is being moved to another partition, for one trigger. */
+/* The old version of a row that a command is moving to another partition, for one trigger. */
 typedef struct MovedRow
 {
 	Oid			table;			/* the topmost one */
@@ -75,10 +78,10 @@ static const char *service_of(const TriggerData *trigger);
 static bool is_moved(HeapTuple row);
 static void note_moved(const TriggerData *trigger);
 static void take_moved(const TriggerData *trigger, Content *content);
-static MovedRow *find_moved(const TriggerData *trigger);
+static MovedRow *find_moved(const TriggerData *trigger, TransactionId xid, CommandId command);
+static MovedRow *take_free_entry(void);
 static void keep(const char **kept, const char *text);
 static const char *name_of_table(const TriggerData *trigger);
-static Oid	table_of(const TriggerData *trigger);
 
 Datum
 pnvs_enqueue_verification_trigger(PG_FUNCTION_ARGS)
@@ -230,22 +233,20 @@ static void
 note_moved(const TriggerData *trigger)
 {
 	HeapTupleHeader header = trigger->tg_trigtuple->t_data;
+	TransactionId deleted_by = HeapTupleHeaderGetUpdateXid(header);
+	CommandId	command = HeapTupleHeaderGetCmax(header);
 	Content		content = content_of(trigger, trigger->tg_trigtuple);
-	MovedRow   *row = find_moved(trigger);
+	MovedRow   *row = find_moved(trigger, deleted_by, command);
 
 	if (row == NULL)
-	{
-		row = MemoryContextAllocZero(TopMemoryContext, sizeof(MovedRow));
-		row->table = table_of(trigger);
-		strlcpy(row->trigger, trigger->tg_trigger->tgname, sizeof(row->trigger));
-		row->next = moved_rows;
-		moved_rows = row;
-	}
+		row = take_free_entry();
 	row->deleted_by = InvalidTransactionId;
+	row->table = pnvs_trigger_table(trigger);
+	strlcpy(row->trigger, trigger->tg_trigger->tgname, sizeof(row->trigger));
 	keep(&row->content.number, content.number);
 	keep(&row->content.reference, content.reference);
-	row->command = HeapTupleHeaderGetCmax(header);
-	row->deleted_by = HeapTupleHeaderGetUpdateXid(header);
+	row->command = command;
+	row->deleted_by = deleted_by;
 }
 
 /* Of a row that is inserted: the old version, if the row was moved. */
@@ -253,27 +254,53 @@ static void
 take_moved(const TriggerData *trigger, Content *content)
 {
 	HeapTupleHeader header = trigger->tg_trigtuple->t_data;
-	MovedRow   *row = find_moved(trigger);
+	MovedRow   *row;
 
 	/* COPY FREEZE inserts rows that have no command */
-	if (row == NULL || !TransactionIdIsValid(row->deleted_by) ||
-		HeapTupleHeaderXminFrozen(header) ||
-		HeapTupleHeaderGetRawXmin(header) != row->deleted_by ||
-		HeapTupleHeaderGetCmin(header) != row->command)
+	if (moved_rows == NULL || HeapTupleHeaderXminFrozen(header))
+		return;
+	row = find_moved(trigger, HeapTupleHeaderGetRawXmin(header), HeapTupleHeaderGetCmin(header));
+	if (row == NULL)
 		return;
 	row->deleted_by = InvalidTransactionId;
 	*content = row->content;
 }
 
+/* What a command has moved last. */
 static MovedRow *
-find_moved(const TriggerData *trigger)
+find_moved(const TriggerData *trigger, TransactionId xid, CommandId command)
 {
 	MovedRow   *row = moved_rows;
-	Oid			table = row != NULL ? table_of(trigger) : InvalidOid;
+	Oid			table = row != NULL ? pnvs_trigger_table(trigger) : InvalidOid;
 
-	while (row != NULL && (row->table != table ||
+	while (row != NULL && (row->deleted_by != xid || row->command != command ||
+						   row->table != table ||
 						   strcmp(row->trigger, trigger->tg_trigger->tgname) != 0))
 		row = row->next;
+	return row;
+}
+
+/*
+ * An entry that nobody waits for, as the first of the list.  If each is of this transaction,
+ * the oldest goes: moves are rarely nested, and what is lost on its way leaves an entry, too.
+ */
+static MovedRow *
+take_free_entry(void)
+{
+	MovedRow  **link = &moved_rows;
+	MovedRow   *row;
+	int			n = 0;
+
+	while (*link != NULL && TransactionIdIsValid((*link)->deleted_by) &&
+		   TransactionIdIsCurrentTransactionId((*link)->deleted_by) && ++n < MAX_MOVED_ROWS)
+		link = &(*link)->next;
+	row = *link;
+	if (row == NULL)
+		row = MemoryContextAllocZero(TopMemoryContext, sizeof(MovedRow));
+	else
+		*link = row->next;
+	row->next = moved_rows;
+	moved_rows = row;
 	return row;
 }
 
@@ -292,20 +319,10 @@ keep(const char **kept, const char *text)
 static const char *
 name_of_table(const TriggerData *trigger)
 {
-	Oid			table = table_of(trigger);
+	Oid			table = pnvs_trigger_table(trigger);
 
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
 									  get_rel_name(table));
-}
-
-/* The trigger's table, or the topmost one of a partition. */
-static Oid
-table_of(const TriggerData *trigger)
-{
-	Oid			table = RelationGetRelid(trigger->tg_relation);
-
-	return trigger->tg_relation->rd_rel->relispartition ?
-		llast_oid(get_partition_ancestors(table)) : table;
 }
 
 /* The column that an argument of the trigger names. */

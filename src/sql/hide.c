@@ -4,7 +4,8 @@
  *	  Keeps the statement out of the log also if an error is PostgreSQL's own.
  *
  * A lock time-out, a deadlock, a cancel or a serialization failure comes without
- * pnvs_errhide(), and the statement has a number, a key, or a verification's ID.
+ * pnvs_errhide(), and the statement has a number, a key, a code, or a verification's ID.  For
+ * the log, a deadlock's DETAIL has the statements of all the sessions that waited.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,4 +34,6 @@ static void
 hide(void *arg)
 {
 	(void) pnvs_errhide();
+	if (geterrcode() == ERRCODE_T_R_DEADLOCK_DETECTED)
+		errdetail_log("The statements of the sessions that waited for each other are not shown.");
 }

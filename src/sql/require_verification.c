@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "access/tableam.h"
-#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_trigger.h"
@@ -92,6 +91,8 @@ static bool is_gone(const TriggerData *trigger);
 static void require(const TriggerData *trigger, const Declaration *declaration,
 					const Content *content);
 static void note_deleted(const TriggerData *trigger, const Declaration *declaration);
+static const char *digits_of(const TriggerData *trigger, const Declaration *declaration,
+							 const char *number);
 static void read_content(const TriggerData *trigger, const Declaration *declaration,
 						 HeapTuple row, Content *content);
 static bool read_id(const char *text, pg_uuid_t *id);
@@ -168,18 +169,8 @@ read_declaration(const TriggerData *trigger, Declaration *declaration)
 static int
 column_of(const TriggerData *trigger, int argument)
 {
-	int			column = pnvs_trigger_column(trigger, "require_verification",
-											 trigger->tg_trigger->tgargs[argument]);
-	char		generated = TupleDescAttr(trigger->tg_relation->rd_att, column - 1)->attgenerated;
-
-	/*
-	 * the row lacks the value of a virtual one, and would pass as a row
-	 * without a number
-	 */
-	if (generated != '\0' && generated != ATTRIBUTE_GENERATED_STORED)
-		pnvs_argument_refuse("require_verification() cannot check a virtual generated column",
-							 "Name the column that it is made of, or make it STORED.");
-	return column;
+	return pnvs_trigger_column(trigger, "require_verification",
+							   trigger->tg_trigger->tgargs[argument]);
 }
 
 /* Domains count as the type that they are made of. */
@@ -276,7 +267,10 @@ check_row(const TriggerData *trigger, const Declaration *declaration)
 	pnvs_moves_note_checked(trigger->tg_trigger->tgoid, row);
 }
 
-/* Whether an UPDATE has kept number and ID of a row that was checked. */
+/*
+ * Whether an UPDATE has kept number and ID of a row that was checked.  Digits alone could be
+ * the same in what is no phone number.
+ */
 static bool
 is_unchanged(const TriggerData *trigger, const Declaration *declaration, const Content *content)
 {
@@ -286,6 +280,9 @@ is_unchanged(const TriggerData *trigger, const Declaration *declaration, const C
 		!pnvs_moves_was_checked(trigger->tg_trigger->tgoid, trigger->tg_trigtuple))
 		return false;
 	read_content(trigger, declaration, trigger->tg_trigtuple, &old);
+	if (old.number == NULL || (strcmp(old.number, content->number) != 0 &&
+							   digits_of(trigger, declaration, content->number) == NULL))
+		return false;
 	return pnvs_trigger_same_number(old.number, content->number) && old.has_id == content->has_id &&
 		(!old.has_id || memcmp(&old.id, &content->id, sizeof(old.id)) == 0);
 }
@@ -311,7 +308,7 @@ is_gone(const TriggerData *trigger)
 static void
 require(const TriggerData *trigger, const Declaration *declaration, const Content *content)
 {
-	const char *digits = pnvs_trigger_digits(content->number);
+	const char *digits = digits_of(trigger, declaration, content->number);
 	PnvsUse		use = {
 		.id = content->id,
 		.recipient = digits,
@@ -344,9 +341,20 @@ note_deleted(const TriggerData *trigger, const Declaration *declaration)
 	if (!pnvs_moves_was_checked(trigger->tg_trigger->tgoid, trigger->tg_trigtuple))
 		return;
 	read_content(trigger, declaration, trigger->tg_trigtuple, &content);
-	digits = content.number != NULL && content.has_id ? pnvs_trigger_digits(content.number) : NULL;
+	digits = content.number != NULL && content.has_id ?
+		digits_of(trigger, declaration, content.number) : NULL;
 	if (digits != NULL)
 		pnvs_moves_note_deleted(move_of(trigger, digits, &content.id));
+}
+
+/* The digits of a phone number, or NULL if it is none.  In a column of numbers 62812.5 is none. */
+static const char *
+digits_of(const TriggerData *trigger, const Declaration *declaration, const char *number)
+{
+	if (strspn(number, "0123456789") != strlen(number) &&
+		!is_text(type_of(trigger, declaration->number)))
+		return NULL;
+	return pnvs_trigger_digits(number);
 }
 
 static void
@@ -396,9 +404,8 @@ move_of(const TriggerData *trigger, const char *digits, const pg_uuid_t *id)
 	PnvsMove	move = {
 		.number = strtoull(digits, NULL, 10),
 		.id = *id,
-		.table = RelationGetRelid(trigger->tg_relation)
+		.table = pnvs_trigger_table(trigger)
 	};
-	List	   *ancestors = NIL;
 
 	for (int i = 0; i < trigger->tg_trigger->tgnargs; i++)
 	{
@@ -407,11 +414,6 @@ move_of(const TriggerData *trigger, const char *digits, const pg_uuid_t *id)
 		move.declaration = hash_bytes_extended((const unsigned char *) arg, (int) strlen(arg) + 1,
 											   move.declaration);
 	}
-	/* a partition that is being detached has none */
-	if (trigger->tg_relation->rd_rel->relispartition)
-		ancestors = get_partition_ancestors(RelationGetRelid(trigger->tg_relation));
-	if (ancestors != NIL)
-		move.table = llast_oid(ancestors);
 	return move;
 }
 

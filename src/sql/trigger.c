@@ -1,12 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * trigger.c
- *	  What the trigger functions share: the columns that their arguments name.
+ *	  What the trigger functions share: their table, and the columns that their arguments
+ *	  name.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "catalog/partition.h"
+#include "catalog/pg_attribute.h"
 #include "executor/spi.h"
 #include "utils/rel.h"
 
@@ -16,11 +19,15 @@
 #include "sql/sql.h"
 #include "sql/trigger.h"
 
-/* A column's number, looked up each time, for partitions have other numbers. */
+/*
+ * A column's number, looked up each time, for partitions have other numbers.  The row lacks
+ * the value of a virtual generated column, and would pass as a row without one.
+ */
 int
 pnvs_trigger_column(const TriggerData *trigger, const char *function, const char *name)
 {
 	int			column = SPI_fnumber(trigger->tg_relation->rd_att, name);
+	char		generated;
 
 	if (column <= 0)
 		ereport(ERROR,
@@ -29,7 +36,24 @@ pnvs_trigger_column(const TriggerData *trigger, const char *function, const char
 						name, function, RelationGetRelationName(trigger->tg_relation)),
 				 errhint("After a column was renamed, the trigger must be created again."),
 				 pnvs_errhide()));
+	generated = TupleDescAttr(trigger->tg_relation->rd_att, column - 1)->attgenerated;
+	if (generated != '\0' && generated != ATTRIBUTE_GENERATED_STORED)
+		pnvs_argument_refuse(psprintf("%s() cannot see a virtual generated column", function),
+							 "Name the column that it is made of, or make it STORED.");
 	return column;
+}
+
+/* The trigger's table, or the topmost one of a partition. */
+Oid
+pnvs_trigger_table(const TriggerData *trigger)
+{
+	Oid			table = RelationGetRelid(trigger->tg_relation);
+	List	   *ancestors = NIL;
+
+	/* a partition that is being detached has none */
+	if (trigger->tg_relation->rd_rel->relispartition)
+		ancestors = get_partition_ancestors(table);
+	return ancestors != NIL ? llast_oid(ancestors) : table;
 }
 
 /* The row as it is now; of INSERT or UPDATE. */

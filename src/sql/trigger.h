@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * trigger.h
- *	  What the trigger functions share: the columns that their arguments name.
+ *	  What the trigger functions share: their table, and the columns that their arguments
+ *	  name.
  *
  *-------------------------------------------------------------------------
  */
@@ -12,6 +13,7 @@
 
 extern int	pnvs_trigger_column(const TriggerData *trigger, const char *function,
 								const char *name);
+extern Oid	pnvs_trigger_table(const TriggerData *trigger);
 extern HeapTuple pnvs_trigger_new_row(const TriggerData *trigger);
 extern const char *pnvs_trigger_number(const TriggerData *trigger, HeapTuple row, int column);
 extern bool pnvs_trigger_same_number(const char *one, const char *other);

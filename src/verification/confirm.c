@@ -317,9 +317,12 @@ ask(Confirmation *confirmation)
 		give_back_try(confirmation);
 		if (not_judged.answer.outcome != PNVS_THROTTLED)
 			pnvs_failure_throw_if_refused(&not_judged);
-		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
 		judgement = NOT_JUDGED;
 	}
+	/* it may be the right one of a message that was not judged */
+	if (not_judged.operation != NULL &&
+		(judgement == NOT_JUDGED || confirmation->tries < pnvs_max_tries))
+		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
 	return judgement;
 }
 

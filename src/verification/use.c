@@ -92,10 +92,11 @@ pnvs_verification_use_fault(const PnvsUse *use)
 	pnvs_verification_count_tries(&row);
 	if (row.state != PNVS_VERIFICATION_APPROVED)
 		return of_state[row.state];
-	if (strcmp(row.recipient, use->recipient) != 0)
-		return PNVS_USE_OF_OTHER_NUMBER;
+	/* an old approval's number is masked */
 	if (row.approved_at < GetCurrentTimestamp() - use->good_for_us)
 		return PNVS_USE_TOO_LATE;
+	if (strcmp(row.recipient, use->recipient) != 0)
+		return PNVS_USE_OF_OTHER_NUMBER;
 	/* or another transaction has given it back meanwhile */
 	return has_purpose(row.purpose, use) ? PNVS_USE_NOT_TOLD : PNVS_USE_FOR_OTHER_PURPOSE;
 }

@@ -272,6 +272,68 @@ $session->run("BEGIN; INSERT INTO parts.split VALUES ('10', '$one', 1); UPDATE p
 is(of_part(10), "$CANCELED, queued", 'a deferred trigger knows moves, too');
 $session->run('TRUNCATE pnvs_internal.queue');
 
+# A trigger of the user, fired between the two of a move, moves another row.
+for my $event ('INSERT', 'DELETE')
+{
+	my $table = 'nested_' . lc $event;
+
+	make_table("parts.$table", columns => ', part integer', more => ' PARTITION BY LIST (part)');
+	$session->run("CREATE TABLE parts.${table}_1 PARTITION OF parts.$table FOR VALUES IN (1); CREATE TABLE parts.${table}_2 PARTITION OF parts.$table FOR VALUES IN (2)");
+	$session->run("CREATE FUNCTION parts.${table}_one() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN"
+		  . " IF pg_trigger_depth() = 1 THEN UPDATE parts.$table SET part = 2 WHERE part = 1 AND id <> OLD.id; END IF; RETURN NULL; END \$\$")
+	  if $event eq 'DELETE';
+	$session->run("CREATE FUNCTION parts.${table}_one() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN"
+		  . " UPDATE parts.$table SET part = 2 WHERE part = 1 AND id <> NEW.id; RETURN NULL; END \$\$")
+	  if $event eq 'INSERT';
+	$session->run("INSERT INTO parts.$table VALUES ('1', '$one', 1), ('2', '$two', 2)");
+	$session->run('CREATE TRIGGER ' . ($event eq 'INSERT' ? 'a' : 'z') . "_one AFTER $event ON parts.${table}_" . ($event eq 'INSERT' ? 1 : 2) . " FOR EACH ROW EXECUTE FUNCTION parts.${table}_one()");
+	$session->run("UPDATE parts.$table SET part = 1 WHERE id = '2'");
+	is($session->value("SELECT string_agg(id || part, ' ' ORDER BY id) FROM parts.$table"), '12 21', "$event: a trigger moves another row");
+	is(messages("parts.$table") =~ s/ \d\d(?=,|\z)//gr, '1 queued, 2 queued', 'no second message is sent for either');
+}
+
+# What is lost on its way, again and again, is forgotten.
+$session->run("CREATE TRIGGER dropped BEFORE INSERT ON parts.second FOR EACH ROW EXECUTE FUNCTION parts.drop_row(); INSERT INTO parts.split SELECT n, 6281800000000 + n, 1 FROM generate_series(1, 200) AS n");
+my $kept = q{SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = 'TopMemoryContext'};
+$session->run("BEGIN; UPDATE parts.split SET part = 2 WHERE id = '1'");
+my $before = $session->value($kept);
+$session->run("DO \$\$ BEGIN FOR n IN 2 .. 200 LOOP UPDATE parts.split SET part = 2 WHERE id = n::text; END LOOP; END \$\$");
+$session->run('COMMIT');
+cmp_ok($session->value($kept) - $before, '<', 20_000, 'moves that do not arrive take no memory');
+$session->run('DROP TRIGGER dropped ON parts.second; DELETE FROM parts.split; TRUNCATE pnvs_internal.queue');
+
+# --- a partition that is being detached
+
+{
+	my ($reader, $detaching) = ($queue->connect, $queue->connect);
+
+	make_table('parts.whole', columns => ', part integer', more => ' PARTITION BY LIST (part)');
+	$session->run('CREATE TABLE parts.leaving PARTITION OF parts.whole FOR VALUES IN (1)');
+	$reader->run('BEGIN; SELECT count(*) FROM parts.whole');
+	$detaching->send('ALTER TABLE parts.whole DETACH PARTITION parts.leaving CONCURRENTLY');
+	wait_until('it is being detached', sub { $session->value("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = 'parts.leaving'::regclass") eq 't' });
+	my $written = $queue->connect->query("INSERT INTO parts.leaving VALUES ('1', '$three', 1)");
+	ok(!$written->lost && !$written->failed, 'a row can be written to a partition that is being detached');
+	is(of_row('parts.leaving', 1), 'queued', 'its message is one of that table');
+	$session->run('DELETE FROM parts.leaving');
+	is(of_row('parts.leaving', 1), $CANCELED, 'and is taken back with it');
+	$reader->run('COMMIT');
+	$detaching->result;
+	$_->close for $reader, $detaching;
+	$session->run('TRUNCATE pnvs_internal.queue');
+}
+
+# --- a column whose value the row lacks
+
+if ($session->value("SELECT current_setting('server_version_num')::int >= 180000") eq 't')
+{
+	make_table('virtual', columns => ', written text, key text GENERATED ALWAYS AS (id) VIRTUAL', more => '');
+	$session->run("ALTER TABLE virtual DROP phone; ALTER TABLE virtual ADD phone text GENERATED ALWAYS AS (written) VIRTUAL");
+	is($session->query("INSERT INTO virtual (id, written) VALUES ('1', '$one')")->sqlstate, '22023', 'a number in a virtual generated column is an error');
+	$session->run("CREATE OR REPLACE TRIGGER code AFTER INSERT ON virtual FOR EACH ROW EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'written', 'FA1', 'key')");
+	is($session->query("INSERT INTO virtual (id, written) VALUES ('1', '$one')")->sqlstate, '22023', 'and so is a reference');
+}
+
 # --- among many
 
 # What a transaction has read of the queue, in the table and its indexes.

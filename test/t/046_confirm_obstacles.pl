@@ -233,8 +233,10 @@ sub waits
 sub two_messages
 {
 	my ($which, $service_sid) = @_;
-	my $v = $server->resend_sent($server->begin('FA1'));
+	my $v = $server->begin('FA1');
 
+	$v->{code_before} = $v->{code};
+	$server->resend_sent($v);
 	$session->run("UPDATE pnvs_internal.queue SET service_sid = '$service_sid' WHERE id = (SELECT $which(id) FROM pnvs_internal.queue WHERE phone_verification = '$v->{id}')");
 	return $v;
 }
@@ -242,7 +244,17 @@ sub two_messages
 {
 	my $v = two_messages('min', 'sim-check:throttled:1000');
 
-	is(confirm($v, wrong($v)), 'f pending 4 -', 'a code that was checked for the newest message alone is a try');
+	is(confirm($v, wrong($v)), 'f pending 4 1', 'a code that was checked for the newest message alone is a try, and is to be typed again');
+}
+
+{
+	my $v = two_messages('min', 'sim-check:first:1:throttled:1000');
+
+	is(confirm($v, $v->{code_before}), 'f pending 4 1', 'for it may be that of the older');
+	is(confirm($v, $v->{code_before}), 't approved 4 -', 'as it turns out');
+	$v = two_messages('min', 'sim-check:throttled:1000');
+	confirm($v, wrong($v, $_)) for 1 .. 4;
+	is(confirm($v, wrong($v, 5)), 'f max_tries 0 -', 'with the last try it ends all the same');
 }
 
 {

@@ -139,6 +139,7 @@ for my $reason (sort keys %reason)
 {
 	is(reason($number, approve($number, %{ $reason{$reason} })), $reason, "a verification $reason");
 }
+is(reason($number, approve($number, age => '3 days', changes => q{recipient = '6281****00'})), 'was approved too long ago', 'also when its number is masked');
 is(reason($number, approve($number, state => 'pending', changes => 'tries = 5')), 'has had too many wrong codes', 'also as the setting has it');
 is(reason($number, $unknown), $ANY_REASON, 'of an unknown ID no reason is told');
 
@@ -326,6 +327,14 @@ like($session->query("INSERT INTO floats (phone) VALUES (6281600000001)")->messa
 	'a number whose digits depend on a setting is refused');
 create_table('decimals', phone => 'numeric(20, 2)');
 is(state_of(insert($number, approve($number), table => 'decimals')), '23514 decimals_phone_verified', 'a number with decimals is no phone number');
+
+$session->run('CREATE TABLE numbers (phone numeric, verification_id uuid)');
+$session->run(guard_sql('numbers'));
+($number, $id) = approved();
+is(insert($number, $id, table => 'numbers')->message, '', 'one without decimals is');
+is(state_of($session->query($_)), '23514 numbers_phone_verified', "and cannot become another: $_")
+  for 'UPDATE numbers SET phone = trunc(phone / 1000, 3)', 'UPDATE numbers SET phone = -phone';
+is($session->query('UPDATE numbers SET phone = phone + 0')->message, '', 'the same is no change');
 
 $session->run('CREATE TABLE generated (written text, phone text GENERATED ALWAYS AS (normalize_phone_number(written)) STORED, verification_id uuid)');
 $session->run(guard_sql('generated'));

@@ -162,6 +162,34 @@ is(searches_after_loss('false'), 1, 'whether messages are sent or not');
 	unlike(logged($end), qr/$v->{id}/, 'or an ID');
 }
 
+{
+	my $holder = $server->connect;
+	my $waiter = $server->connect;
+	my $end = -s $node->logfile;
+
+	$holder->run('BEGIN; LOCK pnvs_internal.queue, pnvs_internal.phone_verification');
+	$waiter->run("SET lock_timeout = '200ms'");
+	is($waiter->query($_)->sqlstate, '55P03', 'a direct check waits no longer: ' . (/(\w+)\(/)[0])
+	  for "SELECT check_queued_verification('284413', 1, '+6281555555555')", "SELECT check_verification('284413', 'id/of+the/service', '+6281555555555')";
+	$holder->run('ROLLBACK');
+	like(logged($end), qr/lock timeout/, 'the log says so, too');
+	unlike(logged($end), qr/284413|81555555555|id.of.the.service/, 'without code, number or ID');
+}
+
+# A deadlock's DETAIL for the log has the statements of all who wait.
+{
+	my @session = map { $server->connect } 1, 2;
+	my $end = -s $node->logfile;
+	my $begin = sub { "SELECT begin_verification('" . Pnvs::Queue::new_number() . "', session_key => 'secret-of-session-$_[0]', service_sid => 'FA1')" };
+
+	$session[$_]->run('BEGIN; ' . $begin->($_)) for 0, 1;
+	$session[$_]->send($begin->(1 - $_)) for 0, 1;
+	is(join(' ', sort map { $_->result->sqlstate } @session), ' 40P01', 'of two that wait for each other one ends');
+	$_->close for @session;
+	like(logged($end), qr/deadlock detected/, 'the log says so');
+	unlike(logged($end), qr/secret-of-session/, 'without the statements');
+}
+
 # --- rows without an approval
 
 {

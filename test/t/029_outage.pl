@@ -152,6 +152,18 @@ like(log_since($mark), $OVER, 'the log says that it is over');
 
 # --- one number's trouble
 
+# As many numbers at once that the service forbids.
+{
+	$queue->settled($queue->enqueue('FA1'));
+	my @forbidden = $session->run("SELECT enqueue_verification('SMS', '62816' || (10000000 + n), 'sim-start:code:Forbidden.RiskControl:403') FROM generate_series(1, 20) AS n")->rows;
+	Pnvs::Simulator::wait_until('all were refused', sub { $session->value("SELECT count(*) FROM $TABLE WHERE code = 'Forbidden.RiskControl'") == @forbidden });
+	my $begun = time;
+
+	is($queue->soon_settled([ $queue->enqueue('FA1') ]), 'sent', 'many numbers that the service forbids do not stop the others');
+	cmp_ok(time - $begun, '<', 10, 'not for long');
+	$session->run("SELECT cancel_verification(id) FROM $TABLE WHERE code = 'Forbidden.RiskControl'");
+}
+
 my $risky = $queue->enqueue('sim-start:code:Forbidden.RiskControl:403', "send_within => '6 seconds'");
 my $others = Pnvs::Batch->enqueue($session, 'FA1', 20);
 $queue->wait_row($risky, 'was tried', sub { ($_[0]{code} // '') eq 'Forbidden.RiskControl' && $_[0]{state} eq 'queued' });
@@ -173,7 +185,7 @@ cmp_ok(requests($risky), '<=', 20, 'and is tried ever more seldom');
 
 # --- no connection
 
-$queue->reload('pnvs.endpoint' => $service->endpoint('refused'));
+$queue->configure('pnvs.endpoint' => $service->endpoint('refused'));
 $mark = $queue->log_end;
 $backlog = Pnvs::Batch->enqueue($session, 'FA1', $BACKLOG);
 Pnvs::Simulator::wait_until('the log warns', sub { log_since($mark) =~ $WARNING });

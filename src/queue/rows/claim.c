@@ -57,8 +57,16 @@ pnvs_claim_due(PnvsClaimer *claimer, const PnvsClaimLimit *limit, PnvsClaim *cla
 	Datum	   *tids = palloc(limit->max * sizeof(Datum));
 	int			nbefore = verdicts->n;
 	TimestampTz now = GetCurrentTimestamp();
-	int			nrows = select_due(claimer, PNVS_SELECT_DUE, limit->max, now);
+	bool		all = limit->tryable == PNVS_TRY_ALL;
+	int			nrows = 0;
+	bool		untried;
 
+	/* what was refused may be refused for its own sake: others come first */
+	if (!all && limit->tryable != PNVS_TRY_NONE)
+		nrows = select_due(claimer, PNVS_SELECT_UNTRIED, limit->max, now);
+	untried = nrows > 0;
+	if (!untried)
+		nrows = select_due(claimer, PNVS_SELECT_DUE, limit->max, now);
 	*nclaims = 0;
 	for (int row = 0; row < nrows; row++)
 	{
@@ -67,12 +75,12 @@ pnvs_claim_due(PnvsClaimer *claimer, const PnvsClaimLimit *limit, PnvsClaim *cla
 		if (read_due(row, now, claim, verdicts))
 			tids[(*nclaims)++] = pnvs_result_datum(row, PNVS_ROW_PLACE);
 		/* a row that may be left out is to be seen again */
-		if (limit->tryable != PNVS_TRY_ALL && *nclaims > 0)
+		if (!all && (*nclaims > 0 || untried))
 			continue;
 		claimer->seen.not_before = claim->not_before;
 		claimer->seen.id = claim->id;
 	}
-	if (limit->tryable != PNVS_TRY_ALL)
+	if (!all)
 		*nclaims = choose_claim(limit, claims, tids, *nclaims);
 	if (*nclaims > 0)
 		claim_rows(claimer, tids, claims, nclaims);

@@ -160,6 +160,7 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		{0}
 	},
 	[PNVS_SELECT_DUE] = {SELECT_DUE(""), SELECT_DUE_TYPES},
+	[PNVS_SELECT_UNTRIED] = {SELECT_DUE(" AND dispatched_at IS NULL"), SELECT_DUE_TYPES},
 	[PNVS_SELECT_LATE] = {SELECT_DUE(" AND send_before <= $3"), SELECT_DUE_TYPES},
 	[PNVS_CLAIM] = {
 		"UPDATE ONLY %1$s SET state = 'sending', attempts = attempts + 1, claimer = $2,"

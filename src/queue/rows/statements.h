@@ -62,6 +62,7 @@ typedef enum PnvsQueueStatement
 	PNVS_RENAME,
 	PNVS_HIGHEST_ID,
 	PNVS_SELECT_DUE,
+	PNVS_SELECT_UNTRIED,
 	PNVS_SELECT_LATE,
 	PNVS_CLAIM,
 	PNVS_LOCK_ROWS,
@@ -120,7 +121,7 @@ typedef enum PnvsFindColumn
 
 #define PNVS_QUEUE_COLUMNS PNVS_FIND_HTTP_STATUS
 
-/* The columns of PNVS_SELECT_DUE, _LATE, _UNKNOWN, _SIBLINGS, _QUEUED_OF and _QUEUED_OF_ROW. */
+/* The columns of PNVS_SELECT_DUE, _UNTRIED, _LATE, _UNKNOWN, _SIBLINGS, _QUEUED_OF and _QUEUED_OF_ROW. */
 typedef enum PnvsRowColumn
 {
 	PNVS_ROW_PLACE = 1,

@@ -164,7 +164,7 @@ RESET pnvs.service_sid;
 -- the typed code
 --
 SELECT what, outcome(format('check_verification(%L, ''VE1'')', code)) AS check,
-		outcome(format('search_verification(code => %L)', code)) AS search
+		outcome(format('search_verification("to" => ''6281234567890'', code => %L)', code)) AS search
 	FROM (VALUES
 		('1 character', '1'),
 		('16 characters', repeat('1', 16)),

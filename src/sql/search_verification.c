@@ -11,11 +11,13 @@
 #include "common/hashfn.h"
 #include "datatype/timestamp.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "guard/guard.h"
 #include "sql/sql.h"
 
 /* A page of this size stays well below the limit on a reply's size. */
@@ -46,6 +48,7 @@ typedef struct Search
 	uint64	   *fingerprints;	/* of the pages so far */
 } Search;
 
+static void take_try(const char *const *values);
 static void ask_for_page(Search *search, const char **values, PnvsCallState *call);
 static void check_page(Search *search, const PnvsReply *reply);
 static uint64 fingerprint(const PnvsReply *reply);
@@ -78,6 +81,9 @@ pnvs_search_verification(PG_FUNCTION_ARGS)
 	search.max_records = pnvs_argument_count(fcinfo, 6, "max_records", MAX_RECORDS);
 	search.page_size = Min(search.page_size, search.max_records);
 
+	if (values[PNVS_SEARCH_CODE] != NULL)
+		take_try(values);
+
 	InitMaterializedSRF(fcinfo, 0);
 	search.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	pnvs_row_check_type(search.result->setDesc, column_types, lengthof(column_types));
@@ -99,6 +105,27 @@ pnvs_search_verification(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(search.context);
 	MemoryContextDelete(page_context);
 	return (Datum) 0;
+}
+
+/*
+ * Takes a try, or throws.  What a search with a code finds tells whether that is right: it
+ * is like a check, and its try is never given back.
+ */
+static void
+take_try(const char *const *values)
+{
+	PnvsRefusal refusal;
+	PnvsTry		try;
+
+	if (values[PNVS_SEARCH_TO] == NULL && values[PNVS_SEARCH_VERIFICATION_ID] == NULL)
+		pnvs_argument_refuse("a search with a code needs \"to\" or verification_id",
+							 "It counts as a try of that number, or of that ID.");
+	HOLD_INTERRUPTS();
+	refusal = pnvs_guard_admit_try(values[PNVS_SEARCH_TO], values[PNVS_SEARCH_VERIFICATION_ID],
+								   GetCurrentTimestamp(), &try);
+	RESUME_INTERRUPTS();
+	if (refusal.reason != PNVS_ADMITTED)
+		pnvs_guard_throw(&refusal);
 }
 
 static void

@@ -391,6 +391,19 @@ is(tries_left($number, to => 'NULL'), 3, 'each verification for itself');
 $number = $guard->new_number;
 is(tries_left($number, service_sid => 'sim-check:code:INVALID_PARAMETERS:200'), 3, 'a code that the service refuses by another name is a try, too');
 
+# A search with a code tells whether that is right.
+{
+	my $number = $guard->new_number;
+	my ($id, $code) = verification($number);
+	my $search = sub { $session->query("SELECT * FROM search_verification($_[0])") };
+
+	is($search->(qq("to" => '$number', code => '00000$_'))->sqlstate, $_ <= 3 ? '' : '38V03', "search $_ with a code is a try of the number") for 1 .. 4;
+	is(check($number, $code, $id)->sqlstate, '38V03', 'so is a check after it');
+	is($search->(qq("to" => '$number'))->sqlstate, '', 'a search without a code is none');
+	is($search->(qq(verification_id => '$id', code => '00000$_'))->sqlstate, $_ <= 3 ? '' : '38V03', "search $_ by ID is a try of the ID") for 1 .. 4;
+	is($search->(qq(code => '$code'))->sqlstate, '22023', 'a search of all numbers by a code is refused');
+}
+
 # Something happens to a check of a number; how many wrong codes are left of 3.
 sub tries_after
 {

@@ -4,7 +4,8 @@
 -- and a channel; all else is the server's word.
 --
 -- The ID of a verification and the key of a session are in cookies that no script can read,
--- and never in an answer.  A refusal becomes 429 with Retry-After, 422 or 503.  The proxy in
+-- and never in an answer; "__Host-" keeps other hosts of the domain from setting them, for whoever
+-- plants his own session gets what the person at that browser has verified.  A refusal becomes 429 with Retry-After, 422 or 503.  The proxy in
 -- front sets the header X-Real-IP, whatever the client has sent.
 --
 -- The extension is in a schema "pnvs", on which nobody but its owner has CREATE, it is
@@ -36,7 +37,7 @@ CREATE TABLE app.session (
 
 -- What PostgREST says of the request.
 CREATE FUNCTION app.cookie(name text) RETURNS text LANGUAGE sql STABLE
-RETURN nullif(current_setting('request.cookies', true), '')::json ->> name;
+RETURN nullif(current_setting('request.cookies', true), '')::json ->> ('__Host-' || name);
 
 CREATE FUNCTION app.verification() RETURNS uuid LANGUAGE sql STABLE
 RETURN coalesce(substring(app.cookie('verification') FROM '^[0-9a-f-]{36}$'), '00000000-0000-0000-0000-000000000000')::uuid;
@@ -53,7 +54,7 @@ END;
 
 CREATE FUNCTION app.set_cookie(name text, value text) RETURNS void LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT app.add_header('Set-Cookie', format('%s=%s; Path=/; HttpOnly; Secure; SameSite=Strict', name, value));
+    SELECT app.add_header('Set-Cookie', format('__Host-%s=%s; Path=/; HttpOnly; Secure; SameSite=Strict', name, value));
 END;
 
 -- A row of pnvs as the answer, without the ID.  That no message could be sent is told of a sign-up

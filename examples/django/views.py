@@ -12,7 +12,9 @@ account.
 pnvs is in a schema "pnvs".  The role of Django's connection has USAGE on that schema, EXECUTE on
 the functions below, and, if it runs the migration, EXECUTE on pnvs.require_verification.
 The verification's ID is in the session: with sessions in a cookie, which is signed and not
-encrypted, that is a secret of this browser's all the same.  Behind a proxy, client_address()
+encrypted, that is a secret of this browser's all the same.  Whoever plants his own session gets
+what the person at that browser has verified: set SESSION_COOKIE_NAME = "__Host-sessionid" and
+SESSION_COOKIE_SECURE, so that no other host of the domain can set it.  Behind a proxy, client_address()
 is to return what the proxy says, and nothing that a client can set.
 """
 
@@ -174,6 +176,6 @@ def log_in(request):
 
 
 def enter(request, member):
-    request.session.cycle_key()
+    request.session.flush()
     request.session["member"] = member.pk
     return JsonResponse({"member": member.phone})

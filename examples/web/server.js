@@ -11,7 +11,7 @@ const ROW = `channel, refused, retry_after, greatest(0, ceil(extract(epoch FROM 
 const BEGIN = `SELECT id, ${HIDDEN} AS state, ${ROW} FROM pnvs.begin_verification($1::text, purpose => $2::text,
 	session_key => $3::text, rate_key => $4::text, send => $5::boolean)`;
 const RESEND = `SELECT ${HIDDEN} AS state, ${ROW} FROM pnvs.resend_verification($1::uuid, $2::text)`;
-const STATUS = `SELECT CASE purpose WHEN 'sign-up' THEN state ELSE ${HIDDEN} END AS state, ${ROW} FROM pnvs.phone_verification_status($1::uuid)`;
+const STATUS = `SELECT CASE purpose WHEN 'sign-up' THEN state ELSE ${HIDDEN} END AS state, purpose, ${ROW} FROM pnvs.phone_verification_status($1::uuid)`;
 const CONFIRM = `SELECT approved, ${HIDDEN} AS state, tries_left, retry_after FROM pnvs.confirm_verification($1::uuid, $2::text)`;
 // The browser says the number; the table takes it only if this verification is of the same number.
 const SIGN_UP = `WITH new AS (INSERT INTO member (verification, phone)
@@ -62,10 +62,10 @@ app.post('/api/begin', async ({ body: { purpose, phone }, cookies, ip }, respons
 });
 app.post('/api/resend', async ({ body: { channel }, cookies: { verification } }, response) =>
 	answer(response, await one(RESEND, [verification ?? '', channel === 'VOICE' ? 'VOICE' : null])));
-app.post('/api/confirm', async ({ body: { purpose, phone, code }, cookies: { verification } }, response) => {
+app.post('/api/confirm', async ({ body: { phone, code }, cookies: { verification } }, response) => {
 	const row = await one(CONFIRM, [verification ?? '', code ?? '']);
 	if (!row.approved) return answer(response, row);
-	const key = newKey(), isNew = purpose === 'sign-up';
+	const key = newKey(), isNew = (await one(STATUS, [verification])).purpose === 'sign-up'; // whatever the browser says
 	const member = await one(isNew ? SIGN_UP : LOG_IN, [sha256(key), verification, ...isNew ? [phone] : []])
 		.catch((error) => { if (error.code !== '23514') throw error; }); // of another number: used up like that of an owner
 	if (!member) return answer(response, { state: isNew && (await one(OWNS, [verification, phone])).owns ? 'has_account' : 'canceled' });

@@ -190,10 +190,10 @@ subtest 'replay' => sub {
 subtest 'ID of another' => sub {
 	my ($number, $browser) = (new_number(), somebody());
 	my $code = begin($browser, $number);
-	my $id = $browser->cookies->{verification};
+	my $id = $browser->cookies->{'__Host-verification'};
 	my $stranger = somebody();
 
-	$stranger->cookies->{verification} = sql('SELECT gen_random_uuid()');
+	$stranger->cookies->{'__Host-verification'} = sql('SELECT gen_random_uuid()');
 	is_deeply(confirm($stranger, $code), { approved => JSON::PP::false, state => undef, tries_left => undef, retry_after => undef },
 		'an ID that somebody has guessed is unknown');
 	sql('CREATE ROLE stranger; GRANT USAGE ON SCHEMA pnvs TO stranger; GRANT EXECUTE ON FUNCTION pnvs.confirm_verification, '
@@ -354,16 +354,18 @@ subtest 'session of another' => sub {
 
 	let_time_pass();
 	begin($attacker, $number);
-	isnt($attacker->cookies->{verification}, $victim->cookies->{verification}, 'the same number in another session is another verification');
+	isnt($attacker->cookies->{'__Host-verification'}, $victim->cookies->{'__Host-verification'}, 'the same number in another session is another verification');
 	ok(confirm($victim, $code)->{approved}, 'the victim\'s own goes on');
 	ok(!confirm($attacker, $code)->{approved}, 'and does not approve the attacker\'s');
 
+	# a browser takes such a cookie from this host alone, and only if it is so
+	is(join(' ', sort keys %{ $victim->cookies }), '__Host-session __Host-verification', 'no other host can plant a cookie');
 	my $planted = somebody();
-	$planted->cookies->{session} = $attacker->cookies->{session};
+	$planted->cookies->{'__Host-session'} = $attacker->cookies->{'__Host-session'};
 	my ($member) = member();
 	confirm($planted, begin($planted, $member, 'log-in'));
 	is($planted->post('log_in')->{status}, 200, 'somebody logs in with a session that an attacker has planted');
-	isnt($planted->cookies->{session}, $attacker->cookies->{session}, 'and has another one from then on');
+	isnt($planted->cookies->{'__Host-session'}, $attacker->cookies->{'__Host-session'}, 'and has another one from then on');
 	is($attacker->post('change_number', phone => new_number())->{status}, 401, 'the attacker\'s is not logged in');
 };
 

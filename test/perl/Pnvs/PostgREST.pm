@@ -91,7 +91,7 @@ sub answer
 	my %headers = map { %$_ } my @header = @{ $json->decode($row->{response_headers} // '[]') };
 	for my $cookie (map { $_->{'Set-Cookie'} // () } @header)
 	{
-		$self->{cookies}{$1} = $2 if $cookie =~ /\A(\w+)=([^;]*); Path=\/; HttpOnly; Secure; SameSite=Strict\z/;
+		$self->{cookies}{$1} = $2 if $cookie =~ /\A((?:__Host-)?\w+)=([^;]*); Path=\/; HttpOnly; Secure; SameSite=Strict\z/;
 	}
 	return { status => $row->{response_status} // 200, headers => \%headers, body => $json->decode($row->{body}) };
 }

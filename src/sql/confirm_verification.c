@@ -18,6 +18,7 @@ PG_FUNCTION_INFO_V1(pnvs_confirm_verification);
 /* Of confirm_verification_result. */
 static const Oid types[] = {BOOLOID, TEXTOID, INT4OID, INT4OID};
 
+static Datum confirm_code(PG_FUNCTION_ARGS);
 static void confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *confirmed);
 
 /*
@@ -28,6 +29,12 @@ static void confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *confir
  */
 Datum
 pnvs_confirm_verification(PG_FUNCTION_ARGS)
+{
+	return pnvs_hide_call(confirm_code, fcinfo);
+}
+
+static Datum
+confirm_code(PG_FUNCTION_ARGS)
 {
 	const pg_uuid_t *id = PG_ARGISNULL(0) ? NULL : PG_GETARG_UUID_P(0);
 	const char *values[2] = {0};	/* for the memo */

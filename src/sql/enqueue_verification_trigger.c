@@ -254,12 +254,17 @@ static void
 take_moved(const TriggerData *trigger, Content *content)
 {
 	HeapTupleHeader header = trigger->tg_trigtuple->t_data;
+	TransactionId inserted_by = HeapTupleHeaderGetRawXmin(header);
 	MovedRow   *row;
 
-	/* COPY FREEZE inserts rows that have no command */
-	if (moved_rows == NULL || HeapTupleHeaderXminFrozen(header))
+	/*
+	 * COPY FREEZE inserts rows that have no command; those of foreign tables
+	 * have no header
+	 */
+	if (moved_rows == NULL || HeapTupleHeaderXminFrozen(header) ||
+		!TransactionIdIsCurrentTransactionId(inserted_by))
 		return;
-	row = find_moved(trigger, HeapTupleHeaderGetRawXmin(header), HeapTupleHeaderGetCmin(header));
+	row = find_moved(trigger, inserted_by, HeapTupleHeaderGetCmin(header));
 	if (row == NULL)
 		return;
 	row->deleted_by = InvalidTransactionId;

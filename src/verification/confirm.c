@@ -85,7 +85,6 @@ static void give_back_try(Confirmation *confirmation);
 static void end(int code, Datum arg);
 static void write_approval(Confirmation *confirmation);
 static bool is_settled(const PnvsVerification *row);
-static void hide(void *arg);
 
 /*
  * Has a code checked that a person has typed, or NULL: what was typed cannot be a code.
@@ -95,7 +94,11 @@ void
 pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *confirmed)
 {
 	Confirmation confirmation = {.code = code,.retry_after_s = -1};
-	ErrorContextCallback context = {error_context_stack, hide, &confirmation.call};
+
+	/* no driver may repeat a check that the service may have got */
+	ErrorContextCallback context = {
+		error_context_stack, pnvs_failure_out_of_memory, &confirmation.call
+	};
 	Judgement	judgement = NOT_JUDGED;
 
 	error_context_stack = &context;
@@ -461,15 +464,4 @@ is_settled(const PnvsVerification *row)
 			return false;
 	}
 	return row->nqueued > 0 && row->queued[0].id == row->last_message;
-}
-
-/*
- * An ErrorContextCallback: no error logs the statement, which holds the code, and none lets
- * a driver repeat a check that the service may have got.
- */
-static void
-hide(void *call)
-{
-	pnvs_errhide();
-	pnvs_failure_out_of_memory(call);
 }

@@ -292,6 +292,24 @@ for my $event ('INSERT', 'DELETE')
 	is(messages("parts.$table") =~ s/ \d\d(?=,|\z)//gr, '1 queued, 2 queued', 'no second message is sent for either');
 }
 
+# A row of a foreign table says nothing of who has inserted it.
+{
+	my $node = $queue->node;
+
+	make_table('parts.far', columns => ', part integer', more => ' PARTITION BY LIST (part)');
+	$session->run('CREATE TABLE parts.far_1 PARTITION OF parts.far FOR VALUES IN (1); CREATE TABLE parts.far_2 PARTITION OF parts.far FOR VALUES IN (2); '
+		  . 'CREATE TABLE parts.there (id text, phone text, part integer); CREATE EXTENSION postgres_fdw; '
+		  . "CREATE SERVER loop FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '" . $node->host . "', port '" . $node->port . "', dbname 'postgres'); "
+		  . 'CREATE USER MAPPING FOR CURRENT_USER SERVER loop; '
+		  . "CREATE FOREIGN TABLE parts.far_3 PARTITION OF parts.far FOR VALUES IN (3) SERVER loop OPTIONS (schema_name 'parts', table_name 'there')");
+	$session->run("INSERT INTO parts.far VALUES ('1', '$one', 1)");
+	$session->run("UPDATE parts.far SET part = 2 WHERE id = '1'");
+	$session->run("INSERT INTO parts.far VALUES ('2', '$two', 3)");
+	$session->run("INSERT INTO parts.far VALUES ('3', '$one', 3)");
+	is(messages('parts.far') =~ s/ \d\d(?=,|\z)//gr, '1 queued, 2 queued, 3 queued', 'a row of a foreign partition is none that was moved');
+	$session->run('DROP TABLE parts.far; DROP EXTENSION postgres_fdw CASCADE; TRUNCATE pnvs_internal.queue');
+}
+
 # What is lost on its way, again and again, is forgotten.
 $session->run("CREATE TRIGGER dropped BEFORE INSERT ON parts.second FOR EACH ROW EXECUTE FUNCTION parts.drop_row(); INSERT INTO parts.split SELECT n, 6281800000000 + n, 1 FROM generate_series(1, 200) AS n");
 my $kept = q{SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = 'TopMemoryContext'};

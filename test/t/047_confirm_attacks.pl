@@ -288,7 +288,7 @@ for my $start ('sim-start:held:attacked', 'sim-start:first:1:close')
 }
 
 # The service may not tell now whose message it is, or not at all: then what the caller says could be false.
-for my $search ('code:Throttling.User:400', 'close', 'one:hidden')
+for my $search ('code:Throttling.User:400', 'code:Undocumented.Code:400', 'close', 'one:hidden')
 {
 	my $v = uncertain('is unknown', service_sid => "sim-search:$search");
 	my @state;

@@ -190,6 +190,20 @@ is(searches_after_loss('false'), 1, 'whether messages are sent or not');
 	unlike(logged($end), qr/secret-of-session/, 'without the statements');
 }
 
+{
+	my @session = map { $server->connect } 0, 1;
+	my @v = map { $server->begin('FA1') } 0, 1;
+	my $end = -s $node->logfile;
+	my $confirm = sub { "SELECT confirm_verification('$v[$_[0]]{id}', '88888$_[1]')" };
+
+	$session[$_]->run('BEGIN; ' . $confirm->($_, 0)) for 0, 1;
+	$session[$_]->send($confirm->(1 - $_, 1)) for 0, 1;
+	is(join(' ', sort map { $_->result->sqlstate } @session), ' 40P01', 'so do two that confirm');
+	$_->close for @session;
+	like(logged($end), qr/deadlock detected/, 'which the log says');
+	unlike(logged($end), qr/88888|$v[0]{id}|$v[1]{id}/, 'without codes and IDs');
+}
+
 # --- rows without an approval
 
 {

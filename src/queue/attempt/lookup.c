@@ -213,7 +213,10 @@ pnvs_lookup_message(const char *verification_id, PnvsRecord *message)
 		*message = *record;
 	else
 		memset(message, 0, sizeof(*message));
-	return search.answer.outcome == PNVS_ACCEPTED || search.answer.outcome == PNVS_REFUSED;
+	/* of a Code that nobody knows nothing is certain */
+	return search.answer.outcome == PNVS_ACCEPTED ||
+		search.answer.code_group == PNVS_CODE_REFUSED ||
+		search.answer.code_group == PNVS_CODE_CREDENTIALS;
 }
 
 /* Asks the service for an ID; service_sid may be NULL. */

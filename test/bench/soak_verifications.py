@@ -20,6 +20,8 @@ PATIENCE = 5
 
 USES = "(SELECT id, number FROM used UNION ALL SELECT verification, '+' || phone FROM member) u"
 VERIFICATIONS = "(SELECT DISTINCT id, number FROM begun) b JOIN pnvs_internal.phone_verification v USING (id)"
+OF_VERIFICATIONS = """(SELECT phone_verification AS id, count(*) AS messages, (array_agg(state ORDER BY id DESC))[1] AS last_state
+    FROM pnvs_internal.queue WHERE phone_verification IS NOT NULL GROUP BY 1) q"""
 # What must not be, as a count.
 QUERIES = {
     "verifications missing": """SELECT count(DISTINCT id) FROM begun b WHERE NOT EXISTS
@@ -36,13 +38,11 @@ QUERIES = {
         (SELECT FROM begun b WHERE b.id = u.id AND '+' || b.number = u.number)""",
     "approvals lost after COMMIT": f"""SELECT count(*) FROM {VERIFICATIONS} WHERE state NOT IN ('approved', 'used')
         AND EXISTS (SELECT FROM confirmed c WHERE c.id = b.id AND c.approved)""",
-    "messages beyond begin and resends": """SELECT count(*) FROM (SELECT id, max(channels) AS channels FROM begun GROUP BY id) b
-        WHERE (SELECT count(*) FROM pnvs_internal.queue q WHERE q.phone_verification = b.id)
-            > channels * (1 + (SELECT count(*) FROM resent r WHERE r.id = b.id))""",
-    "messages sent though taken back": """SELECT count(*) FROM taken_back t WHERE
-        (SELECT state FROM pnvs_internal.queue q WHERE q.phone_verification = t.id ORDER BY q.id DESC LIMIT 1)
-            NOT IN ('canceled', 'failed')
-        AND EXISTS (SELECT FROM resent r WHERE r.id = t.id)""",
+    "messages beyond begin and resends": f"""SELECT count(*) FROM (SELECT id, max(channels) AS channels FROM begun GROUP BY id) b
+        JOIN {OF_VERIFICATIONS} USING (id) LEFT JOIN (SELECT id, count(*) AS times FROM resent GROUP BY id) r USING (id)
+        WHERE messages > channels * (1 + coalesce(times, 0))""",
+    "messages sent though taken back": f"""SELECT count(*) FROM taken_back JOIN {OF_VERIFICATIONS} USING (id)
+        WHERE last_state NOT IN ('canceled', 'failed') AND id IN (SELECT id FROM resent)""",
     "pending without an end": """SELECT count(*) FROM pnvs_internal.phone_verification v WHERE state = 'pending'
         AND (expires_at > begun_at + interval '1 hour' OR last_message IS NULL)""",
 }

@@ -70,10 +70,10 @@ sub check_privileges
 	like(answer('web', "SELECT pnvs.start_verification('SMS', '6281234567890')"),
 		qr/permission denied/, 'the web role sends by nothing else');
 	like(answer('web', 'TABLE pnvs_internal.phone_verification'), qr/permission denied/, 'it reads no verifications');
-	like(answer('anon', "SELECT pnvs.begin_verification('6281234567890')"), qr/permission denied/,
+	like(answer('sketch_anon', "SELECT pnvs.begin_verification('6281234567890')"), qr/permission denied/,
 		'a stranger does not write the arguments of begin_verification');
-	is(answer('anon', "SELECT state FROM api.begin('+62 812-3456-7806')"), 'pending', 'but begins by the wrapper');
-	like(answer('anon', "INSERT INTO member (phone, verification) VALUES ('+6281234567806', gen_random_uuid())"),
+	is(answer('sketch_anon', "SELECT state FROM sketch.begin('+62 812-3456-7806')"), 'pending', 'but begins by the wrapper');
+	like(answer('sketch_anon', "INSERT INTO member (phone, verification) VALUES ('+6281234567806', gen_random_uuid())"),
 		qr/permission denied/, 'and writes no member');
 	like(answer('support', "SELECT pnvs.begin_verification('6281234567890')"), qr/permission denied/, 'support sends nothing');
 	return;

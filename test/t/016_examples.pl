@@ -66,11 +66,11 @@ my $browser = $api->browser('203.0.113.7');
 
 my $answer = $browser->post('begin', phone => '+62 812-1000-0001', purpose => 'sign-up');
 is(status_of($answer), '200 pending', 'a sign-up begins');
-my $id = $browser->cookies->{verification};
+my $id = $browser->cookies->{'__Host-verification'};
 like($id, qr/\A[0-9a-f-]{36}\z/, 'the ID is in a cookie');
 unlike(JSON::PP::encode_json($answer->{body}), qr/\Q$id\E/, 'and not in the answer');
 $answer = $browser->post('begin', phone => '+62 812-1000-0001', purpose => 'sign-up');
-is($browser->cookies->{verification}, $id, 'a second click is the same verification');
+is($browser->cookies->{'__Host-verification'}, $id, 'a second click is the same verification');
 
 $answer = $browser->post('resend', channel => 'VOICE');
 is(status_of($answer), '429 pending', 'who wants a call at once has to wait');

@@ -21,7 +21,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 # The hooks that every statement runs through make nothing ours, unless it happens right in them.
-OURS = re.compile(r"^ +#?\d+ (?!follow_(run|finish) ).*\bpnvs\.so\b|^ +#?0 .*\bpnvs\.so\b", re.MULTILINE)
+OURS = re.compile(r"^ +#?\d+ (?!(?:follow_(?:run|finish|utility)|on_utility) ).*\bpnvs\.so\b|^ +#?0 .*\bpnvs\.so\b", re.MULTILINE)
 SANITIZER_START = re.compile(r"^(==\d+==ERROR: |(Direct|Indirect) leak of |\S+: runtime error: )", re.MULTILINE)
 LEAK = re.compile(r"(Direct|Indirect) leak of ")
 VALGRIND_ERROR = re.compile(r"<error>.*?</error>", re.DOTALL)

@@ -5,8 +5,9 @@
 --
 -- The ID of a verification and the key of a session are in cookies that no script can read,
 -- and never in an answer; "__Host-" keeps other hosts of the domain from setting them, for whoever
--- plants his own session gets what the person at that browser has verified.  A refusal becomes 429 with Retry-After, 422 or 503.  The proxy in
--- front sets the header X-Real-IP, whatever the client has sent.
+-- plants his own session gets what the person at that browser has verified.  A refusal becomes 429
+-- with Retry-After, 422 or 503.  The proxy in front sets the header X-Real-IP, whatever the client
+-- has sent.
 --
 -- The extension is in a schema "pnvs", on which nobody but its owner has CREATE, it is
 -- preloaded, and pnvs.service_sid is set.

@@ -277,8 +277,7 @@ CREATE TABLE pnvs_internal.phone_verification (
 	approved_code bigint,
 	used_at timestamptz,
 	origin_system bigint NOT NULL,
-	origin_database oid NOT NULL,
-	origin_timeline integer NOT NULL
+	origin_database oid NOT NULL
 ) WITH (fillfactor = 45);
 
 -- the verification that a session has under way

@@ -68,11 +68,10 @@ pnvs_verification_state(const PnvsVerificationFacts *facts, int64_t now_us)
  * help, or another minute.
  */
 bool
-pnvs_verification_may_resend(PnvsVerificationState state, int messages, int64_t resend_us,
-							 int64_t now_us)
+pnvs_verification_may_resend(PnvsVerificationState state, int messages)
 {
 	return (state == PNVS_VERIFICATION_PENDING || state == PNVS_VERIFICATION_FAILED) &&
-		messages < PNVS_MAX_MESSAGES && now_us >= resend_us;
+		messages < PNVS_MAX_MESSAGES;
 }
 
 /* When the next message may be sent; room_us: when the limits have room for it. */

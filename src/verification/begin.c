@@ -277,7 +277,6 @@ insert_row(const NewVerification *verification)
 		PUT(ENDED_AT, TimestampTzGetDatum(row->begun_at));
 	PUT(ORIGIN_SYSTEM, Int64GetDatum((int64) GetSystemIdentifier()));
 	PUT(ORIGIN_DATABASE, ObjectIdGetDatum(MyDatabaseId));
-	PUT(ORIGIN_TIMELINE, Int32GetDatum((int32) GetWALInsertionTimeLine()));
 	pnvs_table_row_insert(&open);
 	pnvs_table_row_end(&open);
 }

@@ -305,7 +305,7 @@ fall_back(const Refused *refused)
 			break;
 	}
 	if (row.position + 1 >= row.nchannels ||
-		!pnvs_verification_may_resend(row.state, row.messages, 0, GetCurrentTimestamp()))
+		!pnvs_verification_may_resend(row.state, row.messages))
 		return true;
 	pnvs_verification_send_next(&row);
 	pnvs_verification_note_message(&row);

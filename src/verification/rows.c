@@ -56,7 +56,6 @@ static const PnvsTableColumn columns[PNVS_VERIFICATION_COLUMN_COUNT] = {
 	{"used_at", TIMESTAMPTZOID, false},
 	{"origin_system", INT8OID, true},
 	{"origin_database", OIDOID, true},
-	{"origin_timeline", INT4OID, true},
 };
 
 static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = {

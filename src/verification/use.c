@@ -107,13 +107,11 @@ counts(const PnvsTableRow *row, const PnvsUse *use, TimestampTz now)
 {
 	/* what has ended has a number that is masked, or soon will be */
 	bool		has_ended = PNVS_VERIFICATION_OPTIONAL_INT64(row, ENDED_AT) != 0;
-	bool		never_approved;
-	TimestampTz approved_at = DatumGetTimestampTz(PNVS_VERIFICATION_VALUE(row, APPROVED_AT,
-																		  &never_approved));
+	TimestampTz approved_at = PNVS_VERIFICATION_OPTIONAL_INT64(row, APPROVED_AT);
 
 	return !has_ended && strcmp(PNVS_VERIFICATION_TEXT(row, STATE), "approved") == 0 &&
 		strcmp(PNVS_VERIFICATION_TEXT(row, RECIPIENT), use->recipient) == 0 &&
-		!never_approved && approved_at >= now - use->good_for_us &&
+		approved_at >= now - use->good_for_us &&
 		has_purpose(PNVS_VERIFICATION_OPTIONAL_TEXT(row, PURPOSE), use) && !pnvs_verification_is_foreign(row);
 }
 

@@ -103,10 +103,10 @@ CREATE CONSTRAINT TRIGGER verified AFTER INSERT OR UPDATE ON member FOR EACH ROW
 APPROVE = """WITH approved AS (
     INSERT INTO pnvs_internal.phone_verification (id, requested_by, state, recipient, service_sid, channels, channel_position, channel,
         messages, is_decoy, trusted, begun_at, expires_at, resend_at, refused_count, tries, approved_at, origin_system,
-        origin_database, origin_timeline)
+        origin_database)
     SELECT gen_random_uuid(), CURRENT_USER::regrole, 'approved', n::text, 'FA1', '{{SMS}}', 0, 'SMS', 1, false, false,
         clock_timestamp(), clock_timestamp() + interval '10 min', clock_timestamp(), 0, 0, clock_timestamp(), system_identifier,
-        d.oid, 1
+        d.oid
     FROM generate_series({first}::bigint, {last}) AS n, pg_control_system(), pg_database d WHERE datname = current_database()
     RETURNING id, recipient), people AS (INSERT INTO person SELECT id FROM approved)
     INSERT INTO approval SELECT recipient::bigint, id FROM approved"""

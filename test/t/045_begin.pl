@@ -82,7 +82,7 @@ sub test_row
 	is(join(' ', map { $stored->{$_} // '-' } qw(state recipient purpose reference session_hash channels channel_position messages
 			is_decoy trusted refused_count tries approved_at used_at ended_at)),
 		"pending $number sign-up user 7 - {SMS} 0 1 f f 0 0 - - -", 'the row of the table');
-	is($session->value("SELECT origin_system = system_identifier AND origin_database = d.oid AND origin_timeline = 1
+	is($session->value("SELECT origin_system = system_identifier AND origin_database = d.oid
 		FROM pnvs_internal.phone_verification v, pg_control_system(), pg_database d
 		WHERE id = '$begun->{id}' AND datname = current_database()"), 't', 'it is of this database');
 
@@ -482,10 +482,8 @@ sub test_states
 	is($pv->status($id)->{state}, 'failed', 'a verification fails if none of its messages could be sent');
 	$pv->let_resend($id);
 	is($pv->resend($id)->{state}, 'pending', 'another message brings it back');
-	$session->run("UPDATE pnvs_internal.phone_verification SET origin_timeline = 7 WHERE id = '$id'");
-	is($pv->status($id)->{state}, 'pending', 'it goes on after a promotion');
 	$session->run("UPDATE pnvs_internal.phone_verification SET origin_system = 7 WHERE id = '$id'");
-	is($pv->status($id)->{state}, 'canceled', 'but not in a copy of the database');
+	is($pv->status($id)->{state}, 'canceled', 'it is canceled in a copy of the database');
 	$session->run("UPDATE pnvs_internal.phone_verification SET origin_system = (SELECT system_identifier FROM pg_control_system()), expires_at = now() WHERE id = '$id'");
 	is(words($pv->status($id)), 'expired SMS - -', 'it expires');
 	is(words($pv->resend($id)), 'expired SMS - -', 'and gets no message then');

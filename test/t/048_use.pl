@@ -78,8 +78,6 @@ $id = $approval->approve($number, changes => 'origin_system = origin_system + 1'
 is(used($id)->value, undef, 'an approval of another server gives nothing here');
 $id = $approval->approve($number, changes => "origin_database = '1'");
 is(used($id)->value, undef, 'nor that of another database');
-$id = $approval->approve($number, changes => 'origin_timeline = 7');
-is(used($id)->value, "+$number", 'a failover keeps approvals');
 $id = $approval->approve($number, changes => "expires_at = clock_timestamp() - interval '1 s'");
 is(used($id)->value, "+$number", 'an approval outlives the time in which its code had to be typed');
 

@@ -31,8 +31,7 @@ my %DEFAULT = (
 	refused_count => 0,
 	tries => 0,
 	origin_system => '(SELECT system_identifier FROM pg_control_system())',
-	origin_database => '(SELECT oid FROM pg_database WHERE datname = current_database())',
-	origin_timeline => 1);
+	origin_database => '(SELECT oid FROM pg_database WHERE datname = current_database())');
 
 # insert_verification(SESSION, [column => EXPRESSION...]): the ID. With count: so many, and n
 # counts them; no ID.

@@ -96,6 +96,27 @@ def log_in(number):
     equal(browser.post("/log_in").status_code, 403, "log_in: once")
 
 
+def plant_session(number):
+    """An attacker's cookie in the browser of somebody who then enters: what that session becomes is not the attacker's."""
+    def sign_up_and_in(browser, number):
+        confirm(browser, begin(browser, "begin_sign_up", number))
+        return browser.post("/sign_up", {"phone": "+" + number})
+
+    def log_in_only(browser, number):
+        confirm(browser, begin(browser, "begin_log_in", number))
+        return browser.post("/log_in")
+
+    for what, enter, number in ("sign_up", sign_up_and_in, "6281100100005"), ("log_in", log_in_only, number):
+        attacker, victim = Client(), Client()
+        attacker.post("/begin_sign_up", {"phone": "nonsense"})
+        planted = attacker.cookies["sessionid"].value
+        victim.cookies["sessionid"] = planted
+        equal(enter(victim, number).json(), {"member": "+" + number}, f"{what}: in a session that an attacker has planted")
+        ok(victim.cookies["sessionid"].value != planted, f"{what}: its cookie is another from then on")
+        equal(attacker.post("/change_number", {"phone": number}).status_code, 401, f"{what}: the attacker's is nobody's")
+        equal(attacker.get("/state").json()["state"], None, f"{what}: nor does it tell of a verification")
+
+
 def hide_members():
     browser, nobody = Client(), "6281100100003"
     begun = browser.post("/begin_log_in", {"phone": nobody})
@@ -119,8 +140,10 @@ def take_anything():
     equal((again.status_code, "Retry-After" in again), (429, True), "resend: too early, whatever the channel")
 
 
-member, number = sign_up()
-log_in(change_number(member))
+member, _ = sign_up()
+number = change_number(member)
+log_in(number)
+plant_session(number)
 hide_members()
 take_anything()
 finish()

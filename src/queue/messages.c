@@ -42,7 +42,8 @@ typedef struct Queued
 } Queued;
 
 static bool find_message(const pg_uuid_t *verification, int64 id, PnvsTableRow *message);
-static int	list_queued(const pg_uuid_t *verification, int64 last, Queued *queued);
+static int	list_queued(const pg_uuid_t *verification, int64 last, bool frees_places,
+						Queued *queued);
 static void row_values(const PnvsQueueSource *source, Datum values[3]);
 static int	list_queued_of_row(const PnvsQueueSource *source, Queued **queued);
 static int	cancel_all(const Queued *queued, int nqueued);
@@ -139,14 +140,15 @@ pnvs_queue_unsure(int max, PnvsUnsureMessage **messages)
 
 /*
  * Takes back the messages of a verification that are still queued; their number.  last: the
- * ID of the last.  If the transaction is rolled back, they are sent.
+ * ID of the last; frees_places: those under the limits are given back.  If the transaction is
+ * rolled back, they are sent.
  */
 int
-pnvs_queue_cancel_of(const pg_uuid_t *verification, int64 last)
+pnvs_queue_cancel_of(const pg_uuid_t *verification, int64 last, bool frees_places)
 {
 	PnvsTableVisit visit;
 	Queued		queued[PNVS_MAX_MESSAGES_READ];
-	int			nqueued = list_queued(verification, last, queued);
+	int			nqueued = list_queued(verification, last, frees_places, queued);
 	int			ncanceled;
 
 	if (nqueued == 0)
@@ -203,7 +205,7 @@ find_message(const pg_uuid_t *verification, int64 id, PnvsTableRow *message)
 
 /* What is still queued of a verification. */
 static int
-list_queued(const pg_uuid_t *verification, int64 last, Queued *queued)
+list_queued(const pg_uuid_t *verification, int64 last, bool frees_places, Queued *queued)
 {
 	PnvsVerificationMessage messages[PNVS_MAX_MESSAGES_READ];
 	int			nmessages = pnvs_queue_messages_of(verification, last, messages);
@@ -219,7 +221,8 @@ list_queued(const pg_uuid_t *verification, int64 last, Queued *queued)
 		queued[n].claim.id = message->id;
 		queued[n].claim.recipient = message->recipient;
 		queued[n].claim.not_before = message->not_before;
-		queued[n].claim.admission = message->admission;
+		if (frees_places)
+			queued[n].claim.admission = message->admission;
 		queued[n++].requester = message->requester;
 	}
 	return n;

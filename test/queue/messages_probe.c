@@ -55,7 +55,7 @@ messages_enqueue(PG_FUNCTION_ARGS)
 Datum
 messages_cancel_of(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT32(pnvs_queue_cancel_of(PG_GETARG_UUID_P(0), PG_GETARG_INT64(1)));
+	PG_RETURN_INT32(pnvs_queue_cancel_of(PG_GETARG_UUID_P(0), PG_GETARG_INT64(1), true));
 }
 
 static const char *

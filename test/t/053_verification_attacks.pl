@@ -94,6 +94,33 @@ is(searches_after_loss('false'), 1, 'whether messages are sent or not');
 	is($session->run("$begin, send => false)")->row->{id}, $unsent->{id}, 'it goes on with one that does not send');
 }
 
+# Whether another session can begin for a number that a session has begun for and given up
+# before its message went out.
+sub begins_after_giving_up
+{
+	my ($send, $give_up) = @_;
+	my $number = Pnvs::Queue::new_number();
+	my $key = "session_key => 'session of $number'";
+	my $id = $session->value("SELECT id FROM begin_verification('$number', service_sid => 'FA1', send => $send, $key)");
+
+	is($session->value("SELECT state FROM phone_verification_status('$id')"), 'pending', 'a session begins');
+	$session->run($give_up->($id, $key));
+	is($session->value("SELECT state FROM phone_verification_status('$id')"), 'canceled', 'and gives up');
+	return row($session, "SELECT state, refused FROM begin_verification('$number', service_sid => 'FA1', send => $send)");
+}
+
+$server->configure('pnvs.worker' => 'off', 'pnvs.limits' => 'number 1/30s');
+for my $way (
+	[ 'by another number', sub { "SELECT begin_verification('@{[Pnvs::Queue::new_number()]}', service_sid => 'FA1', $_[1])" } ],
+	[ 'by a cancel', sub { "SELECT cancel_phone_verification('$_[0]')" } ])
+{
+	my ($how, $give_up) = @$way;
+
+	is(begins_after_giving_up('false', $give_up), 'refused too_many', "given up $how: another session has to wait");
+	is(begins_after_giving_up('true', $give_up), 'refused too_many', 'whether messages are sent or not');
+}
+$server->configure('pnvs.worker' => undef, 'pnvs.limits' => undef);
+
 # --- half an ID is not in pg_locks, which everybody may read
 
 {

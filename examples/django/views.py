@@ -69,6 +69,11 @@ def row(sql, values):
         return dict(zip((column.name for column in cursor.description), cursor.fetchone()))
 
 
+def typed(request, name):
+    """What the person has typed.  No person types a NUL, which the driver would make an error of the program."""
+    return request.POST.get(name, "").replace("\0", "")
+
+
 def client_address(request):
     return request.META["REMOTE_ADDR"]
 
@@ -99,7 +104,7 @@ def normalized(phone):
 
 def start(request, purpose, channels=("SMS", "VOICE"), send=True):
     key = request.session.setdefault("key", secrets.token_urlsafe(32))
-    begun = row(BEGIN, [request.POST.get("phone", ""), list(channels), purpose, key, client_address(request), send])
+    begun = row(BEGIN, [typed(request, "phone"), list(channels), purpose, key, client_address(request), send])
     if begun["state"] == "pending":
         request.session["verification"] = str(begun["id"])
     return answer(begun)
@@ -113,7 +118,7 @@ def begin_sign_up(request):
 @require_POST
 def begin_log_in(request):
     """Sends nothing to a number that no member has, and looks alike: nothing could be refused and go out by the next channel."""
-    is_member = Member.objects.filter(phone=normalized(request.POST.get("phone", ""))).exists()
+    is_member = Member.objects.filter(phone=normalized(typed(request, "phone"))).exists()
     return start(request, "log-in", channels=["SMS"], send=is_member)
 
 
@@ -138,7 +143,7 @@ def state(request):
 @require_POST
 def confirm(request):
     """Grants nothing: the page goes on with one of the views below."""
-    return answer(row(CONFIRM, [request.session.get("verification", NOBODY), request.POST.get("code", "")]))
+    return answer(row(CONFIRM, [request.session.get("verification", NOBODY), typed(request, "code")]))
 
 
 @require_POST
@@ -155,7 +160,7 @@ def change_number(request):
 
 
 def save(request, member):
-    member.phone = normalized(request.POST.get("phone", ""))
+    member.phone = normalized(typed(request, "phone"))
     if member.phone is None:
         return JsonResponse(NOT_A_NUMBER, status=400)
     member.verification = request.session.get("verification", NOBODY)

@@ -136,6 +136,9 @@ def take_anything():
     equal(browser.post("/confirm").json()["state"], None, "confirm without a verification")
     equal(browser.get("/state").json()["state"], None, "there is no state either")
     begin(browser, "begin_sign_up", "6281100100004")
+    for view, form, status in ("begin_sign_up", {"phone": "\0"}, 422), ("begin_log_in", {"phone": "\0"}, 422), \
+            ("confirm", {"code": "\0"}, 200), ("sign_up", {"phone": "\0"}, 400):
+        equal(browser.post("/" + view, form).status_code, status, f"{view}: a NUL, which no text of PostgreSQL can have")
     again = browser.post("/resend", {"channel": "SMOKE"})
     equal((again.status_code, "Retry-After" in again), (429, True), "resend: too early, whatever the channel")
 

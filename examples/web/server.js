@@ -24,7 +24,7 @@ const LOG_IN = `WITH known AS (SELECT id, phone FROM pnvs.use_verification($2::u
 	entry AS (INSERT INTO session (key, member) SELECT $1::bytea, id FROM known) SELECT phone FROM known`;
 const IS_MEMBER = 'SELECT FROM member WHERE phone = pnvs.normalize_phone_number($1::text)';
 const HTTP_STATUS = { too_many: 429, try_later: 503, not_available_here: 422, not_a_number: 422, not_this_page: 403 };
-const BY_SQLSTATE = { 22023: { refused: 'not_a_number' }, '22P02': { state: 'canceled' } };
+const BY_SQLSTATE = { 22021: { refused: 'not_a_number' }, 22023: { refused: 'not_a_number' }, '22P02': { state: 'canceled' } };
 
 const sha256 = (data) => createHash('sha256').update(data).digest(), newKey = () => randomBytes(32).toString('base64url');
 const page = readFileSync(`${__dirname}/index.html`, 'utf8'), source = (tag) => `'sha256-${sha256(page.split(`<${tag}>`)[1].split(`</${tag}>`)[0]).toString('base64')}'`;

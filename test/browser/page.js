@@ -73,7 +73,7 @@ async function enterCode(page, code) {
 // A request of the page's own, as a script in it can make it: its status, its header and its body.
 function post(page, path, body) {
 	return page.evaluate(`fetch('/api/${path}', { method: 'POST', headers: { 'Content-Type': 'application/json' },
-		body: '${JSON.stringify(body)}' }).then(async (response) => ({ status: response.status,
+		body: ${JSON.stringify(JSON.stringify(body))} }).then(async (response) => ({ status: response.status,
 			retryAfter: response.headers.get('Retry-After'), body: await response.json() }))`);
 }
 
@@ -93,6 +93,7 @@ async function typeWrongNumber(page) {
 	await says(page, 'This is not a phone number that we can use. Please write it with its country code.',
 		'a number that is too short is told in words');
 	is((await post(page, 'begin', { purpose: 'sign-up', phone: '12' })).status, 422, 'a number that is too short is HTTP 422');
+	is((await post(page, 'begin', { purpose: 'sign-up', phone: '\0' })).status, 422, 'and so is what no text of PostgreSQL can have');
 	ok(!await page.isShown('#code'), 'the person stays where the number is typed');
 }
 

@@ -15,9 +15,16 @@
 
 #include "core/decision.h"
 #include "guard/test_answer.h"
+#include "monotonic.h"
 #include "queue/attempt/lookup.h"
 #include "settings.h"
 #include "verification/rows.h"
+
+/*
+ * No look-up begins later than this after the first: a person waits, and a service that has
+ * not answered one by then would let each of the others time out, too.
+ */
+#define LOOK_UPS_US (PNVS_REQUEST_TIMEOUT_S * USECS_PER_SEC)
 
 /* IDs of the service look like so many bytes in base64. */
 #define ID_BYTES 15
@@ -53,6 +60,7 @@ pnvs_confirm_messages(PnvsVerification *row, int64 after, PnvsVerificationMessag
 static int
 choose(const PnvsVerification *row, int64 after, bool look_up, PnvsVerificationMessage *messages)
 {
+	int64		end_us = pnvs_monotonic_us() + LOOK_UPS_US;
 	int			n = 0;
 
 	for (int i = 0; i < row->nqueued && n < PNVS_CONFIRM_MESSAGES; i++)
@@ -61,7 +69,8 @@ choose(const PnvsVerification *row, int64 after, bool look_up, PnvsVerificationM
 
 		if (message.id <= after)
 			break;
-		if (message.verification_id == NULL && look_up && may_have_been_sent(&message))
+		if (message.verification_id == NULL && look_up && may_have_been_sent(&message) &&
+			pnvs_monotonic_us() < end_us)
 			message.verification_id = find_sent(row, &message);
 		if (message.verification_id != NULL)
 			messages[n++] = message;

@@ -49,6 +49,20 @@ sub waits
 	return $other;
 }
 
+# --- messages of unknown fate, of which the service tells nothing
+
+{
+	# as long as all three look-ups would take
+	local $PostgreSQL::Test::Utils::timeout_default = 60;
+	my $v = $server->begin('sim-search:hang');
+
+	$server->resend_sent($v) for 1 .. 2;
+	$session->run("UPDATE pnvs_internal.queue SET state = 'unknown', unknown_since = now(), verification_id = NULL WHERE phone_verification = '$v->{id}'");
+	$service->mark;
+	is(confirm($v, $v->{code}), 'f pending 5 1', 'if the service does not answer, a message of unknown fate has no code checked');
+	is($service->count('request', action => 'SearchVerification'), 1, 'and a person waits for one answer, not for one of each message');
+}
+
 # --- errors, and what they leave
 
 {

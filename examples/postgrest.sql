@@ -146,6 +146,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT app.answer(to_jsonb(c)) FROM pnvs.confirm_verification(app.verification()::uuid, code::text) AS c $$;
 
 -- 23514 (400): the number is not the one that was verified.  23505 (409): it has an account.
+-- NULL must not reach the table: the error of NOT NULL shows the row, and so the ID.
 CREATE FUNCTION api.sign_up(phone text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -153,7 +154,7 @@ DECLARE
     member_id bigint;
 BEGIN
     INSERT INTO app.member AS m (phone, verification)
-    VALUES (pnvs.normalize_phone_number(sign_up.phone::text), app.verification()) RETURNING m.id INTO member_id;
+    VALUES (pnvs.normalize_phone_number(coalesce(sign_up.phone, '')::text), app.verification()) RETURNING m.id INTO member_id;
     SET CONSTRAINTS app.phone_is_unique IMMEDIATE;
     RETURN app.enter(member_id);
 END
@@ -178,7 +179,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE app.member AS m
-    SET phone = pnvs.normalize_phone_number(change_number.phone::text), verification = app.verification()
+    SET phone = pnvs.normalize_phone_number(coalesce(change_number.phone, '')::text), verification = app.verification()
     WHERE m.id = app.member_id();
     IF NOT FOUND THEN
         RAISE SQLSTATE 'PT401' USING MESSAGE = 'not logged in';

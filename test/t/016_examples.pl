@@ -60,6 +60,17 @@ sub code_of
 
 sub status_of { return "$_[0]{status} " . ($_[0]{body}{state} // $_[0]{body}{member} // $_[0]{body}{code} // ''); }
 
+# A row that lacks a number must not be shown in an error: it has the ID.
+sub without_number
+{
+	my ($browser, $function) = @_;
+	my $answer = $browser->post($function, phone => undef);
+
+	is(status_of($answer), '400 22023', "$function: NULL is no number");
+	unlike(JSON::PP::encode_json($answer->{body}), qr/\Q$browser->{cookies}{'__Host-verification'}\E/, 'and the answer does not have the ID');
+	return;
+}
+
 example('postgrest');
 my $api = Pnvs::PostgREST->new($node, anon => 'web_anon');
 my $browser = $api->browser('203.0.113.7');
@@ -80,6 +91,7 @@ my $code = code_of('6281210000001');
 is($service->count('sent', to => '6281210000001'), 1, 'one message was sent');
 is($browser->post('confirm', code => 'x')->{body}{tries_left}, 4, 'a wrong code is a try');
 is(status_of($browser->post('sign_up', phone => '+62 812-1000-0001')), '400 23514', 'nobody signs up before the right code');
+without_number($browser, 'sign_up');
 is($browser->post('confirm', code => $code)->{body}{approved}, JSON::PP::true, 'the right code is approved');
 is(status_of($browser->post('sign_up', phone => '+62 812-1000-0001')), '200 2', 'and makes a member');
 
@@ -100,6 +112,7 @@ is(status_of($phone->post('log_in')), '200 2', 'a member logs in');
 is($phone->post('log_in')->{status}, 403, 'a code logs in once');
 
 $phone->post('begin', phone => '+62 812-1000-0004', purpose => 'new number');
+without_number($phone, 'change_number');
 $phone->post('confirm', code => code_of('6281210000004'));
 is(status_of($phone->post('change_number', phone => '+62 812-1000-0004')), '200 2', 'a member changes the number');
 is(sql('SELECT phone FROM app.member'), '+6281210000004', 'which the table has');

@@ -80,7 +80,7 @@ pnvs_verification_write_approval(PnvsVerification *row, uint64 code)
 
 /*
  * A code was wrong; tries: as many as there were by then.  With the last try the verification
- * ends, and what is still queued is not sent.
+ * ends, and what is still queued is not sent.  It keeps its places, as that of a decoy does.
  */
 void
 pnvs_verification_write_wrong(PnvsVerification *row, int tries)
@@ -100,7 +100,7 @@ pnvs_verification_write_wrong(PnvsVerification *row, int tries)
 		last_message = PNVS_VERIFICATION_OPTIONAL_INT64(&open, LAST_MESSAGE);
 	pnvs_table_row_end(&open);
 	if (last_message != 0)
-		(void) pnvs_queue_cancel_of(&row->id, last_message, true);
+		(void) pnvs_queue_cancel_of(&row->id, last_message, false);
 }
 
 /* False if the verification has ended. */

@@ -121,6 +121,23 @@ for my $way (
 }
 $server->configure('pnvs.worker' => undef, 'pnvs.limits' => undef);
 
+# The same, if its codes are used up before another message went out.
+for my $send ('false', 'true')
+{
+	my $v = $server->begin('FA1', send => $send, wait => $send eq 'true');
+	my $code = sub { return Pnvs::Confirm::wrong($v, $_[0]) };
+
+	Pnvs::Simulator::wait_until('there is something to check', sub { confirm($v, $code->(1)) eq 'f pending 4 -' });
+	$server->configure('pnvs.worker' => 'off', 'pnvs.limits' => 'number 1/30s');
+	$server->let_resend($v->{id});
+	$server->resend($v->{id});
+	confirm($v, $code->($_)) for 2 .. 5;
+	is($session->value("SELECT state FROM phone_verification_status('$v->{id}')"), 'max_tries', 'a session guesses beside a second message');
+	is(row($session, "SELECT state, refused FROM begin_verification('$v->{number}', service_sid => 'FA1', send => $send)"), 'refused too_many',
+		"and another has to wait (send => $send)");
+	$server->configure('pnvs.worker' => undef, 'pnvs.limits' => undef);
+}
+
 # --- half an ID is not in pg_locks, which everybody may read
 
 {

@@ -81,6 +81,8 @@ static bool note_answer(Confirmation *confirmation);
 static void log_refused(const PnvsAnswer *answer);
 static void approve(Confirmation *confirmation, uint64 code, const PnvsVerificationMessage *message,
 					bool is_test);
+static void approve_places(const PnvsVerification *row, const PnvsVerificationMessage *approved,
+						   TimestampTz now);
 static void give_back_try(Confirmation *confirmation);
 static void end(int code, Datum arg);
 static void write_approval(Confirmation *confirmation);
@@ -392,16 +394,34 @@ approve(Confirmation *confirmation, uint64 code, const PnvsVerificationMessage *
 		bool is_test)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	PnvsAdmission admission = message->admission;
 
 	HOLD_INTERRUPTS();
 	(void) pnvs_checks_approve(&confirmation->checked, code, message->id, now);
 	confirmation->under_way = false;
 	give_back_try(confirmation);
-	strlcpy(admission.recipient, confirmation->row.recipient, sizeof(admission.recipient));
 	if (!is_test)
-		pnvs_guard_approve(&admission, now);
+		approve_places(&confirmation->row, message, now);
 	RESUME_INTERRUPTS();
+}
+
+/*
+ * Whoever asks for another code and types one in has answered all messages: none of them
+ * counts as unapproved.
+ */
+static void
+approve_places(const PnvsVerification *row, const PnvsVerificationMessage *approved, TimestampTz now)
+{
+	for (int i = 0; i < row->nqueued; i++)
+	{
+		const PnvsVerificationMessage *message = &row->queued[i];
+		PnvsAdmission admission = message->admission;
+
+		/* without places it is not known which one of the number's it was */
+		if (message->id != approved->id && admission.due == 0)
+			continue;
+		strlcpy(admission.recipient, row->recipient, sizeof(admission.recipient));
+		pnvs_guard_approve(&admission, now);
+	}
 }
 
 static void

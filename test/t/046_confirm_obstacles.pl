@@ -329,6 +329,20 @@ sub two_messages
 	$server->reload('pnvs.limits' => '');
 }
 
+# Whoever has asked for another code, or a call, has answered all of them.
+{
+	my $state = sub { return $session->value("SELECT state FROM begin_verification('$_[0]', service_sid => 'FA1')") };
+	my $v;
+
+	$server->reload('pnvs.limits' => 'number unapproved 2/1h');
+	$v = $server->begin('FA1');
+	$server->resend_sent($v);
+	is($state->($v->{number}), 'refused', 'two messages that nobody has answered block a number');
+	confirm($v, $v->{code});
+	is(join(' ', map { $state->($v->{number}) } 1 .. 3), 'pending pending refused', 'an approval gives back the places of all messages of its verification');
+	$server->reload('pnvs.limits' => '');
+}
+
 # --- direct checks of its messages
 
 {

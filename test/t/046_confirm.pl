@@ -8,6 +8,7 @@ use lib "$FindBin::RealBin/../perl";
 
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 use Pnvs::Confirm;
 use Pnvs::Session;
@@ -289,7 +290,23 @@ SQL
 
 	$session->run("SET pnvs.request_timeout = '10ms'; SET pnvs.connect_timeout = '10ms'");
 	is(confirm($v, $v->{code}), 't approved 5 -', 'no caller shortens the time for the answer');
+	$session->run("SET pnvs.connect_timeout = '10ms'; SET pnvs.endpoint = '" . $service->endpoint('connect_stall') . "'");
+	$v = $server->begin('FA1');
+	my $begun = time;
+	is(confirm($v, $v->{code}), '38V01', 'a service that cannot be connected to');
+	cmp_ok(time - $begun, '>', 2.5, 'is waited for as long as by default, whatever the caller has set');
 	$session->run('RESET ALL');
+}
+
+# --- no setting of the limits lifts the tries
+
+{
+	my $v = $server->begin('FA1');
+
+	$server->reload('pnvs.limits' => 'number 1/1h, tries 100/1h', 'pnvs.limits_mode' => 'observe');
+	confirm($v, wrong($v, $_)) for 1 .. 5;
+	is(confirm($v, $v->{code}), 'f max_tries 0 -', 'in observe mode, too, a verification has five tries');
+	$server->reload('pnvs.limits' => '', 'pnvs.limits_mode' => undef);
 }
 
 {

@@ -19,6 +19,7 @@ use Test::More;
 
 use Pnvs::Batch;
 use Pnvs::Document;
+use Pnvs::Rows qw(insert_verification);
 use Pnvs::Server;
 use Pnvs::Session;
 use Pnvs::Simulator;
@@ -160,7 +161,7 @@ sub dump_of
 
 my $old = Pnvs::Server->around($service->init_node('old', %CLUSTER, install => $ENV{oldinstall}));
 my $new = Pnvs::Server->around($service->init_node('new', %CLUSTER));
-my (%batch, %privileges, %dump, %last_id, @caller);
+my (%batch, %privileges, %dump, %last_id, %verification, %key, @caller);
 
 # The databases: "adopted" is told that it is the successor, "forgotten" is not.
 my @DATABASE = qw(adopted forgotten);
@@ -201,6 +202,8 @@ sub fill_old
 
 		is($batch{$dbname}{unknown}->states($there), 'unknown=2', "old $dbname: some are of unknown fate");
 		queue_up($dbname, $there);
+		$verification{$dbname} = verify($there);
+		$key{$dbname} = hash_key($there);
 		$privileges{$dbname} = privileges($there);
 		$dump{$dbname} = dump_of($old->node, $dbname);
 		$there->close;
@@ -255,6 +258,20 @@ sub queue_up
 	$last_id{$dbname} = $there->value('SELECT max(id) FROM verification_queue');
 	return;
 }
+
+# Verifications in the states that one can go on from, and one that has ended; the IDs.
+sub verify
+{
+	my ($there) = @_;
+	my @approved = (approved_at => 'clock_timestamp()', approved_code => 1);
+
+	return {
+		pending => insert_verification($there),
+		approved => insert_verification($there, state => q{'approved'}, @approved),
+		used => insert_verification($there, state => q{'used'}, recipient => q{'6281234****90'}, used_at => 'now()', ended_at => 'now()', @approved) };
+}
+
+sub hash_key { return $_[0]->value('SELECT key FROM pnvs_internal.hash_key'); }
 
 sub upgrade
 {
@@ -317,6 +334,10 @@ for my $dbname (@DATABASE)
 	is($own->{later}->states($there), 'queued=2', "new $dbname: what was for later is there");
 	is(privileges($there), $privileges{$dbname}, "new $dbname: privileges are as they were");
 	is(dump_of($new->node, $dbname), $dump{$dbname}, "new $dbname: a dump is what it was");
+	is(join(' ', map { $there->value("SELECT state FROM phone_verification_status('$verification{$dbname}{$_}')") } qw(pending approved used)),
+		'canceled canceled used', "new $dbname: verifications that were under way are canceled");
+	is($there->value("SELECT use_verification('$verification{$dbname}{approved}')"), undef, "new $dbname: an approval cannot be used");
+	is(hash_key($there), $key{$dbname}, "new $dbname: the key of the hashes is the same");
 
 	$there->run('SET ROLE sender');
 	is($there->value('SELECT count(*) FROM verification_queue'), 2, "new $dbname: a role sees its own rows");

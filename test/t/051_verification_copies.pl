@@ -110,6 +110,8 @@ is(ends($session), 'max_tries, used', 'two have ended');
 		sub { count_rows($there) == 5 && $there->value('SELECT count(*) FROM pnvs_internal.hash_key') == 2 });
 	is(use_it($there, $id{approved}), 'nothing', 'subscriber: an approval cannot be used');
 	is($there->value(qq{SELECT state FROM pnvs_internal.phone_verification WHERE id = '$id{approved}'}), 'approved', 'subscriber: it is not touched');
+	is(join(' ', map { $there->value("SELECT state FROM phone_verification_status('$id{$_}')") } qw(pending approved used)), 'canceled canceled used',
+		'subscriber: those under way are canceled there');
 	my $result = $there->query("SELECT enqueue_verification('SMS', '$NUMBER', 'FA1')");
 	is($result->message, '', 'subscriber: it goes on, with the key of the original beside its own');
 	is(use_it($there, ${ { begin_all($there) } }{approved}), "+$NUMBER", 'subscriber: verifications are possible');

@@ -96,6 +96,38 @@ public class Jdbc {
 		is(packed.getObject(1).getClass().getSimpleName(), "PGobject", "which the driver has as a PGobject of text");
 	}
 
+	/* Until a statement says true. */
+	static void waitFor(Connection connection, String sql, Object... values) throws SQLException, InterruptedException {
+		long deadline = System.currentTimeMillis() + DEADLINE_MS;
+
+		while (!value(connection, sql, values).equals(true)) {
+			if (System.currentTimeMillis() > deadline)
+				throw new IllegalStateException("timed out: " + sql);
+			Thread.sleep(10);
+		}
+	}
+
+	/* From beginning to end. */
+	static void verify(Connection connection) throws SQLException, InterruptedException {
+		String number = "6281100050007";
+		String begin = "SELECT * FROM pnvs.begin_verification(?, ?, 'sign-up', service_sid => ?)";
+		String confirm = "SELECT * FROM pnvs.confirm_verification(?, ?)";
+		ResultSet begun = row(connection, begin, number, connection.createArrayOf("text", new String[] { "SMS" }), SERVICE);
+		Object id = begun.getObject("id");
+
+		is(begun.getString("state"), "pending", "createArrayOf() makes the channels");
+		is(id.getClass(), java.util.UUID.class, "a verification's ID is a UUID");
+		is(errorOf(connection, confirm, id.toString(), "123456").getSQLState(), "42883", "a String is none");
+		waitFor(connection, "SELECT phone.messages(?) = 1", number);
+
+		Object code = value(connection, "SELECT phone.code(?)", number);
+
+		waitFor(connection, "SELECT retry_after IS NULL FROM pnvs.confirm_verification(?::uuid, ?)", id.toString(), code);
+		is(value(connection, "SELECT state FROM pnvs.phone_verification_status(?)", id), "approved", "with a cast it is");
+		is(value(connection, "SELECT pnvs.use_verification(?, 'sign-up')", id), "+" + number, "use_verification gives the number");
+		is(value(connection, "SELECT pnvs.use_verification(?, 'sign-up')", id), null, "once");
+	}
+
 	static void types(Connection connection) throws SQLException {
 		String enqueue = "SELECT pnvs.enqueue_verification('SMS', '6281100050002', 'FA1', send_within => ?)";
 
@@ -212,6 +244,7 @@ public class Jdbc {
 	public static void main(String[] arguments) throws Exception {
 		try (Connection connection = connect()) {
 			signUp(connection);
+			verify(connection);
 			types(connection);
 			listen(connection);
 			seeNotSent(connection);

@@ -45,6 +45,34 @@ async function signUp(client) {
 	is(typeof packed, 'string', 'a function outside FROM returns its row as one string');
 }
 
+// From beginning to end.
+async function verify(client) {
+	const number = '6281100010007';
+	const begin = "SELECT * FROM pnvs.begin_verification($1, $2, 'sign-up', session_key => $3, service_sid => $4)";
+	const [begun] = (await client.query(begin, [`+${number}`, ['SMS', 'VOICE'], 'a secret of the session', SERVICE])).rows;
+	const confirm = async (typed) => {
+		let row;
+
+		await until('a judgement', async () => {
+			[row] = (await client.query('SELECT * FROM pnvs.confirm_verification($1, $2)', [begun.id, typed])).rows;
+			return row.retry_after === null;
+		});
+		return row;
+	};
+
+	is(begun.state, 'pending', 'begin_verification takes an array of channels');
+	is(typeof begun.id, 'string', 'the ID, a uuid, is a string');
+	ok(begun.expires_at instanceof Date, 'its times are Dates');
+	await until('the message', async () => await value(client, 'SELECT phone.messages($1)', [number]) === 1);
+
+	const code = await value(client, 'SELECT phone.code($1)', [number]);
+
+	is((await confirm('wrong')).tries_left, 4, 'confirm_verification: a wrong code is a row, tries_left a number');
+	is((await confirm(code)).approved, true, 'the right one is approved');
+	is(await value(client, "SELECT pnvs.use_verification($1, 'sign-up')", [begun.id]), `+${number}`, 'and gives the number');
+	is(await value(client, "SELECT pnvs.use_verification($1, 'sign-up')", [begun.id]), null, 'once');
+}
+
 async function listen(client) {
 	const listener = await connect();
 	const heard = new Map();
@@ -134,6 +162,7 @@ run(async () => {
 	const client = await connect();
 
 	await signUp(client);
+	await verify(client);
 	await listen(client);
 	await seeNotSent(client);
 	await seeMaybeSent(client);

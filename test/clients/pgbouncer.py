@@ -7,7 +7,7 @@ import os
 
 import psycopg
 
-from psycopg3 import cancel, connect, notified, see_maybe_sent, see_not_sent, sign_up, value
+from psycopg3 import cancel, connect, notified, see_maybe_sent, see_not_sent, sign_up, value, verify
 from tap import equal, finish, ok
 
 SERVICE = "FA1"
@@ -58,6 +58,7 @@ def queue(client, other):
 def main():
     with pooled() as client, pooled() as other:
         sign_up(client, "6281100060001")
+        verify(client, other, "6281100060007")
         leak(client, other)
         refuse_options()
         queue(client, other)

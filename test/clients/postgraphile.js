@@ -38,6 +38,27 @@ const JOIN = `mutation ($phone: String, $verificationId: UUID) {
 	createMember(input: { member: { phone: $phone, verificationId: $verificationId } }) { member { id } }
 }`;
 
+const BEGIN = `mutation ($to: String!) {
+	beginVerification(input: { to: $to, channels: ["SMS"], purpose: "sign-up", validFor: { minutes: 5 }, serviceSid: "FA1" }) {
+		beginVerificationResult { id state channel refused retryAfter resendAt expiresAt }
+	}
+}`;
+const RESEND = `mutation ($id: UUID!) {
+	resendVerification(input: { id: $id, channel: "VOICE" }) { beginVerificationResult { state refused retryAfter } }
+}`;
+const CONFIRM = `mutation ($id: UUID!, $code: String!) {
+	confirmVerification(input: { id: $id, code: $code }) { confirmVerificationResult { approved state triesLeft retryAfter } }
+}`;
+const STATUS = `mutation ($id: UUID!) {
+	phoneVerificationStatus(input: { id: $id }) { phoneVerificationStatusResult { state purpose } }
+}`;
+const USE = 'mutation ($id: UUID!) { useVerification(input: { id: $id, purpose: "sign-up" }) { string } }';
+const CANCEL = 'mutation ($id: UUID!) { cancelPhoneVerification(input: { id: $id }) { boolean } }';
+const HISTORY = `mutation ($to: String!) {
+	verificationHistory(input: { to: $to }) { verificationHistoryRecords { event channel count } }
+}`;
+const ERASE = 'mutation ($to: String!) { erasePhoneNumber(input: { to: $to }) { bigInt } }';
+
 // serve(POOL, OPTIONS, [SCHEMA]): {ask(QUERY, VARIABLES): the reply}
 async function serve(pool, options, schema = 'pnvs') {
 	const server = http.createServer(postgraphile(pool, [schema], options));
@@ -78,6 +99,38 @@ async function signUp(pool, { ask }) {
 
 	is(await check(wrongCode), false, 'a wrong code is no error: approved is false');
 	is(await check(code), true, 'the right code is approved');
+}
+
+// From beginning to end.
+async function verify(pool, { ask }) {
+	const to = '6281100020009';
+	const begun = (await ask(BEGIN, { to })).data.beginVerification.beginVerificationResult;
+	const { id } = begun;
+	const confirm = async (code) => {
+		let row;
+
+		await until('a judgement', async () => {
+			row = (await ask(CONFIRM, { id, code })).data.confirmVerification.confirmVerificationResult;
+			return row.retryAfter === null;
+		});
+		return row;
+	};
+
+	is(begun.state, 'pending', 'the mutation beginVerification takes a list of channels');
+	ok(!Number.isNaN(Date.parse(begun.expiresAt)), 'its times are Datetimes', begun.expiresAt);
+	is((await ask(RESEND, { id })).data.resendVerification.beginVerificationResult.refused, 'too_many', 'a refusal is no error');
+	await until('the message', async () => await value(pool, 'SELECT phone.messages($1)', [to]) === 1);
+	is((await confirm('wrong')).triesLeft, 4, 'confirmVerification: a wrong code is no error, triesLeft is a number');
+	is((await confirm(await value(pool, 'SELECT phone.code($1)', [to]))).approved, true, 'the right one is approved');
+	is((await ask(STATUS, { id })).data.phoneVerificationStatus.phoneVerificationStatusResult.state, 'approved', 'the status says so');
+	is((await ask(USE, { id })).data.useVerification.string, `+${to}`, 'useVerification gives the number');
+	is((await ask(USE, { id })).data.useVerification.string, null, 'once');
+	is((await ask(CANCEL, { id })).data.cancelPhoneVerification.boolean, false, 'and then it is not canceled');
+
+	const events = (await ask(HISTORY, { to })).data.verificationHistory.verificationHistoryRecords.map(({ event }) => event);
+
+	ok(['begun', 'message_sent', 'used'].every((event) => events.includes(event)), 'the history is a list', events);
+	ok(Number((await ask(ERASE, { to })).data.erasePhoneNumber.bigInt) > 0, 'erasePhoneNumber forgets the number');
 }
 
 async function queue({ ask }) {
@@ -184,6 +237,7 @@ run(async () => {
 	const server = await serve(pool, OPTIONS);
 
 	await signUp(pool, server);
+	await verify(pool, server);
 	await queue(server);
 	await seeNotSent();
 	await seeMaybeSent(pool, server);

@@ -5,6 +5,7 @@ import json
 import os
 import threading
 import time
+import uuid
 
 import psycopg
 from psycopg.rows import namedtuple_row
@@ -46,6 +47,41 @@ def sign_up(connection, number):
     approved = connection.execute(check, (code, started.verification_id, number)).fetchone()
     equal(approved.approved, True, "the right code is approved")
     equal(value(connection, "SELECT phone.messages(%s)", number), 1, "one message went out")
+
+
+def verify(connection, other, number):
+    """From beginning to end; two connections take turns."""
+    begin = "SELECT * FROM pnvs.begin_verification(%s, %s, 'sign-up', session_key => %s, service_sid => %s)"
+    arguments = ("+" + number, ["SMS", "VOICE"], "a secret of the session " + number, SERVICE)
+    begun = connection.execute(begin, arguments).fetchone()
+    equal((type(begun.id), begun.state), (uuid.UUID, "pending"), "a verification's ID is a UUID, and a list is channels")
+    ok(begun.resend_at.tzinfo is not None, "its times are datetimes with a time zone", begun.resend_at)
+    equal(other.execute(begin, arguments).fetchone().id, begun.id, "another connection goes on with the same session's")
+    resent = other.execute("SELECT * FROM pnvs.resend_verification(%s, 'VOICE')", (begun.id,)).fetchone()
+    equal((resent.refused, type(resent.retry_after)), ("too_many", int), "a refusal is a row: retry_after is an int")
+
+    until("the message", lambda: value(connection, "SELECT phone.messages(%s)", number))
+    code = value(connection, "SELECT phone.code(%s)", number)
+    refused = judged(connection, begun.id, wrong(code))
+    equal((refused.approved, refused.tries_left), (False, 4), "confirm_verification: a wrong code is a row")
+    equal(judged(other, str(begun.id), code).approved, True, "the right one is approved, and the ID can be a str")
+    status = connection.execute("SELECT * FROM pnvs.phone_verification_status(%s)", (begun.id,)).fetchone()
+    equal((status.state, status.purpose), ("approved", "sign-up"), "the status says so")
+    use = "SELECT pnvs.use_verification(%s, 'sign-up')"
+    equal([value(client, use, begun.id) for client in (other, connection)], ["+" + number, None], "it is used once")
+    equal(value(connection, "SELECT pnvs.cancel_phone_verification(%s)", begun.id), False, "and then not canceled")
+    history = other.execute("SELECT event FROM pnvs.verification_history(%s)", (number,)).fetchall()
+    ok({"begun", "message_sent", "wrong_code", "approved", "used"} <= {event for event, in history}, "the history has it", history)
+    ok(value(connection, "SELECT pnvs.erase_phone_number(%s)", number) > 0, "and forgets the number")
+
+
+def judged(connection, verification, code):
+    """The row, once a message can have been sent."""
+    rows = []
+    confirm = "SELECT * FROM pnvs.confirm_verification(%s, %s)"
+    until("a judgement", lambda: rows.append(connection.execute(confirm, (verification, code)).fetchone())
+          or rows[-1].retry_after is None)
+    return rows[-1]
 
 
 def composite(connection):
@@ -120,6 +156,8 @@ def cancel(connection, number):
 def main():
     with connect() as connection:
         sign_up(connection, "6281100030001")
+        with connect() as other:
+            verify(connection, other, "6281100030007")
         composite(connection)
         listen(connection)
         see_not_sent(connection, "6281100030004")

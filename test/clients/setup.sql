@@ -74,5 +74,8 @@ GRANT EXECUTE ON FUNCTION
 	pnvs.resend_verification,
 	pnvs.confirm_verification,
 	pnvs.use_verification,
-	pnvs.phone_verification_status
+	pnvs.phone_verification_status,
+	pnvs.cancel_phone_verification,
+	pnvs.verification_history,
+	pnvs.erase_phone_number
 TO app;

@@ -72,6 +72,32 @@ sub check_others
 	return;
 }
 
+# Of the functions that it is granted, one whose first argument is a number, and those of an ID.
+sub check_server
+{
+	my $id = 'gen_random_uuid()';
+
+	is(answer('server', "SELECT state FROM pnvs.begin_verification('6281234567895')"), 'pending', 'the server begins verifications');
+	is(answer('server', "SELECT count(*) FROM pnvs.resend_verification($id), pnvs.confirm_verification($id, '123456'), pnvs.use_verification($id), "
+			  . "pnvs.phone_verification_status($id), pnvs.cancel_phone_verification($id)"), 1, 'and goes on with them');
+	like(answer('server', "SELECT pnvs.start_verification('SMS', '6281234567895')"), qr/^permission denied for function/, 'and sends by nothing else');
+	like(answer('server', "SELECT pnvs.verification_history('6281234567895')"), qr/^permission denied for function/, 'nor sees a history');
+	return;
+}
+
+# Each attack of the table names its test, and each attack on the flow is in the table.
+sub check_attacks
+{
+	my $flow = PostgreSQL::Test::Utils::slurp_file("$FindBin::RealBin/../t/052_flow_attacks.pl");
+	my %attack = map { s/\\//gr => 1 } $flow =~ /^subtest '((?:[^'\\]|\\.)+)' =>/mg;
+	my @named = map { split /; /, $_->[2] } Pnvs::Document->table_rows('attack | what stops it, and what does not | test');
+	my ($files, $names) = ([ grep { /\]\(/ } @named ], [ grep { !/\]\(/ } @named ]);
+
+	is_deeply([ sort @$names ], [ sort keys %attack ], 'the table of attacks names the tests of 052_flow_attacks.pl');
+	ok(-e "$FindBin::RealBin/../../doc/$_", "it names a file: $_") for map { /\]\(([^)]+)\)/ } @$files;
+	return;
+}
+
 sub check_dump
 {
 	my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump';
@@ -89,6 +115,8 @@ check_monitor();
 check_support();
 check_sender();
 check_others();
+check_server();
+check_attacks();
 check_dump();
 $page->stop;
 done_testing();

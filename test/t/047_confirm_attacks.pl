@@ -389,7 +389,7 @@ for my $search ('code:Throttling.User:400', 'code:Undocumented.Code:400', 'close
 	is(seen($v), 2, 'after the expiry the service sees no code any more');
 }
 
-# --- a crash in the middle
+# --- a restart in the middle
 
 {
 	my $v = $server->begin('FA1');
@@ -406,7 +406,7 @@ for my $search ('code:Throttling.User:400', 'code:Undocumented.Code:400', 'close
 	is(seen($v), $MAX_TRIES, 'and the service has seen five codes');
 }
 
-# --- a failover: the standby knows the row alone
+# --- without the file, as after a failover, the row alone is known
 
 {
 	my $v = $server->begin('FA1', session => $session);

@@ -273,12 +273,20 @@ subtest 'bombing' => sub {
 	somebody()->post('begin', phone => $victim, purpose => 'sign-up') for 1 .. 30;
 	code_of($victim);
 	is(messages_to($victim), 10, 'thirty sessions of thirty addresses send ten messages a day to a phone');
+	limits_are($LIMITS);
+};
 
-	is(somebody()->post('begin', phone => $victim, purpose => 'sign-up')->{status}, 429, 'lock-out: its owner has to wait');
+subtest 'lock-out' => sub {
+	my ($victim, $browser) = member();
+
+	limits_are('number unapproved 3/1d');
+	ok(confirm($browser, begin($browser, $victim, 'log-in'))->{approved}, 'who types the codes in can log in often') for 1 .. 5;
+	somebody()->post('begin', phone => $victim, purpose => 'log-in') for 1 .. 5;
+	is(somebody()->post('begin', phone => $victim, purpose => 'log-in')->{status}, 429, 'strangers make the owner wait');
 	is(sql("SET ROLE api_owner; SELECT state FROM pnvs.begin_verification('$victim', trusted => true)"), 'pending',
-		'lock-out: but not if the server knows the browser');
+		'but not if the server knows the browser');
 	sql("SELECT pnvs.unblock_phone_number('$victim')");
-	is(somebody()->post('begin', phone => $victim, purpose => 'sign-up')->{status}, 200, 'lock-out: nor if support has helped');
+	is(somebody()->post('begin', phone => $victim, purpose => 'log-in')->{status}, 200, 'nor if support has helped');
 	limits_are($LIMITS);
 };
 

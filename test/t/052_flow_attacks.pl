@@ -324,7 +324,11 @@ sub log_in_answers
 	push @answer, $browser->post('status'), $browser->post('resend'), $another->post('begin', phone => $number, purpose => 'log-in'),
 	  map { checked($browser, sprintf 'x%05d', $_) } 1 .. $MAX_TRIES + 1;
 	push @answer, $browser->post('log_in'), $browser->post('resend'), $browser->post('status');
-	delete @{ $_->{body} }{qw(resend_at expires_at retry_after)} for @answer;
+	# times differ, but not whether there is one
+	for my $body (map { $_->{body} } @answer)
+	{
+		$_ = defined ? 'a time' : undef for @$body{ grep { exists $body->{$_} } qw(resend_at expires_at retry_after) };
+	}
 	return { answers => [ map { [ @$_{qw(status body)} ] } @answer ], checks => checks() };
 }
 

@@ -21,7 +21,7 @@ is to return what the proxy says, and nothing that a client can set.
 import secrets
 
 from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, connection, models, transaction
+from django.db import DatabaseError, DataError, IntegrityError, connection, models, transaction
 from django.http import JsonResponse
 from django.views.decorators.http import require_GET, require_POST
 
@@ -72,6 +72,11 @@ def row(sql, values):
 def typed(request, name):
     """What the person has typed.  No person types a NUL, which the driver would make an error of the program."""
     return request.POST.get(name, "").replace("\0", "")
+
+
+def sqlstate(error):
+    """By psycopg 3 or psycopg2."""
+    return getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None) or ""
 
 
 def client_address(request):
@@ -142,8 +147,18 @@ def state(request):
 
 @require_POST
 def confirm(request):
-    """Grants nothing: the page goes on with one of the views below."""
-    return answer(row(CONFIRM, [request.session.get("verification", NOBODY), typed(request, "code")]))
+    """Grants nothing: the page goes on with one of the views below.
+
+    If the service does not answer (38V01, 38V02) or refuses the key (38V05), the same code can be typed in again later.
+    """
+    try:
+        with transaction.atomic():
+            judged = row(CONFIRM, [request.session.get("verification", NOBODY), typed(request, "code")])
+    except DatabaseError as error:
+        if not sqlstate(error).startswith("38V"):
+            raise
+        return JsonResponse({"refused": "try_later"}, status=STATUS["try_later"])
+    return answer(judged)
 
 
 @require_POST

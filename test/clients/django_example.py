@@ -143,10 +143,24 @@ def take_anything():
     equal((again.status_code, "Retry-After" in again), (429, True), "resend: too early, whatever the channel")
 
 
+def see_no_service():
+    """The sessions of these tests are in the cache, so the connection is not theirs."""
+    browser = Client()
+    code = begin(browser, "begin_sign_up", "6281100100005")
+    until("a second", lambda: browser.post("/confirm", {"code": wrong(code)}).status_code != 429)
+    with connection.cursor() as cursor:
+        cursor.execute("SET pnvs.endpoint = %s", [os.environ["UNREACHABLE"]])
+        refused = browser.post("/confirm", {"code": code})
+        cursor.execute("RESET pnvs.endpoint")
+    equal((refused.status_code, refused.json()), (503, {"refused": "try_later"}), "confirm: a service that is not there is 503")
+    equal(confirm(browser, code)["approved"], True, "confirm: later the same code is right")
+
+
 member, _ = sign_up()
 number = change_number(member)
 log_in(number)
 plant_session(number)
 hide_members()
 take_anything()
+see_no_service()
 finish()

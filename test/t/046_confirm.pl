@@ -278,6 +278,15 @@ SQL
 	is(confirm($v, wrong($v)), 'f pending 4 -', 'and no try');
 }
 
+for my $send ('true', 'false')
+{
+	my $v = $server->begin('sim-check:code:InvalidAccessKeyId.NotFound:404', send => $send, wait => $send eq 'true');
+
+	$session->run("UPDATE pnvs_internal.phone_verification SET begun_at = begun_at - interval '1 s' WHERE id = '$v->{id}'");
+	is(confirm($v, '123456'), '38V05', "refused credentials are an error, whether messages are sent or not: $send");
+	is($session->value("SELECT tries_left FROM phone_verification_status('$v->{id}')"), 5, 'and no try');
+}
+
 {
 	my $v = $server->begin('sim-check:first:1:throttled:1000');
 

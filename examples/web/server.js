@@ -31,7 +31,7 @@ const page = readFileSync(`${__dirname}/index.html`, 'utf8'), source = (tag) => 
 const HEADERS = { 'Cache-Control': 'no-store', 'Referrer-Policy': 'no-referrer', 'Content-Security-Policy': `default-src 'none';
 	script-src ${source('script')}; style-src ${source('style')}; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`.replace(/\s+/g, ' ') };
 const COOKIE = { httpOnly: true, sameSite: 'strict', secure: ORIGIN.startsWith('https:') };
-
+const [SESSION, VERIFICATION] = ['session', 'verification'].map((name) => (COOKIE.secure ? `__Host-${name}` : name)); // no other host can set these
 const pool = new Pool().on('error', ({ code }) => console.error('an idle connection was lost:', code));
 const one = async (sql, values) => {
 	const client = await pool.connect(); // pool.query() would close the connection after any error
@@ -42,12 +42,12 @@ const answer = (response, row) => response.set(row.retry_after ? { 'Retry-After'
 
 const app = express().disable('x-powered-by').set('trust proxy', TRUST_PROXY);
 app.use((request, response, next) => {
-	request.cookies = Object.fromEntries((request.headers.cookie ?? '').split('; ').map((cookie) => cookie.split('=')));
-	request.body = {};
+	const sent = Object.fromEntries((request.headers.cookie ?? '').split('; ').map((cookie) => cookie.split('=')));
+	Object.assign(request, { body: {}, cookies: { session: sent[SESSION], verification: sent[VERIFICATION] } });
 	response.set(HEADERS);
 	next();
 });
-app.get('/', ({ cookies }, response) => (cookies.session ? response : response.cookie('session', newKey(), COOKIE)).send(page));
+app.get('/', ({ cookies }, response) => (cookies.session ? response : response.cookie(SESSION, newKey(), COOKIE)).send(page));
 app.use('/api', ({ method, headers, cookies }, response, next) =>
 	(cookies.session && (method === 'GET' || headers.origin === ORIGIN) ? next() : answer(response, { refused: 'not_this_page' })),
 express.json({ limit: '1kb' }));
@@ -58,7 +58,7 @@ app.get('/api/state', async ({ cookies: { session, verification } }, response) =
 app.post('/api/begin', async ({ body: { purpose, phone }, cookies, ip }, response) => {
 	const send = purpose === 'sign-up' || Boolean(await one(IS_MEMBER, [phone]));
 	const { id, ...row } = await one(BEGIN, [phone, purpose, cookies.session, ip, send]);
-	answer(row.refused ? response : response.cookie('verification', id, COOKIE), row);
+	answer(row.refused ? response : response.cookie(VERIFICATION, id, COOKIE), row);
 });
 app.post('/api/resend', async ({ body: { channel }, cookies: { verification } }, response) =>
 	answer(response, await one(RESEND, [verification ?? '', channel === 'VOICE' ? 'VOICE' : null])));
@@ -69,9 +69,9 @@ app.post('/api/confirm', async ({ body: { phone, code }, cookies: { verification
 	const member = await one(isNew ? SIGN_UP : LOG_IN, [sha256(key), verification, ...isNew ? [phone] : []])
 		.catch((error) => { if (error.code !== '23514') throw error; }); // of another number: used up like that of an owner
 	if (!member) return answer(response, { state: isNew && (await one(OWNS, [verification, phone])).owns ? 'has_account' : 'canceled' });
-	answer(response.cookie('session', key, COOKIE).clearCookie('verification', COOKIE), { member: member.phone });
+	answer(response.cookie(SESSION, key, COOKIE).clearCookie(VERIFICATION, COOKIE), { member: member.phone });
 });
-app.post('/api/leave', async ({ cookies }, response) => answer(response.cookie('session', newKey(), COOKIE),
+app.post('/api/leave', async ({ cookies }, response) => answer(response.cookie(SESSION, newKey(), COOKIE),
 	await one('DELETE FROM session WHERE key = $1::bytea', [sha256(cookies.session)]) ?? {}));
 app.use((error, request, response, next) => { // its message could hold what the person typed: it is not logged
 	console.error('an error:', error.code ?? error.type ?? error.stack, error.constraint ?? '');

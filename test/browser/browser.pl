@@ -56,7 +56,7 @@ CONF
 is($node->psql('postgres', slurp_file("$EXAMPLE/schema.sql"), on_error_stop => 1), 0, 'schema.sql runs');
 
 my ($page, $origin, $log) = start_page($node);
-my ($proxied_page, $proxied_origin, $proxied_log) = start_page($node, TRUST_PROXY => 'loopback');
+my ($proxied_page, $proxied_origin, $proxied_log) = start_page($node, TRUST_PROXY => 'loopback', ORIGIN => 'https://shop.example');
 
 {
 	local @ENV{qw(ORIGIN PROXIED_ORIGIN SIMULATOR_LOG PGHOST PGPORT PGUSER PGDATABASE)} =

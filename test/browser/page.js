@@ -12,6 +12,7 @@ const { Browser, SIZE } = require('./chromium');
 const { ok, is, begins, until, run } = require('../clients/tap');
 
 const { ORIGIN, PROXIED_ORIGIN, SCREENSHOT, SIMULATOR_LOG } = process.env;
+const SHOP = { origin: 'https://shop.example', cookie: '__Host-session' };
 const ROOT = `${__dirname}/../..`;
 const MAX_SCREENSHOT = 60 * 1024;
 
@@ -374,10 +375,10 @@ async function tamper(browser) {
 }
 
 // Asks for a code for the n-th number, from behind a proxy that says an address.
-async function askFrom(origin, address, n) {
-	const response = await fetch(`${origin}/api/begin`, {
+async function askFrom(url, address, n, { origin = url, cookie = 'session' } = {}) {
+	const response = await fetch(`${url}/api/begin`, {
 		method: 'POST',
-		headers: { Cookie: `session=${String(n).padStart(43, 'x')}`, Origin: origin, 'X-Forwarded-For': address, 'Content-Type': 'application/json' },
+		headers: { Cookie: `${cookie}=${String(n).padStart(43, 'x')}`, Origin: origin, 'X-Forwarded-For': address, 'Content-Type': 'application/json' },
 		body: JSON.stringify({ purpose: 'sign-up', phone: `+62812000${1000 + n}` }),
 	});
 
@@ -389,7 +390,15 @@ async function exhaustAddress() {
 
 	await until('the limit of an address', async () => await askFrom(ORIGIN, '198.51.100.7', n++) === 429);
 	is(await askFrom(ORIGIN, '198.51.100.8', n++), 429, 'the header of a proxy is not believed');
-	is(await askFrom(PROXIED_ORIGIN, '198.51.100.8', n++), 200, 'unless the server is told to trust the proxy');
+	is(await askFrom(PROXIED_ORIGIN, '198.51.100.8', n++, SHOP), 200, 'unless the server is told to trust the proxy');
+}
+
+// The proxied server is one of https.
+async function plantSession() {
+	const cookies = (await fetch(`${PROXIED_ORIGIN}/`)).headers.getSetCookie().map((cookie) => cookie.replace(/=[\w-]{43};/, '=...;'));
+
+	is(cookies.join(), '__Host-session=...; Path=/; HttpOnly; Secure; SameSite=Strict', 'with https, no other host of the domain can set the cookie');
+	is(await askFrom(PROXIED_ORIGIN, '198.51.100.9', 900, { ...SHOP, cookie: 'session' }), 403, 'and another cookie is no session');
 }
 
 async function compareTexts(page) {
@@ -422,6 +431,7 @@ run(async () => {
 	await loseVerification(browser);
 	await tamper(browser);
 	await exhaustAddress();
+	await plantSession();
 	is(browser.complaints.join('\n'), '', 'the browser has nothing to complain of');
 	await browser.close();
 });

@@ -177,6 +177,17 @@ sub check_names
 	return;
 }
 
+# The tutorial says what the person reads for each word that a verification answers with.
+sub check_answers
+{
+	my %answer = map { $_ => 1 } map { $_->[0] =~ /`(\w+)`/g } Pnvs::Document->table_rows('answer | meaning');
+	my @word = map { $_->[0] =~ /`(\w+)`/ } map { Pnvs::Document->table_rows($_) } 'state of a verification', 'refused | meaning';
+
+	cmp_ok(scalar @word, '>', 10, 'a verification answers with some words');
+	is_deeply([ grep { !$answer{$_} } @word ], [], 'the tutorial says for each what the person reads');
+	return;
+}
+
 # The documents explain every message that is a literal of an error's.
 sub check_every_message
 {
@@ -221,6 +232,9 @@ check_columns();
 # Local.TestNumber is a message.
 check_names('code of pnvs', qr/(?<!_MESSAGE )"(Local\.[A-Za-z.]+)"/);
 check_names('wait event', qr/pnvs_name_wait_event\(&\w+, "(\w+)"/);
+check_names('state of a verification', qr/\[PNVS_VERIFICATION_\w+\] = "(\w+)"/);
+check_names('refused | meaning', qr/(?:define PNVS_TOO_MANY|begun->refused =|return) "((?:not|too|try)_\w+)"/);
+check_answers();
 check_messages();
 check_every_message();
 check_postgresql_messages();

@@ -221,11 +221,12 @@ service_of(const TriggerData *trigger)
 	return service_sid;
 }
 
-/* Whether a deleted version of a row lives on in another partition. */
+/* Whether a deleted version of a row lives on in another partition.  A foreign table's has no place. */
 static bool
 is_moved(HeapTuple row)
 {
-	return HeapTupleHeaderIndicatesMovedPartitions(row->t_data);
+	return ItemPointerIsValid(&row->t_data->t_ctid) &&
+		HeapTupleHeaderIndicatesMovedPartitions(row->t_data);
 }
 
 /* Keeps the old row for the INSERT that the same statement has made. */

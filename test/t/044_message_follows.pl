@@ -307,6 +307,10 @@ for my $event ('INSERT', 'DELETE')
 	$session->run("INSERT INTO parts.far VALUES ('2', '$two', 3)");
 	$session->run("INSERT INTO parts.far VALUES ('3', '$one', 3)");
 	is(messages('parts.far') =~ s/ \d\d(?=,|\z)//gr, '1 queued, 2 queued, 3 queued', 'a row of a foreign partition is none that was moved');
+	$session->run("UPDATE parts.far SET part = 3 WHERE part = 2");
+	is(messages('parts.far') =~ s/ \d\d(?=,|\z)//gr, '1 queued, 2 queued, 3 queued, 1 queued', 'nor is one that was moved there');
+	$session->run("UPDATE parts.far SET phone = '+' || phone; DELETE FROM parts.far WHERE id = '2'");
+	is(messages('parts.far') =~ s/ \d\d(?=,|\z)//gr, "1 queued, 2 $CANCELED, 3 queued, 1 queued", 'but its message is taken back with it');
 	$session->run('DROP TABLE parts.far; DROP EXTENSION postgres_fdw CASCADE; TRUNCATE pnvs_internal.queue');
 }
 

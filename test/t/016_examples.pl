@@ -113,7 +113,19 @@ is($phone->post('log_in')->{status}, 403, 'a code logs in once');
 
 $phone->post('begin', phone => '+62 812-1000-0004', purpose => 'new number');
 without_number($phone, 'change_number');
-$phone->post('confirm', code => code_of('6281210000004'));
+$code = code_of('6281210000004');
+{
+	my $session = Pnvs::Session->new($node);
+	my $logged = -s $node->logfile;
+
+	Pnvs::Simulator::change_settings($node, $session, 'pnvs.endpoint' => $service->endpoint('refused'));
+	$answer = $phone->post('confirm', code => $code);
+	is("$answer->{status} " . ($answer->{body}{refused} // $answer->{body}{code} // ''), '503 try_later', 'a service that does not answer is 503');
+	like(slurp_file($node->logfile, $logged), qr/WARNING:  .*verification service/, 'and a line in the log');
+	Pnvs::Simulator::change_settings($node, $session, 'pnvs.endpoint' => undef);
+	$session->close;
+}
+$phone->post('confirm', code => $code);
 is(status_of($phone->post('change_number', phone => '+62 812-1000-0004')), '200 2', 'a member changes the number');
 is(sql('SELECT phone FROM app.member'), '+6281210000004', 'which the table has');
 

@@ -18,6 +18,7 @@
 static bool arm(void);
 static void approve(const PnvsAdmission *admission, TimestampTz now);
 static void approve_places(const PnvsCounted *counted, bool is_latest, TimestampTz now);
+static bool reaches(const PnvsRuleGroup *group, TimestampTz due, TimestampTz now);
 static void count_observed(const PnvsCounted *counted, PnvsGuardNote *note);
 
 /* The service has approved a verification of this number: its latest message. */
@@ -108,7 +109,8 @@ approve(const PnvsAdmission *admission, TimestampTz now)
 
 /*
  * Marks a message's places.  A second approval of a message must not mark another's place;
- * of messages before the latest only the number's own list knows that.
+ * of messages before the latest only the number's own list knows that, unless it has
+ * forgotten them.
  */
 static void
 approve_places(const PnvsCounted *counted, bool is_latest, TimestampTz now)
@@ -123,9 +125,22 @@ approve_places(const PnvsCounted *counted, bool is_latest, TimestampTz now)
 			continue;
 		if (pnvs_places_approve(list->places, admission->due))
 			pnvs_list_store(list, now);
-		else if (!is_latest && list->partition->share == PNVS_SHARE_NUMBER)
+		else if (!is_latest && list->partition->share == PNVS_SHARE_NUMBER &&
+				 reaches(list->group, admission->due, now))
 			return;
 	}
+}
+
+/* Whether a rule still counts what was due at a time. */
+static bool
+reaches(const PnvsRuleGroup *group, TimestampTz due, TimestampTz now)
+{
+	for (int i = 0; i < group->n; i++)
+	{
+		if (due > now - group->limits[i].interval_us)
+			return true;
+	}
+	return false;
 }
 
 /* A message was approved that rules would have refused. */

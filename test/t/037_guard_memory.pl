@@ -303,6 +303,17 @@ limits(limits => 'number unapproved 2/1h');
 	is(join(' ', map { is_admitted('6281800000001', $_) } 7, 8), '1 0', 'so does that of an earlier message');
 }
 
+# A rule for the number that is over by now says nothing of an earlier message.
+forget_all();
+limits(limits => 'number 1/30s, total unapproved 2/1h');
+{
+	my ($first, $second) = map { admit('6281800000002', $_) } 0, 31;
+
+	is(is_admitted('6281800000003', 62), 0, 'two messages that nobody has approved fill the total');
+	$session->run("SELECT guard_approve($_, " . at(63) . ')') for $second, $first;
+	is(join(' ', map { is_admitted("628180000000$_", 64) } 4, 5, 6), '1 1 0', 'the approval of an earlier one makes room there, whatever the number\'s rules');
+}
+
 # Places of one time are kept as one item.
 forget_all();
 limits(limits => 'total unapproved 200/1h');

@@ -59,6 +59,7 @@ typedef struct Confirmation
 	PnvsKnownCode known;
 	PnvsVerificationMessage messages[PNVS_CONFIRM_MESSAGES];
 	int			nmessages;
+	bool		undecided;		/* there may be another, which is not known */
 	bool		has_try;		/* in shared memory */
 	PnvsTry		guard_try;
 	int			tries;			/* wrong codes, this one included */
@@ -217,7 +218,8 @@ judge_code(Confirmation *confirmation)
 	has_tries = confirmation->known.tries < pnvs_max_tries;
 	if (!is_approved && (has_tries || confirmation->known.ambiguous))
 		confirmation->nmessages = pnvs_confirm_messages(row, confirmation->known.other_approved,
-														confirmation->messages);
+														confirmation->messages,
+														&confirmation->undecided);
 	/* of messages whose code was approved, no other code is right */
 	if (!is_approved && has_tries && confirmation->nmessages == 0 &&
 		confirmation->known.other_approved == 0)
@@ -324,8 +326,8 @@ ask(Confirmation *confirmation)
 			pnvs_failure_throw_if_refused(&not_judged);
 		judgement = NOT_JUDGED;
 	}
-	/* it may be the right one of a message that was not judged */
-	if (not_judged.operation != NULL &&
+	/* it may be the right one of a message for which it was not judged */
+	if ((not_judged.operation != NULL || confirmation->undecided) &&
 		(judgement == NOT_JUDGED || confirmation->tries < pnvs_max_tries))
 		confirmation->retry_after_s = WAIT_FOR_MESSAGE_S;
 	return judgement;

@@ -30,35 +30,43 @@
 #define ID_BYTES 15
 
 static int	choose(const PnvsVerification *row, int64 after, bool look_up,
-				   PnvsVerificationMessage *messages);
+				   PnvsVerificationMessage *messages, bool *undecided);
 static bool may_have_been_sent(const PnvsVerificationMessage *message);
-static const char *find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message);
+static const char *find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message,
+							 bool *decided);
 static int	make_messages_up(const PnvsVerification *row, PnvsVerificationMessage *messages);
 static const char *make_id_up(const char *recipient);
 
 /*
  * Finds up to PNVS_CONFIRM_MESSAGES of a verification's messages, the newest first, and
- * returns their number: those that were queued after another, by its ID.
+ * returns their number: those that were queued after another, by its ID.  Undecided: another
+ * may have been sent, and nobody could be asked.
  */
 int
-pnvs_confirm_messages(PnvsVerification *row, int64 after, PnvsVerificationMessage *messages)
+pnvs_confirm_messages(PnvsVerification *row, int64 after, PnvsVerificationMessage *messages,
+					  bool *undecided)
 {
 	int			n;
 
+	*undecided = false;
 	if (row->is_decoy)
 		return make_messages_up(row, messages);
-	n = choose(row, after, true, messages);
+	n = choose(row, after, true, messages, undecided);
 	if (n == 0)
 	{
+		bool		still_unknown = false;
+
 		/* a worker may have given a record to the message before we looked */
 		row->nqueued = pnvs_queue_messages_of(&row->id, row->last_message, row->queued);
-		n = choose(row, after, false, messages);
+		n = choose(row, after, false, messages, &still_unknown);
+		*undecided = *undecided && still_unknown;
 	}
 	return n;
 }
 
 static int
-choose(const PnvsVerification *row, int64 after, bool look_up, PnvsVerificationMessage *messages)
+choose(const PnvsVerification *row, int64 after, bool look_up, PnvsVerificationMessage *messages,
+	   bool *undecided)
 {
 	int64		end_us = pnvs_monotonic_us() + LOOK_UPS_US;
 	int			n = 0;
@@ -69,9 +77,14 @@ choose(const PnvsVerification *row, int64 after, bool look_up, PnvsVerificationM
 
 		if (message.id <= after)
 			break;
-		if (message.verification_id == NULL && look_up && may_have_been_sent(&message) &&
-			pnvs_monotonic_us() < end_us)
-			message.verification_id = find_sent(row, &message);
+		if (message.verification_id == NULL && may_have_been_sent(&message))
+		{
+			bool		decided = false;
+
+			if (look_up && pnvs_monotonic_us() < end_us)
+				message.verification_id = find_sent(row, &message, &decided);
+			*undecided |= !decided;
+		}
 		if (message.verification_id != NULL)
 			messages[n++] = message;
 	}
@@ -87,9 +100,9 @@ may_have_been_sent(const PnvsVerificationMessage *message)
 	return strcmp(message->state, pnvs_state_name(PNVS_STATE_UNKNOWN)) == 0;
 }
 
-/* The ID of the service, or NULL.  If the sender has died unnoticed, it was sent by now. */
+/* See pnvs_lookup_now().  If the sender has died unnoticed, it was sent by now. */
 static const char *
-find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message)
+find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message, bool *decided)
 {
 	PnvsClaim	claim = {
 		.id = message->id,
@@ -101,7 +114,7 @@ find_sent(const PnvsVerification *row, const PnvsVerificationMessage *message)
 		.unknown_since = message->unknown_since != 0 ? message->unknown_since : GetCurrentTimestamp()
 	};
 
-	return pnvs_lookup_now(&claim);
+	return pnvs_lookup_now(&claim, decided);
 }
 
 /*

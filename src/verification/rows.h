@@ -174,7 +174,7 @@ extern void pnvs_confirm_unlock(uint64 key);
 
 /* confirm_messages.c */
 extern int	pnvs_confirm_messages(PnvsVerification *row, int64 after,
-								  PnvsVerificationMessage *messages);
+								  PnvsVerificationMessage *messages, bool *undecided);
 
 /* confirm_rows.c */
 extern uint64 pnvs_verification_hash(const pg_uuid_t *id);

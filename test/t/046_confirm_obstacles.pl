@@ -289,6 +289,42 @@ sub two_messages
 	$server->configure('pnvs.worker' => undef);
 }
 
+# --- one of unknown fate, beside one that was sent
+
+# changes: of the row whose fate nobody knows.
+sub unknown_beside_sent
+{
+	my ($service_sid, $changes) = (@_, 'unknown_since = now()');
+	my $v = $server->begin($service_sid);
+
+	$server->resend_sent($v);
+	$session->run("UPDATE pnvs_internal.queue SET state = 'unknown', verification_id = NULL, settled_at = NULL, $changes"
+		  . " WHERE phone_verification = '$v->{id}' AND previous IS NOT NULL");
+	return $v;
+}
+
+{
+	my $v = unknown_beside_sent('sim-search:first:1:throttled:1000');
+
+	is(confirm($v, $v->{code}), 'f pending 4 1', 'a code is to be typed again if a message could not be looked up that it may have come with');
+	is(confirm($v, $v->{code}), 't approved 4 -', 'as it has');
+}
+
+{
+	my $v = unknown_beside_sent('sim-search:throttled:1000');
+
+	confirm($v, wrong($v, $_)) for 1 .. 4;
+	is(confirm($v, wrong($v, 5)), 'f max_tries 0 -', 'with the last try it ends all the same');
+}
+
+{
+	my $v = unknown_beside_sent('sim-search:code:Forbidden.RAM:403');
+
+	is(confirm($v, wrong($v)), 'f pending 4 -', 'if nobody may search, a wrong code is wrong');
+	$v = unknown_beside_sent('FA1', "dispatched_at = now() + interval '1 minute', unknown_since = now() + interval '1 minute'");
+	is(confirm($v, wrong($v)), 'f pending 4 -', 'and if the message never arrived');
+}
+
 # --- limits of the number
 
 {

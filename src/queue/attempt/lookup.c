@@ -52,7 +52,7 @@ static void search_for(const char *verification_id, const char *service_sid, Pnv
 static const PnvsRecord *find_record(const char *verification_id, const PnvsAnswer *answer);
 static bool has_time(const PnvsRecord *record);
 static TimestampTz sent_at(const PnvsRecord *record);
-static const char *match_now(const PnvsAttempt *attempt);
+static const char *match_now(const PnvsAttempt *attempt, bool *decided);
 static void lock_decisions(void);
 static const char *find_obstacle(const PnvsAttempt *attempt);
 static bool tells_of(const PnvsAttempt *attempt, const PnvsClaim *row, const char *obstacle);
@@ -143,11 +143,11 @@ pnvs_lookup_decide(PnvsAttempt *attempt, PnvsVerdicts *verdicts)
 
 /*
  * Looks a message of unknown fate up for a session that waits, and returns its ID of the
- * service, in the current memory context, or NULL if that cannot be decided now.  Nothing
- * is written: a worker comes to the same.
+ * service, in the current memory context, or NULL: there is none, or, if not decided, that
+ * may be another time.  Nothing is written: a worker comes to the same.
  */
 const char *
-pnvs_lookup_now(const PnvsClaim *claim)
+pnvs_lookup_now(const PnvsClaim *claim, bool *decided)
 {
 	PnvsAttempt *attempt = pnvs_attempt_create(CurrentMemoryContext, claim, PNVS_PHASE_TO_LOOK_UP);
 	const char *values[PNVS_MAX_PARAMETERS] = {0};
@@ -167,8 +167,10 @@ pnvs_lookup_now(const PnvsClaim *claim)
 			break;
 		attempt->page++;
 	}
+	/* who may not search learns nothing at another time, either */
+	*decided = answer.succeeded || answer.outcome == PNVS_REFUSED;
 	if (attempt->nfound > 0)
-		verification_id = match_now(attempt);
+		verification_id = match_now(attempt, decided);
 	pnvs_attempt_destroy(attempt);
 	return verification_id;
 }
@@ -275,16 +277,20 @@ sent_at(const PnvsRecord *record)
 	return record->send_date_ms * 1000 + UNIX_EPOCH;
 }
 
-/* The ID of the record that belongs to the attempt's row, or NULL. */
+/*
+ * The ID of the record that belongs to the attempt's row, or NULL.  Not decided: a search
+ * that has failed, or another message on its way, stands in the way.
+ */
 static const char *
-match_now(const PnvsAttempt *attempt)
+match_now(const PnvsAttempt *attempt, bool *decided)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	const char *verification_id = NULL;
 	PnvsTableVisit visit;
 
 	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
-	if (find_obstacle(attempt) == NULL)
+	*decided = find_obstacle(attempt) == NULL;
+	if (*decided)
 	{
 		PnvsClaim  *rows;
 		int			nrows = pnvs_unknown_siblings(&attempt->claim, &rows);

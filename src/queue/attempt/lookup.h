@@ -14,7 +14,7 @@ extern void pnvs_lookup_values(const PnvsAttempt *attempt, const char **values);
 extern void pnvs_lookup_collect(PnvsAttempt *attempt, const PnvsReply *reply);
 extern bool pnvs_lookup_has_next_page(const PnvsAttempt *attempt);
 extern void pnvs_lookup_decide(PnvsAttempt *attempt, PnvsVerdicts *verdicts);
-extern const char *pnvs_lookup_now(const PnvsClaim *claim);
+extern const char *pnvs_lookup_now(const PnvsClaim *claim, bool *decided);
 extern bool pnvs_lookup_is_approved(const char *verification_id, const char *service_sid,
 									const char *number, bool *is_overloaded);
 extern bool pnvs_lookup_message(const char *verification_id, PnvsRecord *message);

@@ -66,7 +66,7 @@ app.post('/api/confirm', async ({ body: { phone, code }, cookies: { verification
 	const row = await one(CONFIRM, [verification ?? '', code ?? '']);
 	if (!row.approved) return answer(response, row);
 	const key = newKey(), isNew = (await one(STATUS, [verification])).purpose === 'sign-up'; // whatever the browser says
-	const member = await one(isNew ? SIGN_UP : LOG_IN, [sha256(key), verification, ...isNew ? [phone] : []])
+	const member = await one(isNew ? SIGN_UP : LOG_IN, [sha256(key), verification, ...isNew ? [phone ?? ''] : []])
 		.catch((error) => { if (error.code !== '23514') throw error; }); // of another number: used up like that of an owner
 	if (!member) return answer(response, { state: isNew && (await one(OWNS, [verification, phone])).owns ? 'has_account' : 'canceled' });
 	answer(response.cookie(SESSION, key, COOKIE).clearCookie(VERIFICATION, COOKIE), { member: member.phone });

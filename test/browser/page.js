@@ -207,6 +207,7 @@ async function askForCall(page) {
 async function finishSignUp(page, code) {
 	const before = (await page.cookie('session')).value;
 
+	is((await post(page, 'confirm', { code })).status, 422, 'the right code without a number makes no member, and no error that shows the ID');
 	await enterCode(page, code);
 	await until('the end', () => page.isShown('#member'));
 	is(await page.text('#member'), '+6281234567890', 'the right code signs up');

@@ -185,6 +185,8 @@ for my $addition (
 		wait_until('the look waits', sub { $keeper->value("SELECT count(*) FROM pg_locks WHERE pid = @{[$victim->pid]} AND NOT granted") });
 		$adder->send($add);
 		wait_until("$what is there", sub { $keeper->value("SELECT (SELECT count(*) FROM pg_class WHERE relname = 'look') + (SELECT count(*) FROM pg_statistic_ext WHERE stxname = 'look')") });
+		# others hear of what is there a moment later: by then the index waits for the look, and the statistics are made
+		wait_until("$what is announced", sub { $adder->has_answer || $keeper->value("SELECT count(*) FROM pg_locks WHERE pid = @{[$adder->pid]} AND NOT granted") });
 		$keeper->run('ROLLBACK');
 		is($victim->result->sqlstate, '42804', "$what added during a look is found: $name");
 		is($adder->result->sqlstate, '', 'and is made');

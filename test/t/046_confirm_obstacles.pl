@@ -318,6 +318,12 @@ sub unknown_beside_sent
 }
 
 {
+	my $v = unknown_beside_sent('sim-search:code:Undocumented.Code:400');
+
+	is(confirm($v, wrong($v)), 'f pending 4 1', 'of a search that is refused by a Code that nobody knows nothing is certain');
+}
+
+{
 	my $v = unknown_beside_sent('sim-search:code:Forbidden.RAM:403');
 
 	is(confirm($v, wrong($v)), 'f pending 4 -', 'if nobody may search, a wrong code is wrong');

@@ -47,6 +47,7 @@
 /* From when on the service counts milliseconds. */
 #define UNIX_EPOCH (((int64) UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 
+static bool is_certain(const PnvsAnswer *answer);
 static void search_for(const char *verification_id, const char *service_sid, PnvsTimeouts timeouts,
 					   PnvsCallState *search);
 static const PnvsRecord *find_record(const char *verification_id, const PnvsAnswer *answer);
@@ -167,8 +168,7 @@ pnvs_lookup_now(const PnvsClaim *claim, bool *decided)
 			break;
 		attempt->page++;
 	}
-	/* who may not search learns nothing at another time, either */
-	*decided = answer.succeeded || answer.outcome == PNVS_REFUSED;
+	*decided = is_certain(&answer);
 	if (attempt->nfound > 0)
 		verification_id = match_now(attempt, decided);
 	pnvs_attempt_destroy(attempt);
@@ -215,10 +215,18 @@ pnvs_lookup_message(const char *verification_id, PnvsRecord *message)
 		*message = *record;
 	else
 		memset(message, 0, sizeof(*message));
-	/* of a Code that nobody knows nothing is certain */
-	return search.answer.outcome == PNVS_ACCEPTED ||
-		search.answer.code_group == PNVS_CODE_REFUSED ||
-		search.answer.code_group == PNVS_CODE_CREDENTIALS;
+	return is_certain(&search.answer);
+}
+
+/*
+ * Whether a search would come to the same at another time: who may not search learns nothing
+ * then, either.  Of a Code that nobody knows nothing is certain.
+ */
+static bool
+is_certain(const PnvsAnswer *answer)
+{
+	return answer->outcome == PNVS_ACCEPTED || answer->code_group == PNVS_CODE_REFUSED ||
+		answer->code_group == PNVS_CODE_CREDENTIALS;
 }
 
 /* Asks the service for an ID; service_sid may be NULL. */

@@ -216,7 +216,7 @@ CREATE INDEX queue_dedup_idx ON pnvs_internal.queue (requested_by, dedup_key, cr
 CREATE INDEX queue_reference_idx ON pnvs_internal.queue (requested_by, reference)
 	WHERE reference IS NOT NULL;
 
--- the messages of a number, and of a row that a trigger has seen
+-- the messages of a number, but for those of verifications, and of a row that a trigger has seen
 CREATE INDEX queue_recipient_hash_idx ON pnvs_internal.queue (recipient_hash)
 	WHERE recipient_hash IS NOT NULL;
 CREATE INDEX queue_source_idx ON pnvs_internal.queue (source, reference)
@@ -283,12 +283,12 @@ CREATE TABLE pnvs_internal.phone_verification (
 -- the verification that a session has under way
 CREATE INDEX phone_verification_session_idx ON pnvs_internal.phone_verification (session_hash)
 	WHERE session_hash IS NOT NULL;
--- those of a number
+-- those of a number; no two entries are equal, here and below, so that nobody need look for such
 CREATE INDEX phone_verification_recipient_idx ON pnvs_internal.phone_verification (recipient_hash, begun_at)
-	WHERE recipient_hash IS NOT NULL;
+	WITH (deduplicate_items = off) WHERE recipient_hash IS NOT NULL;
 -- those whose number is to be masked, and those that are to be deleted, by their age
 CREATE INDEX phone_verification_expires_idx ON pnvs_internal.phone_verification (expires_at)
-	WHERE ended_at IS NULL;
+	WITH (deduplicate_items = off) WHERE ended_at IS NULL;
 CREATE INDEX phone_verification_ended_idx ON pnvs_internal.phone_verification (ended_at)
 	WHERE ended_at IS NOT NULL;
 

@@ -19,6 +19,9 @@
 /* Nobody needs another message sooner. */
 #define PNVS_RESEND_AFTER_US INT64_C(30000000)
 
+/* No code can be typed in for longer after its verification has begun. */
+#define PNVS_LONGEST_VALID_US INT64_C(3600000000)
+
 typedef enum PnvsVerificationState
 {
 	PNVS_VERIFICATION_PENDING,

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "guard/test_answer.h"
+#include "random.h"
 #include "settings.h"
 
 /* As the service has them. */
@@ -105,8 +106,7 @@ pnvs_test_answer_make_id(const char *recipient)
 	char		random[PNVS_TEST_ID_RANDOM_LEN / 2];
 	char		written[PNVS_TEST_ID_RANDOM_LEN + 1];
 
-	if (!pg_strong_random(random, sizeof(random)))
-		elog(ERROR, "could not generate random values");
+	pnvs_random(random, sizeof(random));
 	hex_encode(random, sizeof(random), written);
 	written[PNVS_TEST_ID_RANDOM_LEN] = '\0';
 	return psprintf(PNVS_TEST_ID_PREFIX "%s-%s", recipient, written);

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "core/verification.h"
 #include "queue/queue.h"
 #include "queue/registry/registry.h"
 #include "queue/rows/rows.h"
@@ -21,9 +22,6 @@
 #define ROW_TEXT(row, column) \
 	TextDatumGetCString(pnvs_table_row_datum(row, PNVS_COLUMN_##column))
 #define message_id(row) DatumGetInt64(pnvs_table_row_datum(row, PNVS_COLUMN_ID))
-
-/* No code of a verification can be typed in for longer; in us. */
-#define MAX_AGE_UNSURE USECS_PER_HOUR
 
 /* The columns of PNVS_SELECT_UNSURE. */
 typedef enum UnsureColumn
@@ -116,7 +114,7 @@ pnvs_queue_unsure(int max, PnvsUnsureMessage **messages)
 	Datum		values[2];
 	int			n;
 
-	values[0] = TimestampTzGetDatum(now - MAX_AGE_UNSURE);
+	values[0] = TimestampTzGetDatum(now - PNVS_LONGEST_VALID_US);
 	values[1] = Int64GetDatum(max);
 	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
 	MemoryContextSwitchTo(caller);

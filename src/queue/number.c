@@ -4,7 +4,8 @@
  *	  The messages of one phone number: for support, and to be erased.
  *
  * They are those of all requesters.  A number's rows are found by its hash, also after
- * they are masked.
+ * they are masked.  Those of verifications have none, and are found by these: the caller
+ * passes their IDs, as an array.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,13 +35,15 @@ typedef enum NumberColumn
 	REQUESTED_BY
 } NumberColumn;
 
-/* The parameters of PNVS_ERASE_NUMBER after those of the number; of PNVS_SELECT_ERASABLE the first. */
-typedef enum EraseParameter
+/* The parameters after those of the number. */
+typedef enum Parameter
 {
-	NOW = PNVS_NUMBER_PARAMETERS,
+	OF_VERIFICATIONS = PNVS_NUMBER_PARAMETERS,
+	WAS,						/* of PNVS_SELECT_ERASABLE */
+	NOW = WAS,					/* these of PNVS_ERASE_NUMBER */
 	UNKNOWN_CODE,
 	UNKNOWN_MESSAGE
-} EraseParameter;
+} Parameter;
 
 #define ERASE_PARAMETERS (UNKNOWN_MESSAGE + 1)
 
@@ -49,14 +52,15 @@ static void give_up(Datum *values, PnvsState was, PnvsState state, PnvsVerdicts 
 
 /* Reads the messages of a number, by their IDs; returns how many. */
 int
-pnvs_queue_of_number(const char *number, PnvsQueueMessage **messages)
+pnvs_queue_of_number(const char *number, Datum of_verifications, PnvsQueueMessage **messages)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	PnvsTableVisit visit;
-	Datum		values[PNVS_NUMBER_PARAMETERS];
+	Datum		values[OF_VERIFICATIONS + 1];
 	int			n;
 
 	pnvs_database_number(number, values);
+	values[OF_VERIFICATIONS] = of_verifications;
 	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
 	MemoryContextSwitchTo(caller);
 	n = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_NUMBER, values, NULL);
@@ -75,7 +79,7 @@ pnvs_queue_of_number(const char *number, PnvsQueueMessage **messages)
  * keeps them locked.
  */
 int
-pnvs_queue_erase(const char *number)
+pnvs_queue_erase(const char *number, Datum of_verifications)
 {
 	PnvsTableVisit visit;
 	PnvsVerdicts verdicts = {0};
@@ -83,6 +87,7 @@ pnvs_queue_erase(const char *number)
 	int			nrows;
 
 	pnvs_database_number(number, values);
+	values[OF_VERIFICATIONS] = of_verifications;
 	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
 	(void) pnvs_table_write(&pnvs_queue_table, PNVS_LOCK_NUMBER, values, NULL);
 	give_up(values, PNVS_STATE_QUEUED, PNVS_STATE_CANCELED, &verdicts);
@@ -123,7 +128,7 @@ give_up(Datum *values, PnvsState was, PnvsState state, PnvsVerdicts *verdicts)
 {
 	int			nrows;
 
-	values[PNVS_NUMBER_PARAMETERS] = CStringGetTextDatum(pnvs_state_name(was));
+	values[WAS] = CStringGetTextDatum(pnvs_state_name(was));
 	nrows = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_ERASABLE, values, NULL);
 	for (int row = 0; row < nrows; row++)
 	{

@@ -51,7 +51,6 @@ typedef struct NewRow
 	const PnvsQueueRequest *request;
 	Oid			requester;
 	TimestampTz created_at;
-	uint64		recipient_hash;
 	PnvsAdmission admission;
 	PnvsRefusal refusal;
 } NewRow;
@@ -93,8 +92,6 @@ pnvs_queue_enqueue(const PnvsQueueRequest *request, PnvsRefusal *refusal)
 		/* the lock may have been waited for */
 		row.created_at = GetCurrentTimestamp();
 	}
-	row.recipient_hash = request->recipient_hash != 0 ? request->recipient_hash :
-		pnvs_database_hash_number(request->recipient);
 	admit(&row);
 	if (row.refusal.reason != PNVS_ADMITTED && request->on_refusal == PNVS_RETURN_REFUSAL)
 	{
@@ -256,7 +253,6 @@ fill_row(const NewRow *row, const PnvsTableRow *open)
 
 	PUT(PNVS_COLUMN_CHANNEL, CStringGetTextDatum(request->channel));
 	PUT(PNVS_COLUMN_RECIPIENT, CStringGetTextDatum(request->recipient));
-	PUT(PNVS_COLUMN_RECIPIENT_HASH, Int64GetDatum((int64) row->recipient_hash));
 	PUT(PNVS_COLUMN_SERVICE_SID, CStringGetTextDatum(request->service_sid));
 	PUT(PNVS_COLUMN_STATE, CStringGetTextDatum("queued"));
 	PUT(PNVS_COLUMN_NOT_BEFORE, TimestampTzGetDatum(request->not_before));
@@ -270,8 +266,12 @@ fill_row(const NewRow *row, const PnvsTableRow *open)
 		PUT(PNVS_COLUMN_DEDUP_KEY, CStringGetTextDatum(request->dedup_key));
 	if (request->source != NULL)
 		PUT(PNVS_COLUMN_SOURCE, CStringGetTextDatum(request->source));
+	/* one of a verification is found by that, which has the hash */
 	if (request->phone_verification != NULL)
 		PUT(PNVS_COLUMN_PHONE_VERIFICATION, UUIDPGetDatum(request->phone_verification));
+	else
+		PUT(PNVS_COLUMN_RECIPIENT_HASH,
+			Int64GetDatum((int64) pnvs_database_hash_number(request->recipient)));
 	if (request->previous != 0)
 		PUT(PNVS_COLUMN_PREVIOUS, Int64GetDatum(request->previous));
 	PUT(PNVS_COLUMN_RETAIN_FROM, TimestampTzGetDatum(retain_from(row)));

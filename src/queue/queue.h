@@ -27,7 +27,6 @@ typedef struct PnvsQueueRequest
 {
 	const char *channel;
 	const char *recipient;		/* digits */
-	uint64		recipient_hash; /* under the key of the database; 0: not known */
 	const char *service_sid;
 	TimestampTz now;
 	TimestampTz not_before;
@@ -135,7 +134,8 @@ extern int	pnvs_queue_cancel_of_row(const PnvsQueueSource *source);
 extern void pnvs_queue_rename_row(const PnvsQueueSource *source, const char *reference);
 
 /* number.c */
-extern int	pnvs_queue_of_number(const char *number, PnvsQueueMessage **messages);
-extern int	pnvs_queue_erase(const char *number);
+extern int	pnvs_queue_of_number(const char *number, Datum of_verifications,
+								 PnvsQueueMessage **messages);
+extern int	pnvs_queue_erase(const char *number, Datum of_verifications);
 
 #endif							/* PNVS_QUEUE_H */

@@ -19,14 +19,12 @@
 #include "core/encoding.h"
 #include "core/signature.h"
 #include "errcodes.h"
+#include "random.h"
 #include "remote/signed_request.h"
 #include "settings.h"
 
 #define USER_AGENT "pnvs/1.0"
 #define NONCE_LEN 16
-
-/* OpenSSL takes as long for 16 bytes as for a thousand. */
-#define NONCES_IN_STOCK 64
 
 /*
  * Enough for a wrong time zone or date.  Whoever forges the Date header chooses the
@@ -139,17 +137,14 @@ pnvs_signed_request_correct_clock(int64 server_time_s)
 static void
 make_stamp(Stamp *stamp)
 {
-	static unsigned char random[NONCES_IN_STOCK][NONCE_LEN];
-	static int	nrandom = 0;
+	unsigned char random[NONCE_LEN];
 	PnvsTextBuffer nonce;
 
-	if ((nrandom == 0 && !pg_strong_random(random, sizeof(random))) ||
-		!pnvs_encoding_utc_timestamp((int64) time(NULL) + clock_offset_s, stamp->date))
+	pnvs_random(random, sizeof(random));
+	if (!pnvs_encoding_utc_timestamp((int64) time(NULL) + clock_offset_s, stamp->date))
 		signing_failed();
 	pnvs_text_buffer_init(&nonce, stamp->nonce, sizeof(stamp->nonce));
-	if (nrandom == 0)
-		nrandom = NONCES_IN_STOCK;
-	pnvs_encoding_append_hex(&nonce, random[--nrandom], NONCE_LEN);
+	pnvs_encoding_append_hex(&nonce, random, NONCE_LEN);
 }
 
 static void

@@ -17,6 +17,7 @@
 #include "core/calling_codes.h"
 #include "core/channel_list.h"
 #include "core/phone_number.h"
+#include "core/verification.h"
 #include "errcodes.h"
 #include "sql/sql.h"
 
@@ -26,9 +27,8 @@
 /* Fewer bytes, even random ones, can be guessed, and a counter or a number can, too. */
 #define MIN_SESSION_KEY_LEN 16
 
-/* Nobody types a code sooner, or remembers later what it was for. */
+/* Nobody types a code sooner, or, after PNVS_LONGEST_VALID_US, remembers what it was for. */
 #define SHORTEST_VALID_US (60 * USECS_PER_SEC)
-#define LONGEST_VALID_US (60 * 60 * USECS_PER_SEC)
 
 /* The ID of a verification, required. */
 const pg_uuid_t *
@@ -121,7 +121,7 @@ pnvs_argument_expiry(FunctionCallInfo fcinfo, int n, TimestampTz now)
 {
 	TimestampTz end = pnvs_argument_end(fcinfo, n, "valid_for", now);
 
-	if (end - now < SHORTEST_VALID_US || end - now > LONGEST_VALID_US)
+	if (end - now < SHORTEST_VALID_US || end - now > PNVS_LONGEST_VALID_US)
 		pnvs_argument_refuse("invalid valid_for", "Pass an interval from 1 minute to 1 hour.");
 	return end;
 }

@@ -18,12 +18,12 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
 #include "core/operation.h"
 #include "queue/queue.h"
 #include "queue/rows/lock_class.h"
+#include "random.h"
 #include "table/hash_key.h"
 #include "table/statements.h"
 #include "verification/rows.h"
@@ -32,6 +32,7 @@
 typedef struct NewVerification
 {
 	PnvsVerification row;
+	uint64		recipient_hash;
 	uint64		session_hash;	/* 0: none */
 } NewVerification;
 
@@ -40,8 +41,9 @@ static bool continue_session(const PnvsBeginRequest *request, uint64 session_has
 							 PnvsBegun *begun);
 static bool find_session(uint64 session_hash, pg_uuid_t *id);
 static void fill(const PnvsBeginRequest *request, PnvsVerification *row);
+static void make_id(pg_uuid_t *id);
 static void keep_refused(NewVerification *verification, const char *refused, int retry_after_s);
-static bool count_refused(PnvsVerification *row);
+static bool count_refused(NewVerification *verification);
 static void insert_row(const NewVerification *verification);
 static void put_optional_text(const PnvsTableRow *open, int column, const char *text);
 
@@ -70,6 +72,7 @@ pnvs_verification_begin(const PnvsBeginRequest *request, PnvsBegun *begun)
 			return;
 	}
 	fill(request, row);
+	verification.recipient_hash = pnvs_database_hash_number(row->recipient);
 	refused = pnvs_verification_send(row, row->channels[0], &retry_after_s);
 	if (refused == NULL)
 		insert_row(&verification);
@@ -164,12 +167,10 @@ find_session(uint64 session_hash, pg_uuid_t *id)
 static void
 fill(const PnvsBeginRequest *request, PnvsVerification *row)
 {
-	/* random in all its bits: it is a secret */
-	row->id = *DatumGetUUIDP(OidFunctionCall0(F_GEN_RANDOM_UUID));
+	make_id(&row->id);
 	row->requested_by = GetUserId();
 	row->state = row->stored = PNVS_VERIFICATION_PENDING;
 	row->recipient = request->recipient;
-	row->recipient_hash = pnvs_database_hash_number(row->recipient);
 	row->service_sid = request->service_sid != NULL ? request->service_sid : "";
 	row->purpose = request->purpose;
 	row->reference = request->reference;
@@ -186,6 +187,15 @@ fill(const PnvsBeginRequest *request, PnvsVerification *row)
 	row->resend_at = DT_NOEND;
 }
 
+/* A version 4 UUID, random in all bits that do not say so: it is a secret. */
+static void
+make_id(pg_uuid_t *id)
+{
+	pnvs_random(id->data, UUID_LEN);
+	id->data[6] = (id->data[6] & 0x0f) | 0x40;
+	id->data[8] = (id->data[8] & 0x3f) | 0x80;
+}
+
 /* Keeps a refusal: one row for a number, key and minute. */
 static void
 keep_refused(NewVerification *verification, const char *refused, int retry_after_s)
@@ -198,21 +208,22 @@ keep_refused(NewVerification *verification, const char *refused, int retry_after
 	if (retry_after_s >= 0)
 		row->resend_at = row->begun_at + retry_after_s * USECS_PER_SEC;
 	verification->session_hash = 0;
-	if (!count_refused(row))
+	if (!count_refused(verification))
 		insert_row(verification);
 }
 
 /* Counts the refusal in the row of this minute, and takes its ID; false if there is none. */
 static bool
-count_refused(PnvsVerification *row)
+count_refused(NewVerification *verification)
 {
+	PnvsVerification *row = &verification->row;
 	PnvsTableVisit visit;
 	Datum		values[7];
 	char		nulls[] = "       ";
 	bool		found;
 
 	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
-	values[0] = Int64GetDatum((int64) row->recipient_hash);
+	values[0] = Int64GetDatum((int64) verification->recipient_hash);
 	values[1] = TimestampTzGetDatum(row->begun_at - row->begun_at % USECS_PER_MINUTE);
 	values[2] = ObjectIdGetDatum(row->requested_by);
 	values[3] = Int64GetDatum((int64) row->admission_key);
@@ -251,7 +262,7 @@ insert_row(const NewVerification *verification)
 	PUT(REQUESTED_BY, ObjectIdGetDatum(row->requested_by));
 	PUT(STATE, CStringGetTextDatum(pnvs_verification_state_name(row->stored)));
 	PUT(RECIPIENT, CStringGetTextDatum(was_refused ? masked : row->recipient));
-	PUT(RECIPIENT_HASH, Int64GetDatum((int64) row->recipient_hash));
+	PUT(RECIPIENT_HASH, Int64GetDatum((int64) verification->recipient_hash));
 	put_optional_text(&open, PNVS_VERIFICATION_COLUMN_PURPOSE, row->purpose);
 	put_optional_text(&open, PNVS_VERIFICATION_COLUMN_REFERENCE, row->reference);
 	if (verification->session_hash != 0)

@@ -17,6 +17,7 @@
 #include "guard/test_answer.h"
 #include "monotonic.h"
 #include "queue/attempt/lookup.h"
+#include "random.h"
 #include "settings.h"
 #include "verification/rows.h"
 
@@ -146,8 +147,8 @@ make_id_up(const char *recipient)
 	if (pnvs_settings_test_number(recipient, GetCurrentTimestamp()) != NULL)
 		return pnvs_test_answer_make_id(recipient);
 	id = palloc0(size);
-	if (!pg_strong_random(random, sizeof(random)) ||
-		pg_b64_encode((const void *) random, sizeof(random), id, size) < 0)
-		elog(ERROR, "could not generate random values");
+	pnvs_random(random, sizeof(random));
+	if (pg_b64_encode((const void *) random, sizeof(random), id, size) < 0)
+		elog(ERROR, "could not encode random bytes");
 	return id;
 }

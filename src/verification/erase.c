@@ -20,7 +20,7 @@
 #include "table/statements.h"
 #include "verification/rows.h"
 
-static int	erase_verifications(const char *number);
+static int	erase_verifications(const char *number, Datum *messages);
 
 /*
  * Masks and unhashes the rows of a number, and cancels what is pending; how many rows there
@@ -29,26 +29,32 @@ static int	erase_verifications(const char *number);
 int64
 pnvs_verification_erase(const char *number)
 {
+	Datum		messages;
 	int			nverifications;
 
 	PreventCommandIfReadOnly("erase_phone_number()");
 	PreventCommandIfParallelMode("erase_phone_number()");
-	nverifications = erase_verifications(number);
-	return (int64) nverifications + pnvs_queue_erase(number);
+	nverifications = erase_verifications(number, &messages);
+	return (int64) nverifications + pnvs_queue_erase(number, messages);
 }
 
+/* Also finds their messages, of which no more are added. */
 static int
-erase_verifications(const char *number)
+erase_verifications(const char *number, Datum *messages)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	PnvsTableVisit visit;
 	Datum		values[PNVS_NUMBER_PARAMETERS + 1];
 	int			nrows;
 
 	pnvs_database_number(number, values);
 	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
-	(void) pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_NUMBER, values, NULL);
+	nrows = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_NUMBER, values, NULL);
+	MemoryContextSwitchTo(caller);
+	*messages = pnvs_verification_message_ids(nrows);
 	values[PNVS_NUMBER_PARAMETERS] = TimestampTzGetDatum(GetCurrentTimestamp());
 	nrows = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_ERASE_NUMBER, values, NULL);
 	pnvs_table_leave(&visit);
+	MemoryContextSwitchTo(caller);
 	return nrows;
 }

@@ -29,6 +29,7 @@
 typedef enum HistoryColumn
 {
 	ID = 1,
+	LAST_MESSAGE,
 	REQUESTED_BY,
 	STATE,
 	PURPOSE,
@@ -66,7 +67,7 @@ typedef struct Teller
 } Teller;
 
 static int	add_verifications(PnvsHistory *history, const char *number, TimestampTz now,
-							  Verification **verifications);
+							  Verification **verifications, Datum *message_ids);
 static void add_verification(const Teller *teller);
 static PnvsHistoryEvent *tell(const Teller *teller, const char *event, TimestampTz at);
 static TimestampTz add_wrong_codes(const Teller *teller);
@@ -87,13 +88,14 @@ pnvs_verification_history(const char *number, PnvsHistory *history)
 	TimestampTz now = GetCurrentTimestamp();
 	Verification *verifications;
 	PnvsQueueMessage *messages;
+	Datum		message_ids;
 	int			nverifications;
 	int			nmessages;
 
 	memset(history, 0, sizeof(*history));
-	nverifications = add_verifications(history, number, now, &verifications);
+	nverifications = add_verifications(history, number, now, &verifications, &message_ids);
 	qsort(verifications, nverifications, sizeof(Verification), compare_ids);
-	nmessages = pnvs_queue_of_number(number, &messages);
+	nmessages = pnvs_queue_of_number(number, message_ids, &messages);
 	for (int i = 0; i < nmessages; i++)
 	{
 		const Verification key = {.id = messages[i].verification};
@@ -129,10 +131,10 @@ pnvs_history_add(PnvsHistory *history, const char *event, TimestampTz at)
 	return added;
 }
 
-/* Adds what happened to the verifications of a number, and returns them and their number. */
+/* Adds what happened to the verifications of a number; returns them, their messages' IDs, and their number. */
 static int
 add_verifications(PnvsHistory *history, const char *number, TimestampTz now,
-				  Verification **verifications)
+				  Verification **verifications, Datum *message_ids)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	Datum		values[PNVS_NUMBER_PARAMETERS];
@@ -155,6 +157,7 @@ add_verifications(PnvsHistory *history, const char *number, TimestampTz now,
 		verification->requested_by = pnvs_result_text(row, REQUESTED_BY);
 		add_verification(&teller);
 	}
+	*message_ids = pnvs_verification_message_ids(n);
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller);
 	return n;

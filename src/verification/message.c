@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -15,6 +16,7 @@
 #include "queue/queue.h"
 #include "remote/credentials.h"
 #include "settings.h"
+#include "table/statements.h"
 #include "verification/rows.h"
 
 /* A message that comes later than this is pointless: people ask for another one. */
@@ -110,13 +112,37 @@ pnvs_verification_note_message(PnvsVerification *row)
 	pnvs_table_row_end(&open);
 }
 
+/*
+ * The IDs of the messages of the verifications of the last result, whose first columns are
+ * id and last_message: an array, in the current memory context.  Within a visit.
+ */
+Datum
+pnvs_verification_message_ids(int nverifications)
+{
+	int64	   *ids = palloc_extended(((Size) nverifications * PNVS_MAX_MESSAGES_READ + 1) * sizeof(int64),
+									  MCXT_ALLOC_HUGE);
+	int			n = 0;
+
+	for (int row = 0; row < nverifications; row++)
+	{
+		PnvsVerificationMessage messages[PNVS_MAX_MESSAGES_READ];
+		const pg_uuid_t *id = DatumGetUUIDP(pnvs_result_datum(row, PNVS_FIRST_COLUMN));
+		int64		last = pnvs_result_int64(row, PNVS_FIRST_COLUMN + 1);
+		int			nmessages = last != 0 ? pnvs_queue_messages_of(id, last, messages) : 0;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < nmessages; i++)
+			ids[n++] = messages[i].id;
+	}
+	return pnvs_array_of_ids(ids, n);
+}
+
 static PnvsQueueRequest
 request_of(const PnvsVerification *row, PnvsChannelWord channel, TimestampTz now)
 {
 	PnvsQueueRequest request = {
 		.channel = pnvs_operation_channel_text(channel),
 		.recipient = row->recipient,
-		.recipient_hash = row->recipient_hash,
 		.service_sid = row->service_sid,
 		.now = now,
 		.not_before = now,

@@ -91,10 +91,14 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		{TIMESTAMPTZOID}
 	},
 
-	/* Of a number, see pnvs_database_number(). */
+	/*
+	 * Of a number, see pnvs_database_number(); the first columns are those of
+	 * pnvs_verification_message_ids().
+	 */
 	[PNVS_VERIFICATION_SELECT_NUMBER] = {
-		"SELECT id::uuid, pg_get_userbyid(requested_by)::text, state::text, purpose::text,"
-		" channels[1]::text, is_decoy::boolean, begun_at::timestamptz, expires_at::timestamptz,"
+		"SELECT id::uuid, coalesce(last_message, 0)::bigint,"
+		" pg_get_userbyid(requested_by)::text, state::text, purpose::text, channels[1]::text,"
+		" is_decoy::boolean, begun_at::timestamptz, expires_at::timestamptz,"
 		" refused::text, refused_count::integer, tries::integer, wrong_at::timestamptz[],"
 		" approved_at::timestamptz, used_at::timestamptz, ended_at::timestamptz,"
 		" origin_system::bigint, origin_database::oid"
@@ -102,7 +106,8 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		{INT8OID, TEXTOID, TEXTOID}
 	},
 	[PNVS_VERIFICATION_LOCK_NUMBER] = {
-		"SELECT id::uuid FROM ONLY %1$s WHERE " OF_NUMBER " ORDER BY id FOR UPDATE",
+		"SELECT id::uuid, coalesce(last_message, 0)::bigint FROM ONLY %1$s WHERE " OF_NUMBER
+		" ORDER BY id FOR UPDATE",
 		{INT8OID, TEXTOID, TEXTOID}
 	},
 	[PNVS_VERIFICATION_ERASE_NUMBER] = {
@@ -277,7 +282,6 @@ read_row(const PnvsTableRow *open, PnvsVerification *row)
 	if (!pnvs_verification_state_by_name(PNVS_VERIFICATION_TEXT(open, STATE), &row->stored))
 		row->stored = PNVS_VERIFICATION_CANCELED;
 	row->recipient = PNVS_VERIFICATION_TEXT(open, RECIPIENT);
-	row->recipient_hash = (uint64) PNVS_VERIFICATION_OPTIONAL_INT64(open, RECIPIENT_HASH);
 	row->service_sid = PNVS_VERIFICATION_TEXT(open, SERVICE_SID);
 	row->purpose = PNVS_VERIFICATION_OPTIONAL_TEXT(open, PURPOSE);
 	row->reference = PNVS_VERIFICATION_OPTIONAL_TEXT(open, REFERENCE);

@@ -104,7 +104,6 @@ typedef struct PnvsVerification
 	bool		foreign;		/* begun in another database */
 	const char *recipient;		/* digits; masked once it cannot be used any
 								 * more */
-	uint64		recipient_hash; /* under the key of the database; 0: erased */
 	const char *service_sid;
 	const char *purpose;		/* or NULL */
 	const char *reference;		/* or NULL */
@@ -165,7 +164,7 @@ extern const char *pnvs_verification_send(PnvsVerification *row, PnvsChannelWord
 										  int *retry_after_s);
 extern void pnvs_verification_send_next(PnvsVerification *row);
 extern void pnvs_verification_note_message(PnvsVerification *row);
-
+extern Datum pnvs_verification_message_ids(int nverifications);
 
 /* confirm_lock.c */
 extern bool pnvs_confirm_lock(uint64 key, bool *waited);

@@ -140,9 +140,12 @@ wait_us(int statement, TimestampTz from, int64 kept_us)
 							   kept_us);
 }
 
-/* How long a row is kept after its end. */
+/*
+ * How long a row is kept after its end.  Its messages are found by it: none of them is still
+ * open then, and they are kept from when it would have expired.
+ */
 static int64
 retention_us(void)
 {
-	return Max(pnvs_retention_s * USECS_PER_SEC, SHORTEST_KEPT_US);
+	return Max(pnvs_retention_s * USECS_PER_SEC, SHORTEST_KEPT_US) + PNVS_LONGEST_VALID_US;
 }

@@ -8,12 +8,12 @@ use lib "$FindBin::RealBin/../perl";
 
 use Test::More;
 
-use Pnvs::Queue;
 use Pnvs::Rows qw(insert_verification);
 use Pnvs::Simulator;
+use Pnvs::Verification;
 
 my $service = Pnvs::Simulator->new;
-my $queue = Pnvs::Queue->new($service, 'history', conf => <<'CONF');
+my $queue = Pnvs::Verification->new($service, 'history', conf => <<'CONF');
 pnvs.limits = 'number 3/1h, number VOICE 1/1h, tries 2/1h'
 pnvs.request_timeout = 30000
 pnvs.worker_idle_timeout = '1s'
@@ -238,6 +238,49 @@ END
 	$waiter->close;
 }
 
+# --- messages of verifications, which are found by these
+
+{
+	my $number = $queue->new_number;
+	my $masked = substr($number, 0, 7) . '****' . substr($number, -2);
+	my $later = q{now() - interval '1 second'};
+	my $ids = sub { $session->run("SELECT id FROM pnvs_internal.queue WHERE phone_verification IN ('" . join(q{', '}, @_) . q{') ORDER BY id})->column('id') };
+	my $make_resendable = sub { $session->run("UPDATE pnvs_internal.phone_verification SET resend_at = $later WHERE id = '$_[0]'") };
+
+	$queue->reload('pnvs.limits' => '');
+	my ($first, $second) = map { $queue->begin($number, reference => 'user 7', rate_key => '192.0.2.1', purpose => $_)->{id} } qw(first second);
+	my $other = $queue->begin($queue->new_number)->{id};
+	$queue->settled($_) for $ids->($first, $second, $other);
+	for my $messages (2 .. 4)
+	{
+		$make_resendable->($first);
+		is($queue->resend($first, channel => 'VOICE')->{refused}, undef, "message $messages of a verification");
+		$queue->settled(($ids->($first))[-1]);
+	}
+	is(() = history($number) =~ /^message_queued 1 (SMS|VOICE) first/gm, 4, 'the history has all messages of a verification');
+	is(() = history($number) =~ /^message_sent 2 SMS OK second/gm, 1, 'and of another');
+	is(() = history($number) =~ /^message_queued/gm, 5, 'and no others');
+
+	$queue->configure('pnvs.worker' => 'off');
+	my $holder = $queue->connect;
+	my $eraser = $queue->connect;
+	$make_resendable->($first);
+	$holder->run('BEGIN');
+	is($queue->resend($first, session => $holder)->{refused}, undef, 'a fifth message, in a transaction that is open');
+	$eraser->send("SELECT erase_phone_number('$number')");
+	Pnvs::Simulator::wait_until('the erasure waits', sub { $session->value('SELECT wait_event_type FROM pg_stat_activity WHERE pid = ' . $eraser->pid) eq 'Lock' });
+	$holder->run('COMMIT');
+	is($eraser->result->value, 8, 'an erasure waits for it, and finds two verifications and six messages');
+	my @erased = $ids->($first, $second);
+	is(join(' ', map { "$_->{state} $_->{recipient}" } map { $queue->row($_) } @erased), join(' ', ("sent $masked") x 5, "canceled $masked"), 'they are masked, and what was queued is canceled');
+	is($session->value('SELECT count(*) FROM pnvs_internal.queue WHERE num_nonnulls(recipient_hash, admission_key, reference, dedup_key) > 0 AND id IN (' . join(', ', @erased) . ')'), 0, 'no key or reference is left');
+	is($session->value("SELECT erase_phone_number('$number')"), 0, 'nothing is found any more');
+	is(history($number), '', 'nor told');
+	unlike($session->value("SELECT recipient FROM pnvs_internal.phone_verification WHERE id = '$other'"), qr/\*/, 'another number is left alone');
+	$queue->configure('pnvs.worker' => undef);
+	$_->close for $holder, $eraser;
+}
+
 # --- a message that is being sent, and provably is not: it is not sent again
 
 {
@@ -303,11 +346,13 @@ END
 # --- plans
 
 {
-	my $plan = sub { return join "\n", $session->run("EXPLAIN SELECT FROM $_[0] WHERE recipient_hash = 1 AND recipient IN ('1', '2')")->column('QUERY PLAN'); };
+	my $of_number = q{recipient_hash = 1 AND recipient IN ('1', '2')};
+	my $plan = sub { return join "\n", $session->run("EXPLAIN SELECT FROM $_[0]")->column('QUERY PLAN'); };
 
 	$session->run('SET enable_seqscan = off; SET enable_bitmapscan = off');
-	like($plan->('pnvs_internal.queue'), qr/Index Scan using queue_recipient_hash_idx/, 'messages of a number are found by their hash');
-	like($plan->('pnvs_internal.phone_verification'), qr/Index Scan using phone_verification_recipient_idx/, 'and so are verifications');
+	like($plan->("pnvs_internal.queue WHERE id = ANY (ARRAY(SELECT id FROM pnvs_internal.queue WHERE $of_number UNION ALL SELECT unnest('{1,2}'::bigint[]))) AND origin_database >= '0'"),
+		qr/Index (?:Only )?Scan using queue_id_idx.*Index Scan using queue_recipient_hash_idx/s, 'messages of a number are found by their hash, and those of verifications by their IDs');
+	like($plan->("pnvs_internal.phone_verification WHERE $of_number"), qr/Index Scan using phone_verification_recipient_idx/, 'and these by their hash');
 }
 
 $queue->stop;

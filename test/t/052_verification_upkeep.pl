@@ -71,10 +71,13 @@ is(count_rows("id IN ('$id{running}', '$id{expired}', '$id{over}', '$id{unused}'
 # --- never before a day, whatever the retention
 
 $queue->configure('pnvs.retention' => '1s');
-$id{ended} = insert_verification($session, state => q{'used'}, expires_at => q{now() - interval '23 hours'}, ended_at => q{now() - interval '23 hours'});
+my %ago = (ended => 23, messages => 24.5, long_ended => 25.5);
+$id{$_} = insert_verification($session, state => q{'canceled'}, expires_at => "now() - $ago{$_} * interval '1 hour'", ended_at => "now() - $ago{$_} * interval '1 hour'") for keys %ago;
 let_purge();
 ok($queue->soon(sub { count_rows("id = '$id{used}'") == 0 }), 'a shorter retention is in force at once');
 is(count_rows("id = '$id{ended}'"), 1, 'but a verification is kept for a day, however short it is');
+is(count_rows("id = '$id{messages}'"), 1, 'and for an hour more, for its messages are found by it, and kept from when it would have expired');
+is(count_rows("id = '$id{long_ended}'"), 0, 'but no longer');
 $queue->configure('pnvs.retention' => undef);
 no_worker();
 

@@ -18,6 +18,7 @@
 #include "errcodes.h"
 #include "queue/rows/rows.h"
 #include "queue/rows/lock_class.h"
+#include "random.h"
 
 static void set_claimer_tag(LOCKTAG *tag, int64 claimer);
 
@@ -28,11 +29,7 @@ pnvs_claimer_open(PnvsClaimer *claimer)
 	LOCKTAG		tag;
 
 	memset(claimer, 0, sizeof(*claimer));
-	if (!pg_strong_random(&claimer->number, sizeof(claimer->number)))
-		ereport(ERROR,
-				(errcode(ERRCODE_INTERNAL_ERROR),
-				 errmsg("could not generate a random number"),
-				 pnvs_errhide()));
+	pnvs_random(&claimer->number, sizeof(claimer->number));
 	claimer->purged_up_to = DT_NOBEGIN;
 	pnvs_claimer_rewind(claimer, DT_NOBEGIN);
 	set_claimer_tag(&tag, claimer->number);

@@ -75,8 +75,12 @@
 
 #define SELECT_DUE_TYPES {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID}
 
-/* See pnvs_database_number(). */
-#define OF_NUMBER "recipient_hash = $1 AND recipient IN ($2, $3)"
+/* See pnvs_database_number(); those of verifications by their IDs.  Erased ones have neither. */
+#define OF_NUMBER \
+	"id = ANY (ARRAY(SELECT id FROM ONLY %1$s WHERE recipient_hash = $1 AND recipient IN ($2, $3)" \
+	" UNION ALL SELECT unnest($4))) AND origin_database >= '0' AND recipient IN ($2, $3)" \
+	" AND (recipient_hash IS NOT NULL OR phone_verification IS NOT NULL)"
+#define OF_NUMBER_TYPES INT8OID, TEXTOID, TEXTOID, INT8ARRAYOID
 
 static const PnvsTableColumn columns[PNVS_COLUMN_COUNT] = {
 	{"id", INT8OID, true},
@@ -283,15 +287,15 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		" unknown_since::timestamptz, settled_at::timestamptz, code::text,"
 		" pg_get_userbyid(requested_by)::text"
 		" FROM ONLY %1$s WHERE " OF_NUMBER " ORDER BY id",
-		{INT8OID, TEXTOID, TEXTOID}
+		{OF_NUMBER_TYPES}
 	},
 	[PNVS_LOCK_NUMBER] = {
 		"SELECT id::bigint FROM ONLY %1$s WHERE " OF_NUMBER " ORDER BY id FOR UPDATE",
-		{INT8OID, TEXTOID, TEXTOID}
+		{OF_NUMBER_TYPES}
 	},
 	[PNVS_SELECT_ERASABLE] = {
-		SELECT_ROWS " AND " OF_NUMBER " AND state || '' = $4 ORDER BY id",
-		{INT8OID, TEXTOID, TEXTOID, TEXTOID}
+		SELECT_ROWS " AND " OF_NUMBER " AND state || '' = $5 ORDER BY id",
+		{OF_NUMBER_TYPES, TEXTOID}
 	},
 
 	/*
@@ -302,14 +306,14 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		"UPDATE ONLY %1$s SET recipient_hash = NULL, admission_key = NULL, reference = NULL,"
 		" dedup_key = NULL,"
 		" recipient = CASE state WHEN 'sending' THEN recipient ELSE $3 END,"
-		" send_before = CASE state WHEN 'sending' THEN least(send_before, $4) ELSE send_before END,"
-		" code = CASE WHEN settled_at IS NULL AND state = 'unknown' THEN $5 ELSE code END,"
-		" message = CASE WHEN settled_at IS NULL AND state = 'unknown' THEN $6 ELSE message END,"
-		" settled_at = CASE state WHEN 'sending' THEN settled_at ELSE coalesce(settled_at, $4) END,"
-		" retain_from = CASE WHEN settled_at IS NULL THEN greatest(retain_from, $4) ELSE retain_from END,"
+		" send_before = CASE state WHEN 'sending' THEN least(send_before, $5) ELSE send_before END,"
+		" code = CASE WHEN settled_at IS NULL AND state = 'unknown' THEN $6 ELSE code END,"
+		" message = CASE WHEN settled_at IS NULL AND state = 'unknown' THEN $7 ELSE message END,"
+		" settled_at = CASE state WHEN 'sending' THEN settled_at ELSE coalesce(settled_at, $5) END,"
+		" retain_from = CASE WHEN settled_at IS NULL THEN greatest(retain_from, $5) ELSE retain_from END,"
 		" state = CASE state WHEN 'queued' THEN 'canceled' ELSE state END"
 		" WHERE " OF_NUMBER,
-		{INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID}
+		{OF_NUMBER_TYPES, TIMESTAMPTZOID, TEXTOID, TEXTOID}
 	},
 };
 

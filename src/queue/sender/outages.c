@@ -14,6 +14,7 @@
 #include "errcodes.h"
 #include "monotonic.h"
 #include "queue/sender/outages.h"
+#include "random.h"
 
 typedef struct CauseText
 {
@@ -82,8 +83,7 @@ note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 	uint32		random;
 
 	/* the same number serves all failures: they make a single pause */
-	if (!pg_strong_random(&random, sizeof(random)))
-		random = UINT32_MAX;
+	pnvs_random(&random, sizeof(random));
 	for (int i = 0; i < verdicts->n; i++)
 	{
 		const PnvsVerdict *verdict = &verdicts->list[i];

@@ -194,21 +194,25 @@ read_arguments(FunctionCallInfo fcinfo, PnvsBeginRequest *request)
 static void
 make_key(FunctionCallInfo fcinfo, const PnvsBeginRequest *request, PnvsMemoKey *key)
 {
+	char		channels[PNVS_MAX_BEGIN_CHANNELS + 1] = {0};
+	char		valid_for[MAXINT8LEN + 1];
 	const char *values[BEGIN_ARGUMENTS] = {
 		[BEGIN_TO] = request->recipient != NULL ? request->recipient :
 		text_to_cstring(PG_GETARG_TEXT_PP(BEGIN_TO)),
-		[BEGIN_CHANNELS] = psprintf("%d %d %d", request->channels[0], request->channels[1],
-									request->channels[2]),
+		[BEGIN_CHANNELS] = channels,
 		[BEGIN_PURPOSE] = request->purpose,
 		[BEGIN_SESSION_KEY] = request->session_key,
 		[BEGIN_RATE_KEY] = request->rate_key,
 		[BEGIN_TRUSTED] = request->trusted ? "t" : "f",
 		[BEGIN_SEND] = request->is_decoy ? "f" : "t",
-		[BEGIN_VALID_FOR] = psprintf(INT64_FORMAT, request->valid_for_us),
+		[BEGIN_VALID_FOR] = valid_for,
 		[BEGIN_SERVICE_SID] = request->service_sid,
 		[BEGIN_REFERENCE] = request->reference
 	};
 
+	for (int i = 0; i < request->nchannels; i++)
+		channels[i] = (char) ('a' + request->channels[i]);
+	pg_lltoa(request->valid_for_us, valid_for);
 	pnvs_memo_key(key, "begin_verification", values, BEGIN_ARGUMENTS);
 }
 

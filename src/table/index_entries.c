@@ -3,11 +3,11 @@
  * index_entries.c
  *	  Writes the index entries of a row of a table of the extension.
  *
- * The executor opens every index for each row, and prepares its condition again.  Most
- * indexes of these tables are for few rows.  So the conditions are prepared once after
- * each check of the table, and only those indexes are opened that take the row.  That
- * is possible because the check refuses all that needs the executor: indexes on
- * expressions, exclusion constraints and deferred ones.
+ * The executor opens every index for each row, and prepares it and its condition again.
+ * Most indexes of these tables are for few rows.  So all that is done once after each check
+ * of the table, and only those indexes are opened that take the row.  That is possible
+ * because the check refuses all that needs the executor: indexes on expressions, exclusion
+ * constraints and deferred ones.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,14 +25,16 @@
 typedef struct PnvsIndexCondition
 {
 	Oid			index;
+	IndexInfo  *info;			/* as it was made: insertions change a copy */
 	bool		of_id;			/* no two rows have the same ID */
 	ExprState  *condition;		/* NULL: it takes all rows */
 } PnvsIndexCondition;
 
 static bool takes(const PnvsTable *table, const PnvsIndexCondition *of, TupleTableSlot *slot);
 static bool is_free(const PnvsIndexCondition *id, Relation relation, TupleTableSlot *slot);
-static void insert_entry(Oid oid, Relation relation, TupleTableSlot *slot, bool is_update,
-						 bool only_summarizing);
+static void insert_entry(const PnvsIndexCondition *of, Relation relation, TupleTableSlot *slot,
+						 bool is_update, bool only_summarizing);
+static IndexInfo *copy_info(const PnvsIndexCondition *of);
 
 /* Forgets the indexes of the table, which is being checked, for up to max others. */
 void
@@ -60,6 +62,7 @@ pnvs_index_entries_add(PnvsTable *table, Relation index)
 	PnvsIndexCondition *of = &table->conditions[table->nconditions];
 
 	of->index = RelationGetRelid(index);
+	of->info = BuildIndexInfo(index);
 	of->of_id = form->indisunique && form->indnkeyatts == 1 &&
 		form->indkey.values[0] == PNVS_TABLE_ID_COLUMN;
 	of->condition = ExecInitQual(RelationGetIndexPredicate(index), NULL);
@@ -89,7 +92,7 @@ pnvs_index_entries_insert(const PnvsTable *table, Relation relation, TupleTableS
 	for (int i = 0; i < table->nconditions; i++)
 	{
 		if (takes(table, &table->conditions[i], slot))
-			insert_entry(table->conditions[i].index, relation, slot, is_update, only_summarizing);
+			insert_entry(&table->conditions[i], relation, slot, is_update, only_summarizing);
 	}
 }
 
@@ -113,13 +116,14 @@ is_free(const PnvsIndexCondition *id, Relation relation, TupleTableSlot *slot)
 	EState	   *state = CreateExecutorState();
 	ResultRelInfo *result = makeNode(ResultRelInfo);
 	Relation	index = index_open(id->index, RowExclusiveLock);
-	IndexInfo  *info = BuildIndexInfo(index);
 	ItemPointerData conflict;
 	bool		none = true;
 
 	/* REINDEX CONCURRENTLY has a second one, which is not in use at first */
-	if (info->ii_ReadyForInserts)
+	if (index->rd_index->indisready)
 	{
+		IndexInfo  *info = copy_info(id);
+
 		info->ii_PredicateState = id->condition;
 		BuildSpeculativeIndexInfo(index, info);
 		InitResultRelInfo(result, relation, 0, NULL, 0);
@@ -135,20 +139,36 @@ is_free(const PnvsIndexCondition *id, Relation relation, TupleTableSlot *slot)
 }
 
 static void
-insert_entry(Oid oid, Relation relation, TupleTableSlot *slot, bool is_update,
-			 bool only_summarizing)
+insert_entry(const PnvsIndexCondition *of, Relation relation, TupleTableSlot *slot,
+			 bool is_update, bool only_summarizing)
 {
-	Relation	index = index_open(oid, RowExclusiveLock);
-	IndexInfo  *info = BuildIndexInfo(index);
+	Relation	index = index_open(of->index, RowExclusiveLock);
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 
-	if (info->ii_ReadyForInserts && (!only_summarizing || pnvs_is_summarizing(info)))
+	if (index->rd_index->indisready && (!only_summarizing || pnvs_is_summarizing(of->info)))
 	{
+		IndexInfo  *info = copy_info(of);
+
 		FormIndexDatum(info, slot, NULL, values, nulls);
 		(void) index_insert(index, values, nulls, &slot->tts_tid, relation,
 							info->ii_Unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, is_update, info);
 		pnvs_index_insert_cleanup(index, info);
 	}
 	index_close(index, RowExclusiveLock);
+}
+
+/*
+ * For an insertion, which can leave something in it until it is let go, or an error comes.
+ * The index takes entries, which it may not have done when it was prepared.
+ */
+static IndexInfo *
+copy_info(const PnvsIndexCondition *of)
+{
+	IndexInfo  *info = palloc(sizeof(IndexInfo));
+
+	*info = *of->info;
+	info->ii_ReadyForInserts = true;
+	info->ii_Context = CurrentMemoryContext;
+	return info;
 }

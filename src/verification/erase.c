@@ -38,7 +38,10 @@ pnvs_verification_erase(const char *number)
 	return (int64) nverifications + pnvs_queue_erase(number, messages);
 }
 
-/* Also finds their messages, of which no more are added. */
+/*
+ * Also finds their messages, of which no more are added.  They are those of the rows that
+ * were erased: another row may have come while a lock was waited for.
+ */
 static int
 erase_verifications(const char *number, Datum *messages)
 {
@@ -49,11 +52,11 @@ erase_verifications(const char *number, Datum *messages)
 
 	pnvs_database_number(number, values);
 	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
-	nrows = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_NUMBER, values, NULL);
-	MemoryContextSwitchTo(caller);
-	*messages = pnvs_verification_message_ids(nrows);
+	(void) pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_LOCK_NUMBER, values, NULL);
 	values[PNVS_NUMBER_PARAMETERS] = TimestampTzGetDatum(GetCurrentTimestamp());
 	nrows = pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_ERASE_NUMBER, values, NULL);
+	MemoryContextSwitchTo(caller);
+	*messages = pnvs_verification_message_ids(nrows);
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller);
 	return nrows;

@@ -106,15 +106,15 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		{INT8OID, TEXTOID, TEXTOID}
 	},
 	[PNVS_VERIFICATION_LOCK_NUMBER] = {
-		"SELECT id::uuid, coalesce(last_message, 0)::bigint FROM ONLY %1$s WHERE " OF_NUMBER
-		" ORDER BY id FOR UPDATE",
+		"SELECT id::uuid FROM ONLY %1$s WHERE " OF_NUMBER " ORDER BY id FOR UPDATE",
 		{INT8OID, TEXTOID, TEXTOID}
 	},
 	[PNVS_VERIFICATION_ERASE_NUMBER] = {
 		"UPDATE ONLY %1$s SET recipient = $3, recipient_hash = NULL, session_hash = NULL,"
 		" admission_key = NULL, approved_code = NULL, reference = NULL,"
 		" state = CASE WHEN state IN ('pending', 'approved') THEN 'canceled' ELSE state END,"
-		" ended_at = coalesce(ended_at, used_at, $4) WHERE " OF_NUMBER,
+		" ended_at = coalesce(ended_at, used_at, $4) WHERE " OF_NUMBER
+		" RETURNING id::uuid, coalesce(last_message, 0)::bigint",
 		{INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID}
 	},
 

@@ -269,10 +269,11 @@ END
 	is($queue->resend($first, session => $holder)->{refused}, undef, 'a fifth message, in a transaction that is open');
 	$eraser->send("SELECT erase_phone_number('$number')");
 	Pnvs::Simulator::wait_until('the erasure waits', sub { $session->value('SELECT wait_event_type FROM pg_stat_activity WHERE pid = ' . $eraser->pid) eq 'Lock' });
+	my $third = $queue->begin($number, reference => 'user 7', rate_key => '192.0.2.1', purpose => 'third')->{id};
 	$holder->run('COMMIT');
-	is($eraser->result->value, 8, 'an erasure waits for it, and finds two verifications and six messages');
-	my @erased = $ids->($first, $second);
-	is(join(' ', map { "$_->{state} $_->{recipient}" } map { $queue->row($_) } @erased), join(' ', ("sent $masked") x 5, "canceled $masked"), 'they are masked, and what was queued is canceled');
+	is($eraser->result->value, 10, 'an erasure waits for it, and finds it and what was begun meanwhile: three verifications, seven messages');
+	my @erased = $ids->($first, $second, $third);
+	is(join(' ', map { "$_->{state} $_->{recipient}" } map { $queue->row($_) } @erased), join(' ', ("sent $masked") x 5, ("canceled $masked") x 2), 'they are masked, and what was queued is canceled');
 	is($session->value('SELECT count(*) FROM pnvs_internal.queue WHERE num_nonnulls(recipient_hash, admission_key, reference, dedup_key) > 0 AND id IN (' . join(', ', @erased) . ')'), 0, 'no key or reference is left');
 	is($session->value("SELECT erase_phone_number('$number')"), 0, 'nothing is found any more');
 	is(history($number), '', 'nor told');

@@ -141,8 +141,9 @@ wait_us(int statement, TimestampTz from, int64 kept_us)
 }
 
 /*
- * How long a row is kept after its end.  Its messages are found by it: none of them is still
- * open then, and they are kept from when it would have expired.
+ * How long a row is kept after its end.  Its messages are found by it, and kept from when it
+ * would have expired.  One is still open then only if nobody could be asked for its fate: it
+ * is found by its number.
  */
 static int64
 retention_us(void)

@@ -282,6 +282,31 @@ END
 	$_->close for $holder, $eraser;
 }
 
+# --- a message of unknown fate whose verification does not lead to it any more
+
+for my $gone (qw(phone_verification queue))
+{
+	my $number = $queue->new_number;
+
+	$queue->configure('pnvs.worker' => 'off');
+	my $verification = $queue->begin($number, reference => 'user 7', rate_key => '192.0.2.1')->{id};
+	my $unknown = $session->value("SELECT last_message FROM pnvs_internal.phone_verification WHERE id = '$verification'");
+	$session->run("UPDATE pnvs_internal.queue SET state = 'unknown', unknown_since = now(), not_before = now() + interval '1 hour' WHERE id = $unknown");
+	$queue->let_resend($verification);
+	is($queue->resend($verification)->{refused}, undef, 'a message of unknown fate, and another');
+	# as when the retention is shorter than an outage, during which nobody can be asked
+	$session->run("DELETE FROM pnvs_internal.queue WHERE phone_verification = '$verification' AND id <> $unknown");
+	$session->run("DELETE FROM pnvs_internal.phone_verification WHERE id = '$verification'") if $gone eq 'phone_verification';
+	like(history($number), qr/^message_unknown (?:1 )?SMS $me$/m, "a message of unknown fate is found without its $gone row");
+	is($session->value("SELECT erase_phone_number('$number')"), $gone eq 'queue' ? 2 : 1, 'and erased');
+	my $row = $queue->row($unknown);
+	unlike($row->{recipient}, qr/$number/, 'it is masked');
+	is(join(' ', map { $_ // '-' } @$row{qw(reference admission_key)}) . (defined $row->{settled_at} ? ' settled' : ''), '- - settled', 'and no key or reference is left');
+	is($session->value("SELECT erase_phone_number('$number')"), 0, 'nothing is found any more');
+	is(history($number), '', 'nor told');
+	$queue->configure('pnvs.worker' => undef);
+}
+
 # --- a message that is being sent, and provably is not: it is not sent again
 
 {
@@ -351,8 +376,10 @@ END
 	my $plan = sub { return join "\n", $session->run("EXPLAIN SELECT FROM $_[0]")->column('QUERY PLAN'); };
 
 	$session->run('SET enable_seqscan = off; SET enable_bitmapscan = off');
-	like($plan->("pnvs_internal.queue WHERE id = ANY (ARRAY(SELECT id FROM pnvs_internal.queue WHERE $of_number UNION ALL SELECT unnest('{1,2}'::bigint[]))) AND origin_database >= '0'"),
-		qr/Index (?:Only )?Scan using queue_id_idx.*Index Scan using queue_recipient_hash_idx/s, 'messages of a number are found by their hash, and those of verifications by their IDs');
+	like($plan->("pnvs_internal.queue WHERE id = ANY (ARRAY(SELECT id FROM pnvs_internal.queue WHERE $of_number UNION ALL SELECT unnest('{1,2}'::bigint[]) "
+			  . "UNION ALL SELECT id FROM pnvs_internal.queue WHERE settled_at IS NULL AND unknown_since IS NOT NULL AND recipient = '1')) AND origin_database >= '0'"),
+		qr/Index (?:Only )?Scan using queue_id_idx.*Index Scan using queue_recipient_hash_idx.*Index Scan using queue_recipient_idx/s,
+		'messages of a number are found by their hash, those of verifications by their IDs, and those of unknown fate by the number');
 	like($plan->("pnvs_internal.phone_verification WHERE $of_number"), qr/Index Scan using phone_verification_recipient_idx/, 'and these by their hash');
 }
 

@@ -75,10 +75,16 @@
 
 #define SELECT_DUE_TYPES {TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, INT8OID, INT4OID}
 
-/* See pnvs_database_number(); those of verifications by their IDs.  Erased ones have neither. */
+/*
+ * See pnvs_database_number(); those of verifications by their IDs.  Erased ones have
+ * neither.  While nobody can be asked for the fate of a message, its verification, or the
+ * message that leads to it, can be purged: it still has its number.
+ */
 #define OF_NUMBER \
 	"id = ANY (ARRAY(SELECT id FROM ONLY %1$s WHERE recipient_hash = $1 AND recipient IN ($2, $3)" \
-	" UNION ALL SELECT unnest($4))) AND origin_database >= '0' AND recipient IN ($2, $3)" \
+	" UNION ALL SELECT unnest($4)" \
+	" UNION ALL SELECT id FROM ONLY %1$s WHERE settled_at IS NULL AND unknown_since IS NOT NULL" \
+	" AND recipient = $2)) AND origin_database >= '0' AND recipient IN ($2, $3)" \
 	" AND (recipient_hash IS NOT NULL OR phone_verification IS NOT NULL)"
 #define OF_NUMBER_TYPES INT8OID, TEXTOID, TEXTOID, INT8ARRAYOID
 

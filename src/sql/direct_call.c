@@ -18,7 +18,6 @@
 #include "utils/timestamp.h"
 
 #include "core/phone_number.h"
-#include "errcodes.h"
 #include "guard/test_answer.h"
 #include "settings.h"
 #include "sql/sql.h"

@@ -11,7 +11,6 @@
 #include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 
-#include "compat.h"
 #include "errcodes.h"
 #include "guard/guard.h"
 #include "queue/process/process.h"

@@ -17,12 +17,10 @@
 
 #include "access/tableam.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_attribute.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
-#include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -30,7 +28,6 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "core/phone_number.h"
 #include "errcodes.h"
 #include "sql/sql.h"
 #include "sql/trigger.h"

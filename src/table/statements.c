@@ -17,7 +17,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "compat.h"
 #include "errcodes.h"
 #include "table/statements.h"
 

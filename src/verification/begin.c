@@ -16,12 +16,10 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
 #include "core/operation.h"
-#include "queue/queue.h"
 #include "queue/rows/lock_class.h"
 #include "random.h"
 #include "table/hash_key.h"

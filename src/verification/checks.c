@@ -26,7 +26,6 @@
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "storage/lwlock.h"
-#include "utils/timestamp.h"
 
 #include "errcodes.h"
 #include "guard/guard.h"

@@ -22,10 +22,8 @@
 
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "tcop/utility.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
 #include "core/log_limit.h"
 #include "errcodes.h"
 #include "guard/test_answer.h"

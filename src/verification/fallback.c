@@ -19,7 +19,6 @@
 
 #include "access/xact.h"
 #include "storage/lmgr.h"
-#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"

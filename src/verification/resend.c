@@ -9,7 +9,6 @@
 
 #include "utils/timestamp.h"
 
-#include "core/operation.h"
 #include "queue/queue.h"
 #include "settings.h"
 #include "table/statements.h"

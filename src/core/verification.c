@@ -63,17 +63,6 @@ pnvs_verification_state(const PnvsVerificationFacts *facts, int64_t now_us)
 	return facts->all_failed ? PNVS_VERIFICATION_FAILED : PNVS_VERIFICATION_PENDING;
 }
 
-/*
- * Whether another message may be sent.  If none could be sent so far, another channel may
- * help, or another minute.
- */
-bool
-pnvs_verification_may_resend(PnvsVerificationState state, int messages)
-{
-	return (state == PNVS_VERIFICATION_PENDING || state == PNVS_VERIFICATION_FAILED) &&
-		messages < PNVS_MAX_MESSAGES;
-}
-
 /* When the next message may be sent; room_us: when the limits have room for it. */
 int64_t
 pnvs_verification_resend_us(int64_t room_us, int64_t now_us)

@@ -50,7 +50,6 @@ extern const char *pnvs_verification_state_name(PnvsVerificationState state);
 extern bool pnvs_verification_state_by_name(const char *name, PnvsVerificationState *state);
 extern PnvsVerificationState pnvs_verification_state(const PnvsVerificationFacts *facts,
 													 int64_t now_us);
-extern bool pnvs_verification_may_resend(PnvsVerificationState state, int messages);
 extern int64_t pnvs_verification_resend_us(int64_t room_us, int64_t now_us);
 extern int	pnvs_verification_next_position(int position, int nchannels);
 extern int	pnvs_verification_tries_left(int tries, int max_tries);

@@ -303,8 +303,8 @@ fall_back(const Refused *refused)
 		case PNVS_ROW_LOCKED:
 			break;
 	}
-	if (row.position + 1 >= row.nchannels ||
-		!pnvs_verification_may_resend(row.state, row.messages))
+	if (row.position + 1 >= row.nchannels || row.messages >= PNVS_MAX_MESSAGES ||
+		!pnvs_verification_is_open(&row))
 		return true;
 	pnvs_verification_send_next(&row);
 	pnvs_verification_note_message(&row);

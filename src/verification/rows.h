@@ -137,7 +137,10 @@ typedef enum PnvsRowLock
 	PNVS_ROW_OTHER				/* it does not wait for another message */
 } PnvsRowLock;
 
-/* Whether another message may be sent for it, and a code of it be approved. */
+/*
+ * Whether a code of it can be approved, and another message be sent: if none could be sent
+ * so far, another channel may help, or another minute.
+ */
 static inline bool
 pnvs_verification_is_open(const PnvsVerification *row)
 {

@@ -64,15 +64,6 @@ test_states(void)
 static void
 test_resends(void)
 {
-	tap_ok(pnvs_verification_may_resend(PNVS_VERIFICATION_PENDING, 4),
-		   "a fifth message may be sent");
-	tap_ok(!pnvs_verification_may_resend(PNVS_VERIFICATION_PENDING, 5),
-		   "a sixth may not");
-	for (int state = 0; state < PNVS_VERIFICATION_STATES; state++)
-		tap_ok(pnvs_verification_may_resend((PnvsVerificationState) state, 1) ==
-			   (state == PNVS_VERIFICATION_PENDING || state == PNVS_VERIFICATION_FAILED),
-			   "whether a verification that is %s gets another message",
-			   pnvs_verification_state_name((PnvsVerificationState) state));
 	tap_ok(pnvs_verification_resend_us(NOW, NOW) == NOW + 30 * SECOND,
 		   "the next message may be sent in 30 s");
 	tap_ok(pnvs_verification_resend_us(NOW + 29 * SECOND, NOW) == NOW + 30 * SECOND,

@@ -32,19 +32,9 @@ typedef enum UnsureColumn
 	UNSURE_UNKNOWN_SINCE
 } UnsureColumn;
 
-/* A message that is to be taken back. */
-typedef struct Queued
-{
-	PnvsClaim	claim;
-	Oid			requester;
-} Queued;
-
 static bool find_message(const pg_uuid_t *verification, int64 id, PnvsTableRow *message);
-static int	list_queued(const pg_uuid_t *verification, int64 last, bool frees_places,
-						Queued *queued);
 static void row_values(const PnvsQueueSource *source, Datum values[3]);
-static int	list_queued_of_row(const PnvsQueueSource *source, Queued **queued);
-static int	cancel_all(const Queued *queued, int nqueued);
+static void cancel(const PnvsClaim *claim);
 static void read_message(const PnvsTableRow *open, PnvsVerificationMessage *message);
 static bool is_being_sent(const PnvsTableRow *open);
 
@@ -137,38 +127,55 @@ pnvs_queue_unsure(int max, PnvsUnsureMessage **messages)
 }
 
 /*
- * Takes back the messages of a verification that are still queued; their number.  last: the
- * ID of the last; frees_places: those under the limits are given back.  If the transaction is
- * rolled back, they are sent.
+ * Takes back the messages of a verification that are still queued.  last: the ID of the last;
+ * frees_places: those under the limits are given back.  If the transaction is rolled back,
+ * they are sent.
  */
-int
+void
 pnvs_queue_cancel_of(const pg_uuid_t *verification, int64 last, bool frees_places)
 {
+	PnvsVerificationMessage messages[PNVS_MAX_MESSAGES_READ];
+	int			nmessages = pnvs_queue_messages_of(verification, last, messages);
 	PnvsTableVisit visit;
-	Queued		queued[PNVS_MAX_MESSAGES_READ];
-	int			nqueued = list_queued(verification, last, frees_places, queued);
-	int			ncanceled;
 
-	if (nqueued == 0)
-		return 0;
-	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
-	ncanceled = cancel_all(queued, nqueued);
-	pnvs_table_leave(&visit);
-	return ncanceled;
+	for (int i = 0; i < nmessages; i++)
+	{
+		const PnvsVerificationMessage *message = &messages[i];
+		PnvsClaim	claim = {
+			.id = message->id,
+			.recipient = message->recipient,
+			.requester = message->requester,
+			.not_before = message->not_before
+		};
+
+		if (strcmp(message->state, pnvs_state_name(PNVS_STATE_QUEUED)) != 0)
+			continue;
+		if (frees_places)
+			claim.admission = message->admission;
+		pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
+		cancel(&claim);
+		pnvs_table_leave(&visit);
+	}
 }
 
-/* The same of a row of a user's table. */
-int
+/* The same of a row of a user's table, whose places are given back. */
+void
 pnvs_queue_cancel_of_row(const PnvsQueueSource *source)
 {
 	PnvsTableVisit visit;
-	Queued	   *queued;
-	int			ncanceled;
+	Datum		values[3];
+	PnvsClaim  *claims;
+	int			nrows;
 
+	row_values(source, values);
 	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
-	ncanceled = cancel_all(queued, list_queued_of_row(source, &queued));
+	nrows = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_QUEUED_OF_ROW, values, NULL);
+	claims = palloc((nrows + 1) * sizeof(PnvsClaim));
+	for (int row = 0; row < nrows; row++)
+		pnvs_claim_read(row, &claims[row]);
+	for (int i = 0; i < nrows; i++)
+		cancel(&claims[i]);
 	pnvs_table_leave(&visit);
-	return ncanceled;
 }
 
 /* Gives what is still queued of a row another reference; NULL: none. */
@@ -201,31 +208,6 @@ find_message(const pg_uuid_t *verification, int64 id, PnvsTableRow *message)
 	return !isnull && memcmp(DatumGetUUIDP(owner), verification, sizeof(*verification)) == 0;
 }
 
-/* What is still queued of a verification. */
-static int
-list_queued(const pg_uuid_t *verification, int64 last, bool frees_places, Queued *queued)
-{
-	PnvsVerificationMessage messages[PNVS_MAX_MESSAGES_READ];
-	int			nmessages = pnvs_queue_messages_of(verification, last, messages);
-	int			n = 0;
-
-	for (int i = 0; i < nmessages; i++)
-	{
-		const PnvsVerificationMessage *message = &messages[i];
-
-		if (strcmp(message->state, pnvs_state_name(PNVS_STATE_QUEUED)) != 0)
-			continue;
-		memset(&queued[n], 0, sizeof(queued[n]));
-		queued[n].claim.id = message->id;
-		queued[n].claim.recipient = message->recipient;
-		queued[n].claim.not_before = message->not_before;
-		if (frees_places)
-			queued[n].claim.admission = message->admission;
-		queued[n++].requester = message->requester;
-	}
-	return n;
-}
-
 static void
 row_values(const PnvsQueueSource *source, Datum values[3])
 {
@@ -234,38 +216,13 @@ row_values(const PnvsQueueSource *source, Datum values[3])
 	values[2] = CStringGetTextDatum(source->recipient);
 }
 
-/* Within a visit. */
-static int
-list_queued_of_row(const PnvsQueueSource *source, Queued **queued)
+/* Within a visit; a message that is not queued any more stays as it is. */
+static void
+cancel(const PnvsClaim *claim)
 {
-	Datum		values[3];
-	int			nrows;
-
-	row_values(source, values);
-	nrows = pnvs_table_read(&pnvs_queue_table, PNVS_SELECT_QUEUED_OF_ROW, values, NULL);
-	*queued = palloc((nrows + 1) * sizeof(Queued));
-	for (int row = 0; row < nrows; row++)
-	{
-		pnvs_claim_read(row, &(*queued)[row].claim);
-		(*queued)[row].requester = pnvs_result_oid(row, PNVS_ROW_REQUESTED_BY);
-	}
-	return nrows;
-}
-
-/* Within a visit; the number of those that were still queued. */
-static int
-cancel_all(const Queued *queued, int nqueued)
-{
-	int			ncanceled = 0;
-
-	for (int i = 0; i < nqueued; i++)
-	{
-		/* a worker skips a locked row, and is woken when the lock is gone */
-		pnvs_registry_wake_at_end(queued[i].claim.not_before, true);
-		if (pnvs_settle_cancel(&queued[i].claim, queued[i].requester, true))
-			ncanceled++;
-	}
-	return ncanceled;
+	/* a worker skips a locked row, and is woken when the lock is gone */
+	pnvs_registry_wake_at_end(claim->not_before, true);
+	(void) pnvs_settle_cancel(claim, true);
 }
 
 static void

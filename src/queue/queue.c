@@ -150,8 +150,9 @@ pnvs_queue_cancel(int64 id)
 		/* a worker skips a locked row, and is woken when the lock is gone */
 		pnvs_registry_wake_at_end(DatumGetTimestampTz(row.values[PNVS_FIND_NOT_BEFORE - 1]), true);
 		claim.recipient = TextDatumGetCString(row.values[PNVS_FIND_RECIPIENT - 1]);
+		claim.requester = row.requester;
 		claim.admission = row.admission;
-		canceled = pnvs_settle_cancel(&claim, row.requester, false);
+		canceled = pnvs_settle_cancel(&claim, false);
 	}
 	pnvs_table_leave(&visit);
 	return canceled;

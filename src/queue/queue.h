@@ -129,8 +129,8 @@ extern int	pnvs_queue_messages_of(const pg_uuid_t *verification, int64 last,
 extern bool pnvs_queue_find_verification(const char *verification_id, int64 *id,
 										 pg_uuid_t *verification);
 extern int	pnvs_queue_unsure(int max, PnvsUnsureMessage **messages);
-extern int	pnvs_queue_cancel_of(const pg_uuid_t *verification, int64 last, bool frees_places);
-extern int	pnvs_queue_cancel_of_row(const PnvsQueueSource *source);
+extern void pnvs_queue_cancel_of(const pg_uuid_t *verification, int64 last, bool frees_places);
+extern void pnvs_queue_cancel_of_row(const PnvsQueueSource *source);
 extern void pnvs_queue_rename_row(const PnvsQueueSource *source, const char *reference);
 
 /* number.c */

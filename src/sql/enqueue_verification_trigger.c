@@ -159,7 +159,7 @@ follow(const TriggerData *trigger, const Content *old, const Content *new)
 		if (same_number)
 			pnvs_queue_rename_row(&source, checked_reference(new));
 		else
-			(void) pnvs_queue_cancel_of_row(&source);
+			pnvs_queue_cancel_of_row(&source);
 	}
 	if (new->number != NULL && !same_number)
 		queue(trigger, new);

@@ -471,7 +471,7 @@ write_approval(Confirmation *confirmation)
 	}
 	row->state = PNVS_VERIFICATION_APPROVED;
 	if (!is_settled(row))
-		(void) pnvs_queue_cancel_of(&row->id, row->last_message, true);
+		pnvs_queue_cancel_of(&row->id, row->last_message, true);
 }
 
 /* Whether its messages were settled when they were read, and none was queued since. */

@@ -100,7 +100,7 @@ pnvs_verification_write_wrong(PnvsVerification *row, int tries)
 		last_message = PNVS_VERIFICATION_OPTIONAL_INT64(&open, LAST_MESSAGE);
 	pnvs_table_row_end(&open);
 	if (last_message != 0)
-		(void) pnvs_queue_cancel_of(&row->id, last_message, false);
+		pnvs_queue_cancel_of(&row->id, last_message, false);
 }
 
 /* False if the verification has ended. */

@@ -67,7 +67,7 @@ pnvs_verification_cancel(const pg_uuid_t *id)
 	if (!pnvs_verification_lock(id, &row) ||
 		(!pnvs_verification_is_open(&row) && row.state != PNVS_VERIFICATION_APPROVED))
 		return false;
-	(void) pnvs_queue_cancel_of(id, row.last_message, false);
+	pnvs_queue_cancel_of(id, row.last_message, false);
 	pnvs_phone_number_mask(row.recipient, masked);
 	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
 	values[0] = UUIDPGetDatum(id);
@@ -150,7 +150,7 @@ send_another(PnvsVerification *row, PnvsChannelWord channel, PnvsBegun *begun)
 		show_refused(row, refused, retry_after_s, begun);
 		return;
 	}
-	(void) pnvs_queue_cancel_of(&row->id, row->last_message, true);
+	pnvs_queue_cancel_of(&row->id, row->last_message, true);
 	pnvs_verification_note_message(&sent);
 	pnvs_verification_show(&sent, begun);
 }

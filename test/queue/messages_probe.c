@@ -51,11 +51,29 @@ messages_enqueue(PG_FUNCTION_ARGS)
 									 psprintf("%s %d", pnvs_guard_code(&refusal), refusal.retry_after_s > 0)));
 }
 
-/* messages_cancel_of(verification uuid, last bigint) */
+/* How many messages of a verification are queued. */
+static int
+count_queued(const pg_uuid_t *verification, int64 last)
+{
+	PnvsVerificationMessage messages[PNVS_MAX_MESSAGES_READ];
+	int			n = pnvs_queue_messages_of(verification, last, messages);
+	int			nqueued = 0;
+
+	for (int i = 0; i < n; i++)
+		nqueued += strcmp(messages[i].state, "queued") == 0;
+	return nqueued;
+}
+
+/* messages_cancel_of(verification uuid, last bigint): how many were taken back */
 Datum
 messages_cancel_of(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT32(pnvs_queue_cancel_of(PG_GETARG_UUID_P(0), PG_GETARG_INT64(1), true));
+	const pg_uuid_t *verification = PG_GETARG_UUID_P(0);
+	int64		last = PG_GETARG_INT64(1);
+	int			nqueued = count_queued(verification, last);
+
+	pnvs_queue_cancel_of(verification, last, true);
+	PG_RETURN_INT32(nqueued - count_queued(verification, last));
 }
 
 static const char *

@@ -123,6 +123,7 @@ pnvs_claim_read(int row, PnvsClaim *claim)
 	claim->channel = pnvs_result_text(row, PNVS_ROW_CHANNEL);
 	claim->recipient = pnvs_result_text(row, PNVS_ROW_RECIPIENT);
 	claim->service_sid = pnvs_result_text(row, PNVS_ROW_SERVICE_SID);
+	claim->requester = pnvs_result_oid(row, PNVS_ROW_REQUESTED_BY);
 	pnvs_admission_read(row, PNVS_ROW_ORIGIN_SYSTEM, claim, &claim->admission);
 	claim->is_test = pnvs_admission_is_of_test(row, PNVS_ROW_ORIGIN_SYSTEM);
 }

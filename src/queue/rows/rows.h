@@ -72,7 +72,7 @@ extern TimestampTz pnvs_claim_next(PnvsClaimer *claimer);
 extern void pnvs_settle_observe(PnvsSettleObserver observer);
 extern void pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts,
 							 int nverdicts);
-extern bool pnvs_settle_cancel(const PnvsClaim *claim, Oid requester, bool not_needed);
+extern bool pnvs_settle_cancel(const PnvsClaim *claim, bool not_needed);
 extern void pnvs_settle_note_written(const PnvsVerdict *verdicts, int nverdicts);
 extern int	pnvs_settle_find_locked(int64 *ids, int nids);
 

@@ -101,11 +101,11 @@ pnvs_settle_rows(const PnvsClaimer *claimer, const PnvsVerdict *verdicts, int nv
 
 /*
  * Cancels a row that its requester has queued; false if it is no longer queued.  Waits
- * for whoever has locked the row.  claim: ID, recipient and admission; not_needed: the row
- * says so.
+ * for whoever has locked the row.  claim: ID, recipient, requester and admission;
+ * not_needed: the row says so.
  */
 bool
-pnvs_settle_cancel(const PnvsClaim *claim, Oid requester, bool not_needed)
+pnvs_settle_cancel(const PnvsClaim *claim, bool not_needed)
 {
 	PnvsVerdict verdict;
 	Datum		values[6];
@@ -114,7 +114,7 @@ pnvs_settle_cancel(const PnvsClaim *claim, Oid requester, bool not_needed)
 	values[0] = Int64GetDatum(claim->id);
 	values[1] = TimestampTzGetDatum(verdict.settled_at);
 	values[2] = CStringGetTextDatum(verdict.recipient);
-	values[3] = ObjectIdGetDatum(requester);
+	values[3] = ObjectIdGetDatum(claim->requester);
 	if (not_needed)
 	{
 		pnvs_verdict_explain(&verdict, PNVS_NOT_NEEDED, PNVS_NOT_NEEDED_MESSAGE);

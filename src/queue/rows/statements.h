@@ -121,7 +121,7 @@ typedef enum PnvsFindColumn
 
 #define PNVS_QUEUE_COLUMNS PNVS_FIND_HTTP_STATUS
 
-/* The columns of PNVS_SELECT_DUE, _UNTRIED, _LATE, _UNKNOWN, _SIBLINGS, _QUEUED_OF and _QUEUED_OF_ROW. */
+/* The columns of PNVS_SELECT_DUE, _UNTRIED, _LATE, _UNKNOWN, _SIBLINGS, _QUEUED_OF_ROW and _ERASABLE. */
 typedef enum PnvsRowColumn
 {
 	PNVS_ROW_PLACE = 1,

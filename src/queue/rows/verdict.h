@@ -31,6 +31,7 @@ typedef struct PnvsClaim
 	const char *channel;
 	const char *recipient;		/* digits */
 	const char *service_sid;
+	Oid			requester;
 	int			attempts;		/* this one included */
 	TimestampTz not_before;
 	TimestampTz send_before;

@@ -193,19 +193,16 @@ pnvs_checks_tries(const PnvsChecked *checked, TimestampTz now)
 }
 
 /*
- * The service has approved a code, which came with a message.  False if there is no room to
- * remember it, as there is if a try was taken before.
+ * The service has approved a code, which came with a message.  There is an entry, from a try
+ * or from a code without an answer, unless the verification has expired meanwhile.
  */
-bool
-pnvs_checks_approve(const PnvsChecked *checked, uint64 code, int64 message, TimestampTz now)
+void
+pnvs_checks_approve(const pg_uuid_t *id, uint64 code, int64 message, TimestampTz now)
 {
 	Search		search;
-	bool		has_room;
 
-	begin(&search, &checked->id, now);
-	has_room = search.entry != NULL ||
-		add(&search, &checked->id, MyDatabaseId, checked->expires_at);
-	if (has_room)
+	begin(&search, id, now);
+	if (search.entry != NULL)
 	{
 		search.entry->approved = code;
 		search.entry->message = message;
@@ -214,7 +211,6 @@ pnvs_checks_approve(const PnvsChecked *checked, uint64 code, int64 message, Time
 	}
 	end(&search);
 	pnvs_guard_note_change();
-	return has_room;
 }
 
 /*

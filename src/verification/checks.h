@@ -48,8 +48,7 @@ extern PnvsTryResult pnvs_checks_take(const PnvsChecked *checked, int max_tries,
 									  int *tries);
 extern void pnvs_checks_give_back(const pg_uuid_t *id, TimestampTz now);
 extern int	pnvs_checks_tries(const PnvsChecked *checked, TimestampTz now);
-extern bool pnvs_checks_approve(const PnvsChecked *checked, uint64 code, int64 message,
-								TimestampTz now);
+extern void pnvs_checks_approve(const pg_uuid_t *id, uint64 code, int64 message, TimestampTz now);
 extern void pnvs_checks_note_ambiguous(const pg_uuid_t *id, uint64 code, TimestampTz now);
 extern void pnvs_checks_known(const PnvsChecked *checked, uint64 code, TimestampTz now,
 							  PnvsKnownCode *known);

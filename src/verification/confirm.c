@@ -396,7 +396,7 @@ approve(Confirmation *confirmation, uint64 code, const PnvsVerificationMessage *
 	TimestampTz now = GetCurrentTimestamp();
 
 	HOLD_INTERRUPTS();
-	(void) pnvs_checks_approve(&confirmation->checked, code, message->id, now);
+	pnvs_checks_approve(&confirmation->row.id, code, message->id, now);
 	confirmation->under_way = false;
 	give_back_try(confirmation);
 	if (!is_test)

@@ -172,7 +172,7 @@ pnvs_direct_check_note(const PnvsDirectCheck *check, const PnvsAnswer *answer)
 		return;
 	approved = pnvs_client_approves(answer, check->recipient);
 	if (approved && check->message != 0)
-		(void) pnvs_checks_approve(&check->checked, check->code, check->message, now);
+		pnvs_checks_approve(&check->checked.id, check->code, check->message, now);
 	else if (approved || answer->outcome == PNVS_AMBIGUOUS)
 		pnvs_checks_note_ambiguous(&check->checked.id, check->code, now);
 }

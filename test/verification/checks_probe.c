@@ -60,20 +60,13 @@ checks_tries(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(pnvs_checks_tries(&checked, PG_GETARG_TIMESTAMPTZ(2)));
 }
 
-/*
- * checks_approve(id uuid, code bigint, message bigint, expires_at timestamptz,
- *				  now timestamptz)
- */
+/* checks_approve(id uuid, code bigint, message bigint, now timestamptz) */
 Datum
 checks_approve(PG_FUNCTION_ARGS)
 {
-	PnvsChecked checked = {
-		.id = *PG_GETARG_UUID_P(0),
-		.expires_at = PG_GETARG_TIMESTAMPTZ(3)
-	};
-
-	PG_RETURN_BOOL(pnvs_checks_approve(&checked, (uint64) PG_GETARG_INT64(1), PG_GETARG_INT64(2),
-									   PG_GETARG_TIMESTAMPTZ(4)));
+	pnvs_checks_approve(PG_GETARG_UUID_P(0), (uint64) PG_GETARG_INT64(1), PG_GETARG_INT64(2),
+						PG_GETARG_TIMESTAMPTZ(3));
+	PG_RETURN_VOID();
 }
 
 /* checks_note_ambiguous(id uuid, code bigint, now timestamptz) */

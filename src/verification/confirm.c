@@ -67,9 +67,9 @@ typedef struct Confirmation
 	int			retry_after_s;	/* -1: no need to wait */
 } Confirmation;
 
-static bool find(Confirmation *confirmation, const pg_uuid_t *id);
+static bool find(Confirmation *confirmation);
 static bool can_confirm(const Confirmation *confirmation);
-static void show(const Confirmation *confirmation, bool approved, PnvsConfirmed *confirmed);
+static void show(Confirmation *confirmation, bool approved, PnvsConfirmed *confirmed);
 static Judgement judge(Confirmation *confirmation);
 static Judgement judge_code(Confirmation *confirmation);
 static bool was_approved_meanwhile(Confirmation *confirmation, uint64 code);
@@ -94,7 +94,7 @@ static bool is_settled(const PnvsVerification *row);
 void
 pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *confirmed)
 {
-	Confirmation confirmation = {.code = code,.retry_after_s = -1};
+	Confirmation confirmation = {.checked.id = *id,.code = code,.retry_after_s = -1};
 
 	/* no driver may repeat a check that the service may have got */
 	ErrorContextCallback context = {
@@ -106,7 +106,7 @@ pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *
 	pnvs_verification_require_memory("confirm_verification()");
 	PreventCommandIfReadOnly("confirm_verification()");
 	PreventCommandIfParallelMode("confirm_verification()");
-	if (!find(&confirmation, id))
+	if (!find(&confirmation))
 	{
 		memset(confirmed, 0, sizeof(*confirmed));
 		confirmed->tries_left = confirmed->retry_after_s = -1;
@@ -116,7 +116,7 @@ pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *
 	pnvs_settings_refuse_if_invalid();
 	if (code != NULL && can_confirm(&confirmation) &&
 		(!pnvs_confirm_wait_for_message(&confirmation.row) ||
-		 (find(&confirmation, &confirmation.checked.id) && can_confirm(&confirmation))))
+		 (find(&confirmation) && can_confirm(&confirmation))))
 		judgement = judge(&confirmation);
 	if (judgement == JUDGED_APPROVED)
 		write_approval(&confirmation);
@@ -132,14 +132,13 @@ pnvs_verification_confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *
  * which hides the state tells nobody who is a member.
  */
 static bool
-find(Confirmation *confirmation, const pg_uuid_t *id)
+find(Confirmation *confirmation)
 {
 	PnvsVerification *row = &confirmation->row;
 
-	if (!pnvs_verification_find(id, row))
+	if (!pnvs_verification_find(&confirmation->checked.id, row))
 		return false;
 	row->is_decoy |= row->state == PNVS_VERIFICATION_FAILED;
-	confirmation->checked.id = row->id;
 	confirmation->checked.tries = row->tries;
 	confirmation->checked.expires_at = row->expires_at;
 	return true;
@@ -161,16 +160,14 @@ can_confirm(const Confirmation *confirmation)
 
 /* The row of the function. */
 static void
-show(const Confirmation *confirmation, bool approved, PnvsConfirmed *confirmed)
+show(Confirmation *confirmation, bool approved, PnvsConfirmed *confirmed)
 {
-	int			tries = pnvs_checks_tries(&confirmation->checked, GetCurrentTimestamp());
-	PnvsVerificationState state = confirmation->row.state;
+	PnvsVerification *row = &confirmation->row;
 
-	if (pnvs_verification_is_open(&confirmation->row) && tries >= pnvs_max_tries)
-		state = PNVS_VERIFICATION_MAX_TRIES;
-	confirmed->approved = approved && state == PNVS_VERIFICATION_APPROVED;
-	confirmed->state = pnvs_verification_state_name(state);
-	confirmed->tries_left = pnvs_verification_tries_left(tries, pnvs_max_tries);
+	pnvs_verification_count_tries(row);
+	confirmed->approved = approved && row->state == PNVS_VERIFICATION_APPROVED;
+	confirmed->state = pnvs_verification_state_name(row->state);
+	confirmed->tries_left = pnvs_verification_tries_left(row->tries, pnvs_max_tries);
 	confirmed->retry_after_s = confirmation->retry_after_s;
 }
 
@@ -178,11 +175,10 @@ show(const Confirmation *confirmation, bool approved, PnvsConfirmed *confirmed)
 static Judgement
 judge(Confirmation *confirmation)
 {
-	pg_uuid_t	id = confirmation->row.id;
 	volatile Judgement judgement = NOT_JUDGED;
 	bool		waited;
 
-	confirmation->id_hash = pnvs_verification_hash(&id);
+	confirmation->id_hash = pnvs_verification_hash(&confirmation->checked.id);
 	/* a cancel that is served in between would keep the lock */
 	HOLD_INTERRUPTS();
 	if (!pnvs_confirm_lock(confirmation->id_hash, &waited))
@@ -194,7 +190,7 @@ judge(Confirmation *confirmation)
 	PG_ENSURE_ERROR_CLEANUP(end, PointerGetDatum(confirmation));
 	{
 		RESUME_INTERRUPTS();
-		if (!waited || (find(confirmation, &id) && can_confirm(confirmation)))
+		if (!waited || (find(confirmation) && can_confirm(confirmation)))
 			judgement = judge_code(confirmation);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(end, PointerGetDatum(confirmation));
@@ -466,7 +462,7 @@ write_approval(Confirmation *confirmation)
 	if (!pnvs_verification_write_approval(row, confirmation->hash))
 	{
 		/* it has ended meanwhile */
-		(void) find(confirmation, &confirmation->checked.id);
+		(void) find(confirmation);
 		return;
 	}
 	row->state = PNVS_VERIFICATION_APPROVED;

@@ -30,9 +30,6 @@
 /* A typed code is 4 to 8 digits; a longer text is something else. */
 #define MAX_TYPED_CODE_LEN 16
 
-/* Fits an index's page with room to spare. */
-#define MAX_DEDUP_KEY_LEN 512
-
 #define USECS_PER_MSEC 1000
 
 /* A time further ahead is a mistake: a message is wanted now, or soon. */
@@ -63,6 +60,7 @@ typedef enum CodeFault
 
 static const char *text_argument(FunctionCallInfo fcinfo, int n);
 static CodeFault find_code_fault(const char *code);
+static const char *check_number(const char *text);
 static void check_plan(const char *digits, const PnvsCallingCode *plan);
 static const char *clean_code(const char *typed);
 static int	count_characters(const char *text);
@@ -96,7 +94,7 @@ pnvs_argument_channel(FunctionCallInfo fcinfo, int n)
 const char *
 pnvs_argument_number(FunctionCallInfo fcinfo, int n)
 {
-	return pnvs_argument_check_number(text_argument(fcinfo, n));
+	return check_number(text_argument(fcinfo, n));
 }
 
 /* A phone number that a message is to be sent to, required; as digits. */
@@ -266,20 +264,6 @@ pnvs_argument_good_for(const Interval *interval)
 	return good_for_us;
 }
 
-/* A deduplication key, in the database's encoding. */
-const char *
-pnvs_argument_dedup_key(FunctionCallInfo fcinfo, int n)
-{
-	const char *key;
-
-	if (PG_ARGISNULL(n))
-		return NULL;
-	key = text_to_cstring(PG_GETARG_TEXT_PP(n));
-	if (key[0] == '\0' || strlen(key) > MAX_DEDUP_KEY_LEN)
-		pnvs_argument_refuse("invalid dedup_key", "It must have 1 to 512 bytes; NULL means none.");
-	return key;
-}
-
 /* The key that the caller's messages are counted by. */
 const char *
 pnvs_argument_rate_key(FunctionCallInfo fcinfo, int n)
@@ -393,8 +377,8 @@ pnvs_argument_utf8(const char *text)
 }
 
 /* A phone number in UTF-8, or NULL; as digits. */
-const char *
-pnvs_argument_check_number(const char *text)
+static const char *
+check_number(const char *text)
 {
 	static const char *const hints[] = {
 		[PNVS_PHONE_NUMBER_BAD_CHARACTER] = "Only digits, a leading plus sign, spaces, hyphens, dots and parentheses can stand in it.",
@@ -427,7 +411,7 @@ pnvs_argument_check_number(const char *text)
 const char *
 pnvs_argument_check_recipient(const char *text)
 {
-	const char *digits = pnvs_argument_check_number(text);
+	const char *digits = check_number(text);
 	const PnvsCallingCode *plan = pnvs_calling_code_find(digits);
 
 	/* new calling codes appear */

@@ -19,7 +19,6 @@ PG_FUNCTION_INFO_V1(pnvs_confirm_verification);
 static const Oid types[] = {BOOLOID, TEXTOID, INT4OID, INT4OID};
 
 static Datum confirm_code(PG_FUNCTION_ARGS);
-static void confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *confirmed);
 
 /*
  * confirm_verification(id uuid, code text)
@@ -36,6 +35,7 @@ pnvs_confirm_verification(PG_FUNCTION_ARGS)
 static Datum
 confirm_code(PG_FUNCTION_ARGS)
 {
+	static const pg_uuid_t none = {{0}};	/* nobody's, as a missing ID */
 	const pg_uuid_t *id = PG_ARGISNULL(0) ? NULL : PG_GETARG_UUID_P(0);
 	const char *values[2] = {0};	/* for the memo */
 	PnvsConfirmed confirmed;
@@ -51,7 +51,7 @@ confirm_code(PG_FUNCTION_ARGS)
 		return result;
 
 	pnvs_row_begin(&row, fcinfo, types, lengthof(types));
-	confirm(id, values[1], &confirmed);
+	pnvs_verification_confirm(id != NULL ? id : &none, values[1], &confirmed);
 	pnvs_row_add_value(&row, BoolGetDatum(confirmed.approved), false);
 	pnvs_row_add_text(&row, confirmed.state);
 	pnvs_row_add_value(&row, Int32GetDatum(confirmed.tries_left), confirmed.tries_left < 0);
@@ -60,13 +60,4 @@ confirm_code(PG_FUNCTION_ARGS)
 	/* ROLLBACK gives no try back */
 	pnvs_memo_keep(fcinfo, &key, result, confirmed.approved);
 	return result;
-}
-
-/* A missing ID is as one that nobody has. */
-static void
-confirm(const pg_uuid_t *id, const char *code, PnvsConfirmed *confirmed)
-{
-	static const pg_uuid_t none = {{0}};
-
-	pnvs_verification_confirm(id != NULL ? id : &none, code, confirmed);
 }

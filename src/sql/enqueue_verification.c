@@ -42,7 +42,7 @@ enqueue(PG_FUNCTION_ARGS)
 	request.now = GetCurrentTimestamp();
 	request.not_before = pnvs_argument_not_before(fcinfo, 3, request.now);
 	request.send_before = pnvs_argument_end(fcinfo, 4, "send_within", request.not_before);
-	request.dedup_key = pnvs_argument_dedup_key(fcinfo, 5);
+	request.dedup_key = pnvs_argument_kept_text(fcinfo, 5, "dedup_key");
 	if (request.dedup_key != NULL)
 		request.dedup_since = request.now -
 			(pnvs_argument_end(fcinfo, 6, "dedup_for", request.now) - request.now);

@@ -37,13 +37,11 @@ extern TimestampTz pnvs_argument_not_before(FunctionCallInfo fcinfo, int n, Time
 extern TimestampTz pnvs_argument_end(FunctionCallInfo fcinfo, int n, const char *name,
 									 TimestampTz start);
 extern int64 pnvs_argument_good_for(const Interval *interval);
-extern const char *pnvs_argument_dedup_key(FunctionCallInfo fcinfo, int n);
 extern const char *pnvs_argument_rate_key(FunctionCallInfo fcinfo, int n);
 extern bool pnvs_argument_flag(FunctionCallInfo fcinfo, int n);
 extern int64 pnvs_argument_queue_id(FunctionCallInfo fcinfo, int n);
 extern int	pnvs_argument_count(FunctionCallInfo fcinfo, int n, const char *name, int max);
 extern const char *pnvs_argument_utf8(const char *text);
-extern const char *pnvs_argument_check_number(const char *text);
 extern const char *pnvs_argument_check_recipient(const char *text);
 extern const char *pnvs_argument_check_service_sid(const char *text);
 extern void pnvs_argument_find_row(int64 id, PnvsQueueRow *row);

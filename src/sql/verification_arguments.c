@@ -21,7 +21,7 @@
 #include "errcodes.h"
 #include "sql/sql.h"
 
-/* Purposes and references are words; a session's key is longer. */
+/* Purposes and references are words; a key is longer, and fits an index's page with room to spare. */
 #define MAX_KEY_LEN 512
 
 /* Fewer bytes, even random ones, can be guessed, and a counter or a number can, too. */
@@ -70,25 +70,26 @@ pnvs_argument_channels(FunctionCallInfo fcinfo, int n, PnvsChannelWord *channels
 	bool	   *nulls;
 	int			nwords;
 	uint32		seen = 0;
+	bool		fits;
 
 	if (PG_ARGISNULL(n))
 		(void) pnvs_argument_required(NULL, "channels");
 	array = PG_GETARG_ARRAYTYPE_P(n);
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &words, &nulls, &nwords);
-	if (nwords < 1 || nwords > max)
-		pnvs_argument_refuse("invalid channels", "Pass one to three different channels: SMS, VOICE and WHATSAPP.");
-	for (int i = 0; i < nwords; i++)
+	fits = nwords >= 1 && nwords <= max;
+	for (int i = 0; fits && i < nwords; i++)
 	{
 		channels[i] = nulls[i] ? PNVS_ANY_CHANNEL :
 			pnvs_operation_channel_word(TextDatumGetCString(words[i]));
-		if (channels[i] == PNVS_ANY_CHANNEL || (seen & PNVS_CHANNEL_BIT(channels[i])) != 0)
-			pnvs_argument_refuse("invalid channels", "Pass one to three different channels: SMS, VOICE and WHATSAPP.");
+		fits = channels[i] != PNVS_ANY_CHANNEL && (seen & PNVS_CHANNEL_BIT(channels[i])) == 0;
 		seen |= PNVS_CHANNEL_BIT(channels[i]);
 	}
+	if (!fits)
+		pnvs_argument_refuse("invalid channels", "Pass one to three different channels: SMS, VOICE and WHATSAPP.");
 	return nwords;
 }
 
-/* A text that is kept beside a verification, such as its purpose, or NULL. */
+/* A text that is kept beside a verification or a message, such as a purpose, or NULL. */
 const char *
 pnvs_argument_kept_text(FunctionCallInfo fcinfo, int n, const char *name)
 {

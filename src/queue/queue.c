@@ -24,7 +24,6 @@
 #include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
@@ -62,7 +61,6 @@ static int64 choose_id(const PnvsTableRow *open);
 static void require_ascending(Oid sequence);
 static void set_forward(Oid sequence);
 static void lock_key(Oid requester, const char *key);
-static bool may_see(Oid caller, Oid requester);
 
 /*
  * Queues a message in the transaction under way and returns its ID, or the ID of the
@@ -145,7 +143,8 @@ pnvs_queue_cancel(int64 id)
 
 	PreventCommandIfReadOnly("cancel_verification()");
 	pnvs_table_enter(&pnvs_queue_table, &visit, RowExclusiveLock);
-	if (find_row(id, &row) && may_see(caller, row.requester) && strcmp(row.state, "queued") == 0)
+	if (find_row(id, &row) && pnvs_table_may_see(&pnvs_queue_table, caller, row.requester) &&
+		strcmp(row.state, "queued") == 0)
 	{
 		/* a worker skips a locked row, and is woken when the lock is gone */
 		pnvs_registry_wake_at_end(DatumGetTimestampTz(row.values[PNVS_FIND_NOT_BEFORE - 1]), true);
@@ -169,7 +168,7 @@ pnvs_queue_find(int64 id, PnvsQueueRow *row)
 
 	pnvs_table_enter(&pnvs_queue_table, &visit, AccessShareLock);
 	MemoryContextSwitchTo(caller_context);
-	found = find_row(id, row) && may_see(caller, row->requester);
+	found = find_row(id, row) && pnvs_table_may_see(&pnvs_queue_table, caller, row->requester);
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller_context);
 	return found;
@@ -387,10 +386,4 @@ lock_key(Oid requester, const char *key)
 	memcpy(owned + sizeof(requester), key, key_len);
 	pnvs_database_lock(pnvs_database_hash(PNVS_HASH_DEDUP_KEY, owned, sizeof(requester) + key_len),
 					   PNVS_LOCK_DEDUP_KEY);
-}
-
-static bool
-may_see(Oid caller, Oid requester)
-{
-	return caller == requester || has_privs_of_role(caller, pnvs_table_owner(&pnvs_queue_table));
 }

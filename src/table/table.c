@@ -24,6 +24,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -139,6 +140,13 @@ pnvs_table_owner(PnvsTable *table)
 	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 	return owner;
+}
+
+/* Whether a role may see a requester's rows: they are its own, or it has the owner's rights. */
+bool
+pnvs_table_may_see(PnvsTable *table, Oid role, Oid requester)
+{
+	return role == requester || has_privs_of_role(role, pnvs_table_owner(table));
 }
 
 /* Whether a row with these marks of its origin was written in this database. */

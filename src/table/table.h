@@ -93,6 +93,7 @@ extern Oid	pnvs_table_oid(PnvsTable *table);
 extern Oid	pnvs_table_checked_oid(PnvsTable *table);
 extern Oid	pnvs_table_find_member(const char *name, Oid *known);
 extern Oid	pnvs_table_owner(PnvsTable *table);
+extern bool pnvs_table_may_see(PnvsTable *table, Oid role, Oid requester);
 extern bool pnvs_table_is_own_origin(int64 system, Oid database);
 extern Relation pnvs_table_open(PnvsTable *table, LOCKMODE mode);
 extern void pnvs_table_check(PnvsTable *table, Oid oid);

@@ -12,7 +12,6 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/array.h"
 
 #include "core/decision.h"
@@ -151,7 +150,6 @@ PnvsTable	pnvs_verification_table = {
 
 static bool select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row);
 static bool ends_with(const PnvsVerification *row, int64 message);
-static bool may_see(Oid caller, const PnvsVerification *row);
 static void read_row(const PnvsTableRow *open, PnvsVerification *row);
 static void read_channels(const PnvsTableRow *open, PnvsVerification *row);
 static void compute_state(PnvsVerification *row);
@@ -255,20 +253,12 @@ select_row(const pg_uuid_t *id, bool lock, PnvsVerification *row)
 		found = pnvs_table_row_find(&open, UUIDPGetDatum(id));
 		if (found)
 			read_row(&open, row);
-		found = found && may_see(GetUserId(), row);
+		found = found && pnvs_table_may_see(&pnvs_verification_table, GetUserId(), row->requested_by);
 	} while (found && lock && !pnvs_table_row_lock(&open));
 	pnvs_table_row_end(&open);
 	if (found)
 		compute_state(row);
 	return found;
-}
-
-/* Whoever has begun it, and the table's owner and roles with the owner's rights. */
-static bool
-may_see(Oid caller, const PnvsVerification *row)
-{
-	return caller == row->requested_by ||
-		has_privs_of_role(caller, pnvs_table_owner(&pnvs_verification_table));
 }
 
 /* A row that is open, but for its state by now. */

@@ -7,13 +7,12 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
-use List::Util qw(max min sum);
+use List::Util qw(max sum);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
 use Pnvs::Queue;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 # What is promised on a quiet machine, and what must hold on a busy one.

@@ -10,10 +10,8 @@ use lib "$FindBin::RealBin/../perl";
 use List::Util qw(min uniq);
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
 
 use Pnvs::Queue;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
@@ -69,7 +67,6 @@ sub searches { return $queue->requests($_[0], 'SearchVerification'); }
 sub message { return ($service->events('sent', to => $queue->number($_[0])))[0]; }
 
 # Begun first, for it takes its time: not there, and not to be looked up.
-my $begun = time;
 my $lost = $queue->enqueue('sim-start:code:InternalError:500');
 my $unsearchable = $queue->enqueue('sim:code:InternalError:500');
 my $unanswered = $queue->enqueue('sim:close');

@@ -23,7 +23,6 @@ $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeou
 # "Within seconds", on a machine that has other things to do, too.
 my $SECONDS = 10;
 my $WINDOW = 8;
-my $LOG_OF_A_CRASH = qr/terminating connection because of crash|the database system is (?:shutting down|starting up|in recovery mode)|not yet accepting connections/;
 
 my $service = Pnvs::Simulator->new;
 

@@ -14,7 +14,6 @@ use Time::HiRes qw(time);
 
 use Pnvs::Batch;
 use Pnvs::Server;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
@@ -357,7 +356,7 @@ SQL
 {
 	my $there = create_database('wanted');
 	my @caller = map { $server->connect('wanted') } 1 .. 6;
-	my (@batch, %seen, $most, $pair_since);
+	my (@batch, $most, $pair_since);
 
 	# The worker is sent away again and again, and called for from all sides.
 	for my $round (1 .. 10)

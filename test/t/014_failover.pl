@@ -16,7 +16,6 @@ use Time::HiRes qw(time);
 
 use Pnvs::Batch;
 use Pnvs::Server;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);

@@ -16,7 +16,6 @@ use Test::More;
 use Pnvs::Batch;
 use Pnvs::Document;
 use Pnvs::Server;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);

@@ -12,7 +12,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Queue;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);

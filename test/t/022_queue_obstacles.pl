@@ -13,7 +13,6 @@ use Test::More;
 use Time::HiRes qw(time);
 
 use Pnvs::Queue;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);

@@ -7,7 +7,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
-use List::Util qw(max min);
+use List::Util qw(min);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -169,7 +169,6 @@ my $others = Pnvs::Batch->enqueue($session, 'FA1', 20);
 $queue->wait_row($risky, 'was tried', sub { ($_[0]{code} // '') eq 'Forbidden.RiskControl' && $_[0]{state} eq 'queued' });
 $others->wait_for($session, 'sent=20');
 pass('where one number is refused others are sent');
-my $tries = requests($risky);
 my $nslow = 0;
 for (1 .. 5)
 {

@@ -13,7 +13,6 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Queue;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 30);
@@ -417,7 +416,6 @@ $queue->configure('pnvs.retention' => undef, 'pnvs.reconcile_for' => undef);
 
 $queue->settled($queue->enqueue('FA1')) for 1 .. 3;
 $session->run("SELECT setval('$TABLE\_id_seq', min(id), false) FROM $TABLE");
-my $highest = $session->value("SELECT max(id) FROM $TABLE");
 my $next = $session->query("SELECT enqueue_verification('SMS', '6281234567891', 'FA1') FROM generate_series(1, 5)");
 is($next->failed ? $next->sqlstate : '', '', 'with a sequence that is behind messages are queued all the same');
 is($session->value("SELECT count(*) = count(DISTINCT id) FROM $TABLE"), 't', 'and each has an ID of its own');

@@ -7,12 +7,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
-use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
 use Pnvs::Queue;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 my $MANY = 2000;

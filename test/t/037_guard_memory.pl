@@ -668,7 +668,6 @@ restart('pnvs.guard_memory' => '8MB');
 limits(limits => 'number 2/1h, tries 3/1h');
 forget_all();
 {
-	my ($begun, $took);
 	my $resident = sub { (split ' ', PostgreSQL::Test::Utils::slurp_file('/proc/' . $session->pid . '/statm'))[1] };
 	my ($before, $after);
 

@@ -18,7 +18,6 @@ use Time::HiRes qw(time);
 
 use Pnvs::Guard;
 use Pnvs::Server;
-use Pnvs::Session;
 use Pnvs::Simulator;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
@@ -86,7 +85,6 @@ sub unsent
 	return "BEGIN; SET LOCAL pnvs.endpoint = '" . $service->endpoint($port) . "'; SET LOCAL statement_timeout = '$timeout'; " . direct($s) . '; ROLLBACK';
 }
 
-my $next_gid = 1;
 my %deed = (
 	direct => \&direct,
 	direct_rolled_back => sub { 'BEGIN; ' . direct(@_) . '; ROLLBACK' },

@@ -8,7 +8,6 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Probe;

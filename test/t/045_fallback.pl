@@ -7,7 +7,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use List::Util qw(min);
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 

@@ -10,12 +10,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
-use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 use Pnvs::Confirm;
-use Pnvs::Server;
 use Pnvs::Session;
 use Pnvs::Simulator;
 

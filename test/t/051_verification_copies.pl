@@ -11,7 +11,6 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use Pnvs::Queue;
 use Pnvs::Rows qw(insert_verification);
 use Pnvs::Server;
 use Pnvs::Session;

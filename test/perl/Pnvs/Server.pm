@@ -15,7 +15,6 @@ use warnings;
 use Carp;
 use IPC::SysV qw(IPC_RMID);
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(time);
 
 use Pnvs::Session;
 use Pnvs::Simulator;

@@ -10,8 +10,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -41,12 +39,10 @@ PG_FUNCTION_INFO_V1(guard_try);
 PG_FUNCTION_INFO_V1(guard_give_back_try);
 PG_FUNCTION_INFO_V1(guard_unblock);
 PG_FUNCTION_INFO_V1(guard_reset);
-PG_FUNCTION_INFO_V1(guard_throw);
 PG_FUNCTION_INFO_V1(guard_rules);
 PG_FUNCTION_INFO_V1(guard_breakers);
 PG_FUNCTION_INFO_V1(guard_spray);
 PG_FUNCTION_INFO_V1(guard_spray_tries);
-PG_FUNCTION_INFO_V1(guard_time);
 PG_FUNCTION_INFO_V1(guard_queue);
 
 static char *
@@ -55,24 +51,6 @@ refusal_text(const PnvsRefusal *refusal)
 	return psprintf("%s %s %d", pnvs_guard_code(refusal),
 					refusal->reason == PNVS_REFUSED_LIMIT ? pnvs_scope_name(refusal->scope) : "-",
 					refusal->retry_after_s);
-}
-
-/* Calls without a rate_key have NULL there. */
-static PnvsRefusal
-admit(FunctionCallInfo fcinfo, PnvsAdmission *admission)
-{
-	char		key[PNVS_RATE_KEY_SIZE];
-	PnvsGuardMessage message = {
-		.recipient = text_to_cstring(PG_GETARG_TEXT_PP(0)),
-		.channel = pnvs_operation_channel_word(text_to_cstring(PG_GETARG_TEXT_PP(1))),
-		.due = PG_GETARG_TIMESTAMPTZ(3),
-		.trusted = PG_GETARG_BOOL(5)
-	};
-
-	if (!PG_ARGISNULL(4) &&
-		pnvs_rate_key_normalise(text_to_cstring(PG_GETARG_TEXT_PP(4)), key) == PNVS_RATE_KEY_OK)
-		message.rate_key = key;
-	return pnvs_guard_admit(&message, PG_GETARG_TIMESTAMPTZ(2), admission);
 }
 
 /*
@@ -84,28 +62,26 @@ admit(FunctionCallInfo fcinfo, PnvsAdmission *admission)
 Datum
 guard_admit(PG_FUNCTION_ARGS)
 {
+	char		key[PNVS_RATE_KEY_SIZE];
+	PnvsGuardMessage message = {
+		.recipient = text_to_cstring(PG_GETARG_TEXT_PP(0)),
+		.channel = pnvs_operation_channel_word(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+		.due = PG_GETARG_TIMESTAMPTZ(3),
+		.trusted = PG_GETARG_BOOL(5)
+	};
 	PnvsAdmission admission;
 	PnvsRefusal refusal;
 
 	if (nadmissions == MAX_HANDLES)
 		elog(ERROR, "too many handles");
-	refusal = admit(fcinfo, &admission);
+	if (!PG_ARGISNULL(4) &&
+		pnvs_rate_key_normalise(text_to_cstring(PG_GETARG_TEXT_PP(4)), key) == PNVS_RATE_KEY_OK)
+		message.rate_key = key;
+	refusal = pnvs_guard_admit(&message, PG_GETARG_TIMESTAMPTZ(2), &admission);
 	if (refusal.reason != PNVS_ADMITTED)
 		PG_RETURN_TEXT_P(cstring_to_text(refusal_text(&refusal)));
 	admissions[nadmissions++] = admission;
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%d", nadmissions - 1)));
-}
-
-/* The same as guard_admit(), with the error for a message that is refused. */
-Datum
-guard_throw(PG_FUNCTION_ARGS)
-{
-	PnvsAdmission admission;
-	PnvsRefusal refusal = admit(fcinfo, &admission);
-
-	if (refusal.reason != PNVS_ADMITTED)
-		pnvs_guard_throw(&refusal);
-	PG_RETURN_VOID();
 }
 
 /*
@@ -309,41 +285,6 @@ guard_spray_tries(PG_FUNCTION_ARGS)
 		now += PG_GETARG_INT64(2);
 	}
 	PG_RETURN_INT32(admitted);
-}
-
-/*
- * guard_time(n integer, numbers integer, first bigint, step bigint, rate_key text)
- *
- * How many ns of processor time a message takes, of n messages to so many numbers in turn,
- * each a second after the one before.
- */
-Datum
-guard_time(PG_FUNCTION_ARGS)
-{
-	int			n = PG_GETARG_INT32(0);
-	const char *rate_key = PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4));
-	TimestampTz now = GetCurrentTimestamp();
-	struct timespec begun;
-	struct timespec ended;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &begun);
-	for (int i = 0; i < n; i++)
-	{
-		char		number[PNVS_PHONE_NUMBER_SIZE];
-		PnvsAdmission admission;
-		PnvsGuardMessage message = {
-			.recipient = number,
-			.channel = PNVS_SMS,
-			.due = now,
-			.rate_key = rate_key
-		};
-
-		pg_lltoa(PG_GETARG_INT64(2) + i % PG_GETARG_INT32(1) * PG_GETARG_INT64(3), number);
-		(void) pnvs_guard_admit(&message, now, &admission);
-		now += USECS_PER_SEC;
-	}
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
-	PG_RETURN_FLOAT8(((ended.tv_sec - begun.tv_sec) * 1e9 + (ended.tv_nsec - begun.tv_nsec)) / n);
 }
 
 /*

@@ -1,5 +1,4 @@
 CREATE FUNCTION guard_admit(text, text, timestamptz, timestamptz, text DEFAULT NULL, boolean DEFAULT false) RETURNS text AS 'pnvs' LANGUAGE C;
-CREATE FUNCTION guard_throw(text, text, timestamptz, timestamptz, text DEFAULT NULL, boolean DEFAULT false) RETURNS void AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_of_row(text, text, timestamptz, timestamptz) RETURNS integer AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_give_back(integer, timestamptz) RETURNS void AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_at_abort(integer) RETURNS void AS 'pnvs' LANGUAGE C;
@@ -16,5 +15,4 @@ CREATE FUNCTION guard_rules() RETURNS text AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_breakers() RETURNS text AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_spray(integer, bigint, bigint, timestamptz, bigint) RETURNS integer AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_spray_tries(integer, timestamptz, bigint) RETURNS integer AS 'pnvs' LANGUAGE C;
-CREATE FUNCTION guard_time(integer, integer, bigint, bigint, text) RETURNS float8 AS 'pnvs' LANGUAGE C;
 CREATE FUNCTION guard_queue(integer, bigint) RETURNS integer AS 'pnvs' LANGUAGE C;

@@ -173,8 +173,6 @@ show_status(PG_FUNCTION_ARGS)
 static void
 read_arguments(FunctionCallInfo fcinfo, PnvsBeginRequest *request)
 {
-	TimestampTz now = GetCurrentTimestamp();
-
 	request->recipient = pnvs_argument_possible_recipient(fcinfo, BEGIN_TO);
 	request->nchannels = pnvs_argument_channels(fcinfo, BEGIN_CHANNELS, request->channels,
 												PNVS_MAX_BEGIN_CHANNELS);
@@ -185,7 +183,7 @@ read_arguments(FunctionCallInfo fcinfo, PnvsBeginRequest *request)
 	if (PG_ARGISNULL(BEGIN_SEND))
 		(void) pnvs_argument_required(NULL, "send");
 	request->is_decoy = !PG_GETARG_BOOL(BEGIN_SEND);
-	request->valid_for_us = pnvs_argument_expiry(fcinfo, BEGIN_VALID_FOR, now) - now;
+	request->valid_for_us = pnvs_argument_valid_for(fcinfo, BEGIN_VALID_FOR);
 	request->service_sid = pnvs_argument_service_sid(fcinfo, BEGIN_SERVICE_SID);
 	request->reference = pnvs_argument_kept_text(fcinfo, BEGIN_REFERENCE, "reference");
 }

@@ -54,7 +54,7 @@ extern int	pnvs_argument_channels(FunctionCallInfo fcinfo, int n, PnvsChannelWor
 								   int max);
 extern const char *pnvs_argument_kept_text(FunctionCallInfo fcinfo, int n, const char *name);
 extern const char *pnvs_argument_session_key(FunctionCallInfo fcinfo, int n);
-extern TimestampTz pnvs_argument_expiry(FunctionCallInfo fcinfo, int n, TimestampTz now);
+extern int64 pnvs_argument_valid_for(FunctionCallInfo fcinfo, int n);
 
 /* row.c */
 typedef struct PnvsRow

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "core/calling_codes.h"
 #include "core/channel_list.h"
@@ -116,13 +117,14 @@ pnvs_argument_session_key(FunctionCallInfo fcinfo, int n)
 	return key;
 }
 
-/* The end of an interval for which a verification lives, required. */
-TimestampTz
-pnvs_argument_expiry(FunctionCallInfo fcinfo, int n, TimestampTz now)
+/* For how long a verification lives, required; in us. */
+int64
+pnvs_argument_valid_for(FunctionCallInfo fcinfo, int n)
 {
-	TimestampTz end = pnvs_argument_end(fcinfo, n, "valid_for", now);
+	TimestampTz now = GetCurrentTimestamp();
+	int64		valid_for_us = pnvs_argument_end(fcinfo, n, "valid_for", now) - now;
 
-	if (end - now < SHORTEST_VALID_US || end - now > PNVS_LONGEST_VALID_US)
+	if (valid_for_us < SHORTEST_VALID_US || valid_for_us > PNVS_LONGEST_VALID_US)
 		pnvs_argument_refuse("invalid valid_for", "Pass an interval from 1 minute to 1 hour.");
-	return end;
+	return valid_for_us;
 }

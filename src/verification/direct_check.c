@@ -26,7 +26,7 @@ static bool find_by_id(PnvsDirectCheck *check, const char *verification_id);
 static void find_by_number(PnvsDirectCheck *check, const char *const *values);
 static bool may_be(const PnvsUnsureMessage *message, const PnvsRecord *sent);
 static bool may_be_number(const PnvsRecord *sent, const char *number);
-static bool find_tries(PnvsDirectCheck *check);
+static bool read_verification(PnvsDirectCheck *check);
 
 /*
  * Finds out whether the message belongs to a verification, whoever has begun that.  values:
@@ -62,7 +62,7 @@ find_by_id(PnvsDirectCheck *check, const char *verification_id)
 	bool		is_known = pnvs_queue_find_verification(verification_id, &check->message,
 														&check->checked.id);
 
-	check->is_counted = check->message != 0 && find_tries(check);
+	check->is_counted = check->message != 0 && read_verification(check);
 	return is_known;
 }
 
@@ -91,7 +91,7 @@ find_by_number(PnvsDirectCheck *check, const char *const *values)
 		memcmp(&check->checked.id, &found.checked.id, sizeof(pg_uuid_t)) != 0;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!may_be(&messages[i], &sent) || !find_tries(&found) ||
+		if (!may_be(&messages[i], &sent) || !read_verification(&found) ||
 			!may_be_number(&sent, found.recipient) ||
 			found.checked.expires_at <= GetCurrentTimestamp())
 			continue;
@@ -119,7 +119,7 @@ may_be_number(const PnvsRecord *sent, const char *number)
 
 /* What the verification's row says; false if there is none. */
 static bool
-find_tries(PnvsDirectCheck *check)
+read_verification(PnvsDirectCheck *check)
 {
 	PnvsTableRow row;
 	bool		found;

@@ -67,6 +67,16 @@ sub rest
 	return;
 }
 
+# Lets there be workers again once the server starts: whoever still runs may read its settings
+# late, and must not read this.
+sub let_work
+{
+	my ($node) = @_;
+
+	$node->adjust_conf('postgresql.auto.conf', 'pnvs.worker', undef);
+	return;
+}
+
 # What roles may do with what belongs to the extension, and what its rows look like
 # to them.
 sub privileges
@@ -125,9 +135,9 @@ sub dump_of
 
 	rest($server, $session);
 	$due = Pnvs::Batch->enqueue($session, 'FA1', 3, $HOUR);
-	$session->run('ALTER SYSTEM RESET pnvs.worker');
 	$session->close;
 	$server->node->stop;
+	let_work($server->node);
 
 	$server->mark_log;
 	in_binary_upgrade($server->node, sub {
@@ -207,11 +217,11 @@ sub fill_old
 		$dump{$dbname} = dump_of($old->node, $dbname);
 		$there->close;
 	}
-	$session->run('ALTER SYSTEM RESET pnvs.worker');
 	$session->close;
 
 	# The sessions with calls under way end by this, and leave them as they are.
 	$old->node->stop('fast');
+	let_work($old->node);
 	@caller = ();
 	return;
 }

@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 # What is promised on a quiet machine, and what must hold on a busy one.
 my $PROMISED_S = 0.050;
@@ -35,8 +35,6 @@ my $node = $queue->node;
 my $session = $queue->session;
 my $other = $queue->connect;
 my $watcher = $queue->connect;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # Waits until a session is kept waiting by a lock.
 sub wait_for_lock

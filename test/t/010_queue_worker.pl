@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
@@ -29,8 +29,6 @@ pnvs.worker_idle_timeout = 0
 CONF
 my $node = $queue->node;
 my $session = $queue->session;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # How many workers have been started, for all databases or for one.
 sub starts

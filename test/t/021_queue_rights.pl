@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
@@ -20,8 +20,6 @@ my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'rights', conf => "pnvs.scan_interval = 1h\n");
 my $node = $queue->node;
 my $session = $queue->session;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # --- a sender's names
 

@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
@@ -36,8 +36,6 @@ pnvs.reconcile_for = $RECONCILE_FOR_S
 CONF
 my $node = $queue->node;
 my $session = $queue->session;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 sub create_database
 {

@@ -14,7 +14,7 @@ use Time::HiRes qw(time);
 
 use Pnvs::Preload;
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
@@ -27,8 +27,6 @@ my $queue = Pnvs::Queue->new($service, 'set_back',
 	conf => "pnvs.scan_interval = 1s\n",
 	environment => { LD_PRELOAD => Pnvs::Preload::build($scratch, 'clock'), PNVS_CLOCK_FILE => "$scratch/ahead" });
 my $session = $queue->session;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # By another hour, at one stroke.
 sub set_clock_back

@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
@@ -30,8 +30,6 @@ CONF
 my $session = $queue->session;
 my $read = 0;
 my $updates;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # Rows and index entries read since the last call, once so many updates are told of.
 my $newly_read = sub {

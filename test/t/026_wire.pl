@@ -16,7 +16,7 @@ use Time::HiRes qw(time);
 use Pnvs::Preload;
 use Pnvs::Queue;
 use Pnvs::Session;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 # What hangs here hangs for good; nothing is waited for longer than this.
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 30);
@@ -62,8 +62,6 @@ sub set
 	$session->run("SET pnvs.$_ = '$value{$_}'") for sort keys %value;
 	return;
 }
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # Whatever happened, the session goes on.
 sub goes_on

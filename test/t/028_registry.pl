@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 use Shortage;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
@@ -40,8 +40,6 @@ pnvs.worker_idle_timeout = 1h
 CONF
 my $node = $queue->node;
 my $session = $queue->session;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # How many workers have been started for a database.
 sub starts

@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 30);
 
@@ -24,8 +24,6 @@ my $session = $queue->session;
 my $TABLE = $session->value("SELECT coalesce(to_regclass('pnvs_internal.queue'), to_regclass('verification_queue'))::text");
 
 my ($SCHEMA) = $TABLE =~ /\./ ? 'pnvs_internal' : 'public';
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 my $started = $session->value('SELECT pg_postmaster_start_time()::text');
 

@@ -13,15 +13,13 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 30);
 
 my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'hostile', conf => "pnvs.scan_interval = 1s\npnvs.reconcile_for = 1s\n");
 my $session = $queue->session;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 $session->run(<<'SQL');
 CREATE ROLE keeper LOGIN;

@@ -14,7 +14,7 @@ use Test::More;
 use Pnvs::Guard;
 use Pnvs::Server;
 use Pnvs::Session;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
@@ -29,8 +29,6 @@ CONF
 my $node = $guard->node;
 my $session = $guard->session;
 my $controller = $guard->connect;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # A direct call in a statement of one's own.
 sub call { return 'SELECT * FROM ' . Pnvs::Guard::start_sql(@_); }

@@ -14,7 +14,7 @@ use Test::More;
 
 use Pnvs::Guard;
 use Pnvs::Session;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
@@ -29,8 +29,6 @@ pnvs.max_attempts = 1
 max_prepared_transactions = 5
 CONF
 my $session = $guard->session;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # Queues a message for a number; its ID.
 sub enqueue

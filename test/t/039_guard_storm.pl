@@ -18,7 +18,7 @@ use Time::HiRes qw(time);
 
 use Pnvs::Guard;
 use Pnvs::Server;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
 
@@ -52,8 +52,6 @@ $guard->session->run(q{CREATE TRIGGER verify AFTER INSERT ON person FOR EACH ROW
 	EXECUTE FUNCTION enqueue_verification_trigger('SMS', 'phone', 'FA1')});
 
 my (@session, @later, %ended);
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 sub any { return $_[ rand @_ ]; }
 

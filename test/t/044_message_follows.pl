@@ -11,14 +11,13 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 my $service = Pnvs::Simulator->new;
 my $queue = Pnvs::Queue->new($service, 'follows', conf => "pnvs.limits = 'number 1/1h'\n");
 my $session = $queue->session;
 $queue->configure('pnvs.worker' => 'off');
 
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 sub new_number { return Pnvs::Queue::new_number(); }
 
 # Makes a table with the trigger; options: events, columns (more), more (behind the table's

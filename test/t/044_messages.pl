@@ -12,7 +12,7 @@ use Test::More;
 
 use Pnvs::Probe;
 use Pnvs::Queue;
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 
 my $PROBE = 'test/queue/messages_probe';
 my $LATER = "clock_timestamp() + '30 minutes'";
@@ -23,7 +23,6 @@ my $session = $queue->session;
 
 Pnvs::Probe::install($queue->node, $PROBE);
 
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 sub new_verification { return $session->value('SELECT gen_random_uuid()'); }
 
 # The last message of a verification.

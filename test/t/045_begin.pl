@@ -11,7 +11,7 @@ use List::Util qw(min);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 use Pnvs::Verification;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
@@ -30,8 +30,6 @@ pnvs.scan_interval = 1
 pnvs.reconcile_for = 60
 CONF
 my $session = $pv->session;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 # The columns of a row, without its ID and its times.
 sub words

@@ -12,7 +12,7 @@ use Test::More;
 
 use Pnvs::Server;
 use Pnvs::Rows qw(insert_verification);
-use Pnvs::Simulator;
+use Pnvs::Simulator qw(wait_until);
 use Pnvs::Verification;
 
 $PostgreSQL::Test::Utils::timeout_default = min($PostgreSQL::Test::Utils::timeout_default, 60);
@@ -33,8 +33,6 @@ log_lock_waits = on
 deadlock_timeout = '100ms'
 CONF
 my $session = $pv->session;
-
-sub wait_until { return Pnvs::Simulator::wait_until(@_); }
 
 sub begin
 {

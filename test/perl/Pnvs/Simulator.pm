@@ -14,6 +14,7 @@ use warnings;
 
 use Carp;
 use Cwd;
+use Exporter 'import';
 use File::Basename;
 use IO::Handle;
 use IPC::Open2;
@@ -21,6 +22,8 @@ use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
+
+our @EXPORT_OK = qw(wait_until);
 
 my $PROGRAM = dirname(Cwd::realpath(__FILE__)) . '/../../simulator/simulator.py';
 

@@ -37,6 +37,8 @@ class Account:
     def __init__(self, servers, clients, log):
         self.numbers, self.counts, self.codes = defaultdict(Number), Counter(), Counter()
         self.states = {}
+        # autovacuum may not have come to it yet, and a plan for few rows takes hours
+        servers.sql("ANALYZE kept")
         self._read_rows(servers)
         for number, _ in log:
             if number > 0:

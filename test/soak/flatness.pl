@@ -116,7 +116,8 @@ FROM pg_backend_memory_contexts
 SQL
 
 	return {
-		descriptors => scalar(my @fd = glob "/proc/$pid/fd/*"),
+		# a table that has grown to some pages has a map of its free space, and PostgreSQL opens that
+		descriptors => scalar(my @fd = grep { (readlink($_) // '') !~ /_fsm\z/ } glob "/proc/$pid/fd/*"),
 		threads => scalar(my @task = glob "/proc/$pid/task/*"),
 		contexts => $contexts->{total},
 		'TopMemoryContext' => $contexts->{top},

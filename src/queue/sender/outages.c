@@ -10,11 +10,12 @@
  */
 #include "postgres.h"
 
+#include "common/pg_prng.h"
+
 #include "core/log_limit.h"
 #include "errcodes.h"
 #include "monotonic.h"
 #include "queue/sender/outages.h"
-#include "random.h"
 
 typedef struct CauseText
 {
@@ -80,10 +81,10 @@ static void
 note(PnvsOutage *outage, const PnvsVerdicts *verdicts, const char *was)
 {
 	int64		now_us = pnvs_monotonic_us();
-	uint32		random;
 
 	/* the same number serves all failures: they make a single pause */
-	pnvs_random(&random, sizeof(random));
+	uint32		random = pg_prng_uint32(&pg_global_prng_state);
+
 	for (int i = 0; i < verdicts->n; i++)
 	{
 		const PnvsVerdict *verdict = &verdicts->list[i];

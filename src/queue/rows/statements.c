@@ -81,7 +81,7 @@
  * message that leads to it, can be purged: it still has its number.
  */
 #define OF_NUMBER \
-	"id = ANY (ARRAY(SELECT id FROM ONLY %1$s WHERE recipient_hash = $1 AND recipient IN ($2, $3)" \
+	"id = ANY (ARRAY(SELECT id FROM ONLY %1$s WHERE recipient_hash = $1" \
 	" UNION ALL SELECT unnest($4)" \
 	" UNION ALL SELECT id FROM ONLY %1$s WHERE settled_at IS NULL AND unknown_since IS NOT NULL" \
 	" AND recipient = $2)) AND origin_database >= '0' AND recipient IN ($2, $3)" \

@@ -12,9 +12,10 @@ use Test::More;
 use Pnvs::Queue;
 use Pnvs::Rows qw(insert_verification);
 use Pnvs::Simulator;
+use Pnvs::Verification;
 
 my $service = Pnvs::Simulator->new;
-my $queue = Pnvs::Queue->new($service, 'upkeep', conf => <<'CONF');
+my $queue = Pnvs::Verification->new($service, 'upkeep', conf => <<'CONF');
 pnvs.worker_idle_timeout = '1s'
 pnvs.limits = ''
 CONF
@@ -78,6 +79,21 @@ ok($queue->soon(sub { count_rows("id = '$id{used}'") == 0 }), 'a shorter retenti
 is(count_rows("id = '$id{ended}'"), 1, 'but a verification is kept for a day, however short it is');
 is(count_rows("id = '$id{messages}'"), 1, 'and for an hour more, for its messages are found by it, and kept from when it would have expired');
 is(count_rows("id = '$id{long_ended}'"), 0, 'but no longer');
+$queue->configure('pnvs.retention' => undef);
+no_worker();
+
+# --- messages that are settled long after their verification has expired are not kept for longer than it
+
+$queue->configure('pnvs.worker' => 'off', 'pnvs.retention' => '1d');
+my %late = map { $_ => $queue->begin($queue->new_number)->{id} } qw(expired canceled erased);
+my %message = map { $_ => $session->value("SELECT last_message FROM pnvs_internal.phone_verification WHERE id = '$late{$_}'") } keys %late;
+$session->run(q{UPDATE pnvs_internal.queue SET created_at = now() - interval '2 days', send_before = now() - interval '2 days', retain_from = now() - interval '2 days' WHERE phone_verification IS NOT NULL});
+$session->run("SELECT cancel_verification($message{canceled}), erase_phone_number((SELECT recipient FROM pnvs_internal.queue WHERE id = $message{erased}))");
+is($session->value('SELECT count(*) FROM pnvs_internal.queue WHERE state = \'canceled\' AND phone_verification IS NOT NULL'), 2, 'messages are canceled after two days');
+$queue->configure('pnvs.worker' => undef);
+let_purge();
+ok($queue->soon(sub { $session->value('SELECT count(*) FROM pnvs_internal.queue WHERE phone_verification IS NOT NULL') == 0 }),
+	'and are deleted at once, as is one that the worker finds expired then');
 $queue->configure('pnvs.retention' => undef);
 no_worker();
 

@@ -17,6 +17,14 @@
 #include "queue/rows/statements.h"
 
 /*
+ * From when on a message is retained that is settled now.  That of a verification is found by
+ * it, and goes when it goes, even if the message was settled long after.
+ */
+#define RETAIN_FROM(settled_at) \
+	"CASE WHEN phone_verification IS NULL THEN greatest(retain_from, " settled_at ")" \
+	" ELSE retain_from END"
+
+/*
  * A row is to be found by its ID, or by its place.  found_by leaves no other way, not
  * even if the planner expects a handful of rows and would look for each of them among
  * ours: there may be a million when the plan is used.  For the same reason the condition
@@ -34,7 +42,7 @@
 	" code = coalesce(u.code, q.code)," \
 	" message = CASE WHEN u.code IS NULL THEN q.message ELSE u.message END," \
 	" unknown_since = coalesce(u.unknown_since, q.unknown_since)," \
-	" retain_from = greatest(q.retain_from, u.settled_at), claimer = NULL" \
+	" retain_from = " RETAIN_FROM("u.settled_at") ", claimer = NULL" \
 	" FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)" \
 	" AS u(id, was, state, settled_at, recipient, not_before, request_id," \
 	" verification_id, status, code, message, http_status, unknown_since, uncounted, place)" \
@@ -136,7 +144,7 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 	[PNVS_CANCEL] = {
 		"UPDATE ONLY %1$s SET state = 'canceled', settled_at = $2, recipient = $3,"
 		" code = coalesce($5, code), message = coalesce($6, message),"
-		" retain_from = greatest(retain_from, $2)"
+		" retain_from = " RETAIN_FROM("$2")
 		" WHERE requested_by = $4 AND id = $1 AND state = 'queued'",
 		{INT8OID, TIMESTAMPTZOID, TEXTOID, OIDOID, TEXTOID, TEXTOID}
 	},
@@ -316,7 +324,7 @@ static const PnvsTableStatement statements[PNVS_STATEMENT_COUNT] = {
 		" code = CASE WHEN settled_at IS NULL AND state = 'unknown' THEN $6 ELSE code END,"
 		" message = CASE WHEN settled_at IS NULL AND state = 'unknown' THEN $7 ELSE message END,"
 		" settled_at = CASE state WHEN 'sending' THEN settled_at ELSE coalesce(settled_at, $5) END,"
-		" retain_from = CASE WHEN settled_at IS NULL THEN greatest(retain_from, $5) ELSE retain_from END,"
+		" retain_from = CASE WHEN settled_at IS NULL THEN " RETAIN_FROM("$5") " ELSE retain_from END,"
 		" state = CASE state WHEN 'queued' THEN 'canceled' ELSE state END"
 		" WHERE " OF_NUMBER,
 		{OF_NUMBER_TYPES, TIMESTAMPTZOID, TEXTOID, TEXTOID}

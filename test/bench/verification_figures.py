@@ -7,7 +7,7 @@ sent, and each row of the constraint an approval.
 """
 
 import stage
-from enqueue_figures import ENQUEUE_ONE, pgbench
+from enqueue_figures import pgbench
 from instruction_figures import ROUNDS, Counted
 from queue_stage import AS_SHIPPED, Slow
 
@@ -69,9 +69,19 @@ END
 $$;
 """
 
-BEGIN = (loops("begin", "got begin_verification_result;", "got := begin_verification(i::text)")
-         + loops("enqueue", "got bigint;", "got := enqueue_verification('SMS', i::text, 'FA1')"))
-BEGIN_ONE = "SELECT id FROM begin_verification((6281000000000 + :n)::text);\n"
+# As each is called at its simplest, and so that a repeat, such as a double click, sends no second message.
+WAYS_TO_BEGIN = (
+    ("begin", "enqueue_verification()", "", ""),
+    ("begin of a session", "the same, dedup_key", ", session_key => 'the key of a session ' || {number}", ", dedup_key => 'the key of a session ' || {number}"))
+BEGIN = "begin_verification({number}{more})"
+ENQUEUE = "enqueue_verification('SMS', {number}, 'FA1'{more})"
+ONE_NUMBER = "(6281000000000 + :n)::text"
+
+
+def call(template, number, more):
+    """One of these calls."""
+    return template.format(number=number, more=more.format(number=number))
+
 
 # The code is that of a number's first message (see service_checks.c).
 CODES = """
@@ -167,24 +177,33 @@ def compare(bench, what, results, unit, anchor_name, target):
 
 def begins(bench):
     """v: beside an enqueue."""
-    anchor = "enqueue_verification()"
     server = bench.server("begins", endpoint=bench.url("kept"), more=AS_SHIPPED + SERVER.format(worker="off"))
-    server.sql(BEGIN)
-    sides = Sides(bench, server, "begin", "enqueue")
-    compare(bench, "begin among many", sides.alternating(PUT_IN), "us", anchor, 1.5)
-    results = ([], [])
-    for _ in range(bench.rounds):
-        for script, result in zip((BEGIN_ONE, ENQUEUE_ONE), results):
-            result.append(1e6 / pgbench(bench, server, script))
-    compare(bench, "begin alone, and its COMMIT", results, "us", anchor + ", pgbench", 1.5)
-    sides.session.close()
+    for what, anchor, more_of_begin, more_of_enqueue in WAYS_TO_BEGIN:
+        sides = begin_sides(bench, server, more_of_begin, more_of_enqueue)
+        compare(bench, f"{what} among many", sides.alternating(PUT_IN), "us", anchor, 1.5)
+        results = ([], [])
+        for _ in range(bench.rounds):
+            for script, result in zip((f"SELECT id FROM {call(BEGIN, ONE_NUMBER, more_of_begin)};\n",
+                                       f"SELECT {call(ENQUEUE, ONE_NUMBER, more_of_enqueue)};\n"), results):
+                result.append(1e6 / pgbench(bench, server, script))
+        compare(bench, f"{what} alone, and its COMMIT", results, "us", anchor + ", pgbench", 1.5)
+        sides.session.close()
     server.stop()
     server, counted = counted_server(bench, "counted-begins", bench.url("kept"), "off")
-    server.sql(BEGIN)
-    sides = Sides(bench, server, "begin", "enqueue")
-    compare(bench, "begin among many, instructions", sides.by_instructions(counted, "many", COUNTED_BEGINS), "k", anchor, 1.5)
-    compare(bench, "begin and its COMMIT, instructions", sides.by_instructions(counted, "commit", COUNTED_BEGINS), "k", anchor, 1.5)
+    for what, anchor, more_of_begin, more_of_enqueue in WAYS_TO_BEGIN:
+        sides = begin_sides(bench, server, more_of_begin, more_of_enqueue)
+        compare(bench, f"{what} among many, instructions", sides.by_instructions(counted, "many", COUNTED_BEGINS), "k", anchor, 1.5)
+        compare(bench, f"{what} and its COMMIT, instructions", sides.by_instructions(counted, "commit", COUNTED_BEGINS), "k", anchor, 1.5)
+        sides.session.close()
     server.stop()
+
+
+def begin_sides(bench, server, more_of_begin, more_of_enqueue):
+    """Both in functions and procedures of a loop."""
+    server.sql("DROP ROUTINE IF EXISTS begin_many, begin_commit, enqueue_many, enqueue_commit, begin_and_enqueue")
+    server.sql(loops("begin", "got begin_verification_result;", "got := " + call(BEGIN, "i::text", more_of_begin)))
+    server.sql(loops("enqueue", "got bigint;", "got := " + call(ENQUEUE, "i::text", more_of_enqueue)))
+    return Sides(bench, server, "begin", "enqueue")
 
 
 def confirms(bench):

@@ -300,20 +300,31 @@ pnvs_verification_is_foreign(const PnvsTableRow *open)
 									 DatumGetObjectId(PNVS_VERIFICATION_DATUM(open, ORIGIN_DATABASE)));
 }
 
-/* A row that was changed by hand has no more channels than fit, and a position among them. */
+/*
+ * A row that was changed by hand has no more channels than fit, none that nobody knows, and a
+ * position among them.  Without a channel nobody can go on with it.
+ */
 static void
 read_channels(const PnvsTableRow *open, PnvsVerification *row)
 {
 	Datum	   *words;
+	bool	   *nulls;
 	int			nwords;
 
 	deconstruct_array(DatumGetArrayTypeP(PNVS_VERIFICATION_DATUM(open, CHANNELS)), TEXTOID, -1,
-					  false, TYPALIGN_INT, &words, NULL, &nwords);
-	row->nchannels = Min(nwords, PNVS_MAX_BEGIN_CHANNELS);
-	for (int i = 0; i < row->nchannels; i++)
-		row->channels[i] = pnvs_operation_channel_word(TextDatumGetCString(words[i]));
+					  false, TYPALIGN_INT, &words, &nulls, &nwords);
+	for (int i = 0; i < nwords && row->nchannels < PNVS_MAX_BEGIN_CHANNELS; i++)
+	{
+		PnvsChannelWord word = nulls[i] ? PNVS_ANY_CHANNEL :
+			pnvs_operation_channel_word(TextDatumGetCString(words[i]));
+
+		if (word != PNVS_ANY_CHANNEL)
+			row->channels[row->nchannels++] = word;
+	}
 	row->position = Max(Min(DatumGetInt32(PNVS_VERIFICATION_DATUM(open, CHANNEL_POSITION)),
 							row->nchannels - 1), 0);
+	if (row->nchannels == 0)
+		row->stored = PNVS_VERIFICATION_CANCELED;
 }
 
 /*

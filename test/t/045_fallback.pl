@@ -197,6 +197,34 @@ sub test_over
 	return;
 }
 
+# Channels that somebody wrote by hand.
+sub test_written
+{
+	my %channels = (
+		"'{WHATSAPP,FAX,NULL,SMS}'" => 'WHATSAPP:failed SMS:sent',
+		"'{FAX,FAX}'" => 'WHATSAPP:failed',
+		"'{}'" => 'WHATSAPP:failed',
+	);
+	my %id;
+
+	$pv->configure('pnvs.worker' => 'off');
+	for my $channels (sort keys %channels)
+	{
+		$id{$channels} = begin($ONCE, '{WHATSAPP,SMS}');
+		$session->run("UPDATE pnvs_internal.phone_verification SET channels = $channels WHERE id = '$id{$channels}'");
+	}
+	$pv->reload('pnvs.worker' => undef);
+	wait_until('their channel is refused', sub { !grep { $pv->messages($_) !~ /\AWHATSAPP:failed/ } values %id });
+	wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
+	is($pv->messages($id{$_}), $channels{$_}, "of the channels $_ those are used that exist") for sort keys %channels;
+	for my $channels ("'{FAX,FAX}'", "'{}'")
+	{
+		$pv->let_resend($id{$channels});
+		is($pv->resend($id{$channels})->{state}, 'canceled', "with $channels nothing is sent again");
+	}
+	return;
+}
+
 # The verification's table is broken: messages are settled all the same.
 sub test_broken
 {
@@ -286,6 +314,7 @@ test_locked();
 test_given_up();
 test_resend();
 test_over();
+test_written();
 test_broken();
 test_call();
 test_same_message_id();

@@ -3,9 +3,11 @@
  * erase.c
  *	  Takes a phone number out of all rows of the database, in the transaction under way.
  *
- * Verifications are locked before messages, as a resend does, and each by their IDs.  The
- * limits of the server still count the number, by a hash of theirs, for as long as their
- * intervals are: otherwise an erasure would lift them.
+ * Verifications are locked before messages, as a resend does, and both in the order in
+ * which they came: what comes while an erasure waits is behind what it has locked, and so
+ * two erasures do not wait for each other.  The limits of the server still count the number,
+ * by a hash of theirs, for as long as their intervals are: otherwise an erasure would lift
+ * them.
  *
  *-------------------------------------------------------------------------
  */

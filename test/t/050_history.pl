@@ -282,6 +282,39 @@ END
 	$_->close for $holder, $eraser;
 }
 
+# --- two erasures, and what is begun meanwhile
+
+{
+	my $number = $queue->new_number;
+	my ($holder, @eraser) = map { $queue->connect } 1 .. 3;
+	my $waits = sub
+	{
+		my ($waiting) = @_;
+
+		Pnvs::Simulator::wait_until('an erasure waits',
+			sub { ($session->value('SELECT wait_event_type FROM pg_stat_activity WHERE pid = ' . $waiting->pid) // '') eq 'Lock' });
+	};
+	my $begin = sub
+	{
+		my $id = $queue->begin($number, send => 'false')->{id};
+
+		$session->run("UPDATE pnvs_internal.phone_verification SET id = '$_[0]' WHERE id = '$id'");
+		return;
+	};
+
+	$begin->('f0000000-0000-4000-8000-000000000000');
+	$holder->run('BEGIN');
+	$holder->run("SELECT FROM pnvs_internal.phone_verification WHERE id = 'f0000000-0000-4000-8000-000000000000' FOR UPDATE");
+	$eraser[0]->send("SELECT erase_phone_number('$number')");
+	$waits->($eraser[0]);
+	$begin->('00000000-0000-4000-8000-000000000000');
+	$eraser[1]->send("SELECT erase_phone_number('$number')");
+	$waits->($eraser[1]);
+	$holder->run('COMMIT');
+	is(join(' ', map { my $result = $_->result; $result->failed ? $result->sqlstate : $result->value } @eraser), '2 0', 'two erasures do not wait for each other');
+	$_->close for $holder, @eraser;
+}
+
 # --- a message of unknown fate whose verification does not lead to it any more
 
 for my $gone (qw(phone_verification queue))

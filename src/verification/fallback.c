@@ -18,7 +18,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "storage/lmgr.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -70,7 +69,6 @@ static int64 repeat_due_us(void);
 static void do_again(void *arg);
 static int	select_candidates(bool goes_on, int64 *messages);
 static int	read_refused(const int64 *messages, int nmessages, Refused *refused);
-static bool lock_if_free(PnvsTable *table);
 static void note(int64 message, int64 at_us);
 static bool try_to_fall_back(const Refused *refused);
 static void report(ErrorData *error);
@@ -124,8 +122,9 @@ do_again(void *arg)
 	due_us = retry_us;
 	run->all |= overflowed;
 	run->goes_on = false;
-	if (!pnvs_guard_is_shared() || !lock_if_free(&pnvs_queue_table) ||
-		!lock_if_free(&pnvs_verification_table))
+	if (!pnvs_guard_is_shared() ||
+		pnvs_transaction_lock_table(&pnvs_queue_table) != PNVS_TABLE_LOCKED ||
+		pnvs_transaction_lock_table(&pnvs_verification_table) != PNVS_TABLE_LOCKED)
 	{
 		overflowed |= goes_on;
 		return;
@@ -202,16 +201,6 @@ read_refused(const int64 *messages, int nmessages, Refused *refused)
 	pnvs_table_leave(&visit);
 	MemoryContextSwitchTo(caller);
 	return nrefused;
-}
-
-/* Locks a table if no other process has locked it; false otherwise, or if there is none. */
-static bool
-lock_if_free(PnvsTable *table)
-{
-	Oid			oid = pnvs_table_oid(table);
-
-	return OidIsValid(oid) && ConditionalLockRelationOid(oid, RowExclusiveLock) &&
-		pnvs_table_oid(table) == oid;
 }
 
 static void

@@ -60,21 +60,27 @@ bool
 pnvs_verification_cancel(const pg_uuid_t *id)
 {
 	PnvsVerification row;
-	PnvsTableVisit visit;
-	Datum		values[3];
+	PnvsTableRow open;
 	char		masked[PNVS_PHONE_NUMBER_SIZE];
+	bool		found;
 
 	if (!pnvs_verification_lock(id, &row) ||
 		(!pnvs_verification_is_open(&row) && row.state != PNVS_VERIFICATION_APPROVED))
 		return false;
 	pnvs_queue_cancel_of(id, row.last_message, false);
 	pnvs_phone_number_mask(row.recipient, masked);
-	pnvs_table_enter(&pnvs_verification_table, &visit, RowExclusiveLock);
-	values[0] = UUIDPGetDatum(id);
-	values[1] = CStringGetTextDatum(masked);
-	values[2] = TimestampTzGetDatum(GetCurrentTimestamp());
-	(void) pnvs_table_write(&pnvs_verification_table, PNVS_VERIFICATION_CANCEL, values, NULL);
-	pnvs_table_leave(&visit);
+	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
+	do
+	{
+		found = pnvs_table_row_find_again(&open, &row.place, UUIDPGetDatum(id));
+		if (found)
+		{
+			PNVS_VERIFICATION_PUT(&open, STATE, CStringGetTextDatum("canceled"));
+			PNVS_VERIFICATION_PUT(&open, RECIPIENT, CStringGetTextDatum(masked));
+			PNVS_VERIFICATION_PUT(&open, ENDED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
+		}
+	} while (found && !pnvs_table_row_update(&open));
+	pnvs_table_row_end(&open);
 	return true;
 }
 

@@ -133,10 +133,6 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 		" ORDER BY expires_at, id LIMIT $3",
 		{TIMESTAMPTZOID, UUIDOID, INT8OID}
 	},
-	[PNVS_VERIFICATION_CANCEL] = {
-		"UPDATE ONLY %1$s SET state = 'canceled', recipient = $2, ended_at = $3 WHERE id = $1",
-		{UUIDOID, TEXTOID, TIMESTAMPTZOID}
-	},
 };
 
 PnvsTable	pnvs_verification_table = {

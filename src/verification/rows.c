@@ -311,9 +311,10 @@ read_channels(const PnvsTableRow *open, PnvsVerification *row)
 					  false, TYPALIGN_INT, &words, &nulls, &nwords);
 	for (int i = 0; i < nwords && row->nchannels < PNVS_MAX_BEGIN_CHANNELS; i++)
 	{
-		PnvsChannelWord word = nulls[i] ? PNVS_ANY_CHANNEL :
-			pnvs_operation_channel_word(TextDatumGetCString(words[i]));
+		PnvsChannelWord word = PNVS_ANY_CHANNEL;
 
+		if (!nulls[i])
+			word = pnvs_operation_channel_word(TextDatumGetCString(words[i]));
 		if (word != PNVS_ANY_CHANNEL)
 			row->channels[row->nchannels++] = word;
 	}

@@ -41,7 +41,7 @@ CREATE FUNCTION app.cookie(name text) RETURNS text LANGUAGE sql STABLE
 RETURN nullif(current_setting('request.cookies', true), '')::json ->> ('__Host-' || name);
 
 CREATE FUNCTION app.verification() RETURNS uuid LANGUAGE sql STABLE
-RETURN coalesce(substring(app.cookie('verification') FROM '^[0-9a-f-]{36}$'), '00000000-0000-0000-0000-000000000000')::uuid;
+RETURN coalesce(substring(app.cookie('verification') FROM '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$'), '00000000-0000-0000-0000-000000000000')::uuid;
 
 CREATE FUNCTION app.member_id() RETURNS bigint LANGUAGE sql STABLE
 RETURN (SELECT s.member_id FROM app.session AS s WHERE s.key_hash = sha256(convert_to(app.cookie('session'), 'UTF8')));
@@ -186,15 +186,17 @@ $$;
 CREATE FUNCTION api.change_number(phone text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    member_id bigint := app.member_id();
 BEGIN
-    UPDATE app.member AS m
-    SET phone = pnvs.normalize_phone_number(coalesce(change_number.phone, '')::text), verification = app.verification()
-    WHERE m.id = app.member_id();
-    IF NOT FOUND THEN
+    IF member_id IS NULL THEN
         RAISE SQLSTATE 'PT401' USING MESSAGE = 'not logged in';
     END IF;
+    UPDATE app.member AS m
+    SET phone = pnvs.normalize_phone_number(coalesce(change_number.phone, '')::text), verification = app.verification()
+    WHERE m.id = member_id;
     SET CONSTRAINTS app.phone_is_unique IMMEDIATE;
-    RETURN jsonb_build_object('member', app.member_id());
+    RETURN jsonb_build_object('member', member_id);
 END
 $$;
 

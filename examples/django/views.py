@@ -169,9 +169,8 @@ def sign_up(request):
 @require_POST
 def change_number(request):
     """Whose number it is, the session says."""
-    if "member" not in request.session:
-        return JsonResponse({"errors": {"member": ["Please log in."]}}, status=401)
-    return save(request, Member.objects.get(pk=request.session["member"]))
+    member = Member.objects.filter(pk=request.session.get("member")).first()
+    return save(request, member) if member else JsonResponse({"errors": {"member": ["Please log in."]}}, status=401)
 
 
 def save(request, member):

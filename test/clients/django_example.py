@@ -89,6 +89,14 @@ def change_number(browser):
     return number
 
 
+def leave(browser):
+    """The member goes, and the session stays."""
+    session = browser.session
+    session["member"] = 0
+    session.save()
+    equal(browser.post("/change_number", {"phone": "6281100100002"}).status_code, 401, "change_number: not for a member who has gone")
+
+
 def log_in(number):
     browser = Client()
     equal(confirm(browser, begin(browser, "begin_log_in", number))["approved"], True, "log-in: the code is right")
@@ -163,4 +171,5 @@ plant_session(number)
 hide_members()
 take_anything()
 see_no_service()
+leave(member)
 finish()

@@ -103,7 +103,10 @@ is($api->browser->post('begin', phone => '123', purpose => 'sign-up')->{status},
 is($api->browser->post('begin', phone => '123', purpose => 'log-in')->{status}, 422, 'for a log-in, too');
 is($api->browser->post('begin', phone => '+62 812-1000-0003', purpose => 'anything')->{status}, 400, 'another purpose is 400');
 is($api->browser->post('confirm', code => 'x')->{status}, 200, 'a code without a verification is a wrong one');
-is($api->browser->post('change_number', phone => '+62 812-1000-0003')->{status}, 401, 'who is not logged in changes no number');
+is($api->browser->post('change_number', phone => $_)->{status}, 401, 'who is not logged in changes no number: ' . ($_ // 'NULL')) for '+62 812-1000-0003', undef;
+my $other = $api->browser;
+$other->cookies->{'__Host-verification'} = '-' x 36;
+is($other->post('confirm', code => 'x')->{status}, 200, 'a cookie that is no ID is like none');
 
 my $phone = $api->browser('203.0.113.8');
 $phone->post('begin', phone => '+62 812-1000-0001', purpose => 'log-in');

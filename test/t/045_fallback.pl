@@ -173,6 +173,25 @@ sub test_resend
 	return;
 }
 
+# A verification for each change of its row, by that; their first channel has been refused, and
+# the next of another that came after them was used.
+sub refused_with
+{
+	my @changes = @_;
+	my %id;
+
+	$pv->configure('pnvs.worker' => 'off');
+	for my $change (@changes)
+	{
+		$id{$change} = begin($ONCE, '{WHATSAPP,SMS}');
+		$session->run("UPDATE pnvs_internal.phone_verification SET $change WHERE id = '$id{$change}'");
+	}
+	$pv->reload('pnvs.worker' => undef);
+	wait_until('their channel is refused', sub { !grep { $pv->messages($_) !~ /\AWHATSAPP:failed/ } values %id });
+	wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
+	return %id;
+}
+
 # What can no longer go on sends nothing.
 sub test_over
 {
@@ -182,17 +201,8 @@ sub test_over
 		'messages = 5' => 'out of messages',
 		'origin_system = 7' => 'of another database',
 	);
-	my %id;
+	my %id = refused_with(sort keys %change);
 
-	$pv->configure('pnvs.worker' => 'off');
-	for my $change (sort keys %change)
-	{
-		$id{$change} = begin($ONCE, '{WHATSAPP,SMS}');
-		$session->run("UPDATE pnvs_internal.phone_verification SET $change WHERE id = '$id{$change}'");
-	}
-	$pv->reload('pnvs.worker' => undef);
-	wait_until('their channel is refused', sub { !grep { $pv->messages($_) !~ /\AWHATSAPP:failed/ } values %id });
-	wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
 	is($pv->messages($id{$_}), 'WHATSAPP:failed', "no channel follows for a verification that is $change{$_}") for sort keys %change;
 	return;
 }
@@ -205,22 +215,13 @@ sub test_written
 		"'{FAX,FAX}'" => 'WHATSAPP:failed',
 		"'{}'" => 'WHATSAPP:failed',
 	);
-	my %id;
+	my %id = refused_with(map { "channels = $_" } sort keys %channels);
 
-	$pv->configure('pnvs.worker' => 'off');
-	for my $channels (sort keys %channels)
-	{
-		$id{$channels} = begin($ONCE, '{WHATSAPP,SMS}');
-		$session->run("UPDATE pnvs_internal.phone_verification SET channels = $channels WHERE id = '$id{$channels}'");
-	}
-	$pv->reload('pnvs.worker' => undef);
-	wait_until('their channel is refused', sub { !grep { $pv->messages($_) !~ /\AWHATSAPP:failed/ } values %id });
-	wait_messages(begin($ONCE, '{WHATSAPP,SMS}'), 'WHATSAPP:failed SMS:sent');
-	is($pv->messages($id{$_}), $channels{$_}, "of the channels $_ those are used that exist") for sort keys %channels;
+	is($pv->messages($id{"channels = $_"}), $channels{$_}, "of the channels $_ those are used that exist") for sort keys %channels;
 	for my $channels ("'{FAX,FAX}'", "'{}'")
 	{
-		$pv->let_resend($id{$channels});
-		is($pv->resend($id{$channels})->{state}, 'canceled', "with $channels nothing is sent again");
+		$pv->let_resend($id{"channels = $channels"});
+		is($pv->resend($id{"channels = $channels"})->{state}, 'canceled', "with $channels nothing is sent again");
 	}
 	return;
 }

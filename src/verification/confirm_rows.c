@@ -109,21 +109,14 @@ put_wrong(const PnvsTableRow *row, int tries, TimestampTz now)
 {
 	const char *state = PNVS_VERIFICATION_TEXT(row, STATE);
 	bool		pending = strcmp(state, "pending") == 0;
-	char		masked[PNVS_PHONE_NUMBER_SIZE];
 
 	if (!pending && strcmp(state, "approved") != 0)
 		return false;
 	PNVS_VERIFICATION_PUT(row, TRIES,
 						  Int32GetDatum(Max(DatumGetInt32(PNVS_VERIFICATION_DATUM(row, TRIES)), tries)));
 	PNVS_VERIFICATION_PUT(row, WRONG_AT, append_time(row, now));
-	/* without a try left nobody needs the number any more */
 	if (pending && tries >= pnvs_max_tries)
-	{
-		pnvs_phone_number_mask(PNVS_VERIFICATION_TEXT(row, RECIPIENT), masked);
-		PNVS_VERIFICATION_PUT(row, STATE, CStringGetTextDatum("max_tries"));
-		PNVS_VERIFICATION_PUT(row, RECIPIENT, CStringGetTextDatum(masked));
-		PNVS_VERIFICATION_PUT(row, ENDED_AT, TimestampTzGetDatum(now));
-	}
+		pnvs_verification_put_end(row, "max_tries", now);
 	return true;
 }
 

@@ -61,24 +61,18 @@ pnvs_verification_cancel(const pg_uuid_t *id)
 {
 	PnvsVerification row;
 	PnvsTableRow open;
-	char		masked[PNVS_PHONE_NUMBER_SIZE];
 	bool		found;
 
 	if (!pnvs_verification_lock(id, &row) ||
 		(!pnvs_verification_is_open(&row) && row.state != PNVS_VERIFICATION_APPROVED))
 		return false;
 	pnvs_queue_cancel_of(id, row.last_message, false);
-	pnvs_phone_number_mask(row.recipient, masked);
 	pnvs_table_row_begin(&pnvs_verification_table, RowExclusiveLock, &open);
 	do
 	{
 		found = pnvs_table_row_find_again(&open, &row.place, UUIDPGetDatum(id));
 		if (found)
-		{
-			PNVS_VERIFICATION_PUT(&open, STATE, CStringGetTextDatum("canceled"));
-			PNVS_VERIFICATION_PUT(&open, RECIPIENT, CStringGetTextDatum(masked));
-			PNVS_VERIFICATION_PUT(&open, ENDED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
-		}
+			pnvs_verification_put_end(&open, "canceled", GetCurrentTimestamp());
 	} while (found && !pnvs_table_row_update(&open));
 	pnvs_table_row_end(&open);
 	return true;

@@ -288,6 +288,18 @@ read_row(const PnvsTableRow *open, PnvsVerification *row)
 	row->foreign = pnvs_verification_is_foreign(open);
 }
 
+/* Puts that it has ended, by a state: nobody needs the number any more. */
+void
+pnvs_verification_put_end(const PnvsTableRow *open, const char *state, TimestampTz now)
+{
+	char		masked[PNVS_PHONE_NUMBER_SIZE];
+
+	pnvs_phone_number_mask(PNVS_VERIFICATION_TEXT(open, RECIPIENT), masked);
+	PNVS_VERIFICATION_PUT(open, STATE, CStringGetTextDatum(state));
+	PNVS_VERIFICATION_PUT(open, RECIPIENT, CStringGetTextDatum(masked));
+	PNVS_VERIFICATION_PUT(open, ENDED_AT, TimestampTzGetDatum(now));
+}
+
 /* Whether it was begun in another database. */
 bool
 pnvs_verification_is_foreign(const PnvsTableRow *open)

@@ -154,6 +154,7 @@ extern PnvsTable pnvs_verification_table;
 /* rows.c */
 extern bool pnvs_verification_find(const pg_uuid_t *id, PnvsVerification *row);
 extern bool pnvs_verification_lock(const pg_uuid_t *id, PnvsVerification *row);
+extern void pnvs_verification_put_end(const PnvsTableRow *open, const char *state, TimestampTz now);
 extern bool pnvs_verification_is_foreign(const PnvsTableRow *row);
 extern PnvsRowLock pnvs_verification_lock_after(const pg_uuid_t *id, int64 message,
 												PnvsVerification *row);

@@ -27,6 +27,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -35,6 +36,7 @@
 #include "settings.h"
 #include "sql/sql.h"
 #include "sql/trigger.h"
+#include "table/table.h"
 
 /* A longer value does not fit into the index of references; keys of rows do. */
 #define MAX_REFERENCE_LEN 1024
@@ -95,12 +97,15 @@ enqueue_for_row(PG_FUNCTION_ARGS)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	Content		old = {0};
 	Content		new = {0};
+	int			guc_level;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		pnvs_argument_refuse("enqueue_verification_trigger() was not called as a trigger",
 							 "Name it in CREATE TRIGGER.");
 	check_trigger(trigger);
 
+	/* the message is found by texts, which another session may have written */
+	guc_level = pnvs_table_pin_texts();
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) && is_moved(trigger->tg_trigtuple))
 		note_moved(trigger);
 	else
@@ -113,6 +118,7 @@ enqueue_for_row(PG_FUNCTION_ARGS)
 			old = content_of(trigger, trigger->tg_trigtuple);
 		follow(trigger, &old, &new);
 	}
+	AtEOXact_GUC(true, guc_level);
 	return PointerGetDatum(NULL);
 }
 

@@ -72,6 +72,16 @@ static const Pin pinned[] = {
 	{"pgaudit.log_parameter", "off"},
 };
 
+/* A value has the same text in each session. */
+static const Pin texts[] = {
+	{"bytea_output", "hex"},
+	{"DateStyle", "ISO, MDY"},
+	{"extra_float_digits", "1"},
+	{"IntervalStyle", "postgres"},
+	{"quote_all_identifiers", "off"},
+	{"TimeZone", "GMT"},
+};
+
 /* For the worker and the procedure, which nobody watches. */
 static const Pin unattended[] = {
 	{"lock_timeout", "1000"},
@@ -220,6 +230,20 @@ pnvs_table_pin_settings(void)
 		pin(&unattended[i], GUC_ACTION_SET);
 	for (size_t i = 0; i < lengthof(pinned); i++)
 		pin(&pinned[i], GUC_ACTION_SET);
+}
+
+/*
+ * Pins what the texts of values depend on, until AtEOXact_GUC() ends the level that is
+ * returned, or the transaction ends.
+ */
+int
+pnvs_table_pin_texts(void)
+{
+	int			guc_level = NewGUCNestLevel();
+
+	for (size_t i = 0; i < lengthof(texts); i++)
+		pin(&texts[i], GUC_ACTION_SAVE);
+	return guc_level;
 }
 
 static void

@@ -103,5 +103,6 @@ extern void pnvs_table_enter(PnvsTable *table, PnvsTableVisit *visit, LOCKMODE m
 extern void pnvs_table_enter_unattended(PnvsTable *table, PnvsTableVisit *visit);
 extern void pnvs_table_leave(PnvsTableVisit *visit);
 extern void pnvs_table_pin_settings(void);
+extern int	pnvs_table_pin_texts(void);
 
 #endif							/* PNVS_TABLE_H */

@@ -59,7 +59,7 @@ typedef struct Entry
 	uint64		approved;		/* hash of the code; 0: none */
 	uint64		ambiguous;		/* the same of a code whose answer was lost,
 								 * or SEVERAL */
-	int64		message;		/* that the approved code was sent with */
+	int64		message;		/* the newest that a code was approved of */
 	int32		tries;			/* wrong codes, and those under way */
 } Entry;
 
@@ -194,7 +194,8 @@ pnvs_checks_tries(const PnvsChecked *checked, TimestampTz now)
 
 /*
  * The service has approved a code, which came with a message.  There is an entry, from a try
- * or from a code without an answer, unless the verification has expired meanwhile.
+ * or from a code without an answer, unless the verification has expired meanwhile.  Direct
+ * checks can approve an older message after a newer one, of which no other code is right then.
  */
 void
 pnvs_checks_approve(const pg_uuid_t *id, uint64 code, int64 message, TimestampTz now)
@@ -205,7 +206,7 @@ pnvs_checks_approve(const pg_uuid_t *id, uint64 code, int64 message, TimestampTz
 	if (search.entry != NULL)
 	{
 		search.entry->approved = code;
-		search.entry->message = message;
+		search.entry->message = Max(search.entry->message, message);
 		if (search.entry->ambiguous == code)
 			search.entry->ambiguous = 0;
 	}

@@ -39,8 +39,8 @@ typedef struct PnvsKnownCode
 	bool		ambiguous;		/* it was asked, and its answer was lost */
 	uint64		other_ambiguous;	/* another code, of which that is true; 0:
 									 * none */
-	int64		other_approved; /* it has approved another code: the message
-								 * that this was sent with; 0: none */
+	int64		other_approved; /* it has approved another code: the newest
+								 * message that it has approved; 0: none */
 } PnvsKnownCode;
 
 extern void pnvs_checks_init(void);

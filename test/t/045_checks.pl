@@ -130,6 +130,9 @@ sub restart
 	is(known($id, 11, 5), 'ambiguous 7', 'of another code is known with which message the approved one was sent');
 	approve($id, 13, 8, 6);
 	is(known($id, 12, 7), '8', 'a later approval takes its place');
+	approve($id, 14, 6, 7);
+	is(known($id, 14, 7), 'approved 0', 'also one of an older message');
+	is(known($id, 13, 7), '8', 'but the newest that was approved is known');
 	is(tries($id, 8), 1, 'an approval gives back no try by itself');
 	is(known(new_id(), 13, 8), '0', 'nothing of it is known of another verification');
 }

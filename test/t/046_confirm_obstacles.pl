@@ -396,6 +396,20 @@ sub unknown_beside_sent
 	is(checks(), 0, 'without a second check');
 }
 
+# A look-up shows that a message was approved, and not by which code.
+{
+	my $v = $server->begin('FA1');
+	my $before = $server->check_sql($v, $v->{code});
+
+	$server->resend_sent($v);
+	$session->run('BEGIN');
+	is(confirm($v, $v->{code}), 't approved 5 -', 'the code of the newest message is approved');
+	$session->run('ROLLBACK');
+	is($session->value($before), 't', 'and then that of the one before, by a direct check');
+	is(check($v, wrong($v), service_sid => 'sim-check:close'), '38V02', 'a wrong code of the newest, whose answer is lost,');
+	is(confirm($v, wrong($v)), 'f pending 3 -', 'is not taken for the one that the service has approved');
+}
+
 {
 	my $v = $server->begin('FA1');
 	my $other = $server->connect;

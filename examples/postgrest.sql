@@ -140,15 +140,15 @@ CREATE FUNCTION api.status() RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT app.answer(to_jsonb(s)) FROM pnvs.phone_verification_status(app.verification()::uuid) AS s $$;
 
--- Grants nothing.  The page goes on with one of the three functions below.  If the service does not answer, or refuses
--- the key, the same code can be typed in again later.
+-- Grants nothing.  The page goes on with one of the three functions below.  If the service does not answer, refuses the
+-- key, or a setting is missing or not valid, the same code can be typed in again later.
 CREATE FUNCTION api.confirm(code text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN app.answer(to_jsonb(c)) FROM pnvs.confirm_verification(app.verification()::uuid, code::text) AS c;
 EXCEPTION
-    WHEN SQLSTATE '38V01' OR SQLSTATE '38V02' OR SQLSTATE '38V05' THEN
+    WHEN SQLSTATE '38V01' OR SQLSTATE '38V02' OR SQLSTATE '38V05' OR SQLSTATE 'F0000' OR SQLSTATE '22023' THEN
         RAISE WARNING '%', SQLERRM;     -- for the server's log
         RETURN app.answer('{"refused": "try_later"}');
 END

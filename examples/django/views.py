@@ -149,13 +149,14 @@ def state(request):
 def confirm(request):
     """Grants nothing: the page goes on with one of the views below.
 
-    If the service does not answer (38V01, 38V02) or refuses the key (38V05), the same code can be typed in again later.
+    If the service does not answer (38V01, 38V02) or refuses the key (38V05), or a setting is missing (F0000) or not valid
+    (22023), the same code can be typed in again later.
     """
     try:
         with transaction.atomic():
             judged = row(CONFIRM, [request.session.get("verification", NOBODY), typed(request, "code")])
     except DatabaseError as error:
-        if not sqlstate(error).startswith("38V"):
+        if not sqlstate(error).startswith(("38V", "F0000", "22023")):
             raise
         return JsonResponse({"refused": "try_later"}, status=STATUS["try_later"])
     return answer(judged)

@@ -63,7 +63,7 @@ app.post('/api/begin', async ({ body: { purpose, phone }, cookies, ip }, respons
 app.post('/api/resend', async ({ body: { channel }, cookies: { verification } }, response) =>
 	answer(response, await one(RESEND, [verification ?? '', channel === 'VOICE' ? 'VOICE' : null])));
 app.post('/api/confirm', async ({ body: { phone, code }, cookies: { verification } }, response) => {
-	const row = await one(CONFIRM, [verification ?? '', code ?? '']);
+	const row = await one(CONFIRM, [verification ?? '', code ?? '']).catch((error) => { throw error.code === '22023' ? { code: 'a setting' } : error; });
 	if (!row.approved) return answer(response, row);
 	const key = newKey(), isNew = (await one(STATUS, [verification])).purpose === 'sign-up'; // whatever the browser says
 	const member = await one(isNew ? SIGN_UP : LOG_IN, [sha256(key), verification, ...isNew ? [phone ?? ''] : []])

@@ -9,6 +9,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use HTTP::Tiny;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -69,6 +70,21 @@ is($node->safe_psql('postgres', 'SELECT string_agg(phone, $$,$$) FROM member'), 
 	'the table has the member who signed up, and nobody else');
 is($node->safe_psql('postgres', "SELECT count(*) FROM session WHERE length(key) <> 32"), 0,
 	'the table has hashes of the keys that the cookies have');
+
+# --- a mistake in the configuration is not the person's
+
+{
+	my $id = $node->safe_psql('postgres', "SET ROLE web_app; SELECT id FROM pnvs.begin_verification('+62 812-3456-7555')");
+
+	$node->append_conf('postgresql.conf', "pnvs.breaker = 'nonsense'");
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT current_setting('pnvs.breaker') = '(not valid)'") or die 'the setting is valid';
+	my $answer = HTTP::Tiny->new->post("$origin/api/confirm", {
+		headers => { Origin => $origin, Cookie => "session=somebody; verification=$id", 'Content-Type' => 'application/json' },
+		content => '{"code": "x", "phone": "+62 812-3456-7555"}' });
+	is("$answer->{status} $answer->{content}", '503 {"refused":"try_later"}', 'a code while a setting is not valid is HTTP 503');
+}
+
 for ([ $page, $log ], [ $proxied_page, $proxied_log ])
 {
 	$_->[0]->kill_kill(grace => $SECONDS_TO_END);

@@ -160,6 +160,10 @@ def see_no_service():
         cursor.execute("SET pnvs.endpoint = %s", [os.environ["UNREACHABLE"]])
         refused = browser.post("/confirm", {"code": code})
         cursor.execute("RESET pnvs.endpoint")
+        cursor.execute("SET pnvs.access_key_id = ''")
+        unconfigured = browser.post("/confirm", {"code": code})
+        cursor.execute("RESET pnvs.access_key_id")
+    equal((unconfigured.status_code, unconfigured.json()), (503, {"refused": "try_later"}), "confirm: so is a key that is not configured")
     equal((refused.status_code, refused.json()), (503, {"refused": "try_later"}), "confirm: a service that is not there is 503")
     equal(confirm(browser, code)["approved"], True, "confirm: later the same code is right")
 

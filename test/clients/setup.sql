@@ -14,7 +14,7 @@ TO app;
 GRANT SELECT ON pnvs.verification_queue TO app;
 
 -- So that a client can call an endpoint where nothing listens.
-GRANT SET ON PARAMETER pnvs.endpoint TO app;
+GRANT SET ON PARAMETER pnvs.endpoint, pnvs.access_key_id TO app;
 
 CREATE SCHEMA phone;
 GRANT USAGE ON SCHEMA phone TO app;

@@ -126,6 +126,15 @@ $code = code_of('6281210000004');
 	is("$answer->{status} " . ($answer->{body}{refused} // $answer->{body}{code} // ''), '503 try_later', 'a service that does not answer is 503');
 	like(slurp_file($node->logfile, $logged), qr/WARNING:  .*verification service/, 'and a line in the log');
 	Pnvs::Simulator::change_settings($node, $session, 'pnvs.endpoint' => undef);
+	for ([ 'pnvs.access_key_id', '', 'F0000' ], [ 'pnvs.test_numbers', 'nonsense', '22023' ])
+	{
+		my ($setting, $value, $error) = @$_;
+
+		Pnvs::Simulator::change_settings($node, $session, $setting => $value);
+		$answer = $phone->post('confirm', code => $code);
+		is("$answer->{status} " . ($answer->{body}{refused} // $answer->{body}{code} // ''), '503 try_later', "so is $error: $setting is wrong");
+		Pnvs::Simulator::change_settings($node, $session, $setting => undef);
+	}
 	$session->close;
 }
 $phone->post('confirm', code => $code);

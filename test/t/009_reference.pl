@@ -124,6 +124,12 @@ my %POSTGRESQL = (
 	  "SET ROLE web; SELECT start_verification('SMS', '6281234567890')",
 	'cannot execute ... in a read-only transaction' =>
 	  "SET default_transaction_read_only = on; SELECT begin_verification('+6281234567890')",
+	'permission denied for type ...' =>
+	  "SET ROLE web; CREATE FUNCTION pg_temp.mine() RETURNS begin_verification_result LANGUAGE sql AS 'SELECT NULL::begin_verification_result'",
+	'malformed array literal: "SMS"' => "SELECT begin_verification('+6281234567890', 'SMS')",
+	'invalid input syntax for type uuid: "..."' => "SELECT confirm_verification('x', '123456')",
+	'ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters' =>
+	  'CREATE TABLE late (phone text UNIQUE DEFERRABLE); INSERT INTO late VALUES (NULL) ON CONFLICT (phone) DO NOTHING',
 	'permission denied to set parameter "..."' => "SET ROLE web; SET pnvs.endpoint = 'https://127.0.0.1'",
 	'parameter "pnvs.access_key_secret" cannot be changed' => "LOAD 'pnvs'; ALTER SYSTEM SET pnvs.access_key_secret = ''",
 	'syntax error at or near "to"' => "SELECT * FROM search_verification(to => '6281234567890')",

@@ -148,7 +148,7 @@ resend_hint(const PnvsOperation *operation)
 {
 	if (operation->sends_message)
 		return "The message may have been sent. Look for it with search_verification() before sending another.";
-	return "The service may have received the request.";
+	return "The service may have received the request. The call sends nothing and can be repeated, but each check of a code may be a try.";
 }
 
 static int

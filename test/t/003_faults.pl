@@ -405,7 +405,7 @@ for my $row (@after)
 		like($result->message, $message, "$what: message");
 		$times_out ? ends_by_time_out($what) : ends_at_once($what);
 		is($service->count('redirected'), 0, "$what: no redirect is followed");
-		like($result->hint, qr/search_verification/, "$what: the hint says to search") if $operation eq 'start';
+		like($result->hint, $operation eq 'start' ? qr/search_verification/ : qr/can be repeated/, "$what: the hint says what to do");
 		goes_on($what) if $operation eq 'start';
 	}
 }

@@ -129,7 +129,7 @@ static const PnvsTableStatement statements[PNVS_VERIFICATION_STATEMENT_COUNT] = 
 	[PNVS_VERIFICATION_SELECT_NEXT_CHANNEL] = {
 		"SELECT last_message::bigint, expires_at::timestamptz, id::uuid FROM ONLY %1$s"
 		" WHERE (expires_at, id) > ($1, $2) AND ended_at IS NULL AND state = 'pending'"
-		" AND last_message IS NOT NULL AND channel_position + 1 < cardinality(channels)"
+		" AND last_message IS NOT NULL AND channel_position < cardinality(channels) - 1"
 		" ORDER BY expires_at, id LIMIT $3",
 		{TIMESTAMPTZOID, UUIDOID, INT8OID}
 	},

@@ -226,6 +226,24 @@ sub test_written
 	return;
 }
 
+# A position that somebody wrote by hand, behind which there is no number: the look at all rows
+# goes on.
+sub test_written_position
+{
+	my $written = begin('FA1', '{SMS}');
+	my ($id, $locker);
+
+	$pv->settled_messages($written);
+	$session->run("UPDATE pnvs_internal.phone_verification SET channel_position = 2147483647 WHERE id = '$written'");
+	($id, $locker) = begin_locked();
+	$pv->configure('pnvs.worker' => 'off');
+	$locker->close;
+	$pv->reload('pnvs.worker' => undef);
+	ok($pv->soon(sub { $pv->messages($id) eq 'WHATSAPP:failed SMS:sent' }), 'beside a position behind all numbers a worker finds what another has left');
+	$session->run("DELETE FROM pnvs_internal.phone_verification WHERE id = '$written'");
+	return;
+}
+
 # The verification's table is broken: messages are settled all the same.
 sub test_broken
 {
@@ -316,6 +334,7 @@ test_given_up();
 test_resend();
 test_over();
 test_written();
+test_written_position();
 test_broken();
 test_call();
 test_same_message_id();

@@ -159,7 +159,7 @@ my %key = (
 	bytea => [ q{'\x41ff'}, 'bytea_output', 'escape', 'hex' ],
 	date => [ q{'2026-02-01'}, 'DateStyle', 'SQL, DMY', 'Postgres, MDY' ],
 	interval => [ q{'1 day 2 hours'}, 'IntervalStyle', 'sql_standard', 'iso_8601' ],
-	float8 => [ '0.1', 'extra_float_digits', -5, 3 ],
+	float8 => [ '0.123456789', 'extra_float_digits', -10, 3 ],
 	timestamptz => [ q{'2026-02-01 12:00+00'}, 'TimeZone', 'Asia/Tokyo', 'Asia/Kolkata' ],
 	integer => [ '1', 'quote_all_identifiers', 'on', 'off' ]);
 

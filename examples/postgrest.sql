@@ -187,9 +187,10 @@ CREATE FUNCTION api.change_number(phone text) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    member_id bigint := app.member_id();
+    member_id bigint;
 BEGIN
-    IF member_id IS NULL THEN
+    SELECT m.id INTO member_id FROM app.member AS m WHERE m.id = app.member_id() FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
         RAISE SQLSTATE 'PT401' USING MESSAGE = 'not logged in';
     END IF;
     UPDATE app.member AS m

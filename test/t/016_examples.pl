@@ -140,6 +140,16 @@ $code = code_of('6281210000004');
 $phone->post('confirm', code => $code);
 is(status_of($phone->post('change_number', phone => '+62 812-1000-0004')), '200 2', 'a member changes the number');
 is(sql('SELECT phone FROM app.member'), '+6281210000004', 'which the table has');
+{
+	my $session = Pnvs::Session->new($node);
+
+	$session->run('BEGIN; DELETE FROM app.member');
+	$phone->send('POST', 'change_number', phone => '+62 812-1000-0004');
+	becomes(q{SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = 'authenticator' AND wait_event_type = 'Lock')}, 'it waits for another change');
+	$session->run('COMMIT');
+	is($phone->answer->{status}, 401, 'a member who is deleted meanwhile changes nothing');
+	$session->close;
+}
 
 for my $sql ('TABLE app.member', 'TABLE app.session', "SELECT app.enter(1)", q{SELECT pnvs.begin_verification('6281210000005')})
 {

@@ -90,6 +90,7 @@ static const Pin unattended[] = {
 
 static Relation open_checked(PnvsTable *table, Oid relation, LOCKMODE mode);
 static void enter(PnvsTable *table, PnvsTableVisit *visit);
+static void pin_all(const Pin *pins, size_t npins, int action);
 static void pin(const Pin *pin, int action);
 
 /*
@@ -207,8 +208,7 @@ pnvs_table_enter_unattended(PnvsTable *table, PnvsTableVisit *visit)
 {
 	pnvs_table_check(table, pnvs_table_oid(table));
 	enter(table, visit);
-	for (size_t i = 0; i < lengthof(unattended); i++)
-		pin(&unattended[i], GUC_ACTION_SAVE);
+	pin_all(unattended, lengthof(unattended), GUC_ACTION_SAVE);
 }
 
 void
@@ -226,10 +226,8 @@ pnvs_table_leave(PnvsTableVisit *visit)
 void
 pnvs_table_pin_settings(void)
 {
-	for (size_t i = 0; i < lengthof(unattended); i++)
-		pin(&unattended[i], GUC_ACTION_SET);
-	for (size_t i = 0; i < lengthof(pinned); i++)
-		pin(&pinned[i], GUC_ACTION_SET);
+	pin_all(unattended, lengthof(unattended), GUC_ACTION_SET);
+	pin_all(pinned, lengthof(pinned), GUC_ACTION_SET);
 }
 
 /*
@@ -241,8 +239,7 @@ pnvs_table_pin_texts(void)
 {
 	int			guc_level = NewGUCNestLevel();
 
-	for (size_t i = 0; i < lengthof(texts); i++)
-		pin(&texts[i], GUC_ACTION_SAVE);
+	pin_all(texts, lengthof(texts), GUC_ACTION_SAVE);
 	return guc_level;
 }
 
@@ -257,13 +254,19 @@ enter(PnvsTable *table, PnvsTableVisit *visit)
 	SetUserIdAndSecContext(owner, visit->security_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_NOFORCE_RLS);
 	visit->guc_level = NewGUCNestLevel();
-	for (size_t i = 0; i < lengthof(pinned); i++)
-		pin(&pinned[i], GUC_ACTION_SAVE);
+	pin_all(pinned, lengthof(pinned), GUC_ACTION_SAVE);
 
 	/* SPI wants a snapshot around; each statement still takes its own */
 	visit->snapshot_pushed = !ActiveSnapshotSet();
 	if (visit->snapshot_pushed)
 		PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+pin_all(const Pin *pins, size_t npins, int action)
+{
+	for (size_t i = 0; i < npins; i++)
+		pin(&pins[i], action);
 }
 
 /* Settings of other extensions exist only with their libraries. */
